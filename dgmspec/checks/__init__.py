@@ -1,0 +1,45 @@
+"""Checks of a typed graph: one file an analysis, in one ordered table. They only read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.costs import check_costs
+from dgmspec.checks.invertibility import check_invertibility
+from dgmspec.checks.jacobian import check_jacobian
+from dgmspec.checks.objective import check_objective
+from dgmspec.checks.origins import check_origins
+from dgmspec.checks.supports import check_supports
+from dgmspec.checks.training import check_training
+from dgmspec.core.diagnostics import Diagnostic, has_errors
+from dgmspec.graph.graph import Graph
+from dgmspec.graph.plans import TrainPlan
+
+__all__ = ["CHECKS", "Analysis", "check_graph"]
+
+Check = Callable[[Analysis], Iterable[Diagnostic]]
+
+CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
+    (check_origins, False),
+    (check_supports, False),
+    (check_objective, False),
+    (check_invertibility, True),
+    (check_costs, True),
+    (check_jacobian, True),
+)
+"""In the order of their findings: what the model means, whether it is right, what it costs, what looks unintended.
+
+Those marked True advise on a model that is right, so they wait until it is."""
+
+
+def check_graph(graph: Graph, *plans: TrainPlan) -> list[Diagnostic]:
+    """Everything the checks find in a typed graph and in the train blocks for it, in the order of discovery."""
+    analysis = Analysis(graph)
+    found: list[Diagnostic] = []
+    for check, waits in CHECKS:
+        if not waits or (graph.complete and not has_errors(found)):
+            found += check(analysis)
+    found += [diagnostic for plan in plans for diagnostic in check_training(analysis, plan)]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,175 @@
+"""What several checks ask of a typed graph, worked out once: facts of each step along its arrow, paths to priors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+import networkx as nx
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.jacobian import Jacobian
+from dgmspec.core.op import Cost, Direction, Facts, ParamSpec
+from dgmspec.core.types import Type, Unknown
+from dgmspec.graph.graph import ArrowNode, Graph, StepNode, VariableNode
+from dgmspec.graph.infer import arriving
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """One step seen along its arrow: `before` and `after` it, and what its declaration says of that direction."""
+
+    node: StepNode
+    before: Type
+    after: Type
+    context: Type | None
+    jacobian: Jacobian
+    cost: Cost
+    parameters: tuple[ParamSpec, ...]
+    facts: Facts
+
+    @property
+    def label(self) -> str:
+        """The step as it is written, without its nets."""
+        return ("inverse " if self.node.inverse else "") + self.node.label
+
+    @property
+    def name(self) -> str:
+        """The first word of the step."""
+        return self.node.label.partition("(")[0]
+
+    @property
+    def size(self) -> int:
+        """How many parameters the step owns."""
+        return sum(math.prod(spec.shape) for spec in self.parameters)
+
+
+@dataclass(frozen=True)
+class Leg:
+    """An arrow as a walk passes it: along its direction as written, or against it."""
+
+    arrow: ArrowNode
+    along: bool
+
+
+class ChainFacts:
+    """One arrow whose steps all have types."""
+
+    def __init__(self, arrow: ArrowNode, steps: tuple[StepFacts, ...]) -> None:
+        self.arrow = arrow
+        self.steps = steps
+
+    @cached_property
+    def prefixes(self) -> tuple[Jacobian, ...]:
+        """The Jacobian from the arrow's start to after each step."""
+        found: list[Jacobian] = []
+        for step in self.steps:
+            found.append(found[-1].then(step.jacobian) if found else step.jacobian)
+        return tuple(found)
+
+    @property
+    def whole(self) -> Jacobian:
+        """The Jacobian of the chain."""
+        return self.prefixes[-1]
+
+    def direction(self, *, along: bool) -> list[Direction]:
+        """The cost of each step in one direction of the arrow."""
+        return [step.cost.forward if along else step.cost.inverse for step in self.steps]
+
+
+class Analysis:
+    """A typed graph with what follows from it; nothing in it raises for a model that is wrong."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    @cached_property
+    def chains(self) -> dict[str, ChainFacts]:
+        """Every arrow whose types are all known, by address."""
+        found = {arrow.address: self._chain(arrow) for arrow in self.graph.arrows.values()}
+        return {address: chain for address, chain in found.items() if chain is not None}
+
+    def _chain(self, arrow: ArrowNode) -> ChainFacts | None:
+        steps = [self._step(self.graph.steps[address]) for address in arrow.steps]
+        if not steps or any(step is None for step in steps):
+            return None
+        return ChainFacts(arrow, tuple(step for step in steps if step is not None))
+
+    def _step(self, node: StepNode) -> StepFacts | None:
+        before, after = self.graph.type_of(node.source), self.graph.type_of(node.target)
+        context = None if node.context is None else self.graph.type_of(node.context)
+        if not isinstance(before, Type) or not isinstance(after, Type) or isinstance(context, Unknown):
+            return None
+        if arriving(self.graph, node) is None:
+            return None
+        x = after if node.inverse else before
+        try:
+            jacobian, cost = node.op.jacobian(x, context), node.op.cost(x, context)
+            parameters, facts = node.op.parameters(x, context), node.op.facts(x, context)
+        except Refusal:
+            return None
+        if node.inverse:
+            jacobian, cost = jacobian.inverse(), Cost(cost.log_det, cost.inverse, cost.forward)
+        return StepFacts(node, before, after, context, jacobian, cost, parameters, facts)
+
+    # ---- which variable has its density from where ------------------------------------------------------------------
+
+    @cached_property
+    def joined(self) -> nx.MultiGraph:
+        """The variables, and an edge for each arrow."""
+        graph: nx.MultiGraph = nx.MultiGraph()
+        graph.add_nodes_from(self.graph.variables)
+        for arrow in self.graph.arrows.values():
+            graph.add_edge(arrow.source, arrow.target, key=arrow.address)
+        return graph
+
+    @cached_property
+    def _components(self) -> dict[str, frozenset[str]]:
+        found: dict[str, frozenset[str]] = {}
+        for component in nx.connected_components(self.joined):
+            found |= dict.fromkeys(component, frozenset(component))
+        return found
+
+    def priors(self, variable: str) -> list[VariableNode]:
+        """The variables with a prior that arrows join to `variable`, itself included, in order of declaration."""
+        component = self._components[variable]
+        return [v for v in self.graph.variables.values() if v.prior is not None and v.name in component]
+
+    def walk(self, variable: str, kind: Literal["log_prob", "sample_and_log_prob"]) -> list[Leg] | None:
+        """The arrows between a variable and its prior as a walk passes them; None where there is no single prior."""
+        priors = self.priors(variable)
+        if len(priors) != 1:
+            return None
+        names = nx.shortest_path(self.joined, variable, priors[0].name)
+        if kind == "sample_and_log_prob":
+            names = names[::-1]
+        legs = []
+        for here, there in pairwise(names):
+            arrow = self.graph.arrows[next(iter(self.joined[here][there]))]
+            legs.append(Leg(arrow, arrow.source == here))
+        return legs
+
+    def directions(self, legs: list[Leg]) -> list[tuple[StepFacts, Direction]]:
+        """Every step of a walk, in the order of its arrow, with the cost of the direction that is run."""
+        found: list[tuple[StepFacts, Direction]] = []
+        for leg in legs:
+            chain = self.chains.get(leg.arrow.address)
+            if chain is not None:
+                found += zip(chain.steps, chain.direction(along=leg.along), strict=True)
+        return found
+
+    def density(self, variable: str) -> Literal["exact", "estimate", "lower bound", "none"]:
+        """What `log_prob` of a variable will be: the weakest of the steps on the way to its prior."""
+        legs = self.walk(variable, "log_prob")
+        if legs is None:
+            return "none"
+        kinds = {step.node.op.density for step, _ in self.directions(legs)}
+        return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
+
+
+def place(step: StepNode) -> str:
+    """Where a message about a step points: to where it was written."""
+    return step.place or step.address

@@ -1,0 +1,241 @@
+"""What is known of each flow of a model, as data: one row a step, totals, and what is possible, proved or assumed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts
+from dgmspec.checks.costs import total
+from dgmspec.checks.jacobian import strangers
+from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure
+from dgmspec.graph.graph import Graph
+from dgmspec.graph.infer import arriving
+
+__all__ = ["ExplainTable", "FlowTable", "Row", "explain_table"]
+
+_TRIANGULAR: Final = (Structure.LOWER, Structure.UPPER, Structure.BLOCK_TRIANGULAR)
+_DIAGONAL: Final = (Structure.IDENTITY, Structure.DIAGONAL)
+_ORDER_UP_TO: Final = 4
+_LOG_DETS: Final = ("0", "O(1)", "O(d)", "O(dk)", "O(d²)", "O(d³)")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One step, or the totals: every cell as it is printed, the parameters as a number."""
+
+    number: int
+    step: str
+    jacobian: str
+    log_det: str
+    forward: str
+    inverse: str
+    parameters: int
+
+
+@dataclass(frozen=True)
+class FlowTable:
+    """One flow: its ends with their types, its rows and totals, and the statements about the whole."""
+
+    source: str
+    target: str
+    source_type: str
+    target_type: str
+    relation: str
+    density: str
+    sampling: str
+    rows: tuple[Row, ...]
+    totals: Row
+    possible: str
+    proved: tuple[str, ...]
+    assumed: tuple[str, ...]
+    checked: tuple[str, ...]
+    classes: str
+
+
+@dataclass(frozen=True)
+class ExplainTable:
+    """All flows of a model; `unknown` lists those whose types are not all known."""
+
+    model: str
+    flows: tuple[FlowTable, ...]
+    unknown: tuple[str, ...] = ()
+
+    def data(self) -> dict[str, Any]:
+        """The table for JSON."""
+        return {"format_version": 1, **asdict(self)}
+
+
+def explain_table(graph: Graph) -> ExplainTable:
+    """The table of a typed graph."""
+    analysis = Analysis(graph)
+    flows = tuple(_flow(analysis, chain) for chain in analysis.chains.values())
+    unknown = tuple(f"{a.source} -> {a.target}" for a in graph.arrows.values() if a.address not in analysis.chains)
+    return ExplainTable(graph.name, flows, unknown)
+
+
+def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
+    arrow = chain.arrow
+    ends = [analysis.graph.type_of(analysis.graph.variables[name].value) for name in (arrow.source, arrow.target)]
+    observed = [name for name in (arrow.source, arrow.target) if analysis.graph.variables[name].role == "observe"]
+    density = analysis.density(observed[0]) if observed else _along(chain)
+    iterative = any(way.kind == "iterative" for way in chain.direction(along=False))
+    assumed = tuple(dict.fromkeys(reason for step in chain.steps for reason in step.facts.assumed))
+    return FlowTable(
+        source=arrow.source,
+        target=arrow.target,
+        source_type=str(ends[0]),
+        target_type=str(ends[1]),
+        relation=_relation(analysis, chain),
+        density=density,
+        sampling="to a tolerance" if iterative else "exact",
+        rows=tuple(_row(i, step) for i, step in enumerate(chain.steps, 1)),
+        totals=_totals(chain),
+        possible=_possible(chain),
+        proved=_proved(chain, assumed),
+        assumed=assumed,
+        checked=tuple(dict.fromkeys(check for step in chain.steps for check in step.facts.checked)),
+        classes=_classes(chain, assumed),
+    )
+
+
+def _relation(analysis: Analysis, chain: ChainFacts) -> str:
+    """Whether the image is the whole support at the end."""
+    arrived = arriving(analysis.graph, chain.steps[-1].node)
+    return "onto" if arrived == chain.steps[-1].after else "into"
+
+
+def _along(chain: ChainFacts) -> str:
+    kinds = {step.node.op.density for step in chain.steps}
+    return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
+
+
+# ---- rows -----------------------------------------------------------------------------------------------------------
+
+
+def _row(number: int, step: StepFacts) -> Row:
+    return Row(
+        number,
+        step.label,
+        _structure(step.jacobian),
+        step.cost.log_det,
+        str(step.cost.forward),
+        str(step.cost.inverse),
+        step.size,
+    )
+
+
+def _structure(jacobian: Jacobian) -> str:
+    """``triangular (0,1)``, ``diagonal, constant``, ``permutation``, ``dense, constant``."""
+    structure = jacobian.structure
+    if structure in _TRIANGULAR and jacobian.dependency is not None:
+        order = triangular_order(jacobian.dependency)
+        words = f"triangular ({','.join(map(str, order))})" if len(order) <= _ORDER_UP_TO else structure.value
+    else:
+        words = structure.value
+    if structure not in (Structure.IDENTITY, Structure.PERMUTATION):
+        if jacobian.orthogonal is Fact.YES:
+            words += ", orthogonal"
+        elif jacobian.constant is Fact.YES:
+            words += ", constant"
+    return words
+
+
+def triangular_order(dependency: Dependency) -> list[int]:
+    """An order of the coordinates in which each depends on earlier ones alone; the smallest first where several are."""
+    placed, order, left = 0, list[int](), list(range(len(dependency.rows)))
+    while left:
+        ready = next(i for i in left if not dependency.rows[i] & ~placed & ~(1 << i))
+        order.append(ready)
+        placed |= 1 << ready
+        left.remove(ready)
+    return order
+
+
+def _totals(chain: ChainFacts) -> Row:
+    forward, inverse = (total(chain.direction(along=along)) for along in (True, False))
+    known = [step.cost.log_det for step in chain.steps]
+    log_det = max(known, key=_rank)
+    structure = _structure(chain.whole)
+    full = dense_from(chain)
+    if chain.whole.structure is Structure.DENSE and full is not None and full > 1:
+        structure = f"dense from step {full}"
+    count = len(chain.steps)
+    label = f"all {count} steps" if count > 1 else "the step"
+    return Row(count, label, structure, log_det, str(forward), str(inverse), sum(step.size for step in chain.steps))
+
+
+def _rank(log_det: str) -> tuple[int, bool]:
+    """Orders costs: by the power of d first, once a batch before once a sample."""
+    order, once, _ = log_det.partition(", once a batch")
+    return (_LOG_DETS.index(order) if order in _LOG_DETS else len(_LOG_DETS), not once)
+
+
+def dense_from(chain: ChainFacts) -> int | None:
+    """The number of the step from which on every output depends on every input; None where that never happens."""
+    for number, prefix in enumerate(chain.prefixes, 1):
+        if prefix.dependency is not None and _full(prefix.dependency):
+            return number
+    return None
+
+
+def _full(dependency: Dependency) -> bool:
+    everything = (1 << dependency.columns) - 1
+    return all(row == everything for row in dependency.rows)
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _possible(chain: ChainFacts) -> str:
+    """Which output may depend on which input, after cancellations: absence is proved, presence is possible."""
+    dependency = chain.whole.dependency
+    if dependency is None:
+        return f"dependencies are not computed beyond {EXACT_UP_TO} coordinates"
+    full = dense_from(chain)
+    if full is not None:
+        return f"every output depends on every input from step {full} on"
+    if all(row.bit_count() == 1 for row in dependency.rows):
+        return "each output depends on one input alone"
+    ones = sum(row.bit_count() for row in dependency.rows)
+    apart = strangers(dependency)
+    said = f"{ones:,} of {len(dependency.rows) * dependency.columns:,} dependencies of an output on an input"
+    return f"{said}; coordinates {apart[0][0]} and {apart[0][1]} never meet" if apart else said
+
+
+def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
+    stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.draws(step.before)]
+    invertible = "invertible but for what is assumed" if assumed else "invertible"
+    if stochastic:
+        invertible += f"; step {stochastic[0]} is stochastic, undone exactly"
+    said = [invertible]
+    volume = volume_preserving(chain)
+    if volume is not Fact.UNKNOWN:
+        said.append("volume-preserving" if volume is Fact.YES else "not volume-preserving")
+    if chain.whole.dependency is not None:
+        if chain.whole.structure in (*_TRIANGULAR, *_DIAGONAL):
+            said.append("Jacobian triangular as a whole")
+        else:
+            said.append("Jacobian not triangular as a whole")
+    return tuple(said)
+
+
+def volume_preserving(chain: ChainFacts) -> Fact:
+    """Whether |det J| = 1 whatever the parameters. A step with parameters of its own and a determinant that is not 1
+    cannot be balanced by the others for every value of them."""
+    if any(step.parameters and step.jacobian.unit_det is Fact.NO for step in chain.steps):
+        return Fact.NO
+    return chain.whole.unit_det
+
+
+def _classes(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
+    """Invertible maps, maps with lower-triangular Jacobian, or both."""
+    invertible = "invertible maps" + (" (assumed)" if assumed else "")
+    structure = chain.whole.structure
+    if chain.whole.dependency is None:
+        return invertible
+    if structure in (Structure.LOWER, *_DIAGONAL):
+        return f"{invertible} and maps with lower-triangular Jacobian, both"
+    if structure in _TRIANGULAR:
+        return f"{invertible} and, in another order of the coordinates, maps with lower-triangular Jacobian"
+    return f"{invertible}, not maps with lower-triangular Jacobian"

@@ -1,0 +1,83 @@
+"""The loss against the graph: does each term have the density, or the target, that it needs?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dgmspec.algebra.rewrite import free_names
+from dgmspec.checks.analysis import Analysis
+from dgmspec.core.address import child
+from dgmspec.core.diagnostics import Diagnostic, Label
+from dgmspec.core.op import AbstractLoss
+from dgmspec.graph.graph import LossTerm, VariableNode
+
+
+def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
+    """DGM702, 703, 704."""
+    if not analysis.graph.complete:
+        return
+    for variable in analysis.graph.variables.values():
+        yield from _target(analysis, variable)
+    loss = analysis.graph.loss
+    for term in loss.terms.values() if loss else ():
+        if isinstance(term.op, AbstractLoss):
+            yield from _term(analysis, term, term.op)
+
+
+def _target(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:
+    """A density beside an arrow that gives the variable another one is a target, and fixed."""
+    if variable.target is None or not analysis.priors(variable.name):
+        return
+    learned = [name for name in free_names(variable.target.log_density) if name in analysis.graph.learned]
+    if learned:
+        node = analysis.graph.learned[learned[0]]
+        yield Diagnostic(
+            "DGM704",
+            f"the target of `{variable.name}` depends on `{learned[0]}`, which is learned",
+            child(variable.target.address, 0),
+            "a target is fixed",
+            (Label(node.address, "learned here"),),
+            notes=(f"an arrow gives `{variable.name}` its density, so `exp(…)` is what that is compared with",),
+            help=(f"make it a param: `param {learned[0]} = 1` at the top of the file",),
+        )
+
+
+def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diagnostic]:
+    variable = analysis.graph.variables.get(term.binds or "")
+    if variable is None:
+        yield Diagnostic(
+            "DGM706",
+            f"`{op.name}` needs an observed variable, and the model has none",
+            term.address,
+            "nothing to fit",
+            help=("declare the data: `observe x : real[2]`",),
+        )
+        return
+    if op.against_target and variable.target is None:
+        yield Diagnostic(
+            "DGM703",
+            f"`{op.name}` compares the model with a density of `{variable.name}`, and the text gives none",
+            term.address,
+            "no target",
+            (Label(variable.address, "no `~ exp(…)` here"),),
+            help=(f"write the target: `{variable.role} {variable.name} : … ~ exp(-E({variable.name}))`",),
+        )
+    if analysis.priors(variable.name):
+        return
+    ends = [v for v in analysis.graph.variables.values() if v.role == "latent"]
+    help_ = (
+        f"give `{ends[0].name}` a prior: `latent {ends[0].name} : … ~ normal(0, 1)`"
+        if ends
+        else f"join `{variable.name}` to a latent variable with a prior: `flow {variable.name} -> z {{ … }}`"
+    )
+    notes = ("`~ exp(…)` has no known normalising constant, so it is no likelihood",) if variable.target else ()
+    labels = tuple(Label(v.address, "no prior here") for v in ends[:1])
+    yield Diagnostic(
+        "DGM702",
+        f"`{op.name}` needs the density of `{variable.name}`, and no arrow joins it to a prior",
+        term.address,
+        "no density",
+        labels,
+        notes,
+        (help_,),
+    )

@@ -1,0 +1,117 @@
+"""Training plans against the model: is there a loss, are there data, are they of the variables' types?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from dgmspec.checks.analysis import Analysis
+from dgmspec.core.address import child
+from dgmspec.core.diagnostics import Diagnostic, Label
+from dgmspec.core.op import AbstractLoss
+from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.graph.graph import VariableNode
+from dgmspec.graph.plans import TrainPlan
+
+
+def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
+    """DGM804, 805, 806, 808, 809."""
+    if plan.stop is not None and plan.validate is None:
+        yield Diagnostic(
+            "DGM809",
+            "`stop` waits for the validation loss, and nothing is validated",
+            child(plan.address, "stop"),
+            "never triggered",
+            help=("add `validate = holdout(0.1)`",),
+        )
+    if not analysis.graph.complete:
+        return
+    loss = analysis.graph.loss
+    if loss is None:
+        yield Diagnostic(
+            "DGM806",
+            f"`{plan.model}` is trained here, but has no loss",
+            plan.address,
+            "no loss",
+            (Label(analysis.graph.name, "this model"),),
+            help=("write `loss = nll` in the model",),
+        )
+        return
+    walks = {term.op.walk for term in loss.terms.values() if isinstance(term.op, AbstractLoss)}
+    terms = " and ".join(dict.fromkeys(f"`{term.op.name}`" for term in loss.terms.values()))
+    if "log_prob" in walks and plan.data is None:
+        yield Diagnostic(
+            "DGM805",
+            f"{terms} averages over observations, and this block names no data",
+            plan.address,
+            "no data",
+            help=("write `data = two_moons`, or another source that `dgmspec list data` shows",),
+        )
+    elif "log_prob" not in walks and plan.data is not None:
+        yield Diagnostic(
+            "DGM808",
+            f"{terms} draws its own points, so the data are never read",
+            child(plan.address, "data"),
+            "never read",
+            help=("leave `data` out",),
+        )
+    elif plan.data is not None:
+        yield from _columns(analysis, plan)
+
+
+def _columns(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
+    """Each observed and given variable has a column of its type."""
+    columns = plan.data.columns()
+    wanted = [v for v in analysis.graph.variables.values() if v.role in ("observe", "given")]
+    given = assign(columns, [variable.name for variable in wanted])
+    at = child(plan.address, "data")
+    for variable in wanted:
+        if variable.name not in given:
+            listed = ", ".join(f"{name} : {type_}" for name, type_ in columns.items())
+            yield Diagnostic(
+                "DGM804",
+                f"the data have no column for `{variable.name}`",
+                at,
+                "too few columns",
+                (Label(variable.address, "needs one"),),
+                notes=(f"they have {listed}",),
+                help=(f"leave `{variable.name}` out, or use data with a column for it",),
+            )
+            continue
+        column, declared = columns[given[variable.name]], analysis.graph.type_of(variable.value)
+        if isinstance(declared, Type) and not fits(column, declared):
+            yield _mismatch(plan, variable, declared, column, at)
+
+
+def assign(columns: Mapping[str, Type], variables: list[str]) -> dict[str, str]:
+    """Variables with their columns: by name first, then the rest in order."""
+    found = {name: name for name in variables if name in columns}
+    rest = iter([name for name in columns if name not in found])
+    for name in variables:
+        if name not in found and (column := next(rest, None)) is not None:
+            found[name] = column
+    return {name: found[name] for name in variables if name in found}
+
+
+def fits(column: Type, declared: Type) -> bool:
+    """Whether every row of the column is a value of the declared type."""
+    return column.shape == declared.shape and _within(column.support, declared.support)
+
+
+def _within(column: Support, declared: Support) -> bool:
+    if column.kind is declared.kind is SupportKind.SIMPLEX:
+        return True
+    return declared.contains(column)
+
+
+def _mismatch(plan: TrainPlan, variable: VariableNode, declared: Type, column: Type, at: str) -> Diagnostic:
+    redeclared = f"declare `{variable.role} {variable.name} : {column}`"
+    if column.support.kind is SupportKind.INTEGER and declared.support.continuous:
+        redeclared += " and begin the flow with `dequantize(uniform)`"
+    return Diagnostic(
+        "DGM804",
+        f"the data give {column} where `{variable.name}` is {declared}",
+        at,
+        f"`{plan.data.name}` gives {column}",
+        (Label(child(variable.address, "type"), f"declared {declared} here"),),
+        help=(redeclared,),
+    )

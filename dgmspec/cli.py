@@ -1,0 +1,345 @@
+"""The command line: parse arguments, call, print.
+
+Exit codes: 0 clean, or warnings only; 1 errors in the spec or the data, or figures that cannot be right; 2 usage, or
+input and output; 3 a bug of ours; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import dgmspec
+from dgmspec.console import (
+    INTERRUPTED,
+    checked,
+    chosen,
+    crash,
+    diagnosed,
+    difference,
+    lines,
+    mistakes,
+    read,
+    report,
+    stop,
+    tables,
+    write,
+)
+from dgmspec.core.codes import CODES
+from dgmspec.core.diagnostics import did_you_mean, has_errors
+from dgmspec.core.render import render
+
+app = typer.Typer(
+    name="dgmspec",
+    help="Deep generative models as mathematics: check, compile, train and sample .dgm files.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="A .dgm file, or - for standard input.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a compiled model.")]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override a param or a train setting.")
+]
+ModelName = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model, where there are several.")]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The seed of every random draw.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
+Codes = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="CODE", help="Leave out warnings and notes whose code starts so."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+class Format(StrEnum):
+    """How diagnostics are printed."""
+
+    full = "full"
+    concise = "concise"
+    json = "json"
+    github = "github"
+
+
+class To(StrEnum):
+    """What `show` prints."""
+
+    text = "text"
+    json = "json"
+    schema = "schema"
+    table = "table"
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Deep generative models as mathematics: check, compile, train and sample .dgm files."""
+    if version:
+        print(dgmspec.__version__)
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def check(
+    spec: SpecFile,
+    explain: Annotated[bool, typer.Option("--explain", help="Print the table of steps, structures and costs.")] = False,
+    format: Annotated[Format, typer.Option("--format", help="How to print what was found.")] = Format.full,
+    set: Sets = None,
+    model: ModelName = None,
+    ignore: Codes = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings too.")] = False,
+) -> None:
+    """Check a spec before a tensor exists: shapes, supports, invertibility, structure, costs, loss.
+
+    Examples: dgmspec check specs/realnvp.dgm;  dgmspec check --explain specs/maf.dgm;  cat m.dgm | dgmspec check -
+    """
+    found = diagnosed(spec, set)
+    if model is not None and found.spec is not None:
+        chosen(found, model)
+    left_out = tuple(ignore or ())
+    shown = [d for d in found.diagnostics if d.severity == "error" or not (left_out and d.code.startswith(left_out))]
+    report(shown, found, format.value)
+    if explain and found.graphs and not has_errors(found.diagnostics):
+        print("\n" + tables(found, model))
+    wrong = any(d.severity == "error" or (strict and d.severity == "warning") for d in shown)
+    raise typer.Exit(1 if wrong or found.spec is None else 0)
+
+
+@app.command()
+def fmt(
+    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="Files to format, or - for standard input.")],
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Write nothing; print what would change.")] = False,
+) -> None:
+    """Format specs in place; comments stay, and nothing is written unless the result means the same.
+
+    Examples: dgmspec fmt specs/*.dgm;  dgmspec fmt --check --diff model.dgm;  dgmspec fmt - < model.dgm
+    """
+    from dgmspec.syntax.printer import format_text
+
+    changed = wrong = False
+    for name in specs:
+        text = read(name)
+        after, diagnostics = format_text(text)
+        wrong |= has_errors(diagnostics)
+        if diagnostics:
+            sys.stderr.write(render(diagnostics, {"": text}, names={"": name}))
+        if has_errors(diagnostics):
+            if name == "-":
+                sys.stdout.write(text)
+            continue
+        changed |= after != text
+        if diff:
+            sys.stdout.write(difference(text, after, name))
+        elif name == "-":
+            sys.stdout.write(after)
+        elif after != text and not check:
+            write(Path(name), after)
+    raise typer.Exit(1 if wrong or (check and changed) else 0)
+
+
+@app.command()
+def explain(
+    code: Annotated[str, typer.Argument(metavar="CODE", help="A code such as DGM302.")],
+) -> None:
+    """Print the page of a diagnostic: the rule, its reason, a wrong example and a right one.
+
+    Example: dgmspec explain DGM302
+    """
+    number = f"DGM{code.upper().removeprefix('DGM')}"
+    if number not in CODES:
+        hint = did_you_mean(number, CODES)
+        stop(f"there is no code {number}" + (f"; did you mean {hint}?" if hint else ""))
+    entry = CODES[number]
+    print(f"{entry.number} ({entry.severity}): {entry.title}\n\n{entry.rule}\n\nWhy: {entry.reason}")
+    for label, example in (("Wrong", entry.wrong), ("Right", entry.right)):
+        if example:
+            print(f"\n{label}:\n\n" + "\n".join(f"    {line}".rstrip() for line in example.strip().splitlines()))
+
+
+@app.command()
+def compile(
+    spec: SpecFile,
+    out: Out = None,
+    set: Sets = None,
+    model: ModelName = None,
+    seed: Seed = None,
+    quiet: Quiet = False,
+) -> None:
+    """Check and compile a spec, print its plan, test every claim numerically, and write the bundle.
+
+    Example: dgmspec compile specs/realnvp.dgm -o build/realnvp
+    """
+    found = checked(spec, set, visible=not quiet)
+    assert found.spec is not None
+    name = chosen(found, model)
+    if not quiet:
+        print(tables(found, name) + "\n")
+    with mistakes():
+        from dgmspec.runtime.selfcheck import self_check
+
+        compiled = dgmspec.compile(found.spec, model=name, seed=seed or 0)
+        findings = self_check(compiled)
+        failed = [finding for finding in findings if not finding.holds]
+        for finding in failed if quiet else findings:
+            print(finding)
+        if out is not None:
+            compiled.save(out)
+            if not quiet:
+                print(f"\nwrote {out}")
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def train(
+    spec: Annotated[str | None, typer.Argument(metavar="SPEC", help="A .dgm file with a train block.")] = None,
+    out: Out = None,
+    set: Sets = None,
+    model: ModelName = None,
+    seed: Seed = None,
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a stopped run.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model on its data and leave a run folder: model, metrics, checkpoints, pictures, report.
+
+    Examples: dgmspec train specs/digits.dgm;  dgmspec train specs/nsf.dgm --set train.steps=2_000 --out runs/short
+    """
+    if (spec is None) == (resume is None):
+        stop("give a SPEC to train, or --resume RUN to go on with a stopped one")
+    if resume is not None and (set or model or out or seed is not None):
+        stop("a resumed run goes on as it began: --resume RUN takes no --set, --model, --out or --seed")
+    found = checked(spec, set, visible=not quiet) if spec is not None else None
+    if found is not None and model is not None:
+        chosen(found, model)
+    with mistakes():
+        from dgmspec.runtime.train import resume_run, train_spec
+
+        if found is not None:
+            assert found.spec is not None
+            run = train_spec(found.spec, model=model, out=out, seed=seed, visible=not quiet, name=Path(str(spec)).stem)
+        else:
+            assert resume is not None
+            run = resume_run(resume, visible=not quiet)
+        if not quiet:
+            print(run.summary())
+    raise typer.Exit(1 if run.failure else 0)
+
+
+@app.command()
+def sample(
+    run: RunFolder,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many samples.")] = 100,
+    out: Out = None,
+    seed: Seed = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--given", metavar="NAME=VALUE", help="The value of a `given` variable.")
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Sample a trained model into a .npy, .csv or .png file (standard output as CSV without --out).
+
+    Examples: dgmspec sample runs/digits -n 64 -o digits.png;  dgmspec sample runs/cond -n 16 --given label=3 -o 3.png
+    """
+    with mistakes():
+        from dgmspec.runtime.sample import write_samples
+
+        message = write_samples(run, count, out, seed or 0, given or [], visible=not quiet)
+    if message and not quiet:
+        sys.stderr.write(message + "\n")
+
+
+@app.command("eval")
+def evaluate(
+    run: RunFolder,
+    seed: Seed = None,
+    draws: Annotated[int | None, typer.Option("--draws", min=1, help="Dequantisations per row.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a trained model on the test part of its data.
+
+    Example: dgmspec eval runs/digits
+    """
+    with mistakes():
+        from dgmspec.runtime.evaluate import evaluate as evaluate_run
+
+        figures = evaluate_run(run, seed=seed, draws=draws, visible=not as_json)
+    print(json.dumps({"format_version": 1, **figures}) if as_json else lines(figures))
+
+
+@app.command()
+def show(
+    spec: SpecFile,
+    to: Annotated[To, typer.Option("--to", help="What to print.")] = To.table,
+    set: Sets = None,
+) -> None:
+    """Show a spec: its table of steps, its canonical text, its JSON, or the JSON schema of all specs.
+
+    Examples: dgmspec show specs/maf.dgm;  dgmspec show specs/maf.dgm --to json --set depth=2
+    """
+    found = checked(spec, set)
+    assert found.spec is not None
+    if to is To.text:
+        print(found.spec.text(), end="")
+    elif to is To.json:
+        print(found.spec.model_dump_json(indent=2))
+    elif to is To.schema:
+        print(json.dumps(type(found.spec).json_schema(), indent=2))
+    else:
+        print(tables(found, None))
+
+
+@app.command("list")
+def list_(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A role such as `step`, or an operation.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the library: roles, the operations of a role, or one operation with its signature and facts.
+
+    Examples: dgmspec list;  dgmspec list scalar;  dgmspec list rqs
+    """
+    from dgmspec.spec.catalogue import catalogue
+
+    found = catalogue(name)
+    if found is None:
+        from dgmspec.ops import library
+
+        names = {cls.name for cls in library()} | set(library().roles)
+        hint = did_you_mean(name or "", sorted(names))
+        stop(f"the library has no `{name}`" + (f"; did you mean `{hint}`?" if hint else ""))
+    print(json.dumps(found.data, indent=2) if as_json else found.text)
+
+
+# ---- the entry ------------------------------------------------------------------------------------------------------
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run a command line; returns its exit code, whatever happens."""
+    try:
+        app(arguments, prog_name="dgmspec")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        sys.stderr.write("dgmspec: interrupted\n")
+        return INTERRUPTED
+    except Exception as error:
+        return crash(error)
+    return 0
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Family 8xx, data as they are met: shapes, values and sources that only a run can see."""
+
+from dgmspec.core.code import Code
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "DGM851",
+        "error",
+        "data of another shape than the variable",
+        "Every column has one row a sample, and rows of the shape that its variable declares.",
+        "A density on real[2] has no value at three numbers, and columns of unequal length pair no samples.",
+        wrong_command="An array of shape (1000, 3) given for a variable declared `real[2]`.",
+    ),
+    Code(
+        "DGM852",
+        "error",
+        "a value outside the variable's support",
+        "Every value of a column is a finite number in the support that its variable declares.",
+        "The density is zero or undefined there: one such row makes the likelihood of the whole set infinite or NaN.",
+        wrong_command="An array holding NaN, or 17 given for a variable declared `integer(0..16)[64]`.",
+    ),
+    Code(
+        "DGM853",
+        "error",
+        "data that cannot be had",
+        "A source exists, takes the arguments it is given, and gives a column for every data variable.",
+        "What is missing cannot be made up.",
+        wrong_command="Arrays for `x` alone where the model declares `observe x` and `given c`.",
+    ),
+)

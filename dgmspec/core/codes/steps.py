@@ -1,0 +1,79 @@
+"""Family 4xx, from 440: scalar bijectors, conditioners and their nets."""
+
+from dgmspec.core.code import Code
+
+
+def _flow(steps: str, x: str = "real[2]", z: str = "real[2] ~ normal(0, 1)") -> str:
+    """A whole file with one flow from x to z."""
+    lines = "".join(f"        {step}\n" for step in steps.split("; "))
+    return f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z}\n    flow x -> z {{\n{lines}    }}\n}}\n"
+
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "DGM440",
+        "error",
+        "a map whose image of a bounded support is not fixed",
+        "The image of a step is known from the text: a learned shift or scale takes all of ℝ, and a fixed one takes every "
+        "coordinate to the same interval.",
+        "A learned shift moves (0, 1) to an interval that changes while training, so no prior could be declared on it.",
+        wrong=_flow("elementwise(affine); logit", x="unit[2]"),
+        right=_flow("logit; elementwise(affine)", x="unit[2]"),
+    ),
+    Code(
+        "DGM441",
+        "error",
+        "a conditioner of a scalar bijector without parameters",
+        "`coupling` and `autoregressive` take a scalar bijector that has parameters for their net to give.",
+        "`tanh` is the same map whatever the other coordinates are; there is nothing to condition.",
+        wrong=_flow("coupling(leaky_relu, mask = half, net = mlp(8)); coupling(affine, mask = alternate(1), net = mlp(8))"),
+        right=_flow("leaky_relu; coupling(affine, mask = alternate(1), net = mlp(8))"),
+    ),
+    Code(
+        "DGM442",
+        "error",
+        "a scalar bijector with parameters that stands as a step",
+        "A scalar bijector is a step by itself only where it has no parameters; the others stand in a conditioner.",
+        "`affine` alone does not say whether its shift and scale are learned constants or functions of other coordinates.",
+        wrong=_flow("affine"),
+        right=_flow("elementwise(affine)"),
+    ),
+    Code(
+        "DGM443",
+        "error",
+        "an autoregressive step of one coordinate",
+        "An autoregressive step has two coordinates or more, or a context to condition on.",
+        "The first coordinate has none before it, so its parameters would be constants, which `elementwise` says plainly.",
+        wrong=_flow("autoregressive(affine, net = made(8))", "real[1]", "real[1] ~ normal(0, 1)"),
+        right=_flow("elementwise(affine)", "real[1]", "real[1] ~ normal(0, 1)"),
+    ),
+    Code(
+        "DGM444",
+        "error",
+        "a net that cannot be masked",
+        "The net of an autoregressive step is `made`, or an `mlp` or `resmlp` without normalisation.",
+        "The parameters of a coordinate may read those before it alone; layer normalisation would let every unit see all.",
+        wrong=_flow("autoregressive(affine, net = mlp(8, norm = layer))"),
+        right=_flow("autoregressive(affine, net = mlp(8))"),
+    ),
+    Code(
+        "DGM445",
+        "error",
+        "a masked net outside an autoregressive step",
+        "`made` is the net of an autoregressive step and of nothing else.",
+        "Its zeros follow from the order of the coordinates it conditions; elsewhere there is no such order.",
+        wrong=_flow("coupling(affine, mask = half, net = made(8)); permute(reverse); "
+                    "coupling(affine, mask = half, net = mlp(8))"),
+        right=_flow("coupling(affine, mask = half, net = mlp(8)); permute(reverse); "
+                    "coupling(affine, mask = half, net = mlp(8))"),
+    ),
+    Code(
+        "DGM446",
+        "error",
+        "an event too large to be divided",
+        "A coupling or an autoregressive step takes an event of at most 2^20 coordinates.",
+        "Both list every coordinate; the limit keeps a check's time and memory bounded.",
+        wrong=_flow("coupling(affine, mask = half, net = mlp(1))", "real[2_000_000]", "real[*] ~ normal(0, 1)"),
+        right=_flow("elementwise(affine)", "real[2_000_000]", "real[*] ~ normal(0, 1)"),
+    ),
+)

@@ -1,0 +1,92 @@
+"""Families 3xx and 4xx, continued: structures that move or reshape coordinates, and the parameters of distributions."""
+
+from dgmspec.core.code import Code
+
+
+def _flow(steps: str, x: str = "real[2]", z: str = "real[2] ~ normal(0, 1)") -> str:
+    """A whole file with one flow from x to z."""
+    lines = "".join(f"        {step}\n" for step in steps.split("; "))
+    return f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z}\n    flow x -> z {{\n{lines}    }}\n}}\n"
+
+
+def _prior(law: str, support: str = "real[2]") -> str:
+    """A whole file whose flow keeps the support, with `law` as its prior."""
+    return _flow("permute(reverse)", x=support, z=f"{support} ~ {law}")
+
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "DGM340",
+        "error",
+        "an inverse reshape whose result nothing fixes",
+        "`flatten` and `reshape` forget the shape they started from, so their inverses need it written: "
+        "`reshape([1, 8, 8])`.",
+        "A vector of 64 coordinates is an image in many ways, and the text does not say which is meant.",
+        wrong=_flow("inverse flatten; flatten", x="real[64]", z="real[64] ~ normal(0, 1)"),
+        right=_flow("reshape([1, 8, 8]); flatten", x="real[64]", z="real[64] ~ normal(0, 1)"),
+    ),
+    Code(
+        "DGM341",
+        "error",
+        "dequantisation of something that is not a range of integers",
+        "`dequantize` takes integer(a..b) onto interval(a, b + 1), and its inverse takes such an interval back.",
+        "It adds a draw between 0 and 1 to a whole number; real values need none, and labels have no order in which a "
+        "neighbour would be near.",
+        wrong=_flow("dequantize(uniform)"),
+        right=_flow("dequantize(uniform); logit", x="integer(0..16)[2]"),
+    ),
+    Code(
+        "DGM470",
+        "error",
+        "a parameter of a distribution outside its domain",
+        "Scales, rates, concentrations and degrees of freedom are positive.",
+        "For other values the formula is no probability density: it is not positive or does not integrate to 1.",
+        wrong=_prior("normal(0, -1)"),
+        right=_prior("normal(0, 1)"),
+    ),
+    Code(
+        "DGM471",
+        "error",
+        "bounds of a uniform distribution that do not stand in order",
+        "`uniform(low, high)` has low < high.",
+        "An interval without length holds no density.",
+        wrong=_prior("uniform(1, 0)", "unit[2]"),
+        right=_prior("uniform(0, 1)", "unit[2]"),
+    ),
+    Code(
+        "DGM472",
+        "error",
+        "weights that do not fit their mixture",
+        "A mixture has at least one component, and as many weights as components, all positive.",
+        "The weights are relative chances and are divided by their sum; a component with weight 0 is never drawn and "
+        "would make the log of its weight infinite.",
+        wrong=_prior("mixture(normal(-2, 1), normal(2, 1), weights = [1, 2, 3])"),
+        right=_prior("mixture(normal(-2, 1), normal(2, 1), weights = [1, 2])"),
+    ),
+    Code(
+        "DGM473",
+        "error",
+        "components of a mixture on different supports",
+        "All components of a mixture live on one support.",
+        "The support of the whole would be the union, on parts of which some components have no density.",
+        wrong=_prior("mixture(normal(-2, 1), exponential(1))"),
+        right=_prior("mixture(normal(-2, 1), laplace(2, 1))"),
+    ),
+    Code(
+        "DGM474",
+        "error",
+        "a shape parameter that is not a constant",
+        "The concentrations of `gamma` and `beta` and the degrees of freedom of `student_t` are numbers or params; "
+        "location, scale and rate may be formulas or networks.",
+        "Randomness enters a model from outside, drawn per sample from the seed before anything else runs. A location "
+        "or a scale then moves the draw by a smooth map; a shape parameter would change the law of the draw itself.",
+        wrong=(
+            "dgm 1\nmodel M {\n    observe x : positive[2]\n    learn a : positive = 1\n"
+            "    latent z : positive[2] ~ gamma(a, 1)\n    flow x -> z { permute(reverse) }\n}\n"
+        ),
+        right=(
+            "dgm 1\nmodel M {\n    observe x : positive[2]\n    learn a : positive = 1\n"
+            "    latent z : positive[2] ~ gamma(2, a)\n    flow x -> z { permute(reverse) }\n}\n"
+        ),
+    ),
+)

@@ -1,0 +1,30 @@
+"""Family 9xx: the tool itself."""
+
+from dgmspec.core.code import Code
+
+_PLAIN = (
+    "dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n    flow x -> z { actnorm }\n}\n"
+)
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "DGM901",
+        "error",
+        "a member that this version reads but does not compile",
+        "Flows between typed variables are compiled; ode, sde, markov, perturb, generate, infer, networks as energies, "
+        "learned functions, indexed variables, joint states and author-written bijectors are read, printed and kept.",
+        "Refusing them plainly is better than compiling a model that leaves out what its text says.",
+        wrong="dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n"
+        "    ode x -> z over t in 0..1 { velocity(y, t) = mlp(64) }\n}\n",
+        right=_PLAIN,
+    ),
+    Code(
+        "DGM902",
+        "error",
+        "an operation that this version knows by name only",
+        "The operation belongs to the language, but this version has no code for it.",
+        "Its name is known, so the message can say so instead of guessing at a misspelling.",
+        wrong=_PLAIN.replace("actnorm", "radial"),
+        right=_PLAIN,
+    ),
+)

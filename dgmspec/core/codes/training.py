@@ -1,0 +1,106 @@
+"""Family 8xx: data and training."""
+
+from dgmspec.core.code import Code
+
+
+def _train(
+    *settings: str, x: str = "real[2]", z: str = "real[2]", loss: str = "    loss = nll\n", steps: str = "actnorm"
+) -> str:
+    """A whole file: a small flow and its train block."""
+    body = "".join(f"    {setting}\n" for setting in settings)
+    return (
+        f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z} ~ normal(0, 1)\n    flow x -> z {{ {steps} }}\n"
+        f"{loss}}}\ntrain M {{\n{body}}}\n"
+    )
+
+
+_GOOD = ("data = two_moons", "steps = 100")
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "DGM801",
+        "error",
+        "a setting that the block does not have",
+        "A train block's settings are data, steps, epochs, batch, optimizer, schedule, clip, ema, precision, validate, "
+        "stop and seed.",
+        "A misspelt setting that were dropped would leave a default in its place.",
+        wrong=_train(*_GOOD, "bacth = 64"),
+        right=_train(*_GOOD, "batch = 64"),
+    ),
+    Code(
+        "DGM802",
+        "error",
+        "how long to train: both ways or neither",
+        "A train block says `steps` or `epochs`, one of the two.",
+        "Two lengths contradict each other, and none is no plan.",
+        wrong=_train("data = two_moons", "steps = 100", "epochs = 3"),
+        right=_train(*_GOOD),
+    ),
+    Code(
+        "DGM803",
+        "error",
+        "a setting with a value it cannot take",
+        "Counts are whole numbers from 1 up, rates positive, and the others as their operations declare.",
+        "A batch of 0 rows or an average with decay 1 trains nothing.",
+        wrong=_train(*_GOOD, "batch = 0"),
+        right=_train(*_GOOD, "batch = 64"),
+    ),
+    Code(
+        "DGM804",
+        "error",
+        "training data of another type than the variable",
+        "What a data source gives has the support and shape of the variable it fills.",
+        "A density on real[2] says nothing about whole numbers in an image.",
+        wrong=_train("data = digits(flat = true)", "steps = 100", x="real[64]", z="real[64]"),
+        right=_train(
+            "data = digits(flat = true)",
+            "steps = 100",
+            x="integer(0..16)[64]",
+            z="real[64]",
+            steps="dequantize(uniform); logit",
+        ),
+    ),
+    Code(
+        "DGM805",
+        "error",
+        "training without data",
+        "A loss that averages over observations needs `data`.",
+        "`nll` is the mean of -log p(x) over data; only a loss such as `reverse_kl` draws its own points.",
+        wrong=_train("steps = 100"),
+        right=_train(*_GOOD),
+    ),
+    Code(
+        "DGM806",
+        "error",
+        "training without a loss",
+        "A model that is trained has a `loss`.",
+        "Nothing says what training should make smaller.",
+        wrong=_train(*_GOOD, loss=""),
+        right=_train(*_GOOD),
+    ),
+    Code(
+        "DGM808",
+        "warning",
+        "data that the training does not use",
+        "`data` stands where some loss term averages over observations.",
+        "A loss that draws its own points leaves the data unread.",
+        wrong=(
+            "dgm 1\nmodel M {\n    observe x : real[2] ~ exp(-dot(x, x) / 2)\n    latent z : real[2] ~ normal(0, 1)\n"
+            "    flow x -> z { actnorm }\n    loss = reverse_kl\n}\n"
+            "train M {\n    data = two_moons\n    steps = 100\n}\n"
+        ),
+        right=(
+            "dgm 1\nmodel M {\n    observe x : real[2] ~ exp(-dot(x, x) / 2)\n    latent z : real[2] ~ normal(0, 1)\n"
+            "    flow x -> z { actnorm }\n    loss = reverse_kl\n}\ntrain M {\n    steps = 100\n}\n"
+        ),
+    ),
+    Code(
+        "DGM809",
+        "warning",
+        "stopping without validation",
+        "`stop` stands beside `validate`.",
+        "It counts readings of the validation loss; without any the run goes on to its last step.",
+        wrong=_train(*_GOOD, "stop = patience(10)"),
+        right=_train(*_GOOD, "validate = holdout(0.1)", "stop = patience(10)"),
+    ),
+)

@@ -1,0 +1,288 @@
+"""The abstract operation: what every entry of the library declares, without a line of torch.
+
+An operation is a frozen pydantic class with concrete fields; its fields, in order, are its argument schema in the
+language (``rqs(bins = 8, bound = 3.0)``). `lower` evaluates a call's arguments and only then builds the class. Facts
+follow from the fields and the types alone: the type it gives, its Jacobian, the cost of each direction, the parameters
+it owns. The torch code is a twin of the same name and path in ``modules/``.
+
+A mistake of the author that only the operation can see (an odd size, a bad range) is raised as `Refusal`, which the
+graph room turns into a located diagnostic.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dgmspec.core.jacobian import Jacobian
+from dgmspec.core.types import Shape, Support, Type
+
+
+class AbstractOp(BaseModel, ABC):
+    """An entry of the library. `role` is the list of names it is looked up in; `name` its name there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, defer_build=True)
+
+    role: ClassVar[str]
+    name: ClassVar[str]
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Calls as an author writes them, at least one per argument: the law tests, docs and generators use them."""
+
+
+@dataclass(frozen=True)
+class Variadic:
+    """Marks the tuple field that takes all positional arguments: ``mlp(64, 64)``, ``mixture(a, b)``."""
+
+
+@dataclass(frozen=True)
+class Init:
+    """How a parameter starts. Draws come from the run's seed and the parameter's address.
+
+    ``constant``: every entry `value`. ``normal``: N(0, value²). ``uniform``: U(-value, value).
+    ``identity``: the identity matrix. ``orthogonal``: Haar-distributed orthogonal. ``values``: `data`, row-major.
+    """
+
+    kind: Literal["constant", "normal", "uniform", "identity", "orthogonal", "values"] = "constant"
+    value: float = 0.0
+    data: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class DegreeMask:
+    """A fixed zero pattern of a weight: entry (i, j) is free iff rows[i] ≥ columns[j] (> when `strict`).
+
+    The masked entries are stored as zeros and their gradient is masked, so no pass multiplies by the mask.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class ParamSpec:
+    """A parameter an operation owns; `name` is relative to the operation's address (``net/0/weight``)."""
+
+    name: str
+    shape: Shape
+    init: Init = Init()
+    mask: DegreeMask | None = None
+    trainable: bool = True
+
+    def under(self, prefix: str) -> ParamSpec:
+        """The same parameter seen from the operation that holds this one as its argument `prefix`."""
+        return ParamSpec(f"{prefix}/{self.name}", self.shape, self.init, self.mask, self.trainable)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Randomness that an operation needs as an INPUT of the program: per sample, shape `shape`."""
+
+    name: str
+    shape: Shape
+    law: Literal["uniform", "normal", "rademacher", "exponential", "gamma"] = "uniform"
+    parameter: float = 1.0
+    """The concentration of a ``gamma`` draw (scale 1)."""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The cost of running a step one way.
+
+    `kind` is ``free`` (index moves, reshapes), ``parallel`` (`passes` conditioner passes, usually one),
+    ``sequential`` (`passes` dependent passes, one per coordinate), ``iterative`` (to a tolerance) or ``solver``.
+    """
+
+    kind: Literal["free", "parallel", "sequential", "iterative", "solver"] = "parallel"
+    passes: int = 1
+
+    def __str__(self) -> str:
+        if self.kind == "free" or not self.passes:
+            return "–"
+        if self.kind in ("iterative", "solver"):
+            return self.kind
+        return f"{self.passes} pass" + ("es" if self.passes > 1 and self.kind == "sequential" else "")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step costs: its log-determinant in the event size d, and each direction as written."""
+
+    log_det: str = "O(d)"
+    forward: Direction = Direction()
+    inverse: Direction = Direction()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Which guarantees hold and why: ``proved``, ``checked numerically`` or ``assumed`` with the reason."""
+
+    assumed: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
+
+
+class AbstractStep(AbstractOp, ABC):
+    """A step of a flow: a bijection (or stochastic step) between typed events, as written from left to right.
+
+    `x` is the type before the step, `c` the type of the arrow's context (None without one).
+    """
+
+    role: ClassVar[str] = "step"
+    density: ClassVar[Literal["exact", "estimate", "lower bound"]] = "exact"
+    initialises: ClassVar[bool] = False
+    """Whether the twin has `initialise`, a data-dependent start run once on the first batch."""
+
+    @abstractmethod
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        """The type after the step; raises `Refusal` where the step cannot follow `x`."""
+
+    @abstractmethod
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        """The type before the step, given the type after it (what ``inverse step`` gives)."""
+
+    @abstractmethod
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        """Structure of ∂y/∂x from the declaration alone."""
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        """Cost of the log-determinant and of each direction."""
+        return Cost()
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        """The parameters the twin reads, no more and no fewer."""
+        return ()
+
+    def draws(self, x: Type) -> tuple[Draw, ...]:
+        """The per-sample randomness the step consumes when run forward."""
+        return ()
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        """Guarantees that are not proved, each with its reason."""
+        return Facts()
+
+    def is_identity(self, x: Type) -> bool:
+        """Whether the step leaves every event of type `x` as it is."""
+        return False
+
+    def joined(self, inverse: bool, after: AbstractStep, after_inverse: bool, x: Type) -> AbstractStep | None:
+        """One step equal to this one (undone where `inverse`) followed by `after`, or None where there is none.
+
+        Both are free of parameters; `x` is the type before them.
+        """
+        return None
+
+
+class AbstractScalar(AbstractOp, ABC):
+    """A strictly monotone map of the line (or an interval) with `raw` unconstrained numbers per coordinate.
+
+    Raw parameters all zero mean the identity (or the parameter-free map itself), so that a zero-initialised net
+    starts a flow there. The twin receives them as planes: ``raw`` has shape (number of raw, *batch, *event). The map may
+    depend on the support it is applied to (a spline has linear tails on the line and none on an interval), so the
+    support at hand is an argument of `raw` and of the twin.
+    """
+
+    role: ClassVar[str] = "scalar"
+    inverts: ClassVar[Literal["closed form", "iterative"]] = "closed form"
+
+    @abstractmethod
+    def raw(self, support: Support) -> tuple[Init, ...]:
+        """One `Init` per raw parameter on `support`: where it starts when it is a learned constant."""
+
+    def fixed(self, size: int) -> tuple[tuple[float, ...], ...]:
+        """Planes of fixed numbers, `size` each, that the twin receives where it has no raw parameters."""
+        return ()
+
+    def density(self) -> Literal["exact", "lower bound"]:
+        """``lower bound`` where the image is by design a part of the next domain (``logit(alpha)``)."""
+        return "exact"
+
+    @abstractmethod
+    def image(self, support: Support) -> Support:
+        """The exact image of `support` (an open interval) under the map; `Refusal` if it leaves the domain."""
+
+    @abstractmethod
+    def preimage(self, support: Support) -> Support:
+        """The exact set that the map takes onto `support`; `Refusal` if there is none."""
+
+    def constant_slope(self) -> bool:
+        """Whether the derivative does not depend on x (affine maps): the log-det is then constant in x."""
+        return False
+
+    def unit_slope(self) -> bool:
+        """Whether |derivative| is 1 everywhere: a coupling of it preserves volume."""
+        return False
+
+
+@dataclass(frozen=True)
+class NetUse:
+    """One use of a net: the sizes on both sides (event sizes flattened), decided by whoever uses it.
+
+    `zero`: the last layer starts at zero, so that what the net parameterises starts at the identity.
+    """
+
+    inputs: int
+    outputs: int
+    context: int = 0
+    zero: bool = False
+
+
+class AbstractNet(AbstractOp, ABC):
+    """A network from a flat vector (and context) to a flat vector of stated size."""
+
+    role: ClassVar[str] = "net"
+
+    @abstractmethod
+    def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
+        """The parameters for this use, names relative to the net's address."""
+
+
+class AbstractMask(AbstractOp, ABC):
+    """Which coordinates a coupling leaves untouched."""
+
+    role: ClassVar[str] = "mask"
+
+    @abstractmethod
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        """The flat indices of part one (untouched, read by the net), ascending."""
+
+
+class AbstractOrder(AbstractOp, ABC):
+    """In which order an autoregressive step conditions its coordinates."""
+
+    role: ClassVar[str] = "order"
+
+    @abstractmethod
+    def ranks(self, size: int) -> tuple[int, ...]:
+        """rank[i] = the position 0..size-1 at which coordinate i is produced."""
+
+
+class AbstractDistribution(AbstractOp, ABC):
+    """A distribution of an event. Its fields are parameters: numbers, vectors of numbers, expressions over the
+    variables and learned parameters in scope, or nets of the context. The twin receives them evaluated, by name."""
+
+    role: ClassVar[str] = "distribution"
+
+    @abstractmethod
+    def support(self, type_: Type) -> Support:
+        """The exact support the density lives on, to be compared with the variable's."""
+
+    @abstractmethod
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        """The per-sample randomness that `sample` turns into one event."""
+
+
+class AbstractLoss(AbstractOp, ABC):
+    """A term of the loss, minimised: sign · E[log-density of the walk, less the target's log-density], in nats.
+
+    `walk` says along which direction of the model the term is computed: ``log_prob`` reads data, and
+    ``sample_and_log_prob`` draws from the model itself.
+    """
+
+    role: ClassVar[str] = "loss"
+    walk: ClassVar[Literal["log_prob", "sample_and_log_prob"]]
+    sign: ClassVar[Literal[1, -1]]
+    against_target: ClassVar[bool] = False
+    """Whether the unnormalised density ``observe x ~ exp(e)`` is subtracted."""

@@ -1,0 +1,134 @@
+"""Types of events: a support and a shape.
+
+A support is an open interval of the reals (``real``, ``positive``, ``unit``, ``interval(a, b)``), a range of integers
+(``integer(a..b)``, ``binary``), labels (``category(k)``) or the probability simplex. A shape is the event shape alone;
+batch dimensions are never part of a type. `UNKNOWN` stands for what could not be inferred and silences whatever follows.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+Shape = tuple[int, ...]
+
+
+class Unknown(Enum):
+    """The type of a value about which nothing could be said."""
+
+    UNKNOWN = "?"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+
+
+class SupportKind(Enum):
+    """What sort of set a support is."""
+
+    CONTINUOUS = "continuous"
+    INTEGER = "integer"
+    CATEGORY = "category"
+    SIMPLEX = "simplex"
+
+
+@dataclass(frozen=True)
+class Support:
+    """One coordinate's set of values.
+
+    CONTINUOUS is the open interval (low, high); INTEGER the whole numbers low..high, both included; CATEGORY the
+    labels 0..high; SIMPLEX ignores both bounds (it constrains a whole event).
+    """
+
+    kind: SupportKind
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        if self.kind is SupportKind.SIMPLEX:
+            return "simplex"
+        if self.kind is SupportKind.CATEGORY:
+            return f"category({int(self.high) + 1})"
+        if self.kind is SupportKind.INTEGER:
+            return "binary" if (self.low, self.high) == (0, 1) else f"integer({int(self.low)}..{int(self.high)})"
+        named = {(-math.inf, math.inf): "real", (0.0, math.inf): "positive", (0.0, 1.0): "unit"}
+        return named.get((self.low, self.high)) or f"interval({number(self.low)}, {number(self.high)})"
+
+    @property
+    def continuous(self) -> bool:
+        """Whether densities with respect to Lebesgue measure live here."""
+        return self.kind is SupportKind.CONTINUOUS
+
+    def contains(self, other: Support) -> bool:
+        """Whether every value of `other` is a value of this support (same kind)."""
+        return self.kind is other.kind and self.low <= other.low and other.high <= self.high
+
+    def describe(self) -> str:
+        """The set in words: ``all of ℝ``, ``(0, 1)``, ``the integers 0..16``."""
+        if self.kind is SupportKind.CONTINUOUS:
+            if (self.low, self.high) == (-math.inf, math.inf):
+                return "all of ℝ"
+            return f"({number(self.low)}, {number(self.high)})".replace("inf", "∞")
+        if self.kind is SupportKind.INTEGER:
+            return f"the integers {int(self.low)}..{int(self.high)}"
+        return str(self)
+
+
+def number(value: float) -> str:
+    """A bound as the language writes it: ``3`` rather than ``3.0``, ``inf``."""
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return str(int(value)) if value == int(value) and abs(value) < 1e16 else repr(value)
+
+
+REAL: Final = Support(SupportKind.CONTINUOUS)
+POSITIVE: Final = Support(SupportKind.CONTINUOUS, 0.0)
+UNIT: Final = Support(SupportKind.CONTINUOUS, 0.0, 1.0)
+BINARY: Final = Support(SupportKind.INTEGER, 0, 1)
+SIMPLEX: Final = Support(SupportKind.SIMPLEX)
+
+
+def interval(low: float, high: float) -> Support:
+    """The open interval (low, high)."""
+    return Support(SupportKind.CONTINUOUS, float(low), float(high))
+
+
+def integers(low: int, high: int) -> Support:
+    """The integers low..high, both ends included."""
+    return Support(SupportKind.INTEGER, low, high)
+
+
+def category(count: int) -> Support:
+    """Labels 0..count-1 without order."""
+    return Support(SupportKind.CATEGORY, 0, count - 1)
+
+
+@dataclass(frozen=True)
+class Type:
+    """A support and an event shape; ``real[2]`` is ``Type(REAL, (2,))``, a scalar event has shape ``()``."""
+
+    support: Support
+    shape: Shape = ()
+
+    def __str__(self) -> str:
+        return str(self.support) + (f"[{', '.join(map(str, self.shape))}]" if self.shape else "")
+
+    @property
+    def size(self) -> int:
+        """How many coordinates the event has."""
+        return math.prod(self.shape)
+
+    def with_support(self, support: Support) -> Type:
+        """The same shape over another support."""
+        return Type(support, self.shape)
+
+    def with_shape(self, shape: Shape) -> Type:
+        """The same support in another shape."""
+        return Type(self.support, shape)
+
+
+MaybeType = Type | Unknown

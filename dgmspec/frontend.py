@@ -1,0 +1,94 @@
+"""The half of the pipeline that needs no tensor: text → spec → graph → typed graph → checks. Mistakes are values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dgmspec.checks import check_graph
+from dgmspec.checks.explain import explain
+from dgmspec.core.diagnostics import Diagnostic, locate
+from dgmspec.core.source_map import SourceMap
+from dgmspec.graph.graph import Graph
+from dgmspec.graph.infer import infer
+from dgmspec.graph.lower import lower
+from dgmspec.graph.plans import TrainPlan, lower_sample, lower_train
+from dgmspec.graph.unused import check_unused
+from dgmspec.spec import Diagnosis as Reading
+from dgmspec.spec import Spec, override
+from dgmspec.spec import diagnose as read
+from dgmspec.spec.model import Sample, Train
+from dgmspec.spec.sources import Sources
+from dgmspec.syntax.tree import Tree
+
+__all__ = ["Diagnosis", "check", "diagnose", "diagnose_file", "examine"]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All that could be said about a text: its spec and the typed graph of each model where they exist, and findings.
+
+    `texts` are the texts that spans point into by source, `names` what to call these sources in messages.
+    """
+
+    tree: Tree
+    spec: Spec | None
+    source_map: SourceMap
+    diagnostics: tuple[Diagnostic, ...]
+    texts: Mapping[str, str]
+    names: Mapping[str, str] = field(default_factory=dict)
+    graphs: Mapping[str, Graph] = field(default_factory=dict)
+
+    def explain(self, model: str) -> str:
+        """The table of a model's steps: structures, costs, what is proved and what assumed."""
+        return explain(self.graphs[model])
+
+
+def diagnose(text: str, sources: Sources | None = None, *, name: str = "") -> Diagnosis:
+    """Everything that can be said about a text without a tensor; never raises for what is in it.
+
+    `sources` is the folder of the files it may use, or their texts by path; `name` is what messages call the text.
+    """
+    return _further(read(text, sources, name=name), {}, {"": name} if name else {})
+
+
+def diagnose_file(text: str, path: Path | None, values: Mapping[str, str] | None = None) -> Diagnosis:
+    """`diagnose` for the text of a file, with overrides written as in a text (``{"depth": "4"}``)."""
+    found = read(text, path.parent if path else None, name=path.name if path else "")
+    return _further(found, values or {}, {"": str(path) if path else "<stdin>"})
+
+
+def check(spec: Spec) -> Sequence[Diagnostic]:
+    """Everything that can be said against a spec, its findings located in its canonical text."""
+    return diagnose(spec.text(), spec.sources).diagnostics
+
+
+def examine(spec: Spec) -> tuple[dict[str, Graph], list[Diagnostic]]:
+    """The typed graph of every model, and what lowering, inference and the checks find in the whole file."""
+    graphs, found, plans = dict[str, Graph](), list(check_unused(spec)), list[TrainPlan]()
+    for item in spec.items:
+        if isinstance(item, (Train, Sample)):
+            plan, wrong = lower_train(spec, item) if isinstance(item, Train) else lower_sample(spec, item)
+            plans += [plan] if isinstance(plan, TrainPlan) else []
+            found += wrong
+    for model in spec.models:
+        graph, lowered = lower(spec, model)
+        graphs[model], inferred = infer(graph)
+        found += [*lowered, *inferred, *check_graph(graphs[model], *(p for p in plans if p.model == model))]
+    return graphs, found
+
+
+def _further(found: Reading, values: Mapping[str, str], names: Mapping[str, str]) -> Diagnosis:
+    """The rooms behind the spec, for a text that has one."""
+    spec, graphs, more = found.spec, dict[str, Graph](), list[Diagnostic]()
+    if spec is not None and values:
+        changed = override(spec, values)
+        spec, more = (changed, more) if isinstance(changed, Spec) else (None, [*changed])
+    if spec is not None:
+        graphs, more = examine(spec)
+    located = dict.fromkeys((*found.diagnostics, *(locate(d, found.source_map) for d in more)))
+    return Diagnosis(found.tree, spec, found.source_map, tuple(located), found.texts, names, graphs)
+
+
+Spec.checker = check

@@ -1,0 +1,253 @@
+"""Calls into operations: arguments evaluated against the fields of the operation's class, then the object made.
+
+A field annotated with a role (`AbstractScalar`, `AbstractMask`, …) or a `Literal` reads its closed list first; numbers,
+vectors and strings are evaluated; a formula that is no constant stays one where the field admits it. Every mistake is
+reported at the address of the argument it concerns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import NoneType
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+
+from dgmspec.algebra.evaluate import Constants, evaluate, is_constant, show
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Inverse, Name, Vector
+from dgmspec.algebra.rewrite import Lambda, free_names
+from dgmspec.core.address import Address, child
+from dgmspec.core.diagnostics import Label, Refusal
+from dgmspec.core.op import AbstractOp
+from dgmspec.graph.binding import Written, bind
+from dgmspec.graph.findings import Findings, Reported, meant
+from dgmspec.graph.fitting import alternatives, fit, holds_operations
+from dgmspec.graph.later import LATER
+from dgmspec.graph.scope import close_formula
+from dgmspec.graph.words import TITLES, a, advice, complaint, shown, wanted
+from dgmspec.ops import Parameter, find, names, roles_of, signature
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Makes operations from calls. `open_names` are the variables and learned parameters a formula may keep;
+    `own` are names of the file that stand in a role but cannot be made into an operation, with the reason."""
+
+    findings: Findings
+    constants: Constants = field(default_factory=dict)
+    functions: Mapping[str, Lambda] = field(default_factory=dict)
+    open_names: frozenset[str] = frozenset()
+    own: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    labels: tuple[Label, ...] = ()
+    """Second places of every finding, such as the use of the chain that a step was written in."""
+
+    def _report(
+        self,
+        code: str,
+        message: str,
+        at: Address,
+        label: str = "",
+        notes: tuple[str, ...] = (),
+        help: tuple[str, ...] = (),
+    ) -> None:
+        self.findings.report(code, message, at, label, self.labels, notes, help)
+
+    def operation(self, role: str, expression: AbstractExpr, at: Address) -> AbstractOp:
+        """The operation that a name, a call or `inverse` of one stands for; raises `Reported` after reporting."""
+        if isinstance(expression, Inverse):
+            return self._inverse(role, expression, at)
+        if not isinstance(expression, (Name, Call)):
+            self._report(
+                "DGM234",
+                f"{a(role)} stands here: a name or a call, not a formula",
+                at,
+                help=meant("", names(role)),
+            )
+            raise Reported
+        name = expression.id if isinstance(expression, Name) else expression.name
+        if (role, name) in self.own:
+            self._report("DGM901", self.own[role, name], at, label="not compiled by this version")
+            raise Reported
+        cls = find(role, name)
+        if cls is None:
+            self._unknown(role, name, at)
+        assert cls is not None
+        return self.build(cls, expression.args if isinstance(expression, Call) else (), at)
+
+    def build(self, cls: type[AbstractOp], args: tuple[Argument, ...], at: Address) -> AbstractOp:
+        """The operation of that class with these arguments, evaluated."""
+        written, wrong = bind(cls, args, at)
+        for diagnostic in wrong:
+            self.findings.add(replace(diagnostic, labels=self.labels))
+        values: dict[str, Any] = {}
+        failed = bool(wrong)
+        for parameter in signature(cls) if not wrong else ():
+            if parameter.name in written:
+                try:
+                    values[parameter.name] = self._argument(parameter, written[parameter.name])
+                except Reported:
+                    failed = True
+        if failed:
+            raise Reported
+        return self._construct(cls, values, {name: found.places[0] for name, found in written.items()}, at)
+
+    def formula(self, expression: AbstractExpr, at: Address) -> AbstractExpr:
+        """A formula over the open names alone: constants put in, functions written out."""
+        with self.findings.refusals_at(at, self.labels):
+            return close_formula(expression, self.functions, self.constants, self.open_names)
+
+    # ---- one argument -----------------------------------------------------------------------------------------------
+
+    def _argument(self, parameter: Parameter, written: Written) -> Any:
+        """The value of a parameter: a tuple of all positional arguments where it is variadic."""
+        if parameter.variadic and (len(written.values) > 1 or not isinstance(written.values[0], Vector)):
+            item = get_args(parameter.annotation)[0]
+            pairs = zip(written.values, written.places, strict=True)
+            return tuple(self.value(item, value, place, parameter) for value, place in pairs)
+        return self.value(parameter.annotation, written.values[0], written.places[0], parameter)
+
+    def value(self, annotation: Any, expression: AbstractExpr, at: Address, parameter: Parameter) -> Any:
+        """An argument as `annotation` asks for it; raises `Reported` after reporting."""
+        members = tuple(alternatives(annotation))
+        head = _head(expression)
+        choices = [m for m in members if isinstance(m, str)]
+        if isinstance(expression, Name) and head in choices and not expression.quoted:
+            return head
+        if head == "none" and NoneType in members:
+            return None
+        roles = [m.role for m in members if isinstance(m, type) and issubclass(m, AbstractOp)]
+        for role in roles if not (isinstance(expression, Name) and expression.quoted) else ():
+            if isinstance(expression, Inverse) or find(role, head) is not None or (role, head) in self.own:
+                return self.operation(role, expression, at)
+        for member in members:
+            if get_origin(member) is tuple and isinstance(expression, Vector) and holds_operations(member):
+                item = get_args(member)[0]
+                return tuple(self.value(item, v, child(at, i), parameter) for i, v in enumerate(expression.items))
+        return self._number_or_formula(members, roles, choices, expression, at, parameter)
+
+    def _number_or_formula(
+        self,
+        members: tuple[Any, ...],
+        roles: list[str],
+        choices: list[str],
+        expression: AbstractExpr,
+        at: Address,
+        parameter: Parameter,
+    ) -> Any:
+        head = _head(expression)
+        formula = any(isinstance(m, type) and issubclass(m, AbstractExpr) for m in members)
+        plain = [m for m in members if m in (int, float, bool, str) or get_origin(m) is tuple]
+        stray = isinstance(expression, Name) and head not in self.constants and head not in self.open_names
+        if (stray or not (plain or formula)) and (roles or choices):
+            self._unknown_choice(roles, choices, expression, at)
+        with self.findings.refusals_at(at, self.labels):
+            closed = close_formula(expression, self.functions, self.constants, self.open_names)
+            if formula and not (plain and is_constant(closed, {})):
+                return closed
+            if not is_constant(closed, {}):
+                reading = free_names(closed)[0]
+                self._report(
+                    "DGM234",
+                    f"`{parameter.name}` is fixed when the model is built, and `{reading}` is not",
+                    at,
+                    help=("write a number, or an expression of params",),
+                    label="not a constant",
+                )
+                raise Reported
+            value = evaluate(closed, {})
+        for member in plain:
+            accepted, result = fit(member, value)
+            if accepted:
+                return result
+        self._report(
+            "DGM234",
+            f"`{parameter.name}` is {wanted(plain, choices, roles)}, and {show(value)} is not",
+            at,
+            label=f"this is {show(value)}",
+            help=(f"write {wanted(plain, choices, roles)}",),
+        )
+        raise Reported
+
+    # ---- what went wrong --------------------------------------------------------------------------------------------
+
+    def _unknown(self, role: str, name: str, at: Address) -> None:
+        """Report a name that its role does not have; where another role has it, or a later version, say so."""
+        if name in LATER.get(role, ()):
+            self._report(
+                "DGM902",
+                f"`{name}` belongs to the language, but this version does not compile it yet",
+                at,
+                label="not compiled by this version",
+                help=meant(name, [n for n in names(role) if n != name]),
+            )
+            raise Reported
+        elsewhere = [a(r) for r in roles_of(name)]
+        notes = (f"`{name}` is {' and '.join(elsewhere)}, which cannot stand here",) if elsewhere else ()
+        if elsewhere and role == "step" and "distribution" in roles_of(name):
+            help_: tuple[str, ...] = (f"a distribution stands after `~`: `latent z : real[2] ~ {name}(…)`",)
+        else:
+            help_ = meant(name, names(role))
+        self._report(
+            "DGM230",
+            f"`{name}` is not {a(role)}",
+            at,
+            label=f"no such {TITLES.get(role, role)}",
+            notes=notes,
+            help=help_ or (f"`dgmspec list {role}` shows them all",),
+        )
+        raise Reported
+
+    def _unknown_choice(self, roles: list[str], choices: list[str], expression: AbstractExpr, at: Address) -> None:
+        """Report what is in none of the lists that an argument reads."""
+        head = _head(expression)
+        if roles and not choices and isinstance(expression, (Name, Call)):
+            self._unknown(roles[0], head, at)
+        candidates = [*choices, *(name for role in roles for name in names(role))]
+        wanted = " or ".join([*map(a, roles), *(["one of " + ", ".join(f"`{c}`" for c in choices)] if choices else [])])
+        what = f"`{head}`" if head else "a formula"
+        self._report(
+            "DGM230" if head else "DGM234",
+            f"{what} cannot stand here: this is {wanted}",
+            at,
+            label="not in the list",
+            help=meant(head, candidates),
+        )
+        raise Reported
+
+    def _inverse(self, role: str, expression: Inverse, at: Address) -> AbstractOp:
+        cls = find(role, "inverse")
+        if cls is None:
+            self._report("DGM234", f"{a(role)} has no inverse", at, help=("leave `inverse` out",))
+            raise Reported
+        of = self.operation(role, expression.of, at)
+        return self._construct(cls, {"of": of}, {}, at)
+
+    def _construct(
+        self, cls: type[AbstractOp], values: Mapping[str, Any], places: Mapping[str, Address], at: Address
+    ) -> AbstractOp:
+        """The object; what its validators refuse is reported at the argument."""
+        try:
+            return cls(**values)
+        except Refusal as refusal:
+            self.findings.add(refusal.diagnostic(places.get(refusal.argument or "", at), self.labels))
+            raise Reported from refusal
+        except ValidationError as error:
+            for found in error.errors(include_url=False, include_input=True):
+                name = str(found["loc"][0]) if found["loc"] else ""
+                place = places.get(name, at)
+                self._report(
+                    "DGM234",
+                    f"`{name or cls.name}` {complaint(found)}",
+                    place,
+                    label=f"this is {shown(found['input'])}",
+                    help=(advice(found),),
+                )
+            raise Reported from error
+
+
+def _head(expression: AbstractExpr) -> str:
+    """The name that an expression begins with, or nothing."""
+    if isinstance(expression, Inverse):
+        return _head(expression.of)
+    return expression.id if isinstance(expression, Name) else expression.name if isinstance(expression, Call) else ""

@@ -1,0 +1,71 @@
+"""Which argument of a call goes to which parameter of an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dgmspec.algebra.nodes import AbstractExpr, Argument
+from dgmspec.core.address import Address, child
+from dgmspec.core.diagnostics import Diagnostic, did_you_mean
+from dgmspec.core.op import AbstractOp
+from dgmspec.ops import Parameter, signature
+from dgmspec.spec.catalogue import call_form
+
+__all__ = ["Written", "bind"]
+
+
+@dataclass
+class Written:
+    """What was written for one parameter, and where: several values where it takes all positional arguments."""
+
+    values: list[AbstractExpr] = field(default_factory=list)
+    places: list[Address] = field(default_factory=list)
+
+    def add(self, value: AbstractExpr, place: Address) -> None:
+        """One more value."""
+        self.values.append(value)
+        self.places.append(place)
+
+
+def bind(
+    cls: type[AbstractOp], args: Iterable[Argument], at: Address
+) -> tuple[dict[str, Written], tuple[Diagnostic, ...]]:
+    """The arguments of a call by the names of their parameters, and what is wrong with their number and names."""
+    parameters = signature(cls)
+    variadic = next((parameter for parameter in parameters if parameter.variadic), None)
+    known = {parameter.name: parameter for parameter in parameters}
+    written: dict[str, Written] = {}
+    wrong: list[Diagnostic] = []
+    for i, arg in enumerate(args):
+        place = child(at, arg.name if arg.name is not None else i)
+        positional = variadic.name if variadic else parameters[i].name if i < len(parameters) else ""
+        name = arg.name if arg.name is not None else positional
+        if name not in known:
+            wrong.append(_surplus(cls, arg, i, known, place))
+        elif name in written and not (arg.name is None and variadic):
+            message, help_ = f"`{name}` is given twice, by position and by name", ("leave one of the two out",)
+            wrong.append(Diagnostic("DGM232", message, place, "given again", help=help_))
+        else:
+            written.setdefault(name, Written()).add(arg.value, place)
+    missing = [parameter.name for parameter in parameters if parameter.required and parameter.name not in written]
+    if missing and not wrong:
+        message = f"`{cls.name}` needs {' and '.join(f'`{name}`' for name in missing)}"
+        help_ = (f"its form is `{call_form(cls)}`",)
+        wrong.append(Diagnostic("DGM233", message, at, "incomplete", help=help_))
+    return written, tuple(wrong)
+
+
+def _surplus(
+    cls: type[AbstractOp], arg: Argument, i: int, known: Mapping[str, Parameter], place: Address
+) -> Diagnostic:
+    """An argument that the operation does not have."""
+    notes = (f"its form is `{call_form(cls)}`",)
+    if arg.name is None:
+        takes = "no arguments" if not known else f"at most {len(known)} argument{'s' * (len(known) > 1)}"
+        message = f"`{cls.name}` takes {takes}, and this is number {i + 1}"
+        return Diagnostic("DGM232", message, place, "one too many", notes=notes, help=("leave it out",))
+    near = did_you_mean(arg.name, known)
+    help_ = f"did you mean `{near}`?" if near else "leave it out"
+    message = f"`{cls.name}` has no argument `{arg.name}`"
+    return Diagnostic("DGM232", message, place, "unknown argument", notes=notes, help=(help_,))

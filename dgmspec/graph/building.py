@@ -1,0 +1,88 @@
+"""What the parts of lowering share: the model's scope, and the pieces of its graph made so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.rewrite import Lambda
+from dgmspec.core.address import Address, child
+from dgmspec.core.op import AbstractNet, AbstractOp
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.findings import Findings
+from dgmspec.graph.graph import (
+    ArrowNode,
+    FormulaNode,
+    LearnedNode,
+    Loss,
+    NetNode,
+    StepNode,
+    Value,
+    VariableNode,
+)
+from dgmspec.graph.scope import FileScope
+from dgmspec.spec.model import Member, Model, Net, member_name
+
+
+@dataclass
+class Building:
+    """One model on its way to a graph. `complete` turns False when a part has to be left out."""
+
+    model: Model
+    scope: FileScope
+    findings: Findings
+    complete: bool = True
+    functions: dict[str, Lambda] = field(default_factory=dict)
+    named_nets: dict[str, tuple[Address, Net]] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    variables: dict[str, VariableNode] = field(default_factory=dict)
+    learned: dict[str, LearnedNode] = field(default_factory=dict)
+    steps: dict[Address, StepNode] = field(default_factory=dict)
+    nets: dict[Address, NetNode] = field(default_factory=dict)
+    formulas: dict[Address, FormulaNode] = field(default_factory=dict)
+    arrows: dict[Address, ArrowNode] = field(default_factory=dict)
+    loss: Loss | None = None
+
+    def at(self, member: Member) -> Address:
+        """The address of a member."""
+        return child(self.model.name, member_name(member))
+
+    def caller(self, open_names: frozenset[str] = frozenset()) -> Caller:
+        """Makes operations in this model's scope; names of the file that only later versions can place are refused."""
+        later = "`{}` is a bijector of the author's own: read and kept, but this version does not compile it yet"
+        shared = "`{}` is a net with a name; this version takes a net written in place here, such as `mlp(64)`"
+        own = {(role, name): later.format(name) for name in self.scope.bijectors for role in ("step", "scalar")}
+        own |= {("net", name): shared.format(name) for name in self.named_nets}
+        return Caller(self.findings, self.scope.constants, self.functions, open_names, own)
+
+    def names_in_formulas(self) -> frozenset[str]:
+        """What a formula of the model may read: its variables and its learned parameters."""
+        return frozenset(self.variables) | frozenset(self.learned)
+
+
+def formulas_in(op: AbstractOp) -> Iterator[AbstractExpr]:
+    """The formulas among an operation's fields, those of the operations it holds included."""
+    for value in _held(op):
+        if isinstance(value, AbstractExpr):
+            yield value
+        elif isinstance(value, AbstractOp):
+            yield from formulas_in(value)
+
+
+def holds_net(op: AbstractOp) -> bool:
+    """Whether a net stands among an operation's fields, or those of the operations it holds."""
+    held = [value for value in _held(op) if isinstance(value, AbstractOp)]
+    return any(isinstance(value, AbstractNet) or holds_net(value) for value in held)
+
+
+def _held(op: AbstractOp) -> Iterator[Any]:
+    for name in type(op).model_fields:
+        value = getattr(op, name)
+        yield from value if isinstance(value, tuple) else (value,)
+
+
+def flat(value: Any) -> list[Any]:
+    """The numbers of a (nested) tuple in order."""
+    return [number for item in value for number in flat(item)] if isinstance(value, tuple) else [value]

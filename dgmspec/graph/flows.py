@@ -1,0 +1,215 @@
+"""Flows lowered: their ends, their contexts, their steps joined value by value."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from dgmspec.algebra.nodes import AbstractExpr, Call, Name, Vector
+from dgmspec.algebra.rewrite import called, free_names
+from dgmspec.core.address import Address, child
+from dgmspec.core.op import AbstractNet
+from dgmspec.core.types import UNKNOWN, MaybeType
+from dgmspec.graph.building import Building
+from dgmspec.graph.findings import Reported, meant
+from dgmspec.graph.graph import ArrowNode, FormulaNode, NetNode, StepNode, Value, ValueId
+from dgmspec.graph.unroll import Placed, TooManySteps, Unroller
+from dgmspec.graph.variables import lower_type
+from dgmspec.spec.model import Flow, Net
+
+
+def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
+    """One flow: an arrow, its steps, and the values between them."""
+    at = building.at(member)
+    try:
+        source, target = _end(building, member.source[0], at), _end(building, member.target[0], at)
+        context = _context(building, member, at)
+        placed = unroller.flow(member.steps, at)
+    except (Reported, TooManySteps):
+        building.complete = False
+        return
+    if not placed:
+        building.findings.report(
+            "DGM401",
+            f"the flow from `{member.source[0]}` to `{member.target[0]}` has no step",
+            at,
+            label="no steps",
+            help=("write a step, such as `actnorm`",),
+        )
+        building.complete = False
+        return
+    _join(building, placed, source, target, context, at)
+    steps = tuple(step.address for step in placed if step.op is not None)
+    building.arrows[at] = ArrowNode(at, member.source[0], member.target[0], context, steps)
+
+
+def _end(building: Building, name: str, at: Address) -> ValueId:
+    """The value of an arrow's end."""
+    if name not in building.variables:
+        building.findings.report(
+            "DGM712",
+            f"the model has no variable `{name}`",
+            at,
+            label=f"`{name}` is not declared",
+            help=meant(name, list(building.variables)),
+        )
+        raise Reported
+    return building.variables[name].value
+
+
+def _join(
+    building: Building, placed: list[Placed], source: ValueId, target: ValueId, context: ValueId | None, at: Address
+) -> None:
+    """Step after step from `source` to `target`; a refused step leaves a gap whose far side has no type."""
+    here = source
+    for i, step in enumerate(placed):
+        there = target if i == len(placed) - 1 else f"{step.address}:out"
+        building.values.setdefault(there, Value(there))
+        if step.op is None:
+            building.complete = False
+        else:
+            building.steps[step.address] = StepNode(
+                step.address, step.op, step.inverse, here, there, context, at, step.label, step.place, step.arguments
+            )
+        here = there
+
+
+# ---- contexts -------------------------------------------------------------------------------------------------------
+
+
+def _context(building: Building, member: Flow, at: Address) -> ValueId | None:
+    """The value of an arrow's context: a variable, a net's value, or a formula; several are joined end to end."""
+    if not member.context:
+        return None
+    if len(member.context) == 1:
+        written = member.context[0]
+        place = child(child(at, "context"), 0)
+        if isinstance(written, Name) and written.id in building.variables:
+            return _given(building, written.id, place)
+        if isinstance(written, Call) and written.name in building.named_nets:
+            return _apply_net(building, written, place)
+        return _formula(building, written, at, place)
+    return _formula(building, Vector(items=member.context), at, child(at, "context"))
+
+
+def _given(building: Building, name: str, place: Address) -> ValueId:
+    """The value of a variable that may be read as a context."""
+    node = building.variables[name]
+    if node.role != "given":
+        building.findings.report(
+            "DGM712",
+            f"a context is given, and `{name}` is declared `{node.role}`",
+            place,
+            label="not a given variable",
+            help=(f"declare `given {name}`",),
+        )
+        raise Reported
+    return node.value
+
+
+def _formula(building: Building, written: AbstractExpr, at: Address, place: Address) -> ValueId:
+    """A formula over given variables, learned parameters and nets as a value."""
+    nets: dict[str, ValueId] = {}
+    parts = written.items if isinstance(written, Vector) else (written,)
+    plain = [_name_net(building, part, child(place, i), nets) for i, part in enumerate(parts)]
+    open_names = building.names_in_formulas() | frozenset(nets)
+    formula = building.caller(open_names).formula(
+        Vector(items=tuple(plain)) if isinstance(written, Vector) else plain[0], place
+    )
+    names = [name for name in free_names(formula) if name in building.variables or name in nets]
+    inputs = tuple(nets[n] if n in nets else _given(building, n, place) for n in names)
+    node = child(at, "context")
+    target = f"{node}:out"
+    building.values[target] = Value(target)
+    building.formulas[node] = FormulaNode(node, formula, inputs, target, tuple(names))
+    return target
+
+
+def _name_net(building: Building, part: AbstractExpr, place: Address, nets: dict[str, ValueId]) -> AbstractExpr:
+    """A net among the parts of a context becomes a name for its value; inside arithmetic it is refused."""
+    if isinstance(part, Call) and part.name in building.named_nets:
+        name = f"{part.name}_{len(nets)}"
+        nets[name] = _apply_net(building, part, place)
+        return Name(id=name)
+    inner = next((name for name in called(part) if name in building.named_nets), None)
+    if inner is not None:
+        building.findings.report(
+            "DGM901",
+            f"`{inner}(…)` inside a formula is part of the language, but this version does not compile it yet",
+            place,
+            label="read and kept, not compiled",
+            help=(f"write `| {inner}(…)` by itself",),
+        )
+        raise Reported
+    return part
+
+
+def _apply_net(building: Building, call: Call, place: Address) -> ValueId:
+    """``h(c)``: one use of a named net; equal uses share one value."""
+    at, net = building.named_nets[call.name]
+    if len(call.args) != len(net.args) or any(arg.name for arg in call.args):
+        building.findings.report(
+            "DGM211",
+            f"`{net.name}` takes {len(net.args)} argument{'s' * (len(net.args) > 1)} by position, got {len(call.args)}",
+            place,
+            help=(f"write `{net.name}({', '.join(net.args)})`",),
+        )
+        raise Reported
+    inputs = []
+    for arg in call.args:
+        if not isinstance(arg.value, Name) or arg.value.id not in building.variables:
+            building.findings.report(
+                "DGM901",
+                f"`{net.name}` reads a formula here, which this version does not compile yet",
+                place,
+                label="read and kept, not compiled",
+                help=(f"apply `{net.name}` to a given variable by itself",),
+            )
+            raise Reported
+        inputs.append(_given(building, arg.value.id, place))
+    return _net_value(building, at, net, tuple(inputs))
+
+
+def _net_value(building: Building, at: Address, net: Net, inputs: tuple[ValueId, ...]) -> ValueId:
+    uses = [node for node in building.nets.values() if node.address == at]
+    for node in uses:
+        if node.inputs == inputs:
+            return node.target
+    key = f"{at}@{len(uses)}" if uses else at
+    target = f"{key}:out"
+    op = _net_operation(building, at, net)
+    building.nets[key] = NetNode(at, net.name, op, inputs, target)
+    building.values[target] = Value(target, _net_type(building, at, net))
+    return target
+
+
+def _net_operation(building: Building, at: Address, net: Net) -> AbstractNet | Literal["external"]:
+    """What computes the net: an operation of the library, or a module supplied from Python."""
+    if isinstance(net.value, Name) and net.value.id == "external":
+        return "external"
+    op = building.caller().operation("net", net.value, child(at, "value"))
+    assert isinstance(op, AbstractNet)
+    return op
+
+
+def _net_type(building: Building, at: Address, net: Net) -> MaybeType:
+    """The declared type of a net's value, which a context needs."""
+    if net.type is None:
+        building.findings.report(
+            "DGM305",
+            f"nothing fixes the size of `{net.name}`'s value",
+            at,
+            label="no type",
+            help=(f"state it: `net {net.name}({', '.join(net.args)}) : real[16] = …`",),
+        )
+        raise Reported
+    type_ = lower_type(building, net.type, at).type
+    if type_ is UNKNOWN:
+        building.findings.report(
+            "DGM305",
+            f"nothing fixes the shape of `{net.name}`'s value",
+            child(at, "type"),
+            label="open",
+            help=("write its dimensions",),
+        )
+        raise Reported
+    return type_

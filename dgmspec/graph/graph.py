@@ -1,0 +1,185 @@
+"""The graph of a model: values and steps, parameters substituted, repeats unrolled, operations made.
+
+A bipartite DAG. A `Value` is a node with a type (or `UNKNOWN`); a `StepNode` reads values and gives values along its
+arrow as written. `lower` builds it without types, `infer` returns the same graph with every type filled in, and nothing
+later mutates it: passes return new graphs whose parameters keep their addresses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import networkx as nx
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.core.address import Address
+from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractOp, AbstractStep
+from dgmspec.core.types import UNKNOWN, MaybeType, Support
+
+ValueId = str
+"""The address of a value: a variable's (``RealNVP/x``) or ``<step address>:out``."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """An event flowing through the graph."""
+
+    id: ValueId
+    type: MaybeType = UNKNOWN
+    variable: str | None = None
+
+
+@dataclass(frozen=True)
+class StepNode:
+    """One step of a flow, as written from `source` to `target`; `inverse` runs `op` backwards along the arrow.
+
+    `label` is the step as an author writes it, without its nets. `place` is where it was written, if that is not its
+    address (inside a named chain), and `arguments` where each argument was. All three serve people alone.
+    """
+
+    address: Address
+    op: AbstractStep
+    inverse: bool
+    source: ValueId
+    target: ValueId
+    context: ValueId | None
+    arrow: Address
+    label: str = ""
+    place: Address = ""
+    arguments: tuple[tuple[str, Address], ...] = ()
+
+
+@dataclass(frozen=True)
+class NetNode:
+    """A named net applied to values: ``h(c)`` as a context. `address` owns the parameters, shared by all uses."""
+
+    address: Address
+    name: str
+    op: AbstractNet | Literal["external"]
+    inputs: tuple[ValueId, ...]
+    target: ValueId
+
+
+@dataclass(frozen=True)
+class FormulaNode:
+    """An expression over values and learned parameters whose result is a value (a context such as ``[c, 2 * d]``).
+
+    `names` are the names of `inputs` in the formula. A `Vector` at the top joins its flattened items end to end.
+    """
+
+    address: Address
+    formula: AbstractExpr
+    inputs: tuple[ValueId, ...]
+    target: ValueId
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prior:
+    """``latent z : T ~ D``: the distribution of a variable (its parameters may read given values)."""
+
+    address: Address
+    variable: str
+    op: AbstractDistribution
+    inputs: tuple[ValueId, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """``observe x ~ exp(e)``: an unnormalised log-density `log_density` of the variable, inlined to a formula."""
+
+    address: Address
+    variable: str
+    log_density: AbstractExpr
+    inputs: tuple[ValueId, ...] = ()
+
+
+@dataclass(frozen=True)
+class VariableNode:
+    """A declared variable, its value in the graph and its declared type (UNKNOWN where it says ``real[*]``, whose
+    support is in `support` all the same)."""
+
+    address: Address
+    name: str
+    role: Literal["observe", "latent", "given"]
+    value: ValueId
+    declared: MaybeType
+    prior: Prior | None = None
+    target: Target | None = None
+    support: Support | None = None
+
+
+@dataclass(frozen=True)
+class LearnedNode:
+    """A model-level ``learn``: a parameter by name, with the support its value is mapped to."""
+
+    address: Address
+    name: str
+    type: MaybeType
+    initial: float | tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class ArrowNode:
+    """One arrow: its ends, its steps in reading order."""
+
+    address: Address
+    source: str
+    target: str
+    context: ValueId | None
+    steps: tuple[Address, ...]
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """One term of the loss: an operation of role ``loss`` bound to a variable or an arrow."""
+
+    address: Address
+    op: AbstractOp
+    binds: str | None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """``loss = EXPR``: the formula over term names (``t0``, ``t1``, …) and the terms themselves."""
+
+    formula: AbstractExpr
+    terms: dict[str, LossTerm]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One model, ready to be typed, checked and compiled. `complete` is False where a member was refused: what can
+    be said of the whole is then left unsaid."""
+
+    name: str
+    complete: bool = True
+    values: dict[ValueId, Value] = field(default_factory=dict)
+    variables: dict[str, VariableNode] = field(default_factory=dict)
+    steps: dict[Address, StepNode] = field(default_factory=dict)
+    nets: dict[Address, NetNode] = field(default_factory=dict)
+    formulas: dict[Address, FormulaNode] = field(default_factory=dict)
+    learned: dict[str, LearnedNode] = field(default_factory=dict)
+    arrows: dict[Address, ArrowNode] = field(default_factory=dict)
+    loss: Loss | None = None
+
+    def type_of(self, value: ValueId) -> MaybeType:
+        """The type of a value, `UNKNOWN` where inference could not tell."""
+        return self.values[value].type
+
+    def network(self) -> nx.DiGraph:
+        """The bipartite graph as networkx sees it: values and step/net addresses, edges along the arrows."""
+        graph: nx.DiGraph = nx.DiGraph()
+        graph.add_nodes_from(self.values, kind="value")
+        for step in self.steps.values():
+            graph.add_node(step.address, kind="step")
+            graph.add_edges_from([(step.source, step.address), (step.address, step.target)])
+            if step.context is not None:
+                graph.add_edge(step.context, step.address, kind="context")
+        nodes: list[NetNode | FormulaNode] = [*self.nets.values(), *self.formulas.values()]
+        for node in nodes:
+            graph.add_node(node.address, kind="net")
+            graph.add_edges_from((value, node.address) for value in node.inputs)
+            graph.add_edge(node.address, node.target)
+        return graph

@@ -1,0 +1,236 @@
+"""Types for every value: forward along each arrow from the ends that are declared, backward where only the end is.
+
+`Refusal`s of operations are caught at one door and become findings at the argument they name. What a refused step would
+have given stays `UNKNOWN`, which silences everything that follows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from dgmspec.core.address import child, written
+from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
+from dgmspec.core.types import REAL, Type
+from dgmspec.graph.building import formulas_in
+from dgmspec.graph.declared import MAX_ELEMENTS
+from dgmspec.graph.findings import Findings, Reported
+from dgmspec.graph.formulas import broadcast, joined_size, shape_of, show_shape
+from dgmspec.graph.graph import Graph, StepNode, Value, VariableNode
+
+__all__ = ["arriving", "infer", "refused"]
+
+MAX_PARAMETERS = 10**9
+
+
+def infer(graph: Graph) -> tuple[Graph, list[Diagnostic]]:
+    """The graph with the type of every value that can be known, and what was refused on the way."""
+    inference = _Inference(graph)
+    inference.run()
+    values = {name: replace(value, type=inference.types.get(name, value.type)) for name, value in graph.values.items()}
+    return replace(graph, values=values), inference.findings.found
+
+
+def arriving(graph: Graph, step: StepNode) -> Type | None:
+    """The type that a step gives along its arrow, whatever its target is declared to be; None where unknown."""
+    x, c = graph.type_of(step.source), _context(graph.values, step)
+    if not isinstance(x, Type) or (step.context is not None and c is None):
+        return None
+    try:
+        return step.op.infer_input(x, c) if step.inverse else step.op.infer_type(x, c)
+    except Refusal:
+        return None
+
+
+def refused(step: StepNode, refusal: Refusal) -> Diagnostic:
+    """A refusal of a step as a finding, on the argument it names if that was written."""
+    place = step.place or written(step.address)
+    at = dict(step.arguments).get(refusal.argument or "", place)
+    labels = (Label(step.address, "used here"),) if place != written(step.address) else ()
+    return refusal.diagnostic(at, labels)
+
+
+def _context(values: dict[str, Value], step: StepNode) -> Type | None:
+    if step.context is None:
+        return None
+    type_ = values[step.context].type
+    return type_ if isinstance(type_, Type) else None
+
+
+class _Inference:
+    """One run: `types` grows, each step is passed at most once in each direction."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.findings = Findings()
+        self.types: dict[str, Type] = {v.id: v.type for v in graph.values.values() if isinstance(v.type, Type)}
+        self.failed: set[str] = set()
+        self.parameters = 0
+
+    def run(self) -> None:
+        """Contexts, then arrows forward, then what is left backward, then what stands outside the arrows."""
+        for node in self.graph.formulas.values():
+            self._formula(node.address)
+        self._spread(forward=True)
+        self._spread(forward=False)
+        self._spread(forward=True)
+        for step in self.graph.steps.values():
+            self._count(step)
+        for variable in self.graph.variables.values():
+            self._declared(variable)
+            self._densities(variable)
+
+    # ---- along the arrows -------------------------------------------------------------------------------------------
+
+    def _spread(self, *, forward: bool) -> None:
+        """Carry types along the steps in one direction until nothing more becomes known."""
+        follow: dict[str, list[StepNode]] = {}
+        for step in self.graph.steps.values():
+            follow.setdefault(step.source if forward else step.target, []).append(step)
+        queue = deque(value for value in follow if value in self.types)
+        while queue:
+            for step in follow.get(queue.popleft(), ()):
+                reached = step.target if forward else step.source
+                if self._pass(step, forward=forward) and reached in follow:
+                    queue.append(reached)
+
+    def _pass(self, step: StepNode, *, forward: bool) -> bool:
+        """Carry the type over one step; whether its far side has become known by that."""
+        near, far = (step.source, step.target) if forward else (step.target, step.source)
+        variable = self._variable(far)
+        known = far in self.types
+        if step.arrow in self.failed or (known and not (forward and variable is not None)):
+            return False
+        if step.context is not None and step.context not in self.types:
+            self.failed.add(step.arrow)
+            return False
+        try:
+            with _located(self.findings, step):
+                given = self._apply(step, self.types[near], forward=forward)
+        except Reported:
+            self.failed.add(step.arrow)
+            return False
+        if known:
+            return False
+        if variable is not None and variable.support is not None:
+            given = given.with_support(variable.support)
+        self.types[far] = given
+        return True
+
+    def _apply(self, step: StepNode, near: Type, *, forward: bool) -> Type:
+        c = self.types.get(step.context or "")
+        function: Callable[[Type, Type | None], Type] = (
+            step.op.infer_input if step.inverse == forward else step.op.infer_type
+        )
+        given = function(near, c)
+        if given.size > MAX_ELEMENTS:
+            raise Refusal("DGM307", f"an event of {given.size:,} elements is beyond 10^9", help=("lower a dimension",))
+        return given
+
+    def _variable(self, value: str) -> VariableNode | None:
+        name = self.graph.values[value].variable
+        return self.graph.variables.get(name) if name is not None else None
+
+    def _count(self, step: StepNode) -> None:
+        """Refuse a model of more than 10^9 parameters at the step that passes the limit."""
+        x = self.types.get(step.target if step.inverse else step.source)
+        if x is None or step.arrow in self.failed or self.parameters > MAX_PARAMETERS:
+            return
+        try:
+            with _located(self.findings, step):
+                specs = step.op.parameters(x, self.types.get(step.context or ""))
+        except Reported:
+            self.failed.add(step.arrow)
+            return
+        self.parameters += sum(math.prod(spec.shape) for spec in specs)
+        if self.parameters > MAX_PARAMETERS:
+            self.findings.report(
+                "DGM307",
+                f"with this step the model has {self.parameters:,} parameters, beyond 10^9",
+                step.place or step.address,
+                label="too large",
+                help=("make its network narrower",),
+            )
+
+    # ---- outside the arrows -----------------------------------------------------------------------------------------
+
+    def _formula(self, address: str) -> None:
+        """The type of a context that is a formula."""
+        node = self.graph.formulas[address]
+        types = {
+            name: self.types[value] for name, value in zip(node.names, node.inputs, strict=True) if value in self.types
+        }
+        types |= {n.name: n.type for n in self.graph.learned.values() if isinstance(n.type, Type)}
+        try:
+            with self.findings.refusals_at(address):
+                self.types[node.target] = Type(REAL, (joined_size(node.formula, types),))
+        except (Reported, KeyError):
+            return
+
+    def _declared(self, variable: VariableNode) -> None:
+        """Report a variable whose shape nothing fixes; where something was refused, that is the reason."""
+        touched = [arrow for arrow in self.graph.arrows.values() if variable.name in (arrow.source, arrow.target)]
+        silent = variable.support is None or any(arrow.address in self.failed for arrow in touched)
+        if variable.value in self.types or silent or not self.graph.complete:
+            return
+        self.findings.report(
+            "DGM305",
+            f"nothing fixes the shape of `{variable.name}`",
+            child(variable.address, "type"),
+            label="open",
+            help=(f"write the dimensions, such as `{variable.support}[2]`",),
+        )
+
+    def _densities(self, variable: VariableNode) -> None:
+        """Shapes inside priors and targets: parameters broadcast to the event, a log-density is one number."""
+        shapes = {v.name: t.shape for v in self.graph.variables.values() if (t := self.types.get(v.value))}
+        shapes |= {n.name: n.type.shape for n in self.graph.learned.values() if isinstance(n.type, Type)}
+        event = self.types.get(variable.value)
+        try:
+            if variable.target is not None and event is not None:
+                with self.findings.refusals_at(child(variable.target.address, 0)):
+                    _require_number(shape_of(variable.target.log_density, shapes), variable.name)
+            if variable.prior is not None and event is not None:
+                with self.findings.refusals_at(variable.prior.address, (Label(variable.address, f"an event {event}"),)):
+                    for formula in formulas_in(variable.prior.op):
+                        _require_fit(shape_of(formula, shapes), event)
+                    variable.prior.op.support(event)
+                    variable.prior.op.draws(event)
+        except (Reported, KeyError):
+            return
+
+
+@contextmanager
+def _located(findings: Findings, step: StepNode) -> Iterator[None]:
+    """The one door of refusals: a finding at the step, or at the argument the refusal names, then `Reported`."""
+    try:
+        yield
+    except Refusal as refusal:
+        findings.add(refused(step, refusal))
+        raise Reported from refusal
+
+
+def _require_number(shape: tuple[int, ...], name: str) -> None:
+    if shape:
+        raise Refusal(
+            "DGM312",
+            f"a log-density of `{name}` is one number per event, and this has the shape {show_shape(shape)}",
+            help=("sum it: `sum(…)`, or `dot(x, x)` for a sum of squares",),
+        )
+
+
+def _require_fit(shape: tuple[int, ...], event: Type) -> None:
+    """Refuse a parameter that would not broadcast to the event."""
+    try:
+        fits = broadcast([shape, event.shape]) == event.shape
+    except Refusal:
+        fits = False
+    if not fits:
+        raise Refusal(
+            "DGM310",
+            f"a parameter of shape {show_shape(shape)} does not fit an event {event}",
+            help=(f"make it a number, or of shape {show_shape(event.shape)}",),
+        )

@@ -1,0 +1,56 @@
+"""Names of the language that later versions give code to: known here so that messages can say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+LATER: Final[Mapping[str, tuple[str, ...]]] = {
+    "scalar": (
+        "linear_spline",
+        "quadratic_spline",
+        "cubic_spline",
+        "sigmoid_mixture",
+        "bernstein",
+        "sos",
+        "umnn",
+        "sinh_arcsinh",
+        "power",
+    ),
+    "step": ("batchnorm", "conv1x1", "squeeze", "split", "residual", "planar", "radial", "sylvester"),
+    "mask": ("checkerboard",),
+    "net": ("conv", "resnet", "unet", "transformer", "nearest", "gumbel_softmax"),
+    "distribution": ("bernoulli", "categorical", "autoregressive"),
+    "loss": (
+        "elbo",
+        "iwae",
+        "vq",
+        "dsm",
+        "vlb",
+        "ism",
+        "ssm",
+        "fisher",
+        "flow_matching",
+        "cd",
+        "mc",
+        "kinetic",
+        "jacobian",
+    ),
+    "data": ("csv", "parquet", "npy", "npz", "idx", "images"),
+    "sampler": ("langevin", "annealed_langevin", "reverse_sde", "pf_ode", "ancestral", "ddim", "mala"),
+}
+"""By role. An entry that the library has is never read here: the library comes first."""
+
+MEMBERS: Final[Mapping[str, str]] = {
+    "ode": "continuous dynamics (`ode`)",
+    "sde": "a stochastic differential equation (`sde`)",
+    "markov": "a discrete-time chain (`markov`)",
+    "perturb": "a ladder of noise levels (`perturb`)",
+    "generate": "a generative conditional (`generate`)",
+    "infer": "a variational conditional (`infer`)",
+    "learn": "a learned function (`learn … = net`)",
+}
+"""Members of a model that are documents already and are not compiled yet, in words."""
+
+LATER_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {"train": ("drop", "weights"), "sample": ("guidance",)}
+"""Settings of train and sample blocks, likewise."""

@@ -1,0 +1,105 @@
+"""The loss lowered: arithmetic over loss terms, each bound to the variable it is about."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dgmspec.algebra.functions import FUNCTIONS
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power, Product, Sum, children
+from dgmspec.algebra.rewrite import rebuild
+from dgmspec.core.address import Address, child
+from dgmspec.core.op import AbstractLoss
+from dgmspec.graph.building import Building
+from dgmspec.graph.findings import Reported, meant
+from dgmspec.graph.graph import Loss, LossTerm
+from dgmspec.graph.later import LATER
+from dgmspec.ops import find, names, roles_of
+from dgmspec.spec.model import Setting
+
+_ARITHMETIC: Final = (Sum, Product, Neg, Power)
+
+
+def lower_loss(building: Building, setting: Setting) -> Loss:
+    """``loss = EXPR``: the formula over `t0`, `t1`, … and what each of them is; raises `Reported`."""
+    at = child(building.model.name, setting.name)
+    terms: dict[str, LossTerm] = {}
+    formula = _replace(building, setting.value, at, terms)
+    if not terms:
+        building.findings.report(
+            "DGM713",
+            "the loss holds no loss term, so there is nothing to make smaller",
+            at,
+            label="a constant",
+            help=meant("", names("loss")),
+        )
+        raise Reported
+    return Loss(building.caller(frozenset(terms)).formula(formula, at), terms)
+
+
+def _replace(building: Building, part: AbstractExpr, at: Address, terms: dict[str, LossTerm]) -> AbstractExpr:
+    """The expression with its loss terms named; names that are no terms are left to the evaluation of constants."""
+    if isinstance(part, _ARITHMETIC):
+        return rebuild(part, [_replace(building, inner, at, terms) for inner in children(part)])
+    name = part.id if isinstance(part, Name) else part.name if isinstance(part, Call) else ""
+    known = name in building.scope.constants or name in building.functions
+    if find("loss", name) is None and (known or not name or (isinstance(part, Call) and _is_function(name))):
+        return part
+    if find("loss", name) is None and name not in LATER["loss"]:
+        _unknown_term(building, name, at)
+    term = f"t{len(terms)}"
+    terms[term] = _term(building, part, child(at, term))
+    return Name(id=term)
+
+
+def _is_function(name: str) -> bool:
+    return name in FUNCTIONS
+
+
+def _unknown_term(building: Building, name: str, at: Address) -> None:
+    elsewhere = roles_of(name)
+    notes = (f"`{name}` is a {elsewhere[0]}, not a loss",) if elsewhere else ()
+    help_ = meant(name, names("loss")) or ("`dgmspec list loss` shows them all",)
+    building.findings.report("DGM230", f"`{name}` is not a loss", at, label="no such loss", notes=notes, help=help_)
+    raise Reported
+
+
+def _term(building: Building, part: AbstractExpr, at: Address) -> LossTerm:
+    """One term: its operation, and the variable that its first argument names or that it alone can fit."""
+    place = at.rpartition("/")[0]
+    args = part.args if isinstance(part, Call) else ()
+    named = args[0].value.id if args and args[0].name is None and isinstance(args[0].value, Name) else None
+    rest: tuple[Argument, ...] = args[1:] if named is not None else args
+    call: AbstractExpr = Call(name=part.name, args=rest) if isinstance(part, Call) else part
+    op = building.caller().operation("loss", call, place)
+    assert isinstance(op, AbstractLoss)
+    return LossTerm(at, op, _bind(building, op, named, place))
+
+
+def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) -> str | None:
+    """The observed variable that a term is about; None where the model has none that fits."""
+    observed = [v for v in building.variables.values() if v.role == "observe"]
+    if named is not None:
+        if named not in [v.name for v in observed]:
+            known = building.variables.get(named)
+            message = f"`{named}` is {known.role}, and" if known else f"the model has no variable `{named}`;"
+            building.findings.report(
+                "DGM706",
+                f"{message} `{op.name}` is about an observed variable",
+                at,
+                help=meant(named, [v.name for v in observed]),
+            )
+            raise Reported
+        return named
+    with_target = [v for v in observed if v.target is not None]
+    fitting = [v.name for v in (with_target if op.against_target and with_target else observed)]
+    if len(fitting) > 1:
+        listed = " and ".join(f"`{name}`" for name in fitting)
+        building.findings.report(
+            "DGM705",
+            f"`{op.name}` fits {listed}, and the text does not say which is meant",
+            at,
+            label="ambiguous",
+            help=(f"name it: `{op.name}({fitting[0]})`; for all of them add the terms",),
+        )
+        raise Reported
+    return fitting[0] if fitting else None

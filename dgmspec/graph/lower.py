@@ -1,0 +1,189 @@
+"""From a spec to a graph: params put in, repeats unrolled, functions written out, operations made.
+
+`lower` reports every mistake it meets and still gives a graph of what could be understood. Members that this version
+does not compile are refused once each, and the graph is then marked incomplete, so that later rooms do not complain of
+what is merely missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from dgmspec.algebra.nodes import Call
+from dgmspec.core.address import child
+from dgmspec.core.diagnostics import Diagnostic
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.building import Building
+from dgmspec.graph.findings import Findings, Reported, meant
+from dgmspec.graph.flows import lower_flow
+from dgmspec.graph.graph import Graph
+from dgmspec.graph.later import MEMBERS
+from dgmspec.graph.losses import lower_loss
+from dgmspec.graph.scope import Definitions, FileScope, lower_scope
+from dgmspec.graph.unroll import Unroller
+from dgmspec.graph.variables import lower_density, lower_learn, lower_variable
+from dgmspec.ops import find
+from dgmspec.spec.model import (
+    Conditional,
+    Energy,
+    Flow,
+    Fn,
+    Learn,
+    LearnFunction,
+    Member,
+    Model,
+    Net,
+    Path,
+    Setting,
+    Spec,
+    Variable,
+)
+
+__all__ = ["lower"]
+
+
+def lower(
+    spec: Spec, model: str | None = None, params: Mapping[str, Any] | None = None
+) -> tuple[Graph, list[Diagnostic]]:
+    """The graph of one model of `spec`, without types, and what was found on the way.
+
+    `model` may be None where the file holds one. `params` overrides params by name.
+    """
+    findings = Findings()
+    scope = lower_scope(spec, params, findings)
+    _check_data(scope, findings)
+    chosen = _choose(spec, model, findings)
+    if chosen is None:
+        return Graph(model or "", complete=False), findings.found
+    return _graph(Building(chosen, scope, findings)), findings.found
+
+
+def _check_data(scope: FileScope, findings: Findings) -> None:
+    """Report data sources that do not exist or take other arguments, whether a train block uses them or not."""
+    caller = Caller(findings, scope.constants, scope.functions)
+    for name, data in scope.data.items():
+        with suppress(Reported):
+            caller.operation("data", data.value, child(name, "value"))
+
+
+def _choose(spec: Spec, model: str | None, findings: Findings) -> Model | None:
+    """The model of that name, or the only one."""
+    if model is None and len(spec.models) == 1:
+        return next(iter(spec.models.values()))
+    if model in spec.models:
+        return spec.models[model or ""]
+    listed = ", ".join(f"`{name}`" for name in spec.models)
+    message = (
+        f"the file has no model `{model}`"
+        if model
+        else ("the file has several models, and none was chosen" if listed else "the file has no model")
+    )
+    findings.report(
+        "DGM240",
+        message,
+        None,
+        notes=(f"its models are {listed}",) if listed else (),
+        help=meant(model or "", list(spec.models)) if listed else ("write `model NAME { … }`",),
+    )
+    return None
+
+
+def _graph(building: Building) -> Graph:
+    """The members in the order of their needs: parameters, functions, variables, densities, flows, loss."""
+    kept = [member for member in building.model.members if not _refused(building, member)]
+    for member in kept:
+        if isinstance(member, Learn):
+            lower_learn(building, member)
+    _functions(building, kept)
+    for member in kept:
+        if isinstance(member, Variable):
+            lower_variable(building, member)
+    for member in kept:
+        if isinstance(member, Variable):
+            lower_density(building, member)
+    unroller = Unroller(building.findings, building.scope, building.caller())
+    for member in kept:
+        if isinstance(member, Flow):
+            lower_flow(building, unroller, member)
+    _settings(building, [member for member in kept if isinstance(member, Setting)])
+    return Graph(
+        name=building.model.name,
+        complete=building.complete,
+        values=building.values,
+        variables=building.variables,
+        steps=building.steps,
+        nets=building.nets,
+        formulas=building.formulas,
+        learned=building.learned,
+        arrows=building.arrows,
+        loss=building.loss,
+    )
+
+
+def _refused(building: Building, member: Member) -> bool:
+    """Whether a member belongs to later work; it is then reported, once."""
+    words = _later(member)
+    if words:
+        building.complete = False
+        building.findings.report(
+            "DGM901",
+            f"{words} is part of the language, but this version does not compile it yet",
+            building.at(member),
+            label="read and kept, not compiled",
+            notes=("this version compiles flows between typed variables",),
+            help=("leave the member out, or model the arrow as a `flow`",),
+        )
+    return bool(words)
+
+
+def _later(member: Member) -> str:
+    """What a member of later work is called, or nothing."""
+    match member:
+        case Path() | Conditional():
+            return MEMBERS[member.head]
+        case LearnFunction():
+            return MEMBERS["learn"]
+        case Energy() if isinstance(member.value, Call) and find("net", member.value.name) is not None:
+            return "a network as an energy"
+        case Variable() if member.index is not None or member.repeat is not None:
+            return "an indexed variable (`z[k] … for k in …`)"
+        case Flow() if len(member.source) > 1 or len(member.target) > 1:
+            return "a joint state (`flow [a, b] -> z`)"
+    return ""
+
+
+def _functions(building: Building, kept: list[Member]) -> None:
+    """The model's functions, and its energies as functions for `~ exp(-E(x))`; its nets and the file's by name."""
+    own = Definitions(
+        building.findings, building.scope.functions, building.scope.constants, frozenset(building.learned)
+    )
+    declared: dict[str, Fn | Energy] = {m.name: m for m in kept if isinstance(m, (Fn, Energy))}
+    own.add_functions(declared, building.model.name)
+    building.functions = own.functions
+    building.named_nets = {name: (name, net) for name, net in building.scope.nets.items()}
+    building.named_nets |= {m.name: (building.at(m), m) for m in kept if isinstance(m, Net)}
+
+
+def _settings(building: Building, settings: list[Setting]) -> None:
+    """The loss, the only setting of a model."""
+    for setting in settings:
+        if setting.name != "loss":
+            building.findings.report(
+                "DGM714",
+                f"a model's only setting is `loss`, and this is `{setting.name}`",
+                building.at(setting),
+                label="unknown setting",
+                help=meant(setting.name, ["loss"]),
+                notes=("settings of a run stand in a `train` block",),
+            )
+        elif building.loss is not None:
+            building.findings.report(
+                "DGM714", "the loss is given twice", building.at(setting), help=("add the two: `loss = a + b`",)
+            )
+        else:
+            try:
+                building.loss = lower_loss(building, setting)
+            except Reported:
+                building.complete = False

@@ -1,0 +1,49 @@
+"""Every parameter of a typed graph by its full address: what the state dict holds and what `check` counts."""
+
+from __future__ import annotations
+
+from dgmspec.core.address import Address, child
+from dgmspec.core.op import NetUse, ParamSpec
+from dgmspec.core.types import SupportKind, Type
+from dgmspec.graph.graph import Graph, NetNode, StepNode
+
+
+def step_types(graph: Graph, step: StepNode) -> tuple[Type, Type | None]:
+    """The event type before `step` as its operation is written, and the type of its context."""
+    event = graph.type_of(step.target if step.inverse else step.source)
+    given = None if step.context is None else graph.type_of(step.context)
+    assert isinstance(event, Type) and (given is None or isinstance(given, Type)), f"{step.address} has no types"
+    return event, given
+
+
+def net_use(inputs: tuple[Type, ...], output: Type) -> NetUse:
+    """The sizes of a named net: its arguments flattened and joined, a category as one-hot."""
+    return NetUse(sum(t.size * labels(t) for t in inputs), output.size)
+
+
+def labels(type_: Type) -> int:
+    """How many numbers a coordinate becomes at the entrance of a net: one, or one per label of a category."""
+    return int(type_.support.high) + 1 if type_.support.kind is SupportKind.CATEGORY else 1
+
+
+def net_types(graph: Graph, node: NetNode) -> tuple[tuple[Type, ...], Type]:
+    """The types of a named net's arguments and of its result."""
+    inputs, output = tuple(graph.type_of(v) for v in node.inputs), graph.type_of(node.target)
+    assert isinstance(output, Type), f"{node.address} has no type"
+    return tuple(t for t in inputs if isinstance(t, Type)), output
+
+
+def parameters(graph: Graph) -> dict[Address, ParamSpec]:
+    """The parameters of a typed graph's steps and nets, in the graph's order; a shared net's stand once.
+
+    Model-level ``learn``ed parameters are not operations' and stand in ``graph.learned``; nets supplied from Python
+    bring their own.
+    """
+    found: dict[Address, ParamSpec] = {}
+    for step in graph.steps.values():
+        found |= {child(step.address, spec.name): spec for spec in step.op.parameters(*step_types(graph, step))}
+    for node in graph.nets.values():
+        if node.op != "external":
+            specs = node.op.net_parameters(net_use(*net_types(graph, node)))
+            found |= {child(node.address, spec.name): spec for spec in specs}
+    return found

@@ -1,0 +1,189 @@
+"""Train and sample blocks lowered: their settings evaluated into the library's operations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Name
+from dgmspec.core.address import Address, child
+from dgmspec.core.diagnostics import Diagnostic, Label
+from dgmspec.core.op import AbstractOp
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.findings import Findings, Reported, meant
+from dgmspec.graph.later import LATER_SETTINGS
+from dgmspec.graph.scope import FileScope, lower_scope
+from dgmspec.ops import find, signature
+from dgmspec.spec.model import Sample, Setting, Spec, Train
+
+__all__ = ["SamplePlan", "TrainPlan", "lower_sample", "lower_train"]
+
+_AS_SETTING: Final = {"DGM232": "DGM801", "DGM234": "DGM803"}
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """One train block, every setting with its value or its default (the fields of the library's `train` block).
+
+    `data`, `optimizer`, `schedule`, `validate` and `stop` hold operations of the library, or None. `data_name` is the
+    file's name of the data, where it has one.
+    """
+
+    address: Address
+    model: str
+    data: Any
+    data_name: str | None
+    steps: int | None
+    epochs: int | None
+    batch: int
+    optimizer: Any
+    schedule: Any
+    clip: float | None
+    ema: float | None
+    precision: str
+    validate: Any
+    stop: Any
+    seed: int
+    written: frozenset[str] = frozenset()
+    """The settings that the block states itself."""
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """One sample block."""
+
+    address: Address
+    model: str
+    method: Any
+    count: int
+    seed: int
+
+
+def lower_train(
+    spec: Spec, train: Train, params: Mapping[str, Any] | None = None
+) -> tuple[TrainPlan | None, list[Diagnostic]]:
+    """The plan of a train block, and what was found; None where the block cannot be understood."""
+    findings = Findings()
+    at = f"train {train.model}"
+    try:
+        op = _block(spec, train, at, params, findings)
+    except Reported:
+        return None, findings.found
+    _length(op, train, at, findings)
+    fields = {name: getattr(op, name) for name in type(op).model_fields}
+    fields["validate"] = fields.pop("validation")
+    data = next((s.value for s in train.settings if s.name == "data"), None)
+    written = frozenset(setting.name for setting in train.settings)
+    name = data.id if isinstance(data, Name) else None
+    return TrainPlan(address=at, model=train.model, data_name=name, written=written, **fields), findings.found
+
+
+def lower_sample(
+    spec: Spec, sample: Sample, params: Mapping[str, Any] | None = None
+) -> tuple[SamplePlan | None, list[Diagnostic]]:
+    """The plan of a sample block, and what was found; None where the block cannot be understood."""
+    findings = Findings()
+    at = f"sample {sample.model}"
+    try:
+        op = _block(spec, sample, at, params, findings)
+    except Reported:
+        return None, findings.found
+    fields = {name: getattr(op, name) for name in type(op).model_fields}
+    return SamplePlan(address=at, model=sample.model, **fields), findings.found
+
+
+def _block(
+    spec: Spec, block: Train | Sample, at: Address, params: Mapping[str, Any] | None, findings: Findings
+) -> AbstractOp:
+    """The block as an operation of the library whose arguments are its settings."""
+    if block.model not in spec.models:
+        findings.report(
+            "DGM201",
+            f"the file has no model `{block.model}`",
+            at,
+            label="no such model",
+            help=meant(block.model, list(spec.models)),
+        )
+        raise Reported
+    scope = lower_scope(spec, params, Findings())
+    cls = find("block", block.kind)
+    assert cls is not None, f"the library has no block {block.kind}"
+    known = [parameter.name for parameter in signature(cls)]
+    stray = [setting for setting in block.settings if setting.name not in known]
+    for setting in stray:
+        _unknown(block, setting, child(at, setting.name), known, findings)
+    inner = Findings()
+    caller = Caller(inner, scope.constants, scope.functions)
+    settings = [setting for setting in block.settings if setting not in stray]
+    args = tuple(Argument(name=s.name, value=_data(s, scope)) for s in settings)
+    try:
+        op = caller.build(cls, args, at)
+    finally:
+        for diagnostic in inner.found:
+            findings.add(_placed(diagnostic, at, settings, scope))
+    if stray:
+        raise Reported
+    return op
+
+
+def _placed(diagnostic: Diagnostic, at: Address, settings: list[Setting], scope: FileScope) -> Diagnostic:
+    """A finding of the block's call as one of its settings; what is wrong in a named data source is said there."""
+    if diagnostic.at in {child(at, setting.name) for setting in settings}:
+        diagnostic = replace(diagnostic, code=_AS_SETTING.get(diagnostic.code, diagnostic.code))
+    for setting in settings:
+        place, value = child(at, setting.name), setting.value
+        inside = isinstance(diagnostic.at, str) and f"{diagnostic.at}/".startswith(f"{place}/")
+        if inside and setting.name == "data" and isinstance(value, Name) and value.id in scope.data:
+            assert isinstance(diagnostic.at, str)
+            return replace(diagnostic, at=child(value.id, "value") + diagnostic.at.removeprefix(place))
+    return diagnostic
+
+
+def _data(setting: Setting, scope: FileScope) -> AbstractExpr:
+    """A setting's value; the file's own data source by name is what its declaration says."""
+    if setting.name == "data" and isinstance(setting.value, Name) and setting.value.id in scope.data:
+        return scope.data[setting.value.id].value
+    return setting.value
+
+
+def _unknown(block: Train | Sample, setting: Setting, at: Address, known: list[str], findings: Findings) -> None:
+    if setting.name in LATER_SETTINGS[block.kind]:
+        findings.report(
+            "DGM902",
+            f"the setting `{setting.name}` belongs to the language, but this version does not compile it yet",
+            at,
+            label="not compiled by this version",
+            help=("leave it out",),
+        )
+        return
+    findings.report(
+        "DGM801",
+        f"a {block.kind} block has no setting `{setting.name}`",
+        at,
+        label="unknown setting",
+        notes=(f"its settings are {', '.join(known)}",),
+        help=meant(setting.name, known) or ("leave it out",),
+    )
+
+
+def _length(op: Any, train: Train, at: Address, findings: Findings) -> None:
+    """`steps` or `epochs`, one of the two."""
+    written = {setting.name for setting in train.settings}
+    if {"steps", "epochs"} <= written:
+        findings.report(
+            "DGM802",
+            "`steps` and `epochs` both say how long to train",
+            child(at, "epochs"),
+            label="a second length",
+            labels=(Label(child(at, "steps"), "the first length"),),
+            help=("leave one of the two out",),
+        )
+    elif op.steps is None and op.epochs is None:
+        findings.report(
+            "DGM802",
+            "nothing says how long to train",
+            at,
+            label="no length",
+            help=("write `steps = 5_000` or `epochs = 20`",),
+        )

@@ -1,0 +1,303 @@
+"""Steps unrolled: repeats counted out, named chains written out, `inverse { … }` reversed, operations made."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from dgmspec.algebra.evaluate import Constants, evaluate, show
+from dgmspec.algebra.nodes import AbstractExpr, Call, Inverse, Name, expr
+from dgmspec.algebra.rewrite import free_names, inline, substitute
+from dgmspec.core.address import Address, child, turn
+from dgmspec.core.diagnostics import Label
+from dgmspec.core.op import AbstractScalar, AbstractStep
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.findings import Findings, Reported, meant
+from dgmspec.graph.scope import FileScope
+from dgmspec.graph.words import describe
+from dgmspec.ops import find, names, signature
+from dgmspec.ops.conditioners import as_step
+from dgmspec.spec.model import Apply, Chain, InverseBlock, Repeat, Step
+
+MAX_STEPS: Final = 10_000
+MAX_CHAINS: Final = 64
+
+
+@dataclass(frozen=True)
+class Placed:
+    """One unrolled step: its address, the operation (None where it was refused), and where it was written."""
+
+    address: Address
+    op: AbstractStep | None
+    inverse: bool
+    place: Address
+    label: str = ""
+    arguments: tuple[tuple[str, Address], ...] = ()
+
+    def undone(self) -> Placed:
+        """The same step run the other way."""
+        return replace(self, inverse=not self.inverse)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """Where unrolling stands: `address` names nodes, `place` points into the text (no turns, the chain's own place)."""
+
+    address: Address
+    place: Address
+    scope: FileScope
+    constants: Constants
+    arguments: Mapping[str, AbstractExpr] = field(default_factory=dict)
+    chains: tuple[str, ...] = ()
+    labels: tuple[Label, ...] = ()
+
+    def at(self, part: str | int) -> _Frame:
+        return replace(self, address=child(self.address, part), place=child(self.place, part))
+
+
+class TooManySteps(Exception):
+    """Unwinds the whole flow; the diagnostic has been reported."""
+
+
+@dataclass
+class Unroller:
+    """Unrolls the steps of one model; `count` is the number of steps so far, over all of its flows."""
+
+    findings: Findings
+    scope: FileScope
+    caller: Caller
+    count: int = 0
+    _made: dict[Hashable, tuple[AbstractStep | None, str]] = field(default_factory=dict)
+
+    def flow(self, steps: tuple[Step, ...], arrow: Address) -> list[Placed]:
+        """The steps of one flow in the order of its arrow; `TooManySteps` beyond the limit."""
+        return self._steps(steps, _Frame(arrow, arrow, self.scope, self.scope.constants))
+
+    def _steps(self, steps: tuple[Step, ...], frame: _Frame) -> list[Placed]:
+        placed: list[Placed] = []
+        for i, step in enumerate(steps):
+            placed += self._step(step, frame.at(i))
+        return placed
+
+    def _step(self, step: Step, frame: _Frame) -> list[Placed]:
+        match step:
+            case Repeat():
+                return self._repeat(step, frame)
+            case InverseBlock():
+                return [placed.undone() for placed in reversed(self._steps(step.steps, frame))]
+        call: AbstractExpr = substitute(step.call, frame.arguments) if frame.arguments else step.call
+        inverse = step.inverse
+        if isinstance(call, Inverse):
+            call, inverse = call.of, not inverse
+        name = call.id if isinstance(call, Name) else call.name if isinstance(call, Call) else ""
+        if name in frame.scope.chains:
+            inner = self._chain(name, call, frame)
+            return [placed.undone() for placed in reversed(inner)] if inverse else inner
+        self._one_more(frame)
+        op, label = self._made_once(step, name, call, frame)
+        places = _argument_places(op, call, frame.place)
+        return [Placed(frame.address, op, inverse, frame.place, label, places)]
+
+    def _one_more(self, frame: _Frame) -> None:
+        self.count += 1
+        if self.count > MAX_STEPS:
+            self.findings.report(
+                "DGM236",
+                f"unrolled, the model has more than {MAX_STEPS:,} steps",
+                frame.place,
+                help=("repeat fewer times",),
+                labels=frame.labels,
+            )
+            raise TooManySteps
+
+    # ---- repeats ----------------------------------------------------------------------------------------------------
+
+    def _repeat(self, step: Repeat, frame: _Frame) -> list[Placed]:
+        try:
+            count = self._count(step, frame)
+        except Reported:
+            return [Placed(frame.address, None, False, frame.place)]
+        placed: list[Placed] = []
+        for k in range(count):
+            constants = {**frame.constants, step.index: k} if step.index else frame.constants
+            inner = replace(frame, address=turn(frame.address, k, step.index), constants=constants)
+            before = len(placed)
+            placed += self._steps(step.steps, inner)
+            if len(placed) == before:
+                break
+        return placed
+
+    def _count(self, step: Repeat, frame: _Frame) -> int:
+        at = child(frame.place, "count")
+        with self.findings.refusals_at(at, frame.labels):
+            written = substitute(step.count, frame.arguments)
+            value = evaluate(inline(written, frame.scope.functions), frame.constants)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            self.findings.report(
+                "DGM236",
+                f"a repeat counts whole turns, 1 or more, and this is {show(value)}",
+                at,
+                label=f"this is {show(value)}",
+                labels=frame.labels,
+                help=("write a whole number from 1 up",),
+            )
+            raise Reported
+        return value
+
+    # ---- named chains -----------------------------------------------------------------------------------------------
+
+    def _chain(self, name: str, call: AbstractExpr, frame: _Frame) -> list[Placed]:
+        if name in frame.chains or len(frame.chains) >= MAX_CHAINS:
+            circle = " → ".join((*frame.chains, name))
+            self.findings.report(
+                "DGM212",
+                f"the chain `{name}` leads back to itself: {circle}",
+                frame.place,
+                help=("leave one of the uses out",),
+                label="part of a circle",
+            )
+            raise TooManySteps
+        chain = frame.scope.chains[name]
+        inner_scope = frame.scope.home.get(name, frame.scope)
+        place = child(inner_scope.prefix, name.rpartition(".")[2])
+        labels = frame.labels or (Label(frame.place, f"`{name}` is used here"),)
+        try:
+            constants, arguments = self._chain_arguments(name, chain, call, frame, inner_scope, place)
+        except Reported:
+            return [Placed(frame.address, None, False, frame.place)]
+        inner = _Frame(
+            frame.address,
+            place,
+            inner_scope,
+            constants,
+            arguments,
+            (*frame.chains, name),
+            labels,
+        )
+        return self._steps(chain.steps, inner)
+
+    def _chain_arguments(
+        self, name: str, chain: Chain, call: AbstractExpr, frame: _Frame, inner: FileScope, place: Address
+    ) -> tuple[dict[str, Any], dict[str, AbstractExpr]]:
+        """What a chain's params stand for inside it: constants where they have a value, calls where they name one."""
+        written = self._bind_chain(name, chain, call, frame)
+        constants, arguments = dict(inner.constants), {}
+        for param in chain.params:
+            if param.name in written:
+                at, value, known, scope = *written[param.name], frame.constants, frame.scope
+            elif param.value is not None:
+                at, value, known, scope = child(child(place, param.name), "value"), param.value, inner.constants, inner
+            else:
+                self.findings.report(
+                    "DGM233",
+                    f"`{name}` needs `{param.name}`",
+                    frame.place,
+                    label="incomplete",
+                    labels=frame.labels,
+                    help=(f"write `{name}({param.name} = …)`",),
+                )
+                raise Reported
+            if _names_operation(value, known):
+                constants.pop(param.name, None)
+                arguments[param.name] = substitute(value, {n: expr(known[n]) for n in free_names(value) if n in known})
+                continue
+            with self.findings.refusals_at(at, frame.labels):
+                constants[param.name] = evaluate(inline(value, scope.functions), known)
+        return constants, arguments
+
+    def _bind_chain(
+        self, name: str, chain: Chain, call: AbstractExpr, frame: _Frame
+    ) -> dict[str, tuple[Address, AbstractExpr]]:
+        """The arguments of a chain's use by the names of its params."""
+        known = [param.name for param in chain.params]
+        written: dict[str, tuple[Address, AbstractExpr]] = {}
+        for i, arg in enumerate(call.args if isinstance(call, Call) else ()):
+            place = child(frame.place, arg.name if arg.name is not None else i)
+            target = arg.name if arg.name is not None else (known[i] if i < len(known) else "")
+            if target not in known or target in written:
+                what = f"no param `{arg.name}`" if arg.name else f"only {len(known)} param{'s' * (len(known) != 1)}"
+                self.findings.report(
+                    "DGM232",
+                    f"the chain `{name}` has {what}",
+                    place,
+                    label="not a param of it",
+                    labels=frame.labels,
+                    help=meant(target, known) or ("leave it out",),
+                )
+                raise Reported
+            written[target] = (place, arg.value)
+        return written
+
+    # ---- operations -------------------------------------------------------------------------------------------------
+
+    def _made_once(self, step: Apply, name: str, call: AbstractExpr, frame: _Frame) -> tuple[AbstractStep | None, str]:
+        """`_operation`, worked out once for all turns of repeats that give the call the same constants."""
+        read = tuple((n, v, type(v)) for n in free_names(step.call) if (v := frame.constants.get(n)) is not None)
+        key = (id(step), frame.place, read, tuple(frame.arguments.items()))
+        if key not in self._made:
+            self._made[key] = self._operation(name, call, frame)
+        return self._made[key]
+
+    def _operation(self, name: str, call: AbstractExpr, frame: _Frame) -> tuple[AbstractStep | None, str]:
+        """The operation of a step and its label; a scalar bijector without parameters stands for itself."""
+        caller = replace(
+            self.caller,
+            constants=frame.constants,
+            functions={**self.caller.functions, **frame.scope.functions},
+            labels=frame.labels,
+        )
+        try:
+            if find("step", name) is None and ("step", name) not in caller.own and find("scalar", name) is not None:
+                scalar = caller.operation("scalar", call, frame.place)
+                assert isinstance(scalar, AbstractScalar)
+                with self.findings.refusals_at(frame.place, frame.labels):
+                    return as_step(scalar), describe(scalar)
+            if find("step", name) is None and ("step", name) not in caller.own and meant_chain(name, frame.scope):
+                near = meant_chain(name, frame.scope)
+                self.findings.report(
+                    "DGM230",
+                    f"`{name}` is not a step",
+                    frame.place,
+                    label="no such step",
+                    labels=frame.labels,
+                    help=near,
+                )
+                return None, name
+            op = caller.operation("step", call, frame.place)
+            assert isinstance(op, AbstractStep)
+            return op, describe(op, nets=False)
+        except Reported:
+            return None, name
+
+
+def meant_chain(name: str, scope: FileScope) -> tuple[str, ...]:
+    """The help for a misspelt name of one of the file's own chains; nothing where the library is nearer."""
+    library = (*names("step"), *names("scalar"))
+    help_ = meant(name, [*scope.chains, *library])
+    return help_ if any(f"`{chain}`?" in line for line in help_ for chain in scope.chains) else ()
+
+
+def _names_operation(value: AbstractExpr, constants: Constants) -> bool:
+    """Whether an argument of a chain names an operation (or a choice) rather than having a value of its own."""
+    if isinstance(value, Inverse):
+        return True
+    if isinstance(value, Name):
+        return value.id not in constants
+    return isinstance(value, Call) and any(
+        find(role, value.name) for role in ("net", "scalar", "mask", "order", "step")
+    )
+
+
+def _argument_places(op: AbstractStep | None, call: AbstractExpr, place: Address) -> tuple[tuple[str, Address], ...]:
+    """Where each argument of a step was written, by the name of its field."""
+    if op is None or not isinstance(call, Call):
+        return ()
+    parameters = signature(type(op))
+    found = []
+    for i, arg in enumerate(call.args):
+        if arg.name is not None:
+            found.append((arg.name, child(place, arg.name)))
+        elif i < len(parameters):
+            found.append((parameters[i].name, child(place, i)))
+    return tuple(found)

@@ -1,0 +1,112 @@
+"""Operations and arguments in words: for messages, and for the labels of steps."""
+
+from __future__ import annotations
+
+from typing import Any, Final, get_args
+
+from dgmspec.algebra.evaluate import show
+from dgmspec.core.op import AbstractOp
+from dgmspec.ops import signature
+
+TITLES: Final = {
+    "step": "step",
+    "scalar": "scalar bijector",
+    "net": "network",
+    "mask": "mask",
+    "order": "order",
+    "loss": "loss",
+    "distribution": "distribution",
+    "data": "data source",
+}
+_ARTICLE: Final = {"order": "an order", "optimizer": "an optimizer"}
+
+
+def a(role: str) -> str:
+    """A role in words, with its article."""
+    return _ARTICLE.get(role) or f"a {TITLES.get(role, role.replace('_', ' '))}"
+
+
+def describe(op: AbstractOp, nets: bool = True) -> str:
+    """An operation as the language writes it, without what equals its default; `nets = False` leaves nets out.
+
+    Masks and orders show their numbers always, ``alternate(0)``: that is what tells one turn of a repeat from another.
+    """
+    parts = []
+    parameters = signature(type(op))
+    shown = op.role in ("mask", "order")
+    for parameter in parameters:
+        value = getattr(op, parameter.attribute)
+        default = value == parameter.default and not parameter.required and not shown
+        if default or (not nets and "net" in parameter.roles):
+            continue
+        if parameter.variadic:
+            parts += [describe_value(item) for item in value]
+        elif parameter.roles or isinstance(value, str) or len(parameters) == 1:
+            parts.append(describe_value(value))
+        else:
+            parts.append(f"{parameter.name} = {describe_value(value)}")
+    if op.name == "inverse":
+        return f"inverse {parts[0]}"
+    return f"{op.name}({', '.join(parts)})" if parts else op.name
+
+
+def describe_value(value: Any) -> str:
+    """A field's value as the language writes it."""
+    if isinstance(value, AbstractOp):
+        return describe(value)
+    if value is None:
+        return "none"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(describe_value, value))}]"
+    return show(value) if isinstance(value, (int, float)) else "…"
+
+
+def wanted(plain: list[Any], choices: list[str], roles: list[str]) -> str:
+    """What an argument takes, in words."""
+    words = {int: "a whole number", float: "a number", bool: "`true` or `false`", str: "a string"}
+    said = [words.get(m) or f"a list of {_plural(m)}" for m in plain if not (m is int and float in plain)]
+    said += [f"`{choice}`" for choice in choices]
+    return " or ".join(dict.fromkeys([*said, *map(a, roles)]))
+
+
+def _plural(member: Any) -> str:
+    inner = get_args(member)[0]
+    return {int: "whole numbers", float: "numbers", str: "strings"}.get(inner, "values")
+
+
+_BOUNDS: Final = {
+    "greater_than": ("gt", "greater than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def complaint(found: Any) -> str:
+    """A validation finding as the end of a sentence that begins with the argument's name."""
+    kind, context = found["type"], found.get("ctx", {})
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"must be {words} {show(context[key])}"
+    if kind == "too_short":
+        return f"needs at least {context['min_length']} value{'s' * (context['min_length'] > 1)}"
+    if kind == "too_long":
+        return f"takes at most {context['max_length']} value{'s' * (context['max_length'] > 1)}"
+    if kind == "finite_number":
+        return "must be finite"
+    message = str(found["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return f"does not fit: {message[:1].lower()}{message[1:]}"
+
+
+def advice(found: Any) -> str:
+    kind, context = found["type"], found.get("ctx", {})
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        return f"write a number {words} {show(context[key])}"
+    return "write a value that fits"
+
+
+def shown(value: Any) -> str:
+    return describe_value(value) if isinstance(value, (AbstractOp, tuple, str, int, float)) else "not one"

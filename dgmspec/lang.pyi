@@ -1,0 +1,699 @@
+"""Python constructors of the language. Generated: see `python -m dgmspec.spec.lang`."""
+
+from typing import Any
+
+from dgmspec.algebra.nodes import AbstractExpr, AbstractOperand, Call, Name
+from dgmspec.spec.lang import (
+    Spec as Spec,
+    Value as Value,
+    along as along,
+    apply as apply,
+    between as between,
+    bijector as bijector,
+    binary as binary,
+    category as category,
+    chain as chain,
+    data as data,
+    define as define,
+    energy as energy,
+    false as false,
+    flow as flow,
+    fn as fn,
+    generate as generate,
+    given as given,
+    inf as inf,
+    infer as infer,
+    integer as integer,
+    interval as interval,
+    inverse as inverse,
+    kernel as kernel,
+    latent as latent,
+    learn as learn,
+    like as like,
+    loss as loss,
+    model as model,
+    net as net,
+    observe as observe,
+    param as param,
+    path as path,
+    pi as pi,
+    positive as positive,
+    predict as predict,
+    real as real,
+    repeat as repeat,
+    sample as sample,
+    setting as setting,
+    simplex as simplex,
+    sym as sym,
+    text as text,
+    train as train,
+    true as true,
+    unit as unit,
+    update as update,
+    use as use,
+)
+
+
+class Word(AbstractOperand):
+    name: str
+    def as_expr(self) -> AbstractExpr: ...
+
+class _Abs(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+abs: _Abs
+
+class _Actnorm(Word):
+    """step: Activation normalisation: a learned scale and shift, started so that the first batch is standardised."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+actnorm: _Actnorm
+
+class _Adam(Word):
+    """optimizer: Adam: steps of size `lr` along the running mean of the gradient over the root of its running square."""
+    def __call__(self, *args: Value, lr: Value = ..., betas: Value = ..., weight_decay: Value = ...) -> Name | Call: ...
+
+adam: _Adam
+
+class _Adamw(Word):
+    """optimizer: Adam with decoupled weight decay: the weights also shrink by ``lr · weight_decay`` of themselves each step."""
+    def __call__(self, *args: Value, lr: Value = ..., betas: Value = ..., weight_decay: Value = ...) -> Name | Call: ...
+
+adamw: _Adamw
+
+class _Additive(Word):
+    """scalar: ``y = x + t``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+additive: _Additive
+
+class _Affine(Word):
+    """scalar: ``y = x exp(s) + t`` with ``s = c tanh(r / c)``, the clamp c keeping the slope within (e^-c, e^c)."""
+    def __call__(self, *args: Value, clamp: Value = ...) -> Name | Call: ...
+
+affine: _Affine
+
+class _Alternate(Word):
+    """mask: The coordinates i with i + k even are untouched: ``alternate(0)`` keeps 0, 2, 4, …, ``alternate(1)`` the others."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+alternate: _Alternate
+
+class _Arcsinh(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+arcsinh: _Arcsinh
+
+class _Arctan(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+arctan: _Arctan
+
+class _Autoregressive(Word):
+    """step: ``y_i = T(x_i; net(x_j before i, c))``: the parameters of a coordinate read those before it in the order."""
+    def __call__(self, *args: Value, scalar: Value = ..., order: Value = ..., net: Value = ...) -> Name | Call: ...
+
+autoregressive: _Autoregressive
+
+class _Beta(Word):
+    """distribution: The beta law."""
+    def __call__(self, *args: Value, concentration1: Value = ..., concentration0: Value = ...) -> Name | Call: ...
+
+beta: _Beta
+
+class _Checkerboard(Word):
+    """data: Uniform on the dark squares of a board centred at the origin."""
+    def __call__(self, *args: Value, n: Value = ..., cells: Value = ..., side: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+checkerboard: _Checkerboard
+
+class _Circles(Word):
+    """data: Two concentric circles, blurred by Gaussian noise (scikit-learn's `make_circles`, times 3)."""
+    def __call__(self, *args: Value, n: Value = ..., radius: Value = ..., factor: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+circles: _Circles
+
+class _Constant(Word):
+    """schedule: The full learning rate after `warmup` steps of linear rise."""
+    def __call__(self, *args: Value, warmup: Value = ...) -> Name | Call: ...
+
+constant: _Constant
+
+class _Cos(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+cos: _Cos
+
+class _Cosh(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+cosh: _Cosh
+
+class _Cosine(Word):
+    """schedule: After `warmup` steps of linear rise, half a cosine from the full rate down to `final` times it at the last step."""
+    def __call__(self, *args: Value, warmup: Value = ..., final: Value = ...) -> Name | Call: ...
+
+cosine: _Cosine
+
+class _Coupling(Word):
+    """step: ``y_A = x_A``, ``y_B = T(x_B; net(x_A, c))``: part A, which the mask names, is untouched and read by the net."""
+    def __call__(self, *args: Value, scalar: Value = ..., mask: Value = ..., net: Value = ...) -> Name | Call: ...
+
+coupling: _Coupling
+
+class _Dense(Word):
+    """linear form: ``W = weight``, any matrix, started orthogonal."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+dense: _Dense
+
+class _Dequantize(Word):
+    """step: Whole numbers made continuous: each is spread over the unit interval above it."""
+    def __call__(self, *args: Value, law: Value = ...) -> Name | Call: ...
+
+dequantize: _Dequantize
+
+class _Diagonal(Word):
+    """linear form: ``W = diag(exp(log_diagonal))``: one positive factor a coordinate. log|det W| = Σ log_diagonal."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+diagonal: _Diagonal
+
+class _Digits(Word):
+    """data: The 1,797 handwritten digits that come with scikit-learn: grey levels 0..16, 8 × 8."""
+    def __call__(self, *args: Value, flat: Value = ..., labels: Value = ...) -> Name | Call: ...
+
+digits: _Digits
+
+class _Dot(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+dot: _Dot
+
+class _EightGaussians(Word):
+    """data: Eight equal Gaussians on a circle."""
+    def __call__(self, *args: Value, n: Value = ..., radius: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+eight_gaussians: _EightGaussians
+
+class _Elementwise(Word):
+    """step: ``y_i = T(x_i; θ_i)``: one set of learned constants per coordinate, or with a context ``θ = net(c)``."""
+    def __call__(self, *args: Value, scalar: Value = ..., net: Value = ...) -> Name | Call: ...
+
+elementwise: _Elementwise
+
+class _Erf(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+erf: _Erf
+
+class _Erfinv(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+erfinv: _Erfinv
+
+class _Exp(Word):
+    """a function of formulas; scalar: ``y = exp(x)``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+exp: _Exp
+
+class _Expm1(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+expm1: _Expm1
+
+class _Exponential(Word):
+    """distribution: The exponential law."""
+    def __call__(self, *args: Value, rate: Value = ...) -> Name | Call: ...
+
+exponential: _Exponential
+
+class _Flatten(Word):
+    """step: The same coordinates as a vector, in row-major order."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+flatten: _Flatten
+
+class _Gamma(Word):
+    """distribution: The gamma law."""
+    def __call__(self, *args: Value, concentration: Value = ..., rate: Value = ...) -> Name | Call: ...
+
+gamma: _Gamma
+
+class _Half(Word):
+    """mask: The first ⌊d/2⌋ of d coordinates are untouched."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+half: _Half
+
+class _Holdout(Word):
+    """validation: A random part of the data, by the seed, that training never sees and the loss is read on `every` so many steps."""
+    def __call__(self, *args: Value, fraction: Value = ..., every: Value = ..., test: Value = ...) -> Name | Call: ...
+
+holdout: _Holdout
+
+class _Householder(Word):
+    """linear form: ``W = H(v₁) … H(v_k)``, ``H(v) = I - 2 v vᵀ / (vᵀ v)``: orthogonal, the identity plus a matrix of rank at most k."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+householder: _Householder
+
+class _Indices(Word):
+    """mask: The listed flat coordinates, counted from 0, are untouched."""
+    def __call__(self, *args: Value, at: Value = ...) -> Name | Call: ...
+
+indices: _Indices
+
+class _Laplace(Word):
+    """distribution: The Laplace (double exponential) law."""
+    def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
+
+laplace: _Laplace
+
+class _LeakyRelu(Word):
+    """scalar: ``y = x`` for x ≥ 0, ``slope x`` below."""
+    def __call__(self, *args: Value, slope: Value = ...) -> Name | Call: ...
+
+leaky_relu: _LeakyRelu
+
+class _Linear(Word):
+    """schedule: After `warmup` steps of linear rise, a straight line from the full rate down to `final` times it; step: A learned invertible matrix, with a learned shift where `bias` is true."""
+    def __call__(self, *args: Value, warmup: Value = ..., final: Value = ..., form: Value = ..., bias: Value = ...) -> Name | Call: ...
+
+linear: _Linear
+
+class _Log(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+log: _Log
+
+class _Log1P(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+log1p: _Log1P
+
+class _Logistic(Word):
+    """distribution: The logistic law, whose distribution function is the sigmoid."""
+    def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
+
+logistic: _Logistic
+
+class _Logit(Word):
+    """a function of formulas; scalar: ``y = log(u / (1 - u))`` with ``u = α + (1 - 2α) (x - a) / (b - a)`` on the interval (a, b) that reaches it."""
+    def __call__(self, *args: Value, alpha: Value = ...) -> Name | Call: ...
+
+logit: _Logit
+
+class _Logsumexp(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+logsumexp: _Logsumexp
+
+class _Made(Word):
+    """net: Masked net of an autoregressive step; `residual` adds each hidden z to the next, which needs equal widths."""
+    def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ...) -> Name | Call: ...
+
+made: _Made
+
+class _Max(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+max: _Max
+
+class _Mean(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+mean: _Mean
+
+class _Min(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+min: _Min
+
+class _Mixture(Word):
+    """distribution: A mixture of whole events: one component is chosen for the event, and all its coordinates come from that one."""
+    def __call__(self, *args: Value, components: Value = ..., weights: Value = ...) -> Name | Call: ...
+
+mixture: _Mixture
+
+class _Mlp(Word):
+    """net: Hidden layers of the given widths, an activation after each: ``mlp(64, 64)``; ``mlp()`` is an affine map."""
+    def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
+
+mlp: _Mlp
+
+class _Natural(Word):
+    """order: Coordinate i is produced at position i."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+natural: _Natural
+
+class _Nll(Word):
+    """loss: The negative log-likelihood ``-E_data[log p(x)]``: forward KL(data ‖ model) up to the data's entropy."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+nll: _Nll
+
+class _Norm(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+norm: _Norm
+
+class _Normal(Word):
+    """distribution: The normal (Gaussian) law."""
+    def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
+
+normal: _Normal
+
+class _Patience(Word):
+    """stop: Training ends after `n` readings of the validation loss in a row without a new best one."""
+    def __call__(self, *args: Value, n: Value = ...) -> Name | Call: ...
+
+patience: _Patience
+
+class _Permute(Word):
+    """step: A fixed permutation of the coordinates of a vector, or of the channels (the first dimension) of a larger event."""
+    def __call__(self, *args: Value, order: Value = ...) -> Name | Call: ...
+
+permute: _Permute
+
+class _Pinwheel(Word):
+    """data: Gaussian blades bent into a wheel, each point turned by an angle that grows with its distance from the centre."""
+    def __call__(self, *args: Value, n: Value = ..., arms: Value = ..., radial_std: Value = ..., tangential_std: Value = ..., rate: Value = ..., scale: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+pinwheel: _Pinwheel
+
+class _Plu(Word):
+    """linear form: ``W = P (I + lower) (upper + diag(exp(log_diagonal)))``, P a fixed permutation drawn by `seed`."""
+    def __call__(self, *args: Value, seed: Value = ...) -> Name | Call: ...
+
+plu: _Plu
+
+class _Qr(Word):
+    """linear form: ``W = Q (upper + diag(exp(log_diagonal)))``, Q the product of d Householder reflections."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+qr: _Qr
+
+class _Random(Word):
+    """mask: ⌊d/2⌋ of d coordinates, drawn from `seed`, are untouched; order: An order drawn from `seed`; permutation: A permutation drawn by `seed`, the same on every machine and in every run."""
+    def __call__(self, *args: Value, seed: Value = ...) -> Name | Call: ...
+
+random: _Random
+
+class _Relu(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+relu: _Relu
+
+class _Reshape(Word):
+    """step: The same coordinates, in row-major order, in another shape."""
+    def __call__(self, *args: Value, dims: Value = ...) -> Name | Call: ...
+
+reshape: _Reshape
+
+class _Resmlp(Word):
+    """net: Residual net: ``z_0 = W [x, c]``, then per block ``z ← z + step (W″ a(W′ a(z)))``, then ``W a(z)``."""
+    def __call__(self, *args: Value, width: Value = ..., blocks: Value = ..., activation: Value = ..., dropout: Value = ..., tied: Value = ..., step: Value = ...) -> Name | Call: ...
+
+resmlp: _Resmlp
+
+class _Reverse(Word):
+    """order: The last coordinate is produced first; permutation: The coordinates from last to first: ``y[i] = x[d - 1 - i]``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+reverse: _Reverse
+
+class _ReverseKl(Word):
+    """loss: KL(model ‖ target) up to the target's normaliser: ``E_q[log q(x) - e(x)]`` for ``observe x : T ~ exp(e(x))``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+reverse_kl: _ReverseKl
+
+class _Rings(Word):
+    """data: Four concentric rings at 1/4, 1/2, 3/4 and 1 of a radius, blurred by Gaussian noise."""
+    def __call__(self, *args: Value, n: Value = ..., radius: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+rings: _Rings
+
+class _Rqs(Word):
+    """scalar: Monotonic rational-quadratic spline on K bins. With θ = (x - x_k) / w_k, s = h_k / w_k and knot slopes δ,."""
+    def __call__(self, *args: Value, bins: Value = ..., bound: Value = ..., knots: Value = ...) -> Name | Call: ...
+
+rqs: _Rqs
+
+class _Sgd(Word):
+    """optimizer: Stochastic gradient descent with momentum: ``v ← momentum · v + g``, ``w ← w - lr · v``."""
+    def __call__(self, *args: Value, lr: Value = ..., momentum: Value = ..., weight_decay: Value = ...) -> Name | Call: ...
+
+sgd: _Sgd
+
+class _ShiftScale(Word):
+    """scalar: ``y = shift + scale x`` with fixed numbers, or one number a coordinate."""
+    def __call__(self, *args: Value, shift: Value = ..., scale: Value = ...) -> Name | Call: ...
+
+shift_scale: _ShiftScale
+
+class _Sigmoid(Word):
+    """a function of formulas; scalar: ``y = 1 / (1 + exp(-x))``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+sigmoid: _Sigmoid
+
+class _Sign(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+sign: _Sign
+
+class _Sin(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+sin: _Sin
+
+class _Sinh(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+sinh: _Sinh
+
+class _Softplus(Word):
+    """a function of formulas; scalar: ``y = log(1 + exp(x))``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+softplus: _Softplus
+
+class _Sqrt(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+sqrt: _Sqrt
+
+class _StudentT(Word):
+    """distribution: Student's t law with `df` degrees of freedom: normal in the middle, tails like ``|x|^-(df + 1)``."""
+    def __call__(self, *args: Value, df: Value = ..., loc: Value = ..., scale: Value = ...) -> Name | Call: ...
+
+student_t: _StudentT
+
+class _Sum(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+sum: _Sum
+
+class _SwissRoll(Word):
+    """data: One Archimedean spiral, the Swiss roll seen from the side, blurred by Gaussian noise."""
+    def __call__(self, *args: Value, n: Value = ..., scale: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+swiss_roll: _SwissRoll
+
+class _Tan(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+tan: _Tan
+
+class _Tanh(Word):
+    """a function of formulas; scalar: ``y = tanh(x)``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+tanh: _Tanh
+
+class _Transpose(Word):
+    """a function of formulas."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+transpose: _Transpose
+
+class _Triangular(Word):
+    """linear form: ``W = weight + diag(exp(log_diagonal))``, weight strictly lower (or, with `upper`, upper) triangular."""
+    def __call__(self, *args: Value, upper: Value = ...) -> Name | Call: ...
+
+triangular: _Triangular
+
+class _TwoMoons(Word):
+    """data: Two interleaving half circles of radius 1, blurred by Gaussian noise (scikit-learn's `make_moons`)."""
+    def __call__(self, *args: Value, n: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+two_moons: _TwoMoons
+
+class _TwoSpirals(Word):
+    """data: Two Archimedean spirals, one the other's reflection in the origin, blurred by Gaussian noise."""
+    def __call__(self, *args: Value, n: Value = ..., turns: Value = ..., scale: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+two_spirals: _TwoSpirals
+
+class _Uniform(Word):
+    """dequantizer: ``u ~ U(0, 1)``, independent of x and of the other coordinates; distribution: The uniform law on an interval."""
+    def __call__(self, *args: Value, low: Value = ..., high: Value = ...) -> Name | Call: ...
+
+uniform: _Uniform
+
+__all__ = [
+    "Spec",
+    "actnorm",
+    "adam",
+    "adamw",
+    "additive",
+    "affine",
+    "along",
+    "alternate",
+    "apply",
+    "arcsinh",
+    "arctan",
+    "autoregressive",
+    "beta",
+    "between",
+    "bijector",
+    "binary",
+    "category",
+    "chain",
+    "checkerboard",
+    "circles",
+    "constant",
+    "cos",
+    "cosh",
+    "cosine",
+    "coupling",
+    "data",
+    "define",
+    "dense",
+    "dequantize",
+    "diagonal",
+    "digits",
+    "dot",
+    "eight_gaussians",
+    "elementwise",
+    "energy",
+    "erf",
+    "erfinv",
+    "exp",
+    "expm1",
+    "exponential",
+    "false",
+    "flatten",
+    "flow",
+    "fn",
+    "gamma",
+    "generate",
+    "given",
+    "half",
+    "holdout",
+    "householder",
+    "indices",
+    "inf",
+    "infer",
+    "integer",
+    "interval",
+    "inverse",
+    "kernel",
+    "laplace",
+    "latent",
+    "leaky_relu",
+    "learn",
+    "like",
+    "linear",
+    "log",
+    "log1p",
+    "logistic",
+    "logit",
+    "logsumexp",
+    "loss",
+    "made",
+    "mean",
+    "mixture",
+    "mlp",
+    "model",
+    "natural",
+    "net",
+    "nll",
+    "norm",
+    "normal",
+    "observe",
+    "param",
+    "path",
+    "patience",
+    "permute",
+    "pi",
+    "pinwheel",
+    "plu",
+    "positive",
+    "predict",
+    "qr",
+    "random",
+    "real",
+    "relu",
+    "repeat",
+    "reshape",
+    "resmlp",
+    "reverse",
+    "reverse_kl",
+    "rings",
+    "rqs",
+    "sample",
+    "setting",
+    "sgd",
+    "shift_scale",
+    "sigmoid",
+    "sign",
+    "simplex",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "student_t",
+    "swiss_roll",
+    "sym",
+    "tan",
+    "tanh",
+    "text",
+    "train",
+    "transpose",
+    "triangular",
+    "true",
+    "two_moons",
+    "two_spirals",
+    "uniform",
+    "unit",
+    "update",
+    "use",
+]

@@ -1,0 +1,248 @@
+"""Instructions prepared for running: each becomes one closure over its operation and its twin.
+
+A closure takes (training, p, *inputs) and returns the instruction's results; `p` maps relative parameter names to
+tensors. Everything that does not depend on tensors is decided here, once, so that a call costs little in eager mode
+and traces as straight-line code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dgmspec.algebra.nodes import AbstractExpr, Vector
+from dgmspec.core.address import Address, child
+from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep
+from dgmspec.core.types import SupportKind, Type
+from dgmspec.graph.parameters import labels, net_use
+from dgmspec.modules.expressions import as_tensor
+from dgmspec.modules.expressions import prepare as prepare_expression
+from dgmspec.modules.registry import distribution_twin, net_twin, resolve_held, step_twin
+from dgmspec.modules.sums import AFFINE, Run, affine, learned, mean, total
+from dgmspec.modules.twin import StepContext, StepFunction
+from dgmspec.program.program import Instruction
+
+__all__ = ["ANCHOR", "Call", "Resources", "prepare"]
+
+ANCHOR = "anchor"
+"""An empty buffer of every model: it carries dtype and device where no input does."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What the instructions of one model share besides its parameters.
+
+    `modules` are the user's own networks by address. `tables` are constants by key, integers or float64 on the CPU,
+    gathered while instructions are prepared; a model keeps copies of them in its precision and on its device.
+    """
+
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    tables: dict[str, Tensor] = field(default_factory=dict)
+    _of_step: dict[Address, tuple[str, ...]] = field(default_factory=dict)
+
+    def step_tables(self, address: Address, make: Callable[[], dict[str, Tensor]]) -> tuple[str, ...]:
+        """The names of a step's tables, which are made once for all programs."""
+        if address not in self._of_step:
+            made = make()
+            self._of_step[address] = tuple(made)
+            self.tables.update({child(address, name): table for name, table in made.items()})
+        return self._of_step[address]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A prepared instruction: `parameters` are (relative name, key in the model) pairs."""
+
+    line: Instruction
+    run: Run
+    parameters: tuple[tuple[str, str], ...] = ()
+
+
+def prepare(line: Instruction, resources: Resources) -> Call:
+    """The closure of an instruction."""
+    match line.target:
+        case "forward" | "inverse" | "initialise":
+            return _step(line, resources)
+        case "net":
+            return _external(line, resources.modules) if line.op == "external" else _net(line)
+        case "formula":
+            return _formula(line)
+        case "learned":
+            assert line.type is not None
+            return Call(line, learned(line.type), (("raw", line.address),))
+        case "log_prob" | "draw":
+            return _distribution(line)
+        case "affine":
+            return Call(line, affine, tuple((name, child(line.address, name)) for name in AFFINE))
+        case "total":
+            return Call(line, total(line.signs))
+        case "mean":
+            return Call(line, mean(line.signs[0]))
+
+
+# ---- steps ----------------------------------------------------------------------------------------------------------
+
+
+def _step(line: Instruction, resources: Resources) -> Call:
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractStep) and event is not None
+    given = line.input_types[0] if line.context else None
+    twin = step_twin(op)
+    resolve_held(op)
+    tables = resources.step_tables(line.address, lambda: twin.tables(op, event, given))
+    names = (*(s.name for s in op.parameters(event, given)), *tables)
+    if line.target == "initialise":
+        assert twin.initialise is not None, f"{op.name} says that it initialises"
+        run = _initialise(op, twin.initialise, line, event, given)
+    else:
+        run = _directed(op, twin.forward if line.target == "forward" else twin.inverse, line, event, given)
+    return Call(line, run, tuple((name, child(line.address, name)) for name in names))
+
+
+def _context(line: Instruction, event: Type, given: Type | None) -> Callable[..., StepContext]:
+    """(training, x, *rest) -> what the step sees; built once where nothing varies."""
+    noise, has_context = line.noise, line.context
+    if not noise and not has_context:
+        fixed = (StepContext(event), StepContext(event, training=True))
+        return lambda training, x: fixed[training]
+
+    def build(training: bool, x: Tensor, *rest: Tensor) -> StepContext:
+        c = _rows_of(rest[0], x) if has_context else None
+        draws = dict(zip(noise, rest[has_context:], strict=True))
+        return StepContext(event, given, c, draws, training)
+
+    return build
+
+
+def _rows_of(c: Tensor, x: Tensor) -> Tensor:
+    """A context of batch 1 repeated for every row of x (a view)."""
+    return c.expand(x.shape[0], *c.shape[1:]) if c.shape[0] == 1 and x.shape[0] != 1 else c
+
+
+def _directed(op: AbstractStep, function: StepFunction, line: Instruction, event: Type, given: Type | None) -> Run:
+    context = _context(line, event, given)
+
+    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        return function(op, p, x, context(training, x, *rest))
+
+    return run
+
+
+def _initialise(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
+    context = _context(line, event, given)
+
+    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[()]:
+        for name, value in function(op, p, x, context(training, x, *rest)).items():
+            p[name].copy_(value)
+        return ()
+
+    return run
+
+
+# ---- nets -----------------------------------------------------------------------------------------------------------
+
+
+def _net(line: Instruction) -> Call:
+    op, types, result = line.op, line.input_types, line.type
+    assert isinstance(op, AbstractNet) and result is not None
+    twin, shape = net_twin(op), result.shape
+    names = [s.name for s in op.net_parameters(net_use(types, result))]
+
+    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
+        flat = [_flat(value, type_, p) for value, type_ in zip(values, types, strict=True)]
+        h = flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+        return twin.apply(op, p, h, None, training).reshape(h.shape[0], *shape)
+
+    return Call(line, run, tuple((name, child(line.address, name)) for name in names))
+
+
+def _flat(value: Tensor, type_: Type, p: Mapping[str, Tensor]) -> Tensor:
+    """One argument of a net as (batch, numbers)."""
+    if type_.support.kind is SupportKind.CATEGORY:
+        value = F.one_hot(value.long(), labels(type_)).to(next(iter(p.values())).dtype)
+    return value.reshape(value.shape[0], -1)
+
+
+def _external(line: Instruction, modules: Mapping[str, nn.Module]) -> Call:
+    module, result = modules[line.address], line.type
+    assert result is not None
+    name = line.address.rpartition("/")[2]
+
+    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
+        out: Tensor = module(*values)
+        expected = (values[0].shape[0], *result.shape)
+        if out.shape != expected:
+            raise ValueError(f"external net `{name}`: expected a result of shape {expected}, got {tuple(out.shape)}")
+        return out
+
+    return Call(line, run)
+
+
+# ---- formulas and learned parameters --------------------------------------------------------------------------------
+
+
+def _formula(line: Instruction) -> Call:
+    """An expression; one with a stated type (a context) gives a tensor of that event, else it may give a float."""
+    assert isinstance(line.op, AbstractExpr)
+    names, result = line.names, line.type
+    if result is not None:
+        return Call(line, _joined(line.op, names, result), ((ANCHOR, ANCHOR),))
+    expression = prepare_expression(line.op)
+
+    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor | float:
+        return expression(dict(zip(names, values, strict=True)), p[ANCHOR])
+
+    return Call(line, run, ((ANCHOR, ANCHOR),))
+
+
+def _joined(formula: AbstractExpr, names: tuple[str, ...], result: Type) -> Run:
+    """A context's value: the items of a vector at the top are flattened and joined end to end."""
+    items = formula.items if isinstance(formula, Vector) else (formula,)
+    parts = [prepare_expression(item) for item in items]
+
+    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
+        env = dict(zip(names, values, strict=True))
+        found = [as_tensor(part(env, p[ANCHOR]), p[ANCHOR]) for part in parts]
+        if len(found) == 1:
+            return found[0].reshape(found[0].shape[0], *result.shape)
+        batch = max(value.shape[0] for value in found)
+        flat = [value.reshape(value.shape[0], -1).expand(batch, -1) for value in found]
+        return torch.cat(flat, 1).reshape(batch, *result.shape)
+
+    return run
+
+
+# ---- distributions --------------------------------------------------------------------------------------------------
+
+
+def _distribution(line: Instruction) -> Call:
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractDistribution) and event is not None
+    twin, named, noise = distribution_twin(op), line.names, line.noise
+    resolve_held(op)
+    rank, context = len(event.shape), StepContext(event)
+
+    def evaluated(values: tuple[Tensor | float, ...]) -> dict[str, Tensor | float]:
+        return {name: _ranked(value, rank) for name, value in zip(named, values, strict=True)}
+
+    def log_prob(training: bool, p: Mapping[str, Tensor], x: Tensor, *values: Tensor | float) -> Tensor:
+        return twin.log_prob(op, evaluated(values), x, context)
+
+    def draw(training: bool, p: Mapping[str, Tensor], *values: Any) -> Tensor:
+        draws = values[len(named) :]
+        seen = StepContext(event, noise=dict(zip(noise, draws, strict=True)))
+        return twin.draw(op, evaluated(values[: len(named)]), seen, draws[0].shape[0])
+
+    return Call(line, log_prob if line.target == "log_prob" else draw)
+
+
+def _ranked(value: Tensor | float, rank: int) -> Tensor | float:
+    """A parameter (batch, *event) with ones before an event of lower rank than its variable's."""
+    if not isinstance(value, Tensor) or value.dim() == rank + 1:
+        return value
+    return value.reshape(value.shape[0], *(1,) * (rank + 1 - value.dim()), *value.shape[1:])

@@ -1,0 +1,224 @@
+"""`CompiledModel`: the programs of one model over its parameters, as a torch module."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dgmspec.modules.bundle import CheckpointError, write_bundle
+from dgmspec.modules.freeze import fold
+from dgmspec.modules.law import Law
+from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
+from dgmspec.modules.results import Ledger, LedgerStep, LossValue
+from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError
+from dgmspec.program.build import Unavailable
+
+__all__ = ["CheckpointError", "CompiledModel", "UnavailableError"]
+
+MAX_REDRAWS = 200
+"""Rounds in which samples outside the data's support are drawn again before that is an error."""
+
+
+class CompiledModel(AbstractRunner):
+    """A model: log-density, samples, both directions and the loss, over parameters named by their addresses.
+
+    Tensors are (batch, *event); log-densities are in nats, (batch,). A method takes and returns a tensor where one
+    variable is concerned, a dict by name where there are several. `given` maps each given variable to a tensor of
+    batch 1 or of the full batch. Randomness comes from `seed` (a fresh one when None), keyed per sample: row i of a
+    call draws what sample `start + i` draws in any other call. A new model is in evaluation mode; ``train()`` turns
+    dropout on.
+    """
+
+    # ---- densities --------------------------------------------------------------------------------------------------
+
+    def log_prob(
+        self, x: Any, given: Given = None, samples: int = 1, seed: int | None = None, start: int = 0
+    ) -> Tensor:
+        """log p(x | given) in nats, (batch,); its exactness is `density`.
+
+        With stochastic steps, `samples` draws are joined: log of the mean density where the density is a lower bound
+        (which tightens it), the mean of the logs where it is an estimate.
+        """
+        inputs, batch = self._read("log_prob", x, given)
+        program = self.program("log_prob")
+        if not program.draws:
+            return self.run("log_prob", inputs)["log_prob"]
+        seed = fresh_seed() if seed is None else seed
+        parts = [
+            self.run("log_prob", inputs | self._noise(program, start, batch, seed, draw))["log_prob"]
+            for draw in range(samples)
+        ]
+        if samples == 1:
+            return parts[0]
+        joined = torch.stack(parts)
+        if self.density == "estimate":
+            return joined.mean(0)
+        return torch.logsumexp(joined, 0) - math.log(samples)
+
+    def ledger(
+        self,
+        x: Any,
+        given: Given = None,
+        seed: int | None = None,
+        start: int = 0,
+        direction: Literal["log_prob", "encode"] = "log_prob",
+    ) -> Ledger:
+        """log p(x | given) by its contributions: each step's log-determinant and each prior's log-density.
+
+        With ``direction="encode"`` the log-determinants alone, log|det ∂z/∂x|; no prior is needed.
+        """
+        inputs, batch = self._read(direction, x, given)
+        program = self.program(direction)
+        noise = self._noise(program, start, batch, seed)
+        slots = self._interpreters[direction].keep(self.values(), inputs | noise, self.training)
+        steps = tuple(
+            LedgerStep(e.label, e.address, e.kind, e.direction, e.cost, e.sign, slots[e.slot].expand(batch))
+            for e in program.ledger
+        )
+        zeros = torch.zeros(batch, dtype=self.dtype, device=self.device)
+        return Ledger(steps, sum((s.sign * s.logdet for s in steps), start=zeros))
+
+    def loss(
+        self,
+        batch: Any = None,
+        count: int | None = None,
+        seed: int | None = None,
+        step: int | None = None,
+        start: int = 0,
+    ) -> LossValue:
+        """The declared loss on a batch: a dict of observed and given variables (a tensor where there is one).
+
+        A loss that draws from the model itself reads no observed variable; `count` then says how many samples. Draws
+        are keyed by (seed, step) when `step` is given, as in training, else by sample; rows count from `start`.
+        """
+        program = self.program("loss")
+        inputs, rows = self._read_batch(program, batch, count)
+        if program.draws:
+            seed = fresh_seed() if seed is None else seed
+            if step is None:
+                inputs |= self._noise(program, start, rows, seed)
+            else:
+                inputs |= step_noise(program, rows, seed, step, self.dtype, self.device, start)
+        results = self.run("loss", inputs)
+        total = results.pop("total")
+        return LossValue(total, results)
+
+    def forward(self, batch: Any = None, **options: Any) -> Tensor:
+        """The total loss: calling the model is what data-parallel wrappers synchronise. See `loss`."""
+        return self.loss(batch, **options).total
+
+    @torch.no_grad()
+    def initialise(self, batch: Any, seed: int = 0) -> None:
+        """Start the steps whose start depends on data (`actnorm`) from a first batch, in the order data meet them."""
+        program = self.program("initialise")
+        if program.instructions:
+            inputs, rows = self._read_batch(program, batch, None)
+            self.run("initialise", inputs | self._noise(program, 0, rows, seed))
+
+    # ---- samples and both directions --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def sample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
+        """n samples, (n, *event); with a context of batch m > 1, n for each: (n, m, *event)."""
+        seed = fresh_seed() if seed is None else seed
+        inputs, rows, shape = self._read_given("sample", n, given)
+        found = self._draw(inputs, rows, seed, start)
+        return _single({name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
+
+    def rsample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
+        """Samples through which gradients pass to parameters and context; shapes as in `sample`."""
+        inputs, rows, shape = self._read_given("sample", n, given)
+        noise = self._noise(self.program("sample"), start, rows, seed)
+        found = self.run("sample", inputs | noise)
+        return _single({name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
+
+    def sample_and_log_prob(
+        self, n: int, given: Given = None, seed: int | None = None, start: int = 0
+    ) -> tuple[Any, Tensor]:
+        """n samples with their log-densities, in one walk where every step is a bijection; gradients pass."""
+        seed = fresh_seed() if seed is None else seed
+        if isinstance(self.programs["sample_and_log_prob"], Unavailable):
+            return self._sample_then_log_prob(n, given, seed, start)
+        inputs, rows, shape = self._read_given("sample_and_log_prob", n, given)
+        noise = self._noise(self.program("sample_and_log_prob"), start, rows, seed)
+        found = self.run("sample_and_log_prob", inputs | noise)
+        log_prob = found.pop("log_prob").reshape(shape)
+        return _single({k: v.reshape(*shape, *v.shape[1:]) for k, v in found.items()}), log_prob
+
+    def _sample_then_log_prob(self, n: int, given: Given, seed: int, start: int) -> tuple[Any, Tensor]:
+        inputs, rows, shape = self._read_given("sample", n, given)
+        with torch.no_grad():
+            found = self._draw(inputs, rows, seed, start)
+        log_prob = self.log_prob(found, inputs or None, seed=seed, start=start).reshape(shape)
+        return _single({k: v.reshape(*shape, *v.shape[1:]) for k, v in found.items()}), log_prob
+
+    def _draw(self, inputs: dict[str, Tensor], rows: int, seed: int, start: int) -> dict[str, Tensor]:
+        """Samples inside the data's support: what a bounded map of the prior puts outside is drawn again."""
+        program = self.program("sample")
+        found = self.run("sample", inputs | self._noise(program, start, rows, seed))
+        if self.density != "lower bound":
+            return found
+        for again in range(1, MAX_REDRAWS):
+            left = self._outside(found).nonzero().squeeze(1)
+            if not len(left):
+                return found
+            noise = noise_for(program, start + left, seed, self.dtype, self.device, again)
+            fresh = self.run("sample", {k: v[left] for k, v in inputs.items()} | noise)
+            found = {name: value.index_copy(0, left, fresh[name]) for name, value in found.items()}
+        raise RuntimeError(f"after {MAX_REDRAWS} draws some samples still fall outside the support of the data")
+
+    def _outside(self, found: Mapping[str, Tensor]) -> Tensor:
+        """Which rows have a coordinate outside its variable's support, (rows,)."""
+        rows = next(iter(found.values())).shape[0]
+        outside = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        for name, value in found.items():
+            support = self.type_of(name).support
+            outside |= ~((value >= support.low) & (value <= support.high)).reshape(rows, -1).all(1)
+        return outside
+
+    def encode(self, x: Any, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
+        """The latent variables at the ends of the arrows that start at the data."""
+        inputs, batch = self._read("encode", x, given)
+        return _single(self.run("encode", inputs | self._noise(self.program("encode"), start, batch, seed)))
+
+    def decode(self, z: Any, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
+        """The observed variables that latent values stand for: the inverse of `encode`."""
+        inputs, batch = self._read("decode", z, given)
+        return _single(self.run("decode", inputs | self._noise(self.program("decode"), start, batch, seed)))
+
+    def distribution(self, given: Given = None) -> Law:
+        """p(x | given) as a torch Distribution with `rsample`, for one observed variable."""
+        if len(self.observed) != 1:
+            raise ValueError(f"a torch Distribution has one variable, and {self.graph.name} has {len(self.observed)}")
+        return Law(self, next(iter(self.observed)), given)
+
+    # ---- other forms ------------------------------------------------------------------------------------------------
+
+    def freeze(self) -> CompiledModel:
+        """A new model for inference with constants folded: runs of steps with a constant Jacobian become one product
+        with a matrix that is computed (and inverted) once, in float64."""
+        frozen = copy.deepcopy(self).requires_grad_(False).eval()
+        frozen.programs, tables = fold(self.programs, self._resources, self.values())
+        frozen.frozen = True
+        for key, table in tables.items():
+            frozen.add_table(key, table)
+        frozen._prepare()
+        return frozen
+
+    def save(self, path: str | Path) -> Path:
+        """Write the model as a folder: weights as safetensors, the spec as text, the rest as JSON."""
+        if self.bundle is None or self.frozen:
+            what = "a frozen model" if self.frozen else "a model without its spec"
+            raise UnavailableError(f"save: {what} cannot be written; save the model that `compile` gave")
+        return write_bundle(Path(path), self.bundle, self.state_dict())
+
+
+def _single(found: dict[str, Tensor]) -> Any:
+    """The tensor where there is one, else the dict."""
+    return next(iter(found.values())) if len(found) == 1 else found

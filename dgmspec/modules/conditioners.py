@@ -1,0 +1,166 @@
+"""Torch twins of the conditioners. All three apply a scalar bijector to coordinates with planes of raw parameters.
+
+A net gives (batch, P·n) numbers, parameter k of coordinate i in column k·n + i; its planes (P, batch, n) are a view.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Type
+from dgmspec.modules.incremental import invert
+from dgmspec.modules.nested import net_of, scalar_of
+from dgmspec.modules.nets import below, context_features
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
+
+Result = tuple[Tensor, Tensor]
+
+
+def _planes(out: Tensor, size: int) -> Tensor:
+    """The output of a net as planes (P, batch, size)."""
+    return out.reshape(out.shape[0], out.shape[1] // size, size).movedim(1, 0)
+
+
+def _flat(x: Tensor, event: Type) -> Tensor:
+    return x if len(event.shape) == 1 else x.reshape(x.shape[0], event.size)
+
+
+def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
+    if ctx.given is None or ctx.given_type is None:
+        return None
+    return context_features(ctx.given, ctx.given_type, x)
+
+
+def _total(ladj: Tensor, x: Tensor) -> Tensor:
+    """The sum over the coordinates (batch, n) -> (batch,), however the term broadcast."""
+    return ladj.expand_as(x).sum(1)
+
+
+# ---- elementwise ----------------------------------------------------------------------------------------------------
+
+
+def _elementwise_tables(op: Elementwise, event: Type, given: Type | None) -> dict[str, Tensor]:
+    planes = op.scalar.fixed(event.size)
+    if not planes:
+        return {}
+    return {"planes": torch.tensor(planes, dtype=torch.float64).reshape(len(planes), *event.shape)}
+
+
+def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
+    twin, event = scalar_of(op.scalar), ctx.event
+    flat = _flat(x, event)
+    constants = p["raw"] if "raw" in p else p["planes"] if "planes" in p else None
+    if constants is not None:
+        raw = constants.to(x.dtype).reshape(constants.shape[0], 1, event.size)
+    elif p:
+        empty, c = flat[:, :0], _context(x, ctx)
+        raw = _planes(net_of(op.net).apply(op.net, below(p, "net"), empty, c, ctx.training), event.size)
+    else:
+        raw = flat[:0]
+    y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, flat, event.support)
+    constant = op.scalar.constant_slope() and (constants is not None or not p)
+    return y.reshape(x.shape), ladj[:1].sum() if constant else _total(ladj, flat)
+
+
+def elementwise_forward(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+    return _elementwise(op, p, x, ctx, inverse=False)
+
+
+def elementwise_inverse(op: Elementwise, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+    return _elementwise(op, p, y, ctx, inverse=True)
+
+
+# ---- coupling -------------------------------------------------------------------------------------------------------
+
+
+def _coupling_tables(op: Coupling, event: Type, given: Type | None) -> dict[str, Tensor]:
+    """Index tensors of both parts and of their merging; only the untouched one where a part is the event's head."""
+    kept, moved = op.parts(event.shape)
+    indices = torch.tensor(kept, dtype=torch.long)
+    if kept == tuple(range(len(kept))):
+        return {"head": indices}
+    if moved == tuple(range(len(moved))):
+        return {"tail": indices}
+    both = torch.tensor(kept + moved, dtype=torch.long)
+    return {"kept": indices, "moved": both[len(kept) :].clone(), "merge": both.argsort()}
+
+
+def _split(p: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Part A and part B of (batch, n)."""
+    if "head" in p:
+        count = p["head"].shape[0]
+        return x[:, :count], x[:, count:]
+    if "tail" in p:
+        count = x.shape[1] - p["tail"].shape[0]
+        return x[:, count:], x[:, :count]
+    return x.index_select(1, p["kept"]), x.index_select(1, p["moved"])
+
+
+def _merge(p: Parameters, kept: Tensor, moved: Tensor) -> Tensor:
+    if "tail" in p:
+        return torch.cat((moved, kept), 1)
+    both = torch.cat((kept, moved), 1)
+    return both if "head" in p else both.index_select(1, p["merge"])
+
+
+def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
+    twin = scalar_of(op.scalar)
+    kept, moved = _split(p, _flat(x, ctx.event))
+    out = net_of(op.net).apply(op.net, below(p, "net"), kept, _context(x, ctx), ctx.training)
+    raw = _planes(out, moved.shape[1])
+    y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, moved, ctx.event.support)
+    total = x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, moved)
+    return _merge(p, kept, y).reshape(x.shape), total
+
+
+def coupling_forward(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+    return _coupling(op, p, x, ctx, inverse=False)
+
+
+def coupling_inverse(op: Coupling, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+    return _coupling(op, p, y, ctx, inverse=True)
+
+
+# ---- autoregressive -------------------------------------------------------------------------------------------------
+
+
+def _autoregressive_tables(op: Autoregressive, event: Type, given: Type | None) -> dict[str, Tensor]:
+    """Which coordinate stands at each rank, and each coordinate's rank; nothing for the natural order."""
+    ranks = op.order.ranks(event.size)
+    if ranks == tuple(range(event.size)):
+        return {}
+    by_coordinate = torch.tensor(ranks, dtype=torch.long)
+    return {"order": by_coordinate.argsort(), "ranks": by_coordinate}
+
+
+def autoregressive_forward(op: Autoregressive, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+    flat = _flat(x, ctx.event)
+    out = net_of(op.net).apply(op.net, below(p, "net"), flat, _context(x, ctx), ctx.training)
+    y, ladj = scalar_of(op.scalar).forward(op.scalar, _planes(out, ctx.event.size), flat, ctx.event.support)
+    return y.reshape(x.shape), x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, flat)
+
+
+def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+    twin, support = scalar_of(op.scalar), ctx.event.support
+
+    def solve(raw: Tensor, value: Tensor) -> Result:
+        return twin.inverse(op.scalar, raw, value, support)
+
+    flat, c = _flat(y, ctx.event), _context(y, ctx)
+    x, ladj = invert(op.layered(), below(p, "net"), flat, c, solve, p.get("order"), ctx.training)
+    if "ranks" in p:
+        x = x.index_select(1, p["ranks"])
+    return x.reshape(y.shape), y.new_zeros(()) if op.scalar.unit_slope() else ladj
+
+
+TWINS: dict[type[Any], StepTwin] = {
+    Elementwise: StepTwin(elementwise_forward, elementwise_inverse, _elementwise_tables),
+    Coupling: StepTwin(coupling_forward, coupling_inverse, _coupling_tables),
+    Autoregressive: StepTwin(
+        autoregressive_forward, autoregressive_inverse, _autoregressive_tables, loop="bounded"
+    ),
+}

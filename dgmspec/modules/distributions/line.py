@@ -1,0 +1,81 @@
+"""Twins of the distributions on the whole line, in forms whose tails neither overflow nor cancel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from dgmspec.modules.distributions.values import Value, Values, gamma_noise, lgamma, log, open_unit, total, value_of
+from dgmspec.modules.twin import DistributionTwin, StepContext
+from dgmspec.ops.distributions import AbstractParametric, Laplace, Logistic, Normal, StudentT
+
+_HALF_LOG_TWO_PI: Final = 0.5 * math.log(2 * math.pi)
+
+
+def _standard(op: AbstractParametric, p: Values, x: Tensor) -> tuple[Tensor, Value]:
+    """((x - loc) / scale, log scale)."""
+    scale = value_of(op, p, "scale", x)
+    return (x - value_of(op, p, "loc", x)) / scale, log(scale)
+
+
+def _location_scale(
+    noise: Callable[[Any, Values, StepContext], Tensor],
+) -> Callable[[Any, Values, StepContext, int], Tensor]:
+    """A draw ``loc + scale · noise``."""
+
+    def draw(op: AbstractParametric, p: Values, ctx: StepContext, batch: int) -> Tensor:
+        z = noise(op, p, ctx)
+        moved: Tensor = value_of(op, p, "loc", z) + value_of(op, p, "scale", z) * z
+        return moved
+
+    return draw
+
+
+def _normal_log_prob(op: Normal, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
+    z, log_scale = _standard(op, p, x)
+    return total(-0.5 * z.square(), -log_scale - _HALF_LOG_TWO_PI, ctx.event)
+
+
+def _logistic_log_prob(op: Logistic, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
+    z, log_scale = _standard(op, p, x)
+    return total(logsigmoid(z) + logsigmoid(-z), -log_scale, ctx.event)
+
+
+def _logistic_noise(op: Logistic, p: Values, ctx: StepContext) -> Tensor:
+    return torch.logit(open_unit(ctx.noise["noise"]))
+
+
+def _laplace_log_prob(op: Laplace, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
+    z, log_scale = _standard(op, p, x)
+    return total(-z.abs(), -log_scale - math.log(2), ctx.event)
+
+
+def _laplace_noise(op: Laplace, p: Values, ctx: StepContext) -> Tensor:
+    first, second = ctx.noise["noise"].unbind(1)
+    return first - second
+
+
+def _student_log_prob(op: StudentT, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
+    z, log_scale = _standard(op, p, x)
+    df = value_of(op, p, "df", x)
+    constant = lgamma((df + 1) / 2) - lgamma(df / 2) - 0.5 * log(df * math.pi) - log_scale
+    return total(-(df + 1) / 2 * torch.log1p(z.square() / df), constant, ctx.event)
+
+
+def _student_noise(op: StudentT, p: Values, ctx: StepContext) -> Tensor:
+    chi_square = 2 * gamma_noise("gamma", ctx.noise)
+    eps = ctx.noise["noise"]
+    return eps * torch.rsqrt(chi_square / value_of(op, p, "df", eps))
+
+
+TWINS: Final = {
+    Normal: DistributionTwin(_normal_log_prob, _location_scale(lambda op, p, ctx: ctx.noise["noise"])),
+    Logistic: DistributionTwin(_logistic_log_prob, _location_scale(_logistic_noise)),
+    Laplace: DistributionTwin(_laplace_log_prob, _location_scale(_laplace_noise)),
+    StudentT: DistributionTwin(_student_log_prob, _location_scale(_student_noise)),
+}

@@ -1,0 +1,102 @@
+"""`to_fx`: a program as a torch.fx GraphModule, for torch.compile, torch.export and whatever reads fx graphs.
+
+One node per instruction, in the same order as the interpreter runs them; parameters are attributes shared with the
+model, so training either trains both. Inputs, randomness among them, are placeholders in the program's order.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from dgmspec.modules.calls import Call, Resources, prepare
+from dgmspec.program.program import Program
+
+__all__ = ["Backend", "to_fx"]
+
+
+def to_fx(
+    program: Program, values: Mapping[str, Tensor], resources: Resources, training: bool = False
+) -> fx.GraphModule:
+    """The program over `values` (parameters and tables by key) as a GraphModule.
+
+    A program with one result returns that tensor, else a dict by name. `training` is fixed in the graph.
+    """
+    calls = [prepare(line, resources) for line in program.instructions]
+    graph = fx.Graph()
+    slots: dict[int, fx.Node] = {}
+    for entry in program.inputs:
+        slots[entry.slot] = graph.placeholder(identifier(entry.name))
+    keys = sorted({key for call in calls for _, key in call.parameters})
+    attributes = {key: graph.get_attr(key, Tensor) for key in keys}
+    for call in calls:
+        _emit(graph, call, slots, attributes, training)
+    results = {name: slots[slot] for name, slot in program.outputs.items()}
+    graph.output(next(iter(results.values())) if len(results) == 1 else results)
+    graph.lint()
+    return fx.GraphModule(_root(keys, values, resources.modules), graph, class_name=identifier(program.phase))
+
+
+def identifier(name: str) -> str:
+    """A name as Python wants it: other characters become underscores."""
+    legal = re.sub(r"\W", "_", name)
+    return f"_{legal}" if legal[:1].isdigit() else legal
+
+
+class Backend:
+    """Runs a model's programs through torch.compile: each phase is traced once for training and once for evaluation.
+
+    `options` are those of torch.compile; the whole program is one graph (``fullgraph=True``).
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = {"fullgraph": True, **options}
+        self.compiled: dict[tuple[str, bool], Any] = {}
+
+    def __call__(
+        self, program: Program, training: bool, inputs: Mapping[str, Tensor], make: Callable[[], fx.GraphModule]
+    ) -> dict[str, Tensor]:
+        """The program's results by name; `make` gives its graph the first time."""
+        key = (program.phase, training)
+        if key not in self.compiled:
+            self.compiled[key] = torch.compile(make(), **self.options)
+        found = self.compiled[key](*(inputs[i.name] for i in program.inputs))
+        return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
+
+
+def _emit(
+    graph: fx.Graph, call: Call, slots: dict[int, fx.Node], attributes: Mapping[str, fx.Node], training: bool
+) -> None:
+    line = call.line
+    p = {name: attributes[key] for name, key in call.parameters}
+    args = tuple(slots[i] for i in line.inputs)
+    name = identifier(f"{line.target}_{line.address}")
+    if line.op == "external":
+        node = graph.create_node("call_module", line.address, args, name=name)
+    else:
+        node = graph.create_node("call_function", call.run, (training, p, *args), name=name)
+    node.meta["address"] = line.address
+    if len(line.outputs) == 1:
+        slots[line.outputs[0]] = node
+        return
+    for index, slot in enumerate(line.outputs):
+        slots[slot] = graph.call_function(operator.getitem, (node, index))
+
+
+def _root(keys: list[str], values: Mapping[str, Tensor], modules: Mapping[str, nn.Module]) -> nn.Module:
+    """The attributes that the graph reads, on a bare module."""
+    root = nn.Module()
+    for key in keys:
+        value = values[key]
+        if isinstance(value, nn.Parameter):
+            root.register_parameter(key, value)
+        else:
+            root.register_buffer(key, value, persistent=False)
+    for key, module in modules.items():
+        root.add_module(key, module)
+    return root

@@ -1,0 +1,103 @@
+"""Where parameters start: drawn in float64 on the CPU from the run's seed and the parameter's address, then cast.
+
+A seed therefore means the same weights on every device, in every precision and for every order of construction.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.address import Address, seed_of
+from dgmspec.core.op import DegreeMask, Init, ParamSpec
+from dgmspec.core.types import Shape, Support, Type
+
+__all__ = ["constrain", "initial_learned", "initial_value", "mask_of", "unconstrain"]
+
+
+def initial_value(spec: ParamSpec, seed: int, address: Address) -> Tensor:
+    """The starting value of the parameter `address` (its full address), float64; masked entries are zero."""
+    generator = torch.Generator().manual_seed(seed_of(seed, address))
+    value = _draw(spec.init, spec.shape, generator)
+    return value if spec.mask is None else value.masked_fill(~mask_of(spec.mask), 0.0)
+
+
+def mask_of(mask: DegreeMask) -> Tensor:
+    """Which entries of a masked weight are free: (rows, columns), boolean."""
+    rows, columns = torch.tensor(mask.rows)[:, None], torch.tensor(mask.columns)[None, :]
+    return rows > columns if mask.strict else rows >= columns
+
+
+def _draw(init: Init, shape: Shape, generator: torch.Generator) -> Tensor:
+    double = torch.float64
+    match init.kind:
+        case "constant":
+            return torch.full(shape, init.value, dtype=double)
+        case "normal":
+            return torch.randn(shape, generator=generator, dtype=double) * init.value
+        case "uniform":
+            return (2 * torch.rand(shape, generator=generator, dtype=double) - 1) * init.value
+        case "identity":
+            return torch.eye(*shape, dtype=double)
+        case "orthogonal":
+            return _orthogonal(shape, generator)
+        case "values":
+            return torch.tensor(init.data, dtype=double).reshape(shape)
+
+
+def _orthogonal(shape: Shape, generator: torch.Generator) -> Tensor:
+    """Haar-distributed orthonormal rows or columns: QR of a Gaussian matrix, signs of R's diagonal made positive."""
+    rows, columns = shape
+    gauss = torch.randn(max(shape), min(shape), generator=generator, dtype=torch.float64)
+    basis, r = torch.linalg.qr(gauss)
+    q: Tensor = basis * torch.where(r.diagonal() < 0, -1.0, 1.0)
+    return q if rows >= columns else q.mT.contiguous()
+
+
+# ---- learned parameters with a support ------------------------------------------------------------------------------
+
+
+def initial_learned(type_: Type, initial: float | tuple[float, ...] | None, seed: int, address: Address) -> Tensor:
+    """The raw starting value of a ``learn``: what `constrain` maps to `initial`, float64.
+
+    Without a value: 0 on the reals for a scalar (N(0, 0.1²) for arrays, whose entries must differ), 1 above a bound,
+    the midpoint of an interval.
+    """
+    support = type_.support
+    if initial is not None:
+        values = torch.as_tensor(initial, dtype=torch.float64)
+        value = values.expand(type_.shape) if values.numel() == 1 else values.reshape(type_.shape)
+        return unconstrain(support, value.clone())
+    if math.isinf(support.low) and math.isinf(support.high):
+        init = Init("normal", 0.1) if type_.shape else Init()
+        return initial_value(ParamSpec("", type_.shape, init), seed, address)
+    if math.isinf(support.low) or math.isinf(support.high):
+        middle = support.high - 1.0 if math.isinf(support.low) else support.low + 1.0
+    else:
+        middle = (support.low + support.high) / 2
+    return unconstrain(support, torch.full(type_.shape, middle, dtype=torch.float64))
+
+
+def constrain(support: Support, raw: Tensor) -> Tensor:
+    """The value in `support` of an unconstrained number: softplus beyond one bound, a scaled sigmoid between two."""
+    low, high = support.low, support.high
+    if math.isinf(low) and math.isinf(high):
+        return raw
+    if math.isinf(high):
+        return low + torch.nn.functional.softplus(raw)
+    if math.isinf(low):
+        return high - torch.nn.functional.softplus(raw)
+    return low + (high - low) * torch.sigmoid(raw)
+
+
+def unconstrain(support: Support, value: Tensor) -> Tensor:
+    """The inverse of `constrain`."""
+    low, high = support.low, support.high
+    if math.isinf(low) and math.isinf(high):
+        return value
+    if math.isinf(high) or math.isinf(low):
+        distance = value - low if math.isinf(high) else high - value
+        return distance + torch.log(-torch.expm1(-distance))
+    return torch.logit((value - low) / (high - low))

@@ -1,0 +1,79 @@
+"""A caller's tensors made a program's inputs: names, event shapes and batches checked, precision and device matched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Type
+from dgmspec.program.program import Program
+
+__all__ = ["as_event", "batch_of", "broadcast", "read_given", "read_variables"]
+
+Arrays = Mapping[str, Any]
+
+
+def as_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """An array (batch, *event) as a tensor of the model's precision; ValueError where the event's shape is another."""
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    expected = ("batch", *type_.shape)
+    if tensor.dim() != len(expected) or tuple(tensor.shape[1:]) != type_.shape:
+        shape = f"({', '.join(map(str, expected))}{',' if len(expected) == 1 else ''})"
+        raise ValueError(f"`{name}` is {type_}: expected a tensor of shape {shape}, got {tuple(tensor.shape)}")
+    return tensor.to(device, dtype)
+
+
+def read_variables(program: Program, values: Any, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    """The variables of a program: a tensor where there is one, a dict by name otherwise."""
+    types = {i.name: i.type for i in program.inputs if i.kind == "variable"}
+    if not isinstance(values, Mapping):
+        if len(types) != 1:
+            named = ", ".join(f"`{name}`" for name in types)
+            raise ValueError(f"{program.phase} reads {named or 'no variable'}: pass a dict of tensors by name")
+        values = {next(iter(types)): values}
+    _same_names("variable", types, values, program.phase)
+    return {n: as_event(n, values[n], t, dtype, device) for n, t in types.items() if t is not None}
+
+
+def read_given(
+    program: Program, declared: Mapping[str, Type], given: Arrays | None, dtype: torch.dtype, device: torch.device
+) -> dict[str, Tensor]:
+    """The conditioning variables that a program reads; others that the model declares may be passed too."""
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError("`given` is a dict of tensors by the names of the given variables")
+    given = given or {}
+    needed = {i.name: i.type for i in program.inputs if i.kind == "given"}
+    _same_names("given variable", needed, {n: v for n, v in given.items() if n not in declared or n in needed}, "it")
+    return {n: as_event(n, given[n], t, dtype, device) for n, t in needed.items() if t is not None}
+
+
+def _same_names(what: str, types: Mapping[str, Type | None], values: Arrays, reader: str) -> None:
+    missing = [name for name in types if name not in values]
+    if missing:
+        name = missing[0]
+        shape = ", ".join(map(str, ("batch", *types[name].shape)))  # type: ignore[union-attr]
+        where = f", given={{'{name}': …}}" if what.startswith("given") else f" in {{'{name}': …}}"
+        raise ValueError(f"{what} `{name}` is missing: pass a tensor of shape ({shape}){where}")
+    unknown = [name for name in values if name not in types]
+    if unknown:
+        known = ", ".join(f"`{name}`" for name in types) or "none"
+        raise ValueError(f"`{unknown[0]}` is no {what} that {reader} reads; those are: {known}")
+
+
+def batch_of(tensors: Mapping[str, Tensor]) -> int:
+    """The batch size that tensors of batch b or 1 agree on."""
+    sizes = {name: t.shape[0] for name, t in tensors.items()}
+    batch = next((size for size in sizes.values() if size != 1), 1)
+    for name, size in sizes.items():
+        if size not in (1, batch):
+            other = next(n for n, s in sizes.items() if s == batch)
+            raise ValueError(f"batches differ: `{other}` has {batch} rows, `{name}` has {size}")
+    return batch
+
+
+def broadcast(tensors: Mapping[str, Tensor], batch: int) -> dict[str, Tensor]:
+    """Every tensor with `batch` rows (those of batch 1 as views)."""
+    return {n: t if t.shape[0] == batch else t.expand(batch, *t.shape[1:]) for n, t in tensors.items()}

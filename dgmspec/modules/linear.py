@@ -1,0 +1,151 @@
+"""The twin of `linear`: each form multiplies rows by its matrix and solves with it.
+
+A batch holds events as rows, so ``y = x Wᵀ`` and ``x = y W⁻ᵀ``. Masked weights come with their zeros stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.types import Type
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.ops.linear import Dense, Diagonal, Householder, Linear, Plu, Qr, Triangular
+
+
+@dataclass(frozen=True)
+class FormTwin:
+    """``multiply(op, p, x) -> x Wᵀ``, ``solve(op, p, y) -> y W⁻ᵀ``, ``log_det(p) -> log|det W|`` (0-dimensional)."""
+
+    multiply: Callable[[Any, Parameters, Tensor], Tensor]
+    solve: Callable[[Any, Parameters, Tensor], Tensor]
+    log_det: Callable[[Parameters], Tensor]
+
+
+def _sum_log_diagonal(p: Parameters) -> Tensor:
+    return p["log_diagonal"].sum()
+
+
+def _add_diagonal(strict: Tensor, p: Parameters) -> Tensor:
+    """The triangular matrix with the given strict part."""
+    return strict + torch.diag(p["log_diagonal"].exp())
+
+
+def _times(x: Tensor, strict: Tensor, p: Parameters) -> Tensor:
+    """x (strict + diag(exp(log_diagonal)))ᵀ, without forming the sum."""
+    return torch.addmm(x * p["log_diagonal"].exp(), x, strict.mT)
+
+
+def _solve(transposed: Tensor, y: Tensor, lower: bool, unit: bool = False) -> Tensor:
+    """x with x Wᵀ = y, given Wᵀ; `lower` says that Wᵀ is lower triangular, `unit` that its diagonal counts as ones."""
+    x: Tensor = torch.linalg.solve_triangular(transposed, y, upper=not lower, left=False, unitriangular=unit)
+    return x
+
+
+def _diagonal_multiply(op: Diagonal, p: Parameters, x: Tensor) -> Tensor:
+    return x * p["log_diagonal"].exp()
+
+
+def _diagonal_solve(op: Diagonal, p: Parameters, y: Tensor) -> Tensor:
+    return y * torch.exp(-p["log_diagonal"])
+
+
+def _triangular_multiply(op: Triangular, p: Parameters, x: Tensor) -> Tensor:
+    return _times(x, p["weight"], p)
+
+
+def _triangular_solve(op: Triangular, p: Parameters, y: Tensor) -> Tensor:
+    return _solve(_add_diagonal(p["weight"], p).mT, y, lower=op.upper)
+
+
+def _plu_multiply(op: Plu, p: Parameters, x: Tensor) -> Tensor:
+    h = _times(x, p["upper"], p)
+    return torch.addmm(h, h, p["lower"].mT).index_select(1, p["source"])
+
+
+def _plu_solve(op: Plu, p: Parameters, y: Tensor) -> Tensor:
+    h = _solve(p["lower"].mT, y.index_select(1, p["target"]), lower=False, unit=True)
+    return _solve(_add_diagonal(p["upper"], p).mT, h, lower=True)
+
+
+def _reflect(vectors: Tensor, x: Tensor, transposed: bool) -> Tensor:
+    """x Qᵀ (or x Q) with Q = H(v₁) … H(v_k) = I - U T Uᵀ, the columns of U being the normalised vectors.
+
+    T⁻¹ = ½ I + the strictly upper part of Uᵀ U (compact WY form); the k × k triangular solve that applies T does not
+    involve the batch.
+    """
+    rows = torch.nn.functional.normalize(vectors, dim=1)
+    core = (rows @ rows.mT).triu(1) + 0.5 * torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+    core = core if transposed else core.mT
+    applied = torch.linalg.solve_triangular(core, rows, upper=transposed)
+    return torch.addmm(x, x @ rows.mT, applied, alpha=-1)
+
+
+def _householder_multiply(op: Householder, p: Parameters, x: Tensor) -> Tensor:
+    return _reflect(p["vectors"], x, transposed=False)
+
+
+def _householder_solve(op: Householder, p: Parameters, y: Tensor) -> Tensor:
+    return _reflect(p["vectors"], y, transposed=True)
+
+
+def _qr_multiply(op: Qr, p: Parameters, x: Tensor) -> Tensor:
+    return _reflect(p["vectors"], _times(x, p["upper"], p), transposed=False)
+
+
+def _qr_solve(op: Qr, p: Parameters, y: Tensor) -> Tensor:
+    h = _reflect(p["vectors"], y, transposed=True)
+    return _solve(_add_diagonal(p["upper"], p).mT, h, lower=True)
+
+
+def _dense_multiply(op: Dense, p: Parameters, x: Tensor) -> Tensor:
+    return x @ p["weight"].mT
+
+
+def _dense_solve(op: Dense, p: Parameters, y: Tensor) -> Tensor:
+    x: Tensor = torch.linalg.solve(p["weight"].mT, y, left=False)
+    return x
+
+
+FORMS: Final[dict[type[AbstractOp], FormTwin]] = {
+    Diagonal: FormTwin(_diagonal_multiply, _diagonal_solve, _sum_log_diagonal),
+    Triangular: FormTwin(_triangular_multiply, _triangular_solve, _sum_log_diagonal),
+    Plu: FormTwin(_plu_multiply, _plu_solve, _sum_log_diagonal),
+    Qr: FormTwin(_qr_multiply, _qr_solve, _sum_log_diagonal),
+    Householder: FormTwin(_householder_multiply, _householder_solve, lambda p: p["vectors"].new_zeros(())),
+    Dense: FormTwin(_dense_multiply, _dense_solve, lambda p: torch.linalg.slogdet(p["weight"]).logabsdet),
+}
+
+
+def _tables(op: Linear, event: Type, given: Type | None) -> dict[str, Tensor]:
+    if not isinstance(op.form, Plu):
+        return {}
+    source = torch.tensor(op.form.source(event.size))
+    return {"source": source, "target": torch.argsort(source)}
+
+
+def _forward(op: Linear, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
+    form, x = FORMS[type(op.form)], _widened(x, p)
+    with torch.autocast(x.device.type, enabled=False):
+        y = form.multiply(op.form, p, x)
+        return y + p["bias"] if op.bias else y, form.log_det(p)
+
+
+def _inverse(op: Linear, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
+    form, y = FORMS[type(op.form)], _widened(y, p)
+    with torch.autocast(y.device.type, enabled=False):
+        return form.solve(op.form, p, y - p["bias"] if op.bias else y), -form.log_det(p)
+
+
+def _widened(x: Tensor, p: Parameters) -> Tensor:
+    """x in the precision of the weights: in half precision a product would be no inverse of its solve."""
+    weight = next(value for value in p.values() if value.is_floating_point())
+    return x.to(weight.dtype)
+
+
+TWINS: Final = {Linear: StepTwin(_forward, _inverse, _tables)}

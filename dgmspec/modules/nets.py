@@ -1,0 +1,73 @@
+"""Torch twins of the layered nets: one chain of linear layers for all of them, masked or not.
+
+Masked weights are stored with their zeros, so the masked reading is the same pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgmspec.core.types import SupportKind, Type
+from dgmspec.modules.twin import NetTwin, Parameters
+from dgmspec.ops.nets import AbstractLayered, Made, Mlp, ResMlp, context_size
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "elu": F.elu,
+    "tanh": torch.tanh,
+    "softplus": F.softplus,
+    "leaky_relu": F.leaky_relu,
+}
+
+
+def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
+    """(batch, inputs), (batch, context) -> (batch, outputs)."""
+    act, drop = ACTIVATIONS[op.activation], training and op.dropout > 0
+    step, normed = step_of(op), op.normed()
+    z = F.linear(joined(h, c), p["0/weight"], p["0/bias"])
+    before, name = [z], "0"
+    for link in op.links():
+        a = act(F.layer_norm(z, z.shape[1:], p[f"{name}/scale"], p[f"{name}/shift"]) if normed else z)
+        if drop and link.dropout:
+            a = F.dropout(a, op.dropout)
+        name = link.name
+        z = F.linear(a, p[f"{name}/weight"], p[f"{name}/bias"])
+        if link.skip is not None:
+            z = torch.add(before[link.skip], z, alpha=step)
+        before.append(z)
+    return z
+
+
+def step_of(op: AbstractLayered) -> float:
+    """The factor of what is added to a skipped z."""
+    return op.step if isinstance(op, ResMlp) else 1.0
+
+
+def joined(h: Tensor, c: Tensor | None) -> Tensor:
+    """The net's input: (batch, inputs + context)."""
+    if c is None:
+        return h
+    return torch.cat((h, c), 1) if h.shape[1] else c
+
+
+def below(p: Parameters, prefix: str) -> dict[str, Tensor]:
+    """The parameters of the argument `prefix`, under their own names."""
+    start = f"{prefix}/"
+    return {name[len(start) :]: value for name, value in p.items() if name.startswith(start)}
+
+
+def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:
+    """A context (batch, *event) as the numbers a net reads, (batch, context size) in the dtype of `like`."""
+    if type_.support.kind is SupportKind.CATEGORY:
+        labels = torch.arange(int(type_.support.high) + 1, device=c.device)
+        c = c.unsqueeze(-1) == labels
+    return c.to(like.dtype).reshape(c.shape[0], context_size(type_)).expand(like.shape[0], -1)
+
+
+TWINS = {Mlp: NetTwin(apply), ResMlp: NetTwin(apply), Made: NetTwin(apply)}

@@ -1,0 +1,71 @@
+"""From an operation to its torch twin: the module of the same name under ``modules/`` holds it in its table ``TWINS``.
+
+An operation defined outside the library keeps its twin in a ``TWINS`` of its own module.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractOp, AbstractScalar, AbstractStep
+from dgmspec.modules.twin import DistributionTwin, NetTwin, ScalarTwin, StepTwin
+
+__all__ = ["distribution_twin", "net_twin", "resolve_held", "scalar_twin", "step_twin", "twin_of"]
+
+
+WITH_TWINS = (AbstractStep, AbstractScalar, AbstractNet, AbstractDistribution)
+
+_FOUND: dict[type[AbstractOp], Any] = {}
+"""Twins looked up so far. A plain dictionary, because a compiled graph can read it where it cannot trace an import."""
+
+
+def twin_of(cls: type[AbstractOp]) -> Any:
+    """The twin of an operation's class; a class without one is a mistake of the library."""
+    if cls not in _FOUND:
+        name = cls.__module__
+        if name.startswith("dgmspec.ops."):
+            name = name.replace("dgmspec.ops.", "dgmspec.modules.", 1)
+        table = importlib.import_module(name).TWINS
+        assert cls in table, f"{cls.role} `{cls.name}` ({cls.__module__}) has no entry in {name}.TWINS"
+        _FOUND[cls] = table[cls]
+    return _FOUND[cls]
+
+
+def resolve_held(op: AbstractOp) -> None:
+    """Look up the twins of all operations that `op` holds as arguments, before any graph is traced."""
+    for field in type(op).model_fields:
+        value = getattr(op, field)
+        for held in value if isinstance(value, tuple) else (value,):
+            if isinstance(held, AbstractOp):
+                if isinstance(held, WITH_TWINS):
+                    twin_of(type(held))
+                resolve_held(held)
+
+
+def step_twin(op: AbstractStep) -> StepTwin:
+    """The twin of a step."""
+    twin = twin_of(type(op))
+    assert isinstance(twin, StepTwin)
+    return twin
+
+
+def scalar_twin(op: AbstractScalar) -> ScalarTwin:
+    """The twin of a scalar bijector."""
+    twin = twin_of(type(op))
+    assert isinstance(twin, ScalarTwin)
+    return twin
+
+
+def net_twin(op: AbstractNet) -> NetTwin:
+    """The twin of a net."""
+    twin = twin_of(type(op))
+    assert isinstance(twin, NetTwin)
+    return twin
+
+
+def distribution_twin(op: AbstractDistribution) -> DistributionTwin:
+    """The twin of a distribution."""
+    twin = twin_of(type(op))
+    assert isinstance(twin, DistributionTwin)
+    return twin

@@ -1,0 +1,202 @@
+"""What every method of a model rests on: its programs prepared, callers' tensors read, a program run."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, fx, nn
+
+from dgmspec.core.types import Type
+from dgmspec.graph.graph import Graph
+from dgmspec.modules.bundle import Bundle
+from dgmspec.modules.calls import Resources
+from dgmspec.modules.fx import Backend, to_fx
+from dgmspec.modules.inputs import as_event, batch_of, broadcast, read_given, read_variables
+from dgmspec.modules.interpreter import Interpreter
+from dgmspec.modules.randomness import fresh_seed, noise_for
+from dgmspec.modules.store import AbstractStore
+from dgmspec.program.build import Unavailable
+from dgmspec.program.program import Phase, Program
+
+__all__ = ["AbstractRunner", "Density", "Given", "Programs", "UnavailableError"]
+
+Given = Mapping[str, Any] | None
+Density = Literal["exact", "estimate", "lower bound", "none"]
+Programs = Mapping[Phase, Program | Unavailable]
+
+
+class UnavailableError(RuntimeError):
+    """The model has no such direction; the message says what it lacks."""
+
+
+class AbstractRunner(AbstractStore, ABC):
+    """A model's graph, programs and weights; the public methods are the subclass's matter."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        programs: Programs,
+        seed: int = 0,
+        nets: Mapping[str, nn.Module] | None = None,
+        bundle: Bundle | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> None:
+        super().__init__()
+        self.graph, self.programs, self.seed, self.bundle = graph, dict(programs), seed, bundle
+        self.frozen = False
+        self._externals = _attach(self, graph, nets or {})
+        self.add_initial(graph, seed)
+        self._backend: Backend | None = None
+        self._prepare()
+        for key, table in self._resources.tables.items():
+            self.add_table(key, table)
+        self.to(device=device, dtype=dtype or torch.get_default_dtype())
+        self.eval()
+
+    def _prepare(self) -> None:
+        """Closures of all programs: made again after copying, for they hold no tensor of the model."""
+        self._resources = Resources({key: self._modules[key] for key in self._externals})  # type: ignore[misc]
+        self._interpreters: dict[str, Interpreter] = {
+            phase: Interpreter(program, self._resources)
+            for phase, program in self.programs.items()
+            if isinstance(program, Program)
+        }
+
+    # ---- what the model is ------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The model's name in its spec."""
+        return self.graph.name
+
+    @property
+    def observed(self) -> dict[str, Type]:
+        """The types of the observed variables by name."""
+        return {v.name: self.type_of(v.name) for v in self.graph.variables.values() if v.role == "observe"}
+
+    @property
+    def givens(self) -> dict[str, Type]:
+        """The types of the conditioning variables by name."""
+        return {v.name: self.type_of(v.name) for v in self.graph.variables.values() if v.role == "given"}
+
+    def type_of(self, variable: str) -> Type:
+        """The type of a variable."""
+        if variable not in self.graph.variables:
+            raise ValueError(f"`{variable}` is no variable of {self.name}")
+        found = self.graph.type_of(self.graph.variables[variable].value)
+        assert isinstance(found, Type)
+        return found
+
+    @property
+    def density(self) -> Density:
+        """What `log_prob` returns: the exact density, an unbiased estimate, a lower bound on average, or nothing."""
+        program = self.programs["log_prob"]
+        if isinstance(program, Unavailable):
+            return "none"
+        ranks: tuple[Density, ...] = ("exact", "estimate", "lower bound")
+        steps = [self.graph.steps[e.address].op for e in program.ledger if e.address in self.graph.steps]
+        return max((op.density for op in steps), key=ranks.index, default="exact")
+
+    @property
+    def dequantises(self) -> bool:
+        """Whether `log_prob` draws randomness, so that averaging several draws is worth while."""
+        program = self.programs["log_prob"]
+        return isinstance(program, Program) and bool(program.draws)
+
+    def program(self, phase: Phase) -> Program:
+        """The program of a phase; `UnavailableError` says what the model lacks for it."""
+        found = self.programs[phase]
+        if isinstance(found, Unavailable):
+            raise UnavailableError(f"{phase}: {found.reason}")
+        return found
+
+    def as_input(self, variable: str, array: Any) -> Tensor:
+        """An array of a variable's events as a tensor of the model's precision on its device."""
+        return as_event(variable, array, self.type_of(variable), self.dtype, self.device)
+
+    # ---- running ----------------------------------------------------------------------------------------------------
+
+    def run(self, phase: Phase, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A program's results by name; `inputs` are all of the program's, randomness among them."""
+        if self._backend is not None:
+            return self._backend(self.program(phase), self.training, inputs, lambda: self.to_fx(phase))
+        return self._interpreters[phase](self.values(), inputs, self.training)
+
+    def compiled(self, **options: Any) -> Self:
+        """The same model, parameters shared, whose programs run through torch.compile with `options`."""
+        other = type(self).__new__(type(self))
+        other.__dict__ = {**self.__dict__, "_backend": Backend(options)}
+        return other
+
+    def to_fx(self, phase: Phase) -> fx.GraphModule:
+        """A program as a torch.fx GraphModule that shares this model's parameters; its inputs are the program's."""
+        return to_fx(self.program(phase), self.values(), self._resources, self.training)
+
+    # ---- reading what callers pass ----------------------------------------------------------------------------------
+
+    def _read(self, phase: Phase, values: Any, given: Given) -> tuple[dict[str, Tensor], int]:
+        program = self.program(phase)
+        inputs = read_variables(program, values, self.dtype, self.device)
+        inputs |= read_given(program, self.givens, given, self.dtype, self.device)
+        batch = batch_of(inputs)
+        return broadcast(inputs, batch), batch
+
+    def _read_given(self, phase: Phase, n: int, given: Given) -> tuple[dict[str, Tensor], int, tuple[int, ...]]:
+        """Contexts repeated for n samples each, how many rows that makes, and the shape (n,) or (n, m)."""
+        inputs = read_given(self.program(phase), self.givens, given, self.dtype, self.device)
+        m = batch_of(inputs)
+        repeated = {k: v.expand(n, m, *v.shape[1:]).reshape(n * m, *v.shape[1:]) for k, v in inputs.items()}
+        return repeated, n * m, (n,) if m == 1 else (n, m)
+
+    def _read_batch(self, program: Program, batch: Any, count: int | None) -> tuple[dict[str, Tensor], int]:
+        types = {i.name: i.type for i in program.inputs if i.kind != "noise" and i.type is not None}
+        if batch is None:
+            batch = {}
+        elif not isinstance(batch, Mapping):
+            batch = {next(iter(types), "x"): batch}
+        missing = [name for name in types if name not in batch]
+        if missing:
+            raise ValueError(f"the batch lacks `{missing[0]}` ({types[missing[0]]}); it has: {', '.join(batch) or '–'}")
+        inputs = {n: as_event(n, batch[n], t, self.dtype, self.device) for n, t in types.items()}
+        if not program.batches:
+            if count is None:
+                raise ValueError("this loss draws its samples from the model: say how many with `count`")
+            return broadcast(inputs, count), count
+        rows = batch_of(inputs)
+        return broadcast(inputs, rows), rows
+
+    def _noise(self, program: Program, start: int, count: int, seed: int | None, draw: int = 0) -> dict[str, Tensor]:
+        """Per-sample noise; draw k > 0 is another, independent draw under the same seed."""
+        if not program.draws:
+            return {}
+        seed = fresh_seed() if seed is None else seed
+        return noise_for(program, (start, count), seed, self.dtype, self.device, draw)
+
+    # ---- copying ----------------------------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {k: v for k, v in state.items() if k not in ("_interpreters", "_resources", "_backend")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._backend = None
+        self._prepare()
+
+
+def _attach(model: nn.Module, graph: Graph, nets: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """Register the user's own networks under the addresses of the nets declared ``external``."""
+    wanted = {node.name: node.address for node in graph.nets.values() if node.op == "external"}
+    missing = [name for name in wanted if name not in nets]
+    if missing:
+        raise ValueError(f"net `{missing[0]}` is external: pass nets={{'{missing[0]}': a torch.nn.Module}}")
+    unknown = [name for name in nets if name not in wanted]
+    if unknown:
+        raise ValueError(f"{graph.name} declares no external net `{unknown[0]}`; it has: {', '.join(wanted) or 'none'}")
+    for name, address in wanted.items():
+        model.add_module(address, nets[name])
+    return tuple(wanted.values())

@@ -1,0 +1,162 @@
+"""Rational-quadratic splines over planes of raw parameters, in two forms that agree.
+
+Eager: the knots are stacked and each coordinate gathers those of its bin. Compiled: knots stay separate planes and the
+bin is selected by K - 1 comparisons, so that everything fuses into one loop without an index.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Support
+from dgmspec.modules.scalar.fixed import softplus
+from dgmspec.modules.twin import ScalarTwin
+from dgmspec.ops.scalar.spline import MIN_BIN, MIN_SLOPE, Box, Rqs
+
+_UNIT_SLOPE = math.log(math.expm1(1 - MIN_SLOPE))
+"""The argument at which softplus plus the smallest slope is 1."""
+
+
+class _Bin(NamedTuple):
+    """The bin of each coordinate: lower corner, size, slopes at both knots."""
+
+    x: Tensor
+    width: Tensor
+    y: Tensor
+    height: Tensor
+    low_slope: Tensor
+    high_slope: Tensor
+
+    @property
+    def slope(self) -> Tensor:
+        """The slope of the chord."""
+        return self.height / self.width
+
+
+def rqs_forward(op: Rqs, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
+    box = op.box(support)
+    inside, at = _inside(x, box)
+    found = _find(op, raw, at, box, by_value=False)
+    theta = ((at - found.x) / found.width).clamp(0, 1)
+    share, rate = _share(found, theta)
+    y = found.y + found.height * share
+    return torch.where(inside, y, x), torch.where(inside, (rate * found.slope).log(), 0.0)
+
+
+def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
+    box = op.box(support)
+    inside, at = _inside(y, box)
+    found = _find(op, raw, at, box, by_value=True)
+    eta = ((at - found.y) / found.height).clamp(0, 1)
+    theta = _solve(found, eta)
+    share, rate = _share(found, theta)
+    if y.dtype != torch.float64:
+        theta = (theta - (share - eta) / rate).clamp(0, 1)
+        _, rate = _share(found, theta)
+    x = found.x + found.width * theta
+    return torch.where(inside, x, y), torch.where(inside, -(rate * found.slope).log(), 0.0)
+
+
+def _inside(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+    """Whether x lies in the box, and x moved into it, so that the unselected branch has finite gradients."""
+    return (x >= box.low) & (x <= box.high), x.clamp(box.low, box.high)
+
+
+def _share(found: _Bin, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """The share η of the bin's height reached at the share θ of its width, and dη/dθ."""
+    s, product = found.slope, theta * (1 - theta)
+    denominator = s + (found.low_slope + found.high_slope - 2 * s) * product
+    share = (s * theta.square() + found.low_slope * product) / denominator
+    rise = found.high_slope * theta.square() + 2 * s * product + found.low_slope * (1 - theta).square()
+    return share, s * rise / denominator.square()
+
+
+def _solve(found: _Bin, eta: Tensor) -> Tensor:
+    """The root θ in [0, 1] of (s - b) θ² + b θ - η s with b = δ_k - η (δ_k + δ_{k+1} - 2s), free of cancellation."""
+    s = found.slope
+    b = found.low_slope - eta * (found.low_slope + found.high_slope - 2 * s)
+    root = (b.square() + 4 * (s - b) * eta * s).clamp_min(0).sqrt()
+    positive, sum_ = b >= 0, b.abs() + root
+    theta = torch.where(positive, 2 * eta * s, sum_) / torch.where(positive, sum_, 2 * (s - b))
+    return theta.clamp(0, 1)
+
+
+# ---- knots ----------------------------------------------------------------------------------------------------------
+
+
+def _find(op: Rqs, raw: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
+    """The bin of each coordinate by its x, or by its y."""
+    widths = raw[: op.bins] if op.knots == "learned" else None
+    heights, slopes = raw[-_slopes(op, box) - op.bins : -_slopes(op, box)], raw[-_slopes(op, box) :]
+    find = _find_compiled if torch.compiler.is_compiling() else _find_eager
+    return find(widths, heights, slopes, at, box, by_value)
+
+
+def _slopes(op: Rqs, box: Box) -> int:
+    """How many slopes are parameters."""
+    return op.bins - 1 + (not box.low_tail) + (not box.high_tail)
+
+
+def _find_eager(widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
+    span = box.high - box.low
+    height = _bins(heights.softmax(0), span, heights.shape[0])
+    width = torch.full_like(height, span / heights.shape[0]) if widths is None else _bins(widths.softmax(0), span, len(height))
+    x, y = (box.low + size.cumsum(0) - size for size in (width, height))
+    tail = torch.zeros_like(slopes[:1])
+    knots = torch.cat([tail] * box.low_tail + [slopes] + [tail] * box.high_tail)
+    index = (at >= (y if by_value else x)[1:]).sum(0, keepdim=True)
+
+    def pick(planes: Tensor, index: Tensor) -> Tensor:
+        return planes.expand(planes.shape[0], *at.shape).gather(0, index)[0]
+
+    corner = [pick(planes, index) for planes in (x, width, y, height)]
+    return _Bin(*corner, _slope(pick(knots, index)), _slope(pick(knots, index + 1)))
+
+
+def _bins(shares: Tensor, span: float, count: int) -> Tensor:
+    """Sizes of bins from shares that sum to 1, none below the smallest."""
+    return shares * (span * (1 - MIN_BIN * count)) + span * MIN_BIN
+
+
+def _find_compiled(
+    widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tensor, box: Box, by_value: bool
+) -> _Bin:
+    span, count = box.high - box.low, heights.shape[0]
+    height = _unrolled_bins(heights.unbind(0), span)
+    width = [torch.full_like(h, span / count) for h in height] if widths is None else _unrolled_bins(widths.unbind(0), span)
+    tail = torch.zeros_like(height[0])
+    knots = [tail] * box.low_tail + list(slopes.unbind(0)) + [tail] * box.high_tail
+    x = y = torch.full_like(tail, box.low)
+    found = [x, width[0], y, height[0], knots[0], knots[1]]
+    for k in range(1, count):
+        x, y = x + width[k - 1], y + height[k - 1]
+        beyond = at >= (y if by_value else x)
+        bin_k = (x, width[k], y, height[k], knots[k], knots[k + 1])
+        found = [torch.where(beyond, new, old) for new, old in zip(bin_k, found, strict=True)]
+    return _Bin(*found[:4], _slope(found[4]), _slope(found[5]))
+
+
+def _slope(raw: Tensor) -> Tensor:
+    """The slope at a knot from its raw parameter: 1 at zero, which is also what a tail has."""
+    return MIN_SLOPE + softplus(raw + _UNIT_SLOPE)
+
+
+def _unrolled_bins(raw: Sequence[Tensor], span: float) -> list[Tensor]:
+    """`_bins` of the softmax, plane by plane."""
+    top = raw[0]
+    for plane in raw[1:]:
+        top = torch.maximum(top, plane)
+    shares = [torch.exp(plane - top) for plane in raw]
+    total = shares[0]
+    for share in shares[1:]:
+        total = total + share
+    factor = span * (1 - MIN_BIN * len(raw)) / total
+    return [share * factor + span * MIN_BIN for share in shares]
+
+
+TWINS = {Rqs: ScalarTwin(rqs_forward, rqs_inverse)}

@@ -1,0 +1,68 @@
+"""Runs of instructions that are no operation of the library: sums, means, folded maps, learned parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Type
+from dgmspec.modules.initial import constrain
+
+__all__ = ["AFFINE", "Run", "affine", "learned", "mean", "total"]
+
+Run = Callable[..., Any]
+"""(training, p, *inputs) -> the instruction's results."""
+
+AFFINE = ("matrix", "shift", "log_det")
+"""The tables of a folded run of steps."""
+
+
+def learned(type_: Type) -> Run:
+    support = type_.support
+
+    def run(training: bool, p: Mapping[str, Tensor]) -> Tensor:
+        return constrain(support, p["raw"]).unsqueeze(0)
+
+    return run
+
+
+def affine(training: bool, p: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """y = x matrix + shift: several steps with a constant Jacobian in one product."""
+    return torch.addmm(p["shift"], x, p["matrix"]), p["log_det"]
+
+
+def _wide(value: Tensor) -> Tensor:
+    """At least float32: a sum of many half-precision terms would lose the density."""
+    return value.float() if value.dtype in (torch.bfloat16, torch.float16) else value
+
+
+def total(signs: tuple[int, ...]) -> Run:
+    def run(training: bool, p: Mapping[str, Tensor], *parts: Tensor) -> Tensor:
+        constant: Tensor | None = None
+        varying: Tensor | None = None
+        for sign, part in zip(signs, parts, strict=True):
+            part = _wide(part)
+            if part.dim() == 0:
+                constant = _accumulate(constant, sign, part)
+            else:
+                varying = _accumulate(varying, sign, part)
+        assert varying is not None, "a density has a term per sample"
+        return varying if constant is None else varying + constant
+
+    return run
+
+
+def _accumulate(total: Tensor | None, sign: int, part: Tensor) -> Tensor:
+    if total is None:
+        return part if sign > 0 else -part
+    return total + part if sign > 0 else total - part
+
+
+def mean(sign: int) -> Run:
+    def run(training: bool, p: Mapping[str, Tensor], values: Tensor) -> Tensor:
+        return values.mean() if sign > 0 else -values.mean()
+
+    return run

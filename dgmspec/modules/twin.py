@@ -1,0 +1,92 @@
+"""Twins: the torch half of an operation, as pure functions.
+
+A family file ``modules/<family>.py`` holds one entry per class of ``ops/<family>.py`` in its table ``TWINS``. Nothing
+in a twin owns a parameter: `p` maps the names of the operation's `ParamSpec`s (relative to its address) and of its own
+`tables` to tensors. Tensors have exactly one batch dimension before the event: ``(batch, *event)``; a context is
+``(batch, *event of c)``. Log-determinants are in nats, summed over the event: shape ``(batch,)``, or a 0-dimensional
+tensor where they do not depend on the data. No twin branches on tensor values, synchronises with the host or indexes by
+a boolean mask, so that every program compiles as a full graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from dgmspec.core.types import Support, Type
+
+Parameters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """What a step sees besides its input: types (static), the context's value, its draws."""
+
+    event: Type
+    """The type before the step as written (the input of `forward`, the output of `inverse`)."""
+    given_type: Type | None = None
+    given: Tensor | None = None
+    noise: Mapping[str, Tensor] = field(default_factory=dict)
+    training: bool = False
+
+
+StepFunction = Callable[[Any, Parameters, Tensor, StepContext], tuple[Tensor, Tensor]]
+
+
+def no_tables(op: Any, event: Type, given: Type | None) -> dict[str, Tensor]:
+    """The tables of an operation that needs none."""
+    return {}
+
+
+@dataclass(frozen=True)
+class StepTwin:
+    """``forward(op, p, x, ctx) -> (y, log|det ∂y/∂x|)``; ``inverse(op, p, y, ctx) -> (x, log|det ∂x/∂y|)``.
+
+    `tables` gives constants (index tensors, float64 constants) that become buffers, never part of the state dict.
+    `initialise(op, p, x, ctx)` returns new values for some parameters from the first batch.
+    """
+
+    forward: StepFunction
+    inverse: StepFunction
+    tables: Callable[[Any, Type, Type | None], dict[str, Tensor]] = no_tables
+    initialise: Callable[[Any, Parameters, Tensor, StepContext], dict[str, Tensor]] | None = None
+    loop: str = "none"
+    """``none``, ``bounded`` or ``adaptive``; adaptive ones are opaque to `to_fx`."""
+
+
+ScalarFunction = Callable[[Any, Tensor, Tensor, Support], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class ScalarTwin:
+    """Elementwise: ``forward(op, raw, x, support) -> (y, log|dy/dx|)`` with ``raw[k]`` broadcasting against `x`;
+    ``inverse(op, raw, y, support) -> (x, log|dx/dy|)``. `support` (static) is that of x in both directions. The
+    log-derivative broadcasts against `x`: it has the shape of `raw[k]` where it does not depend on x."""
+
+    forward: ScalarFunction
+    inverse: ScalarFunction
+    loop: str = "none"
+
+
+@dataclass(frozen=True)
+class NetTwin:
+    """``apply(op, p, h, c, training) -> (batch, outputs)``; `h` is (batch, inputs), `c` (batch, context) or None."""
+
+    apply: Callable[[Any, Parameters, Tensor, Tensor | None, bool], Tensor]
+
+
+@dataclass(frozen=True)
+class DistributionTwin:
+    """``log_prob(op, p, x, ctx) -> (batch,)`` in nats over the whole event; ``draw(op, p, ctx, batch) -> x`` turns
+    ``ctx.noise`` into one event per row. `p` holds the evaluated parameters: floats or tensors that broadcast."""
+
+    log_prob: Callable[[Any, Mapping[str, Any], Tensor, StepContext], Tensor]
+    draw: Callable[[Any, Mapping[str, Any], StepContext, int], Tensor]
+
+
+def sum_event(ladj: Tensor, event: Type) -> Tensor:
+    """The sum over the event dimensions of a per-coordinate term (batch, *event) -> (batch,)."""
+    return ladj.flatten(1).sum(1) if event.shape else ladj

@@ -1,0 +1,310 @@
+"""Conditioners: where the raw parameters of a scalar bijector come from.
+
+`elementwise` learns them (or reads them off the context), `coupling` computes them from the untouched coordinates,
+`autoregressive` from the coordinates before. Each works with every scalar bijector, and each is triangular, so its
+log-determinant is the sum of the scalar log-derivatives. Events of any shape are read as flat vectors, row-major.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import accumulate
+from operator import or_
+from typing import ClassVar, Final, Literal
+
+from pydantic import Field
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
+from dgmspec.core.op import (
+    AbstractMask,
+    AbstractNet,
+    AbstractOrder,
+    AbstractScalar,
+    AbstractStep,
+    Cost,
+    Direction,
+    Init,
+    NetUse,
+    ParamSpec,
+)
+from dgmspec.core.types import REAL, Shape, Support, Type
+from dgmspec.ops.masks import Natural
+from dgmspec.ops.nets import AbstractLayered, Mlp, context_size
+from dgmspec.ops.scalar import InverseScalar
+
+LARGEST: Final = 2**20
+"""Most coordinates of an event that is divided by a mask or an order (an image of 3 × 512 × 512 has fewer)."""
+
+
+class Elementwise(AbstractStep):
+    """``y_i = T(x_i; θ_i)``: one set of learned constants per coordinate, or with a context ``θ = net(c)``.
+
+    Shapes: any event, kept. Domain -> codomain: that of T. Log-det: Σ log|T'|, O(d); O(1) where the slope is constant.
+    Parameters: ``raw`` (number of raw parameters, *event), none where T has none, those of the net with a context.
+    A scalar bijector without parameters written as a step is this one.
+    """
+
+    name: ClassVar[str] = "elementwise"
+    examples: ClassVar[tuple[str, ...]] = ("elementwise(affine)", "elementwise(rqs(4), net = mlp(8))")
+
+    scalar: AbstractScalar = Field(description="the scalar bijector T")
+    net: AbstractNet = Field(Mlp(hidden=(64,)), description="the net that reads the context, where there is one")
+
+    @property
+    def density(self) -> Literal["exact", "lower bound"]:  # type: ignore[override]  # it depends on the scalar
+        return self.scalar.density()
+
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        self.scalar.fixed(x.size)
+        return x.with_support(self.scalar.image(x.support))
+
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        self.scalar.fixed(y.size)
+        return y.with_support(self.scalar.preimage(y.support))
+
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        if self.scalar.fixed(x.size) and not self.scalar.unit_slope():
+            return Jacobian.of(Structure.DIAGONAL, x.size, constant=Fact.YES)
+        constant, unit = _slopes(self.scalar)
+        return Jacobian.of(Structure.DIAGONAL, x.size, constant, unit, orthogonal=unit)
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        net = 1 if self.reads(x, c) else 0
+        log_det = "O(1)" if self.scalar.constant_slope() and not net else "O(d)"
+        return Cost(log_det, *_directions(self.scalar, net))
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        raw = self.scalar.raw(x.support)
+        if not raw:
+            return ()
+        if self.reads(x, c):
+            use = NetUse(0, len(raw) * x.size, context_size(c), zero=True)
+            return tuple(spec.under("net") for spec in self.net.net_parameters(use))
+        return (ParamSpec("raw", (len(raw), *x.shape), _together(raw, x.size)),)
+
+    def reads(self, x: Type, c: Type | None) -> bool:
+        """Whether the raw parameters are a net of the context."""
+        return c is not None and bool(self.scalar.raw(x.support))
+
+
+class Coupling(AbstractStep):
+    """``y_A = x_A``, ``y_B = T(x_B; net(x_A, c))``: part A, which the mask names, is untouched and read by the net.
+
+    Shapes: any event, kept. Domain -> codomain: a support that T maps onto itself. Log-det: Σ_B log|T'|, O(d), one
+    pass of the net each way. Part A may be empty where there is a context; part B may not.
+    Parameters: those of the net, whose last layer starts at zero, so that the step starts at T(·; 0).
+    Reference: Dinh, Krueger and Bengio 2015, "NICE", section 3.
+    """
+
+    name: ClassVar[str] = "coupling"
+    examples: ClassVar[tuple[str, ...]] = (
+        "coupling(affine, mask = alternate(0), net = mlp(8, 8))",
+        "coupling(inverse rqs(4), mask = random(1), net = mlp(8))",
+    )
+
+    scalar: AbstractScalar = Field(description="the scalar bijector T")
+    mask: AbstractMask = Field(description="which coordinates stay untouched")
+    net: AbstractNet = Field(description="the net from the untouched coordinates to the parameters of the others")
+
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        kept, moved = self.parts(x.shape)
+        _require_parameters(self, self.scalar, x.support)
+        if not moved or not (kept or c):
+            part = "transformed" if not moved else "untouched"
+            raise Refusal(
+                "DGM402",
+                f"the mask leaves no {part} coordinate in an event of {x.size}",
+                argument="mask",
+                help=("`elementwise` takes the same scalar bijector with learned constants",),
+            )
+        image = self.scalar.image(x.support)
+        if image != x.support:
+            raise Refusal(
+                "DGM440",
+                f"the coupling takes some coordinates onto {image.describe()} and leaves others in "
+                f"{x.support.describe()}",
+                help=("use a scalar bijector that maps the support onto itself, such as `rqs`",),
+            )
+        return x
+
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        return self.infer_type(y, c)
+
+    def parts(self, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The flat indices of part A (untouched) and of part B (transformed), ascending."""
+        _require_divisible(math.prod(shape))
+        return _parts(self.mask, shape)
+
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        kept, moved = self.parts(x.shape)
+        constant, unit = _slopes(self.scalar)
+        if kept:
+            constant = Fact.NO
+        orthogonal = Fact.NO if kept else unit
+        if x.size > EXACT_UP_TO:
+            return Jacobian(Structure.BLOCK_TRIANGULAR, None, constant, unit, orthogonal)
+        rows, read = [1 << i for i in range(x.size)], row_bits(kept)
+        for i in moved:
+            rows[i] |= read
+        return Jacobian(Structure.BLOCK_TRIANGULAR, Dependency(tuple(rows), x.size), constant, unit, orthogonal)
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", *_directions(self.scalar, 1))
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        kept, moved = self.parts(x.shape)
+        outputs = len(self.scalar.raw(x.support)) * len(moved)
+        use = NetUse(len(kept), outputs, context_size(c), zero=True)
+        return tuple(spec.under("net") for spec in self.net.net_parameters(use))
+
+
+class Autoregressive(AbstractStep):
+    """``y_i = T(x_i; net(x_j before i, c))``: the parameters of a coordinate read those before it in the order.
+
+    Shapes: any event, kept. Domain -> codomain: that of T. Log-det: Σ log|T'|, O(d). Forward is one pass of the masked
+    net. The inverse fixes one coordinate after the other, d dependent steps, each computing only the hidden units that
+    have become determined: the arithmetic of about one pass.
+    Parameters: those of the masked net, stored with their zeros; its last layer starts at zero.
+    Reference: Papamakarios, Pavlakou and Murray 2017, "Masked autoregressive flow for density estimation"; as an
+    ``inverse`` it is that of Kingma et al. 2016, "Improving variational inference with inverse autoregressive flow".
+    """
+
+    name: ClassVar[str] = "autoregressive"
+    examples: ClassVar[tuple[str, ...]] = (
+        "autoregressive(affine, net = made(16, 16))",
+        "autoregressive(rqs(4), order = random(2), net = mlp(16))",
+        "inverse autoregressive(affine, net = made(16))",
+    )
+
+    scalar: AbstractScalar = Field(description="the scalar bijector T")
+    order: AbstractOrder = Field(Natural(), description="in which order coordinates are conditioned")
+    net: AbstractNet = Field(description="made, or an mlp or resmlp that is read as its masked version")
+
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        self._require(x, c)
+        return x.with_support(self.scalar.image(x.support))
+
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        x = y.with_support(self.scalar.preimage(y.support))
+        self._require(x, c)
+        return x
+
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        _, unit = _slopes(self.scalar)
+        ranks = self.order.ranks(x.size)
+        if x.size > EXACT_UP_TO:
+            named = {tuple(range(x.size)): Structure.LOWER, tuple(reversed(range(x.size))): Structure.UPPER}
+            return Jacobian(named.get(ranks, Structure.BLOCK_TRIANGULAR), None, Fact.NO, unit, Fact.NO)
+        pattern = _pattern(self.layered().first_seen(x.size, c is not None), ranks)
+        return Jacobian(Structure.BLOCK_TRIANGULAR, pattern, Fact.NO, unit, Fact.NO)
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        forward, _ = _directions(self.scalar, 1)
+        return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", forward, Direction("sequential", x.size))
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        use = NetUse(x.size, len(self.scalar.raw(x.support)) * x.size, context_size(c), zero=True)
+        return tuple(spec.under("net") for spec in self.layered().masked_parameters(use, self.order.ranks(x.size)))
+
+    def layered(self) -> AbstractLayered:
+        """The net, as one that can be masked."""
+        if not isinstance(self.net, AbstractLayered):
+            raise Refusal(
+                "DGM444",
+                f"the net of an autoregressive step must be masked, and `{self.net.name}` cannot be",
+                argument="net",
+                help=("write `made(…)`, or an `mlp` or `resmlp`, which are read as their masked versions",),
+            )
+        return self.net
+
+    def _require(self, x: Type, c: Type | None) -> None:
+        """Refuse a scalar without parameters, a net that cannot be masked, a lone coordinate without a context."""
+        _require_divisible(x.size)
+        _require_parameters(self, self.scalar, x.support)
+        self.layered()
+        if x.size == 1 and c is None:
+            raise Refusal(
+                "DGM443",
+                "an event of one coordinate has none before it to condition on",
+                help=("`elementwise` takes the same scalar bijector with learned constants",),
+            )
+
+
+def as_step(scalar: AbstractScalar) -> AbstractStep:
+    """A scalar bijector written as a step: itself in every coordinate, refused where it has parameters."""
+    if scalar.raw(REAL):
+        name = _written(scalar)
+        raise Refusal(
+            "DGM442",
+            f"`{name}` has parameters, and nothing here says where they come from",
+            help=(f"write `elementwise({name})` for learned constants, or a `coupling` or `autoregressive` of it",),
+        )
+    return Elementwise(scalar=scalar)
+
+
+def _slopes(scalar: AbstractScalar) -> tuple[Fact, Fact]:
+    """Whether the slope is constant in x, and whether it is ±1."""
+    return (
+        Fact.YES if scalar.constant_slope() else Fact.NO,
+        Fact.YES if scalar.unit_slope() else Fact.NO,
+    )
+
+
+def _directions(scalar: AbstractScalar, passes: int) -> tuple[Direction, Direction]:
+    """The cost of each way where the net is evaluated `passes` times."""
+    plain = Direction("parallel", passes)
+    if isinstance(scalar, InverseScalar):
+        inverse, forward = _directions(scalar.of, passes)
+        return forward, inverse
+    return plain, Direction("iterative") if scalar.inverts == "iterative" else plain
+
+
+def _require_parameters(step: AbstractStep, scalar: AbstractScalar, support: Support) -> None:
+    """Refuse a conditioner of a scalar bijector that has nothing to condition."""
+    if not scalar.raw(support):
+        name = _written(scalar)
+        raise Refusal(
+            "DGM441",
+            f"`{name}` has no parameters for the net of `{step.name}` to give",
+            argument="scalar",
+            help=(f"write `{name}` as a step by itself",),
+        )
+
+
+def _require_divisible(size: int) -> None:
+    """Refuse events whose coordinates are too many to be listed one by one."""
+    if size > LARGEST:
+        raise Refusal("DGM446", f"an event of {size:,} coordinates is too large to be divided; at most {LARGEST:,} are")
+
+
+def _written(scalar: AbstractScalar) -> str:
+    """The scalar bijector as the text names it."""
+    return f"inverse {_written(scalar.of)}" if isinstance(scalar, InverseScalar) else scalar.name
+
+
+@lru_cache(maxsize=16)
+def _parts(mask: AbstractMask, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    kept = mask.untouched(shape)
+    inside = frozenset(kept)
+    return kept, tuple(i for i in range(math.prod(shape)) if i not in inside)
+
+
+@lru_cache(maxsize=16)
+def _pattern(seen: tuple[int, ...], ranks: tuple[int, ...]) -> Dependency:
+    """Coordinate i reads itself and each coordinate j whose rank's first reader stands no later than i."""
+    size = len(ranks)
+    by_first = [0] * (size + 1)
+    for j, rank in enumerate(ranks):
+        by_first[seen[rank]] |= 1 << j
+    readable = list(accumulate(by_first, or_))
+    return Dependency(tuple(readable[rank] | 1 << i for i, rank in enumerate(ranks)), size)
+
+
+def _together(raw: tuple[Init, ...], size: int) -> Init:
+    """One start for all planes of learned constants: the common one, or the list of each plane's constant."""
+    if len(set(raw)) == 1:
+        return raw[0]
+    assert all(init.kind == "constant" for init in raw), "planes that start differently start at constants"
+    return Init("values", data=tuple(init.value for init in raw for _ in range(size)))

@@ -1,0 +1,20 @@
+"""Distributions of an event, under torch.distributions' parameter names."""
+
+from dgmspec.ops.distributions.bounded import Beta, Exponential, Gamma, Uniform
+from dgmspec.ops.distributions.line import Laplace, Logistic, Normal, StudentT
+from dgmspec.ops.distributions.mixture import Mixture
+from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduct
+
+__all__ = [
+    "AbstractParametric",
+    "AbstractProduct",
+    "Beta",
+    "Exponential",
+    "Gamma",
+    "Laplace",
+    "Logistic",
+    "Mixture",
+    "Normal",
+    "StudentT",
+    "Uniform",
+]

@@ -1,0 +1,112 @@
+"""Distributions on the whole line: `normal`, `logistic`, `laplace`, `student_t`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from dgmspec.core.op import Draw
+from dgmspec.core.types import POSITIVE, REAL, Support, Type
+from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue, gamma_draws
+
+
+class Normal(AbstractProduct):
+    """The normal (Gaussian) law.
+
+    Formula: ``p(x) = exp(-(x - loc)² / (2 scale²)) / (scale √(2π))``; `scale` is a standard deviation.
+    Shapes: any.
+    Support: real.
+    Sampling: ``loc + scale · ε``, ε standard normal; differentiable in both parameters.
+    Caveat: none.
+    Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 1, chapter 13.
+    """
+
+    name: ClassVar[str] = "normal"
+    examples: ClassVar[tuple[str, ...]] = ("normal(0, 1)", "normal", "normal(loc = [1, -1], scale = 2)")
+    domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
+
+    loc: ParameterValue = 0.0
+    scale: ParameterValue = 1.0
+
+    def values(self) -> Support:
+        return REAL
+
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        return (Draw("noise", type_.shape, "normal"),)
+
+
+class Logistic(AbstractProduct):
+    """The logistic law, whose distribution function is the sigmoid.
+
+    Formula: ``p(x) = σ(z) σ(-z) / scale``, ``z = (x - loc) / scale``.
+    Shapes: any.
+    Support: real.
+    Sampling: ``loc + scale · logit(u)``, u ~ U(0, 1) kept off 0 and 1 by a rounding error.
+    Caveat: the log-density is computed as two log-sigmoids, so that neither tail overflows.
+    Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, chapter 23.
+    """
+
+    name: ClassVar[str] = "logistic"
+    examples: ClassVar[tuple[str, ...]] = ("logistic(0, 1)", "logistic(loc = -1, scale = [0.5, 2])")
+    domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
+
+    loc: ParameterValue = 0.0
+    scale: ParameterValue = 1.0
+
+    def values(self) -> Support:
+        return REAL
+
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        return (Draw("noise", type_.shape, "uniform"),)
+
+
+class Laplace(AbstractProduct):
+    """The Laplace (double exponential) law.
+
+    Formula: ``p(x) = exp(-|x - loc| / scale) / (2 scale)``.
+    Shapes: any.
+    Support: real.
+    Sampling: ``loc + scale · (e₁ - e₂)``, e₁ and e₂ standard exponential.
+    Caveat: the log-density has a kink at `loc`, where its gradient is taken as 0.
+    Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, chapter 24.
+    """
+
+    name: ClassVar[str] = "laplace"
+    examples: ClassVar[tuple[str, ...]] = ("laplace(0, 1)", "laplace(loc = [0, 2], scale = 0.5)")
+    domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
+
+    loc: ParameterValue = 0.0
+    scale: ParameterValue = 1.0
+
+    def values(self) -> Support:
+        return REAL
+
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        return (Draw("noise", (2, *type_.shape), "exponential"),)
+
+
+class StudentT(AbstractProduct):
+    """Student's t law with `df` degrees of freedom: normal in the middle, tails like ``|x|^-(df + 1)``.
+
+    Formula: ``p(x) ∝ (1 + z² / df)^(-(df + 1) / 2) / scale``, ``z = (x - loc) / scale``.
+    Shapes: any; `df` is a number or a vector of numbers.
+    Support: real.
+    Sampling: ``loc + scale · ε √(df / (2 g))``, ε standard normal, g standard gamma of concentration df / 2.
+    Caveat: no mean for df ≤ 1, no variance for df ≤ 2.
+    Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, chapter 28.
+    """
+
+    name: ClassVar[str] = "student_t"
+    examples: ClassVar[tuple[str, ...]] = ("student_t(4)", "student_t(df = [3, 5], loc = 1, scale = 2)")
+    domains: ClassVar[Mapping[str, Support]] = {"df": POSITIVE, "loc": REAL, "scale": POSITIVE}
+    fixed: ClassVar[tuple[str, ...]] = ("df",)
+
+    df: ParameterValue
+    loc: ParameterValue = 0.0
+    scale: ParameterValue = 1.0
+
+    def values(self) -> Support:
+        return REAL
+
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        return Draw("noise", type_.shape, "normal"), *gamma_draws("gamma", self.df, type_.shape, 0.5)

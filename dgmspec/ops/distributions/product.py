@@ -1,0 +1,111 @@
+"""What distributions share: parameters with names and domains, and products of independent coordinates.
+
+A parameter is a number, a vector of numbers that broadcasts to the event, an expression over the variables and learned
+parameters in scope, or a net of the context; `domain_of` says which values it may take, so that a net's output can be
+mapped there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.op import AbstractDistribution, AbstractNet, Draw
+from dgmspec.core.types import Shape, Support, Type, number
+
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Vector = tuple[Finite, ...]
+ParameterValue = Finite | Vector | AbstractExpr | AbstractNet
+
+
+class AbstractParametric(AbstractDistribution, ABC):
+    """A distribution whose parameters have names and domains; those inside a mixture are ``components/0/loc``."""
+
+    @abstractmethod
+    def parameters(self) -> dict[str, ParameterValue]:
+        """Every parameter as declared, by name; the twin reads those that are no constants from its arguments."""
+
+    @abstractmethod
+    def domain_of(self, parameter: str) -> Support:
+        """The values that the parameter of that name may take."""
+
+
+class AbstractProduct(AbstractParametric, ABC):
+    """Independent coordinates, one law each; the fields are the parameters.
+
+    `domains` holds each parameter's domain; `fixed` names those that must be constants, because they decide the support
+    or the law of the draw itself.
+    """
+
+    domains: ClassVar[Mapping[str, Support]]
+    fixed: ClassVar[tuple[str, ...]] = ()
+
+    @model_validator(mode="after")
+    def _in_domain(self) -> Self:
+        for name, value in self.parameters().items():
+            domain = self.domains[name]
+            for constant in constants(value):
+                if not domain.low < constant < domain.high:
+                    raise Refusal(
+                        "DGM470",
+                        f"`{name}` of `{self.name}` must lie in {domain.describe()}, got {number(constant)}",
+                        argument=name,
+                        help=(f"give `{name}` a positive value",),
+                    )
+            if name in self.fixed and isinstance(value, AbstractExpr | AbstractNet):
+                raise Refusal(
+                    "DGM474",
+                    f"`{name}` of `{self.name}` must be a number, not a formula or a network",
+                    argument=name,
+                    help=(f"give `{name}` a number or a param; a location, scale or rate may be learned",),
+                )
+        return self
+
+    def parameters(self) -> dict[str, ParameterValue]:
+        return {name: getattr(self, name) for name in self.domains}
+
+    def domain_of(self, parameter: str) -> Support:
+        return self.domains[parameter]
+
+    def support(self, type_: Type) -> Support:
+        for name, value in self.parameters().items():
+            _check_broadcast(name, value, type_)
+        return self.values()
+
+    @abstractmethod
+    def values(self) -> Support:
+        """The support of one coordinate."""
+
+
+def constants(value: ParameterValue) -> tuple[float, ...]:
+    """The numbers of a parameter, none where it is a formula or a net."""
+    if isinstance(value, AbstractExpr | AbstractNet):
+        return ()
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _check_broadcast(name: str, value: ParameterValue, type_: Type) -> None:
+    """Refuse a vector of numbers that does not broadcast to the event."""
+    if isinstance(value, tuple) and len(value) not in type_.shape[-1:]:
+        wanted = f"{type_.shape[-1]} numbers or a single one" if type_.shape else "a single number"
+        raise Refusal(
+            "DGM310",
+            f"`{name}` has {len(value)} numbers, which do not fit {type_}",
+            argument=name,
+            help=(f"give `{name}` {wanted}",),
+        )
+
+
+def gamma_draws(name: str, concentration: ParameterValue, shape: Shape, factor: float = 1.0) -> tuple[Draw, ...]:
+    """Standard gamma draws of a constant concentration (times `factor`): one draw, or one for each entry of a vector
+    that runs along the last dimension, named ``name/0``, ``name/1``, …"""
+    if isinstance(concentration, tuple):
+        parts = enumerate(concentration)
+        return tuple(Draw(f"{name}/{i}", shape[:-1], "gamma", factor * value) for i, value in parts)
+    assert isinstance(concentration, float), "shape parameters are constants"
+    return (Draw(name, shape, "gamma", factor * concentration),)

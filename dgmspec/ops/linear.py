@@ -1,0 +1,216 @@
+"""`linear`: an invertible matrix applied to a vector, in six parametrisations."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.jacobian import Fact, Jacobian, Structure
+from dgmspec.core.op import AbstractOp, AbstractStep, Cost, DegreeMask, Direction, Facts, Init, ParamSpec
+from dgmspec.core.types import Type
+from dgmspec.ops.structure import need_real, shuffled
+
+_LINEAR = Direction(passes=0)
+
+
+class AbstractLinearForm(AbstractOp, ABC):
+    """A parametrisation of an invertible d × d matrix W; parameter names are relative to the `linear` step."""
+
+    role: ClassVar[str] = "linear_form"
+    log_det: ClassVar[str] = "O(d), once a batch"
+    assumed: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        """The parameters of W."""
+
+    @abstractmethod
+    def form_jacobian(self, d: int) -> Jacobian:
+        """The structure of W."""
+
+
+def _scaled(structure: Structure, d: int) -> Jacobian:
+    """A constant Jacobian whose diagonal is learned."""
+    return Jacobian.of(structure, d, constant=Fact.YES, unit_det=Fact.NO, orthogonal=Fact.NO)
+
+
+def _strictly_lower(name: str, d: int) -> ParamSpec:
+    """A d × d weight that is zero on and above the diagonal; it starts at zero."""
+    return ParamSpec(name, (d, d), Init(), DegreeMask(tuple(range(d)), tuple(range(d)), strict=True))
+
+
+def _strictly_upper(name: str, d: int) -> ParamSpec:
+    """A d × d weight that is zero on and below the diagonal; it starts at zero."""
+    down = tuple(range(d, 0, -1))
+    return ParamSpec(name, (d, d), Init(), DegreeMask(down, down, strict=True))
+
+
+class Diagonal(AbstractLinearForm):
+    """``W = diag(exp(log_diagonal))``: one positive factor a coordinate. log|det W| = Σ log_diagonal."""
+
+    name: ClassVar[str] = "diagonal"
+    examples: ClassVar[tuple[str, ...]] = ("diagonal",)
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        return (ParamSpec("log_diagonal", (d,)),)
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        return _scaled(Structure.DIAGONAL, d)
+
+
+class Triangular(AbstractLinearForm):
+    """``W = weight + diag(exp(log_diagonal))``, weight strictly lower (or, with `upper`, upper) triangular.
+
+    Its inverse is one triangular solve, O(d²) a sample. log|det W| = Σ log_diagonal.
+    """
+
+    name: ClassVar[str] = "triangular"
+    examples: ClassVar[tuple[str, ...]] = ("triangular", "triangular(upper = true)")
+
+    upper: Annotated[bool, Field(strict=True)] = False
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        weight = _strictly_upper("weight", d) if self.upper else _strictly_lower("weight", d)
+        return weight, ParamSpec("log_diagonal", (d,))
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        return _scaled(Structure.UPPER if self.upper else Structure.LOWER, d)
+
+
+class Plu(AbstractLinearForm):
+    """``W = P (I + lower) (upper + diag(exp(log_diagonal)))``, P a fixed permutation drawn by `seed`.
+
+    Positive diagonals keep W invertible for all values; its inverse is two triangular solves. log|det W| =
+    Σ log_diagonal. Kingma and Dhariwal, Glow, NeurIPS 2018, section 3.2.
+    """
+
+    name: ClassVar[str] = "plu"
+    examples: ClassVar[tuple[str, ...]] = ("plu", "plu(seed = 1)")
+
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+
+    def source(self, d: int) -> tuple[int, ...]:
+        """Output i is row source[i] of the product of the triangular factors."""
+        return shuffled(d, self.seed)
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        return _strictly_lower("lower", d), _strictly_upper("upper", d), ParamSpec("log_diagonal", (d,))
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        return _scaled(Structure.DENSE, d)
+
+
+class Qr(AbstractLinearForm):
+    """``W = Q (upper + diag(exp(log_diagonal)))``, Q the product of d Householder reflections.
+
+    Its inverse is one triangular solve and the reflections in reverse. log|det W| = Σ log_diagonal. Starts at a random
+    rotation (and reflection). Hoogeboom, van den Berg and Welling, Emerging convolutions, ICML 2019, section 4.
+    """
+
+    name: ClassVar[str] = "qr"
+    examples: ClassVar[tuple[str, ...]] = ("qr",)
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        return _reflections(d, d), _strictly_upper("upper", d), ParamSpec("log_diagonal", (d,))
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        return _scaled(Structure.DENSE, d)
+
+
+class Householder(AbstractLinearForm):
+    """``W = H(v₁) … H(v_k)``, ``H(v) = I - 2 v vᵀ / (vᵀ v)``: orthogonal, the identity plus a matrix of rank at most k.
+
+    Applied as ``I - V T Vᵀ`` with a triangular k × k matrix T, O(d k) a sample. log|det W| = 0. A vector that reaches
+    zero counts as no reflection. Tomczak and Welling, Householder flow, 2016; compact form: Schreiber and Van Loan,
+    SIAM J. Sci. Stat. Comput. 10, 1989.
+    """
+
+    name: ClassVar[str] = "householder"
+    examples: ClassVar[tuple[str, ...]] = ("householder(1)", "householder(k = 4)")
+    log_det: ClassVar[str] = "0"
+
+    k: Annotated[int, Field(ge=1, strict=True)]
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        return (_reflections(self.k, d),)
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        rank = self.k if self.k < d else None
+        return Jacobian.of(Structure.DENSE, d, Fact.YES, unit_det=Fact.YES, orthogonal=Fact.YES, rank=rank)
+
+
+def _reflections(count: int, d: int) -> ParamSpec:
+    """One vector a row, started in a uniformly random direction."""
+    return ParamSpec("vectors", (count, d), Init("normal", 1.0))
+
+
+class Dense(AbstractLinearForm):
+    """``W = weight``, any matrix, started orthogonal.
+
+    log|det W| by an LU factorisation and the inverse by a solve, both O(d³) a batch. Singular matrices have measure
+    zero, but nothing keeps training away from them: `plu` cannot reach one.
+    """
+
+    name: ClassVar[str] = "dense"
+    examples: ClassVar[tuple[str, ...]] = ("dense",)
+    log_det: ClassVar[str] = "O(d³), once a batch"
+    assumed: ClassVar[tuple[str, ...]] = ("`linear(dense)` is invertible: true for almost every matrix",)
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        return (ParamSpec("weight", (d, d), Init("orthogonal")),)
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        return _scaled(Structure.DENSE, d)
+
+
+class Linear(AbstractStep):
+    """A learned invertible matrix, with a learned shift where `bias` is true.
+
+    Formula: ``y = W x`` (``+ bias``), W by its form: `diagonal`, `triangular`, `plu`, `qr`, `householder(k)`, `dense`.
+    Shapes: ``[d]`` -> ``[d]``; larger events are flattened first.
+    Domain: real -> real, onto.
+    Log-determinant: constant in x; O(d) once a batch, O(d³) for `dense`, 0 for `householder`.
+    Caveat: triangular solves lose accuracy as the diagonal spreads over many orders of magnitude.
+    Reference: Kingma and Dhariwal, Glow, NeurIPS 2018; Hoogeboom et al., Emerging convolutions, ICML 2019.
+    """
+
+    name: ClassVar[str] = "linear"
+    examples: ClassVar[tuple[str, ...]] = (
+        "linear(diagonal)",
+        "linear(triangular)",
+        "linear(triangular(upper = true))",
+        "linear(plu)",
+        "linear(plu(seed = 1), bias = true)",
+        "linear(qr)",
+        "linear(householder(2))",
+        "linear(form = dense)",
+    )
+
+    form: AbstractLinearForm
+    bias: Annotated[bool, Field(strict=True)] = False
+
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        need_real(self.name, x)
+        if len(x.shape) != 1:
+            remedy = "put `flatten` before it" if x.shape else f"declare the event as {x}[1], or write `actnorm`"
+            raise Refusal("DGM304", f"`linear` acts on a vector, and {x} is none", help=(remedy,))
+        return x
+
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        return self.infer_type(y, c)
+
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        return self.form.form_jacobian(x.size)
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        return Cost(self.form.log_det, _LINEAR, _LINEAR)
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        bias = (ParamSpec("bias", (x.size,)),) if self.bias else ()
+        return *self.form.form_parameters(x.size), *bias
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        return Facts(assumed=self.form.assumed)

@@ -1,0 +1,118 @@
+"""Masks of couplings, and orders of autoregressive steps.
+
+Both speak of flat coordinates, row-major. The random ones rank coordinates by the uniform draws of Python's Mersenne
+Twister, whose sequence for a seed is the same on every machine and version.
+"""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.op import AbstractMask, AbstractOrder
+from dgmspec.core.types import Shape
+
+
+def shuffled(size: int, seed: int) -> tuple[int, ...]:
+    """The numbers 0..size-1 in an order drawn from `seed`: sorted by one uniform draw each."""
+    draws = Random(seed)
+    keys = [draws.random() for _ in range(size)]
+    return tuple(sorted(range(size), key=keys.__getitem__))
+
+
+class Half(AbstractMask):
+    """The first ⌊d/2⌋ of d coordinates are untouched."""
+
+    name: ClassVar[str] = "half"
+    examples: ClassVar[tuple[str, ...]] = ("half",)
+
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        return tuple(range(math.prod(shape) // 2))
+
+
+class Alternate(AbstractMask):
+    """The coordinates i with i + k even are untouched: ``alternate(0)`` keeps 0, 2, 4, …, ``alternate(1)`` the others."""
+
+    name: ClassVar[str] = "alternate"
+    examples: ClassVar[tuple[str, ...]] = ("alternate(0)", "alternate(k = 1)")
+
+    k: int = Field(0, description="parity: the first untouched coordinate is k mod 2")
+
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        return tuple(range(self.k % 2, math.prod(shape), 2))
+
+
+class RandomMask(AbstractMask):
+    """⌊d/2⌋ of d coordinates, drawn from `seed`, are untouched."""
+
+    name: ClassVar[str] = "random"
+    examples: ClassVar[tuple[str, ...]] = ("random(3)", "random(seed = 0)")
+
+    seed: int = Field(0, ge=0, description="which draw")
+
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        size = math.prod(shape)
+        return tuple(sorted(shuffled(size, self.seed)[: size // 2]))
+
+
+class Indices(AbstractMask):
+    """The listed flat coordinates, counted from 0, are untouched."""
+
+    name: ClassVar[str] = "indices"
+    examples: ClassVar[tuple[str, ...]] = ("indices([0])", "indices(at = [1])")
+
+    at: tuple[int, ...] = Field(description="the untouched coordinates, each once")
+
+    @field_validator("at")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value) or min(value, default=0) < 0:
+            raise ValueError("coordinates are listed once each and counted from 0")
+        return value
+
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        size = math.prod(shape)
+        beyond = [i for i in self.at if i >= size]
+        if beyond:
+            raise Refusal(
+                "DGM304",
+                f"the mask names coordinate {beyond[0]}, but the event's {size} coordinates are 0 to {size - 1}",
+                argument="mask",
+            )
+        return tuple(sorted(self.at))
+
+
+class Natural(AbstractOrder):
+    """Coordinate i is produced at position i."""
+
+    name: ClassVar[str] = "natural"
+    examples: ClassVar[tuple[str, ...]] = ("natural",)
+
+    def ranks(self, size: int) -> tuple[int, ...]:
+        return tuple(range(size))
+
+
+class Reverse(AbstractOrder):
+    """The last coordinate is produced first."""
+
+    name: ClassVar[str] = "reverse"
+    examples: ClassVar[tuple[str, ...]] = ("reverse",)
+
+    def ranks(self, size: int) -> tuple[int, ...]:
+        return tuple(reversed(range(size)))
+
+
+class RandomOrder(AbstractOrder):
+    """An order drawn from `seed`."""
+
+    name: ClassVar[str] = "random"
+    examples: ClassVar[tuple[str, ...]] = ("random(1)", "random(seed = 2)")
+
+    seed: int = Field(0, ge=0, description="which draw")
+
+    def ranks(self, size: int) -> tuple[int, ...]:
+        return shuffled(size, self.seed)

@@ -1,0 +1,217 @@
+"""Nets from a flat vector (and a flat context) to a flat vector, and their masked, autoregressive reading.
+
+All are chains of linear layers with an activation between them: ``z_0 = W_0 [x, c] + b_0``,
+``z_i = z_skip + step (W_i a(z_{i-1}) + b_i)``, the last z being the output. Parameters of layer i are ``i/weight``
+(outputs × inputs) and ``i/bias``, both drawn from U(-1/√n, 1/√n) for n inputs. Dropout acts on activations while
+training and draws from torch's global generator, which the run seeds.
+
+Masked reading: input coordinate of rank r has degree r + 1, a context degree 0, the outputs for rank r degree r. Each
+hidden layer spreads the degrees 1..d-1 (0..d-1 with a context) evenly over its units in ascending order; a unit of
+degree m reads units of degree ≤ m, so outputs of rank r depend on the coordinates of rank < r alone, and those of the
+first rank on biases and context alone. A layer narrower than d - 1 skips some degrees: every output still reads a prefix.
+Reference: Germain, Gregor, Murray and Larochelle 2015, "MADE: Masked autoencoder for distribution estimation".
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.op import AbstractNet, DegreeMask, Init, NetUse, ParamSpec, Variadic
+from dgmspec.core.types import SupportKind, Type
+
+Activation = Literal["silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu"]
+Width = Annotated[int, Field(ge=1)]
+Widths = Annotated[tuple[Width, ...], Variadic()]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A layer after the first: its parameters' prefix, the earlier z it is added to, and whether dropout comes before."""
+
+    name: str
+    skip: int | None = None
+    dropout: bool = True
+
+
+class AbstractLayered(AbstractNet, ABC):
+    """A chain of linear layers; what differs is the widths, the names and the skips."""
+
+    @abstractmethod
+    def widths(self) -> tuple[int, ...]:
+        """The widths of the hidden z, in order."""
+
+    @abstractmethod
+    def links(self) -> tuple[Link, ...]:
+        """The layers after the first, the output layer last."""
+
+    def normed(self) -> bool:
+        """Whether each hidden z is normalised over its units before the activation."""
+        return False
+
+    def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
+        return self._parameters(use, None)
+
+    def masked_parameters(self, use: NetUse, ranks: tuple[int, ...]) -> tuple[ParamSpec, ...]:
+        """The parameters of the masked reading. Output row k·d + i is parameter k of coordinate i."""
+        columns = tuple(rank + 1 for rank in ranks) + (0,) * use.context
+        hidden = [degrees(width, len(ranks), use.context > 0) for width in self.widths()]
+        return self._parameters(use, [columns, *hidden, ranks * (use.outputs // len(ranks))])
+
+    def first_seen(self, size: int, context: bool) -> tuple[int, ...]:
+        """For each input rank, the first output rank whose parameters can depend on it (`size` where none can)."""
+        present = [sorted(set(degrees(width, size, context))) for width in self.widths()]
+        return tuple(_first_seen(rank + 1, present, size) for rank in range(size))
+
+    def _parameters(self, use: NetUse, levels: list[tuple[int, ...]] | None) -> tuple[ParamSpec, ...]:
+        """Weights and biases of all layers, masked by the degrees of each level where given; shared ones once."""
+        sizes = (use.inputs + use.context, *self.widths(), use.outputs)
+        names = ("0", *(link.name for link in self.links()))
+        found: dict[str, ParamSpec] = {}
+        for i, name in enumerate(names):
+            zero = use.zero and i == len(names) - 1
+            init = Init() if zero or not sizes[i] else Init("uniform", sizes[i] ** -0.5)
+            mask = DegreeMask(levels[i + 1], levels[i]) if levels else None
+            found.setdefault(f"{name}/weight", ParamSpec(f"{name}/weight", (sizes[i + 1], sizes[i]), init, mask))
+            found.setdefault(f"{name}/bias", ParamSpec(f"{name}/bias", (sizes[i + 1],), init))
+            if self.normed() and i < len(names) - 1:
+                found[f"{name}/scale"] = ParamSpec(f"{name}/scale", (sizes[i + 1],), Init("constant", 1.0))
+                found[f"{name}/shift"] = ParamSpec(f"{name}/shift", (sizes[i + 1],))
+        return tuple(found.values())
+
+
+class Mlp(AbstractLayered):
+    """Hidden layers of the given widths, an activation after each: ``mlp(64, 64)``; ``mlp()`` is an affine map.
+
+    In an autoregressive step it is read as its masked version with the same widths.
+    """
+
+    name: ClassVar[str] = "mlp"
+    examples: ClassVar[tuple[str, ...]] = (
+        "mlp(8, 8)",
+        "mlp(8, activation = tanh)",
+        "mlp(8, 8, dropout = 0.1)",
+        "mlp(8, 8, norm = layer)",
+    )
+
+    hidden: Widths = Field((), description="width of each hidden layer")
+    activation: Activation = Field("silu", description="what comes between two layers")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
+    norm: Literal["none", "layer"] = Field("none", description="layer normalisation before each activation")
+
+    def widths(self) -> tuple[int, ...]:
+        return self.hidden
+
+    def links(self) -> tuple[Link, ...]:
+        return tuple(Link(str(i + 1)) for i in range(len(self.hidden)))
+
+    def normed(self) -> bool:
+        return self.norm == "layer"
+
+    def masked_parameters(self, use: NetUse, ranks: tuple[int, ...]) -> tuple[ParamSpec, ...]:
+        if self.normed():
+            raise Refusal(
+                "DGM444",
+                "layer normalisation mixes all units, so the net cannot be read as an autoregressive one",
+                argument="net",
+                help=("drop `norm = layer`",),
+            )
+        return super().masked_parameters(use, ranks)
+
+
+class ResMlp(AbstractLayered):
+    """Residual net: ``z_0 = W [x, c]``, then per block ``z ← z + step (W″ a(W′ a(z)))``, then ``W a(z)``.
+
+    `tied` shares one block's parameters among all. In an autoregressive step it is read as its masked version.
+    Reference: He, Zhang, Ren and Sun 2016, "Identity mappings in deep residual networks" (activation first).
+    """
+
+    name: ClassVar[str] = "resmlp"
+    examples: ClassVar[tuple[str, ...]] = (
+        "resmlp(8, 2)",
+        "resmlp(8, blocks = 3, activation = relu, dropout = 0.1)",
+        "resmlp(width = 8, blocks = 3, tied = true, step = 0.5)",
+    )
+
+    width: Width = Field(description="width of every hidden layer")
+    blocks: Width = Field(2, description="number of residual blocks, two layers each")
+    activation: Activation = Field("silu", description="what comes before each layer but the first")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped inside blocks while training")
+    tied: bool = Field(False, description="whether all blocks share their parameters")
+    step: float = Field(1.0, allow_inf_nan=False, description="factor of each block's output")
+
+    def widths(self) -> tuple[int, ...]:
+        return (self.width,) * (2 * self.blocks + 1)
+
+    def links(self) -> tuple[Link, ...]:
+        found: list[Link] = []
+        for block in range(self.blocks):
+            at = 1 if self.tied else 2 * block + 1
+            found += [Link(str(at), dropout=False), Link(str(at + 1), skip=2 * block)]
+        return (*found, Link(str(3 if self.tied else 2 * self.blocks + 1), dropout=False))
+
+
+class Made(AbstractLayered):
+    """Masked net of an autoregressive step; `residual` adds each hidden z to the next, which needs equal widths."""
+
+    name: ClassVar[str] = "made"
+    examples: ClassVar[tuple[str, ...]] = (
+        "made(16, 16)",
+        "made(8, activation = relu, dropout = 0.1)",
+        "made(8, 8, 8, residual = true)",
+    )
+
+    hidden: Widths = Field((), description="width of each hidden layer")
+    activation: Activation = Field("silu", description="what comes between two layers")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
+    residual: bool = Field(False, description="whether each hidden layer is added to the next")
+
+    @model_validator(mode="after")
+    def _equal(self) -> Made:
+        if self.residual and len(set(self.hidden)) > 1:
+            raise ValueError("residual layers have equal widths")
+        return self
+
+    def widths(self) -> tuple[int, ...]:
+        return self.hidden
+
+    def links(self) -> tuple[Link, ...]:
+        last = len(self.hidden) - 1
+        return tuple(Link(str(i + 1), skip=i if self.residual and i < last else None) for i in range(last + 1))
+
+    def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
+        raise Refusal(
+            "DGM445",
+            "`made` is the masked net of an autoregressive step; here every output may read every input",
+            argument="net",
+            help=("write `mlp` with the same widths",),
+        )
+
+
+def degrees(width: int, size: int, context: bool) -> tuple[int, ...]:
+    """The degrees of a hidden layer's units, ascending: unit j has degree lowest + ⌊j·count/width⌋."""
+    lowest, count = degree_range(size, context)
+    return tuple(lowest + j * count // width for j in range(width))
+
+
+def degree_range(size: int, context: bool) -> tuple[int, int]:
+    """The lowest degree of a hidden unit that some output can read, and how many there are."""
+    return (0, size) if context else (1, size - 1)
+
+
+def context_size(c: Type | None) -> int:
+    """How many numbers a net reads of a context; a category is one-hot."""
+    if c is None:
+        return 0
+    return c.size * (int(c.support.high) + 1 if c.support.kind is SupportKind.CATEGORY else 1)
+
+
+def _first_seen(degree: int, present: list[list[int]], size: int) -> int:
+    """Follow the lowest degree that an input reaches through the layers."""
+    for level in present:
+        degree = next((d for d in level if d >= degree), size)
+    return degree

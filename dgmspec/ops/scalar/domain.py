@@ -1,0 +1,49 @@
+"""What scalar bijectors refuse: supports that are not intervals, or that leave the domain."""
+
+from __future__ import annotations
+
+import math
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.types import REAL, Support
+
+
+def require_interval(name: str, support: Support) -> None:
+    """Refuse a support that is no interval of the line: a scalar bijector has a derivative."""
+    if not support.continuous:
+        raise Refusal(
+            "DGM311",
+            f"`{name}` is a bijection of a continuous variable, and what reaches it is {support}",
+            help=("put `dequantize(uniform)` before it, which turns integers into a continuous variable",),
+        )
+
+
+def require_line(name: str, support: Support) -> None:
+    """Refuse every support but ℝ, for maps whose image of an interval would depend on their parameters."""
+    require_interval(name, support)
+    if support != REAL:
+        raise Refusal(
+            "DGM440",
+            f"`{name}` takes {support.describe()} to an interval that depends on its parameters",
+            notes=("an `rqs` in its place keeps the interval: it maps it onto itself",),
+            help=(f"put {_onto_line(support)} before it, which maps {support.describe()} onto all of ℝ",),
+        )
+
+
+def require_within(name: str, domain: Support, support: Support) -> None:
+    """Refuse a support with points outside `domain`."""
+    require_interval(name, support)
+    if not domain.contains(support):
+        raise Refusal(
+            "DGM303",
+            f"`{name}` is defined on {domain.describe()}, and what reaches it lives on {support.describe()}",
+        )
+
+
+def _onto_line(support: Support) -> str:
+    """A step that maps an interval onto the line, as it is written."""
+    if math.isfinite(support.low) and math.isfinite(support.high):
+        return "`logit`"
+    if math.isfinite(support.low):
+        return "`inverse exp`" if support.low == 0 else f"`shift_scale({-support.low:g}, 1)` and `inverse exp`"
+    return f"`shift_scale({support.high:g}, -1)` and `inverse exp`"

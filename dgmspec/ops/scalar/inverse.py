@@ -1,0 +1,42 @@
+"""The inverse of a scalar bijector, a scalar bijector itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.types import Support
+
+
+class InverseScalar(AbstractScalar):
+    """``y = f⁻¹(x)`` for the scalar bijector f with the same raw parameters, as in ``coupling(inverse rqs, …)``.
+
+    Shapes: those of f. Domain: image of f onto domain of f. Log-derivative: minus that of f at y.
+    Caveat: its forward is as costly as the inverse of f.
+    """
+
+    name: ClassVar[str] = "inverse"
+    examples: ClassVar[tuple[str, ...]] = ("inverse rqs(4)", "inverse affine", "inverse exp")
+
+    of: AbstractScalar
+
+    def raw(self, support: Support) -> tuple[Init, ...]:
+        return self.of.raw(self.of.preimage(support))
+
+    def fixed(self, size: int) -> tuple[tuple[float, ...], ...]:
+        return self.of.fixed(size)
+
+    def density(self) -> Literal["exact", "lower bound"]:
+        return self.of.density()
+
+    def image(self, support: Support) -> Support:
+        return self.of.preimage(support)
+
+    def preimage(self, support: Support) -> Support:
+        return self.of.image(support)
+
+    def constant_slope(self) -> bool:
+        return self.of.constant_slope()
+
+    def unit_slope(self) -> bool:
+        return self.of.unit_slope()

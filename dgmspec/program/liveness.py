@@ -1,0 +1,28 @@
+"""Which instructions matter, and after which of them a slot is dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from dgmspec.program.program import Instruction, Slot
+
+
+def live(instructions: Sequence[Instruction], results: Iterable[Slot]) -> list[Instruction]:
+    """The instructions that some result depends on (starts of parameters count as results)."""
+    needed, kept = set(results), []
+    for line in reversed(instructions):
+        if line.target == "initialise" or needed.intersection(line.outputs):
+            needed.update(line.inputs)
+            kept.append(line)
+    return kept[::-1]
+
+
+def last_uses(instructions: Sequence[Instruction], results: Iterable[Slot]) -> tuple[Instruction, ...]:
+    """The same list, each line with the slots that are dead after it."""
+    seen, lines = set(results), []
+    for line in reversed(instructions):
+        dead = [s for s in dict.fromkeys((*line.inputs, *line.outputs)) if s not in seen]
+        seen.update(dead)
+        lines.append(replace(line, last_use=tuple(dead)))
+    return tuple(lines[::-1])

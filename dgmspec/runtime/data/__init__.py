@@ -1,0 +1,16 @@
+"""Data in memory: columns by variable name, where they come from, and what they must satisfy."""
+
+from dgmspec.runtime.data.dataset import Batches, DataError, Dataset
+from dgmspec.runtime.data.sources import SOURCES, Context, from_arrays, open_source
+from dgmspec.runtime.data.support import check_column
+
+__all__ = [
+    "SOURCES",
+    "Batches",
+    "Context",
+    "DataError",
+    "Dataset",
+    "check_column",
+    "from_arrays",
+    "open_source",
+]

@@ -1,0 +1,100 @@
+"""Whether a column is what the variable's type says: its shape, and every value in the support."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.runtime.data.dataset import Column, DataError
+
+__all__ = ["check_column"]
+
+_CHUNK: Final = 65_536  # rows tested at once, so that a large column needs no second copy of itself
+_SIMPLEX_TOLERANCE: Final = 1e-5
+
+
+def check_column(name: str, column: Column, declared: Type) -> None:
+    """Raise a `DataError`, naming the first offending place, unless `column` (rows, *event) holds `declared` values."""
+    if column.dtype.kind not in "biuf":
+        raise DataError(
+            "DGM852",
+            f"the data of `{name}` are not numbers but {column.dtype.name} values",
+            "convert the column to numbers first; labels of `category(k)` are the integers 0..k-1",
+        )
+    if column.shape[1:] != declared.shape:
+        raise DataError(
+            "DGM851",
+            f"`{name}` is declared {declared}, shape {_shape(declared.shape)}, but its data have the shape "
+            f"{_shape(column.shape[1:])} a row",
+            f"declare `{name} : {declared.with_shape(column.shape[1:])}`, or {_reshaping(column, declared)}",
+        )
+    for start in range(0, len(column), _CHUNK):
+        rows = column[start : start + _CHUNK]
+        wrong = _outside(rows, declared.support)
+        if wrong.any():
+            first = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise _refusal(name, (start + first[0], *first[1:]), rows[first], declared)
+
+
+def _outside(rows: Column, support: Support) -> NDArray[np.bool_]:
+    """Where `rows` leave the support; a broken simplex row is marked at its first coordinate."""
+    values = rows.astype(np.float64)
+    wrong: NDArray[np.bool_]
+    match support.kind:
+        case SupportKind.CONTINUOUS:
+            wrong = ~(np.isfinite(values) & (values > support.low) & (values < support.high))
+        case SupportKind.INTEGER | SupportKind.CATEGORY:
+            wrong = ~((values >= support.low) & (values <= support.high) & (values == np.floor(values)))
+        case SupportKind.SIMPLEX:
+            wrong = ~(np.isfinite(values) & (values >= 0))
+            off = np.abs(values.sum(axis=-1) - 1) > _SIMPLEX_TOLERANCE
+            wrong[..., 0] |= off & ~wrong.any(axis=-1)
+    return wrong
+
+
+def _refusal(name: str, place: tuple[int, ...], value: object, declared: Type) -> DataError:
+    """The message for one value that cannot be: where, what, and what was declared."""
+    row, *event = place
+    column = f", column {_shape(tuple(event))}" if event else ""
+    where = f"row {row}{column} of `{name}`"
+    number = float(value)  # type: ignore[arg-type]
+    if not np.isfinite(number):
+        what = "is missing (NaN)" if np.isnan(number) else f"is {number:g}"
+        return DataError("DGM852", f"{where} {what}", "drop the row, or fill the value in, before training")
+    if declared.support.kind is SupportKind.SIMPLEX and number >= 0:
+        message = f"row {row} of `{name}` does not add up to 1, as {declared} demands"
+        return DataError("DGM852", message, "divide each row by its sum")
+    labels = declared.support.kind is SupportKind.CATEGORY
+    allowed = f"the labels 0..{int(declared.support.high)}" if labels else declared.support.describe()
+    message = f"{where} is {number:g}, outside {allowed}, the support of the declared {declared}"
+    return DataError("DGM852", message, _remedy(name, number, declared.support))
+
+
+def _remedy(name: str, value: float, support: Support) -> str:
+    """What to do about a finite value outside the support."""
+    if support.kind is SupportKind.INTEGER:
+        if value != int(value):
+            return f"declare `{name}` over `real` or an interval, or round the data"
+        low, high = int(min(value, support.low)), int(max(value, support.high))
+        return f"declare `{name}` as `integer({low}..{high})` or wider, or clip the data"
+    if support.kind is SupportKind.CATEGORY:
+        return "renumber the labels from 0 on, or declare more of them"
+    if support.kind is SupportKind.CONTINUOUS and value in (support.low, support.high):
+        return f"the interval is open: declare a wider one for `{name}`, or move the data off its ends"
+    return f"declare a wider support for `{name}`, or rescale the data"
+
+
+def _reshaping(column: Column, declared: Type) -> str:
+    """How the data could come to have the declared shape."""
+    if len(declared.shape) == 1 and math.prod(column.shape[1:]) == declared.size:
+        return "flatten the data (`flat = true` where the source has it)"
+    return "reshape the data"
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    """A shape, or a place in it, as the language writes it: ``[1, 8, 8]``."""
+    return f"[{', '.join(map(str, shape))}]"

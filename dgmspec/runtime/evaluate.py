@@ -1,0 +1,46 @@
+"""A finished run read again: its model, and its test figures by its own split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from torch import nn
+
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.report import test_figures
+from dgmspec.runtime.rows import open_parts
+from dgmspec.runtime.rundir import RunDirectory
+from dgmspec.runtime.stored import load_model
+from dgmspec.runtime.task import recorded_task
+
+__all__ = ["evaluate", "model_of"]
+
+
+def evaluate(
+    run: str | Path,
+    *,
+    data: Mapping[str, Any] | None = None,
+    nets: Mapping[str, nn.Module] | None = None,
+    seed: int | None = None,
+    draws: int | None = None,
+    visible: bool = False,
+) -> dict[str, Any]:
+    """The test figures of a finished run, as in its ``report.json``: nats, bits per dimension, the gap to the truth.
+
+    The rows are those that the run set aside; `seed` and `draws` choose other dequantisations, or other fresh points of
+    a set with a known density. `data` and `nets` are given again where the run was given them.
+    """
+    directory = RunDirectory(Path(run))
+    task = recorded_task(directory, data, nets)
+    model = model_of(directory.path, nets)
+    parts = open_parts(model, task.plan, task.arrays)
+    return test_figures(model, parts.test, parts.toy, task.plan.seed if seed is None else seed, draws, visible)
+
+
+def model_of(path: Path, nets: Mapping[str, nn.Module] | None = None) -> CompiledModel:
+    """The model of a run's folder, or of a folder that a model was saved in, on the device that is there."""
+    inner = path / "model"
+    return load_model(inner if inner.is_dir() else path, nets, Accelerator(mixed_precision="no").device)

@@ -1,0 +1,72 @@
+"""Which pictures a finished run leaves: samples beside data, the learning curve, the density over the plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.program.program import Program
+from dgmspec.runtime.data import Dataset
+from dgmspec.runtime.densities import log_density
+from dgmspec.runtime.likelihood import log_probs
+from dgmspec.runtime.pictures import Grid, draw_density, draw_loss, draw_samples
+from dgmspec.runtime.rows import Parts
+from dgmspec.runtime.rundir import RunDirectory
+
+__all__ = ["draw_run"]
+
+POINTS = 4000
+"""Samples drawn for a picture of points."""
+
+IMAGES = 64
+"""Samples drawn for a picture of larger events."""
+
+Array = NDArray[Any]
+
+
+def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: int) -> None:
+    """Write the pictures that the model and its data allow."""
+    draw_loss(directory.metrics(), directory.path / "loss.png")
+    if len(model.observed) != 1:
+        return
+    (name,) = model.observed
+    type_ = model.type_of(name)
+    data = parts.test or parts.validation or parts.train
+    real = None if data is None else data[name][:POINTS]
+    samples = _samples(model, data, POINTS if type_.size <= 2 else IMAGES, seed)
+    if samples is None:
+        return
+    draw_samples(samples, real, type_.shape, directory.path / "samples.png")
+    plane = type_.shape == (2,) and type_.support.continuous and model.density == "exact"
+    if plane and not model.givens:
+        shown = samples if real is None else real
+        grid = Grid.around(shown, 150)
+        inside = _inside(grid.points, type_.support.low, type_.support.high)
+        found = np.full(len(inside), -np.inf)
+        found[inside] = log_probs(model, Dataset({name: grid.points[inside]}))
+        truth = log_density(parts.toy.name, grid.points, **parts.toy.constants) if parts.toy else None
+        draw_density(found, grid, shown, directory.path / "density.png", truth)
+
+
+@torch.no_grad()
+def _samples(model: CompiledModel, data: Dataset | None, count: int, seed: int) -> Array | None:
+    """Samples as (count, *event), under the data's own contexts where the model has them; None if it cannot sample."""
+    if not isinstance(model.programs["sample"], Program):
+        return None
+    if not model.givens:
+        drawn = model.sample(count, seed=seed)
+    elif data is not None:
+        given = {name: model.as_input(name, data[name][: min(count, data.rows)]) for name in model.givens}
+        drawn = model.sample(1, given=given, seed=seed)
+        drawn = drawn.reshape(-1, *model.type_of(next(iter(model.observed))).shape)
+    else:
+        return None
+    return np.asarray(drawn.double().cpu())
+
+
+def _inside(points: Array, low: float, high: float) -> NDArray[np.bool_]:
+    return np.asarray(((points > low) & (points < high)).all(axis=1))

@@ -1,0 +1,149 @@
+"""Figures of a trained model on data it has not seen, each with its standard error and what it means.
+
+Log-likelihoods are in nats per event, in the units of the data; bits per dimension are -E log2 p / D. Where the model
+dequantises, log p averages `draws` independent dequantisations, a lower bound on the log-probability of the integers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dgmspec.core.address import seed_of
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.data import Dataset
+from dgmspec.runtime.densities import log_density
+from dgmspec.runtime.progress import Reporter, show_progress
+from dgmspec.runtime.toys import TOYS
+
+__all__ = ["Likelihood", "Validation", "columns_of", "gap_to_truth", "log_probs", "test_likelihood"]
+
+Array = NDArray[np.float64]
+GAP_POINTS = 100_000
+BATCH = 4096
+
+VALIDATION_DRAWS = 4
+"""Draws of the model's randomness (dequantisations) that a validation loss averages."""
+
+VALIDATION_POINTS = 4096
+"""Samples that a validation loss averages where the loss draws its own points."""
+
+
+def columns_of(model: CompiledModel, data: Dataset) -> dict[str, Tensor]:
+    """The columns as tensors of the model's precision on its device; labels are numbers that nets read as one-hot."""
+    return {name: model.as_input(name, column) for name, column in data.columns.items()}
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Mean negative log-likelihood over rows, nats per event, with its standard error."""
+
+    nll_nats: float
+    stderr: float
+    rows: int
+    draws: int
+    size: int
+
+    @property
+    def bits_per_dim(self) -> float:
+        """-E log2 p / D."""
+        return self.nll_nats / (self.size * math.log(2))
+
+
+class Validation:
+    """The loss on held-out rows (or, where it draws its own points, on a fixed set of draws), in nats.
+
+    Every reading uses the same draws, keyed by `seed`, so that readings differ by the weights alone.
+    """
+
+    def __init__(self, model: CompiledModel, columns: Mapping[str, Tensor], seed: int) -> None:
+        self.model, self.columns = model, dict(columns)
+        self.rows = len(next(iter(columns.values()))) if columns else VALIDATION_POINTS
+        draws = VALIDATION_DRAWS if columns and model.program("loss").draws else 1
+        self.seeds = [seed_of(seed, "validation", draw) for draw in range(draws)]
+
+    @torch.no_grad()
+    def __call__(self) -> float:
+        """The loss with the weights as they are."""
+        total = torch.zeros((), dtype=torch.float64, device=self.model.device)
+        for seed in self.seeds:
+            for start in range(0, self.rows, BATCH):
+                count = min(BATCH, self.rows - start)
+                batch = {name: column[start : start + count] for name, column in self.columns.items()}
+                own = {} if batch else {"count": count}
+                total += count * self.model.loss(batch or None, seed=seed, start=start, **own).total
+        return float(total) / (self.rows * len(self.seeds))
+
+
+@torch.no_grad()
+def log_probs(
+    model: CompiledModel,
+    data: Dataset,
+    seed: int = 0,
+    batch: int = BATCH,
+    reporter: Reporter | None = None,
+    done: int = 0,
+) -> Array:
+    """log p of every row in nats, (rows,), in batches; one draw of the model's randomness each, by `seed`."""
+    parts: list[Array] = []
+    for start in range(0, data.rows, batch):
+        rows = {n: model.as_input(n, c[start : start + batch]) for n, c in data.columns.items()}
+        observed = {n: t for n, t in rows.items() if n in model.observed}
+        given = {n: t for n, t in rows.items() if n in model.givens}
+        x = next(iter(observed.values())) if len(observed) == 1 else observed
+        parts.append(model.log_prob(x, given=given or None, seed=seed, start=start).double().cpu().numpy())
+        if reporter:
+            reporter.advance(done + min(data.rows, start + batch))
+    return np.concatenate(parts)
+
+
+def test_likelihood(
+    model: CompiledModel, data: Dataset, draws: int, seed: int = 0, visible: bool = False
+) -> Likelihood:
+    """The mean over rows and over `draws` dequantisations (one is enough where the model draws nothing)."""
+    size = sum(model.type_of(name).size for name in model.observed)
+    with show_progress("test", draws * data.rows, visible) as reporter:
+        total = np.zeros(data.rows)
+        for draw in range(draws):
+            total += log_probs(model, data, seed_of(seed, "test", draw), reporter=reporter, done=draw * data.rows)
+    return likelihood(-total / draws, draws, size)
+
+
+test_likelihood.__test__ = False  # type: ignore[attr-defined]  # a figure, not a test for pytest to collect
+
+
+def likelihood(nll: Array, draws: int, size: int) -> Likelihood:
+    """The figures of negative log-likelihoods, one a row."""
+    error = float(nll.std(ddof=1) / math.sqrt(len(nll))) if len(nll) > 1 else math.inf
+    return Likelihood(float(nll.mean()), error, len(nll), draws, size)
+
+
+def gap_to_truth(
+    model: CompiledModel, name: str, constants: Mapping[str, float], seed: int, visible: bool = False
+) -> dict[str, float]:
+    """E_p[log p - log q] on fresh points of a toy set with a known density: KL(p ‖ q) in nats, and its error.
+
+    A gap more than three standard errors below zero is impossible for a normalised q; a report must fail on it.
+    """
+    x = TOYS[name](GAP_POINTS, seed=seed_of(seed, "fresh points"), **constants)
+    (variable,) = model.observed
+    truth = log_density(name, x, **constants)
+    with show_progress("test", len(x), visible) as reporter:
+        found = log_probs(model, Dataset({variable: x}), reporter=reporter)
+    gap, size = truth - found, model.type_of(variable).size
+    own = likelihood(-found, 1, size)
+    return {
+        "rows": own.rows,
+        "nll_nats": own.nll_nats,
+        "nll_stderr": own.stderr,
+        "bits_per_dim": own.bits_per_dim,
+        "entropy_nats": float(-truth.mean()),
+        "gap_to_entropy_nats": float(gap.mean()),
+        "gap_stderr": float(gap.std(ddof=1) / math.sqrt(len(x))),
+    }

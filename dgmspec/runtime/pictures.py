@@ -1,0 +1,308 @@
+"""The pictures of a run: samples beside data, the learning curve, a density over the plane.
+
+Figures are built from matplotlib's objects with its Agg canvas, so drawing touches no global state and needs no screen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath, replace
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from dgmspec.core.types import Shape
+
+__all__ = ["Grid", "draw_density", "draw_loss", "draw_samples"]
+
+Array = NDArray[Any]
+FilePath = str | PathLike[str]
+
+DATA: Final = "#1f4e79"
+MODEL: Final = "#d1603d"
+FAINT: Final = "#b9c7d6"
+_MAP: Final = "magma"
+_DPI: Final = 130
+_TILES: Final = 8  # images along each side of a mosaic
+_PAIRS: Final = 4  # coordinates shown by their pairwise marginals
+_SMALLEST_IMAGE: Final = 16  # a shorter vector is not taken for a square image
+_CROWD: Final = 1_500  # points from which a histogram says more than a scatter
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A square lattice over the rectangle (left, right, bottom, top): `size` cell centres along each axis."""
+
+    extent: tuple[float, float, float, float]
+    size: int
+
+    @staticmethod
+    def around(data: Array, size: int = 200) -> Grid:
+        """The lattice that frames nearly all rows of `data` (n, 2), with a margin."""
+        (left, right), (bottom, top) = (_range(data[:, axis]) for axis in (0, 1))
+        return Grid((left, right, bottom, top), size)
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """The cell centres, shape (size², 2), the first coordinate running fastest."""
+        left, right, bottom, top = self.extent
+        middle = (np.arange(self.size) + 0.5) / self.size
+        x, y = np.meshgrid(left + (right - left) * middle, bottom + (top - bottom) * middle)
+        return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+
+def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePath) -> None:
+    """Samples beside real data (or alone), both (n, *shape), in the form that suits the shape, as a PNG at `path`.
+
+    Scalars: histograms. Pairs: the plane. Images ([h, w], [1 or 3, h, w], or a vector of square length from 16 on):
+    mosaics. Anything else: marginals of the first coordinates, one by one and in pairs. Samples that are not finite
+    are left out and counted in the title.
+    """
+    drawn = _flat(samples)
+    finite = np.asarray(np.isfinite(drawn).all(axis=1))
+    lost = int((~finite).sum())
+    groups = ({} if data is None else {"data": _flat(data)}) | {"samples": drawn[finite]}
+    image = _image_shape(shape)
+    if image is not None:
+        figure = _mosaics(groups, image)
+    elif drawn.shape[1] == 1:
+        figure = _histograms(groups)
+    elif drawn.shape[1] == 2:
+        figure = _planes(groups)
+    else:
+        figure = _marginals(groups)
+    if lost:
+        figure.suptitle(f"{lost:,} of {len(finite):,} samples are not finite and left out", color=MODEL, fontsize=9)
+    _save(figure, path)
+
+
+def draw_loss(rows: Sequence[Mapping[str, Any]], path: FilePath, unit: str = "nats") -> None:
+    """The learning curve: `rows` hold `step`, `loss` and, at some steps, `validation`; a PNG at `path`.
+
+    The training loss is drawn as it is, faintly, under its running mean; the best validation is marked.
+    """
+    figure, axes = _figure(7.0, 4.2)
+    step, loss = _series(rows, "loss")
+    held_step, held = _series(rows, "validation")
+    if len(loss):
+        axes.plot(step, loss, color=FAINT, linewidth=0.8)
+        window = max(1, len(loss) // 50)
+        centre, smooth = (np.convolve(line, np.full(window, 1 / window), "valid") for line in (step, loss))
+        axes.plot(centre, smooth, color=DATA, linewidth=1.8, label="training")
+    if len(held):
+        best = int(np.argmin(held))
+        axes.plot(held_step, held, color=MODEL, linewidth=1.8, marker="o", markersize=3, label="validation")
+        label = f"best validation {held[best]:.4g} at step {int(held_step[best]):,}"
+        axes.plot(held_step[best], held[best], "o", color=MODEL, markersize=8, fillstyle="none", label=label)
+    _frame_losses(axes, loss, held)
+    axes.set(xlabel="step", ylabel=f"loss ({unit})")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color="#e6e6e6", linewidth=0.8)
+    if len(loss) or len(held):
+        axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_log_prob: Array | None = None) -> None:
+    """Data (n, 2), the model's density on `grid.points` (size²,), and the true one where it is known; a PNG at `path`.
+
+    Densities share one colour scale, which ends at the 99.9th percentile of the true one (else of the model's).
+    """
+    maps = {"model density": log_prob} | ({} if true_log_prob is None else {"true density": true_log_prob})
+    # A model may overflow or fail on parts of the plane; its picture is wanted all the more.
+    values = {
+        title: np.exp(np.minimum(np.asarray(log, np.float64), 700.0)).reshape(grid.size, -1)
+        for title, log in maps.items()
+    }
+    top = float(np.quantile(np.nan_to_num(list(values.values())[-1]), 0.999)) or 1.0
+    figure = _canvas(4.4 * (1 + len(maps)), _plane_height(grid.extent))
+    panels = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
+    _crowd(panels[0], np.asarray(data, np.float64), grid.extent)
+    panels[0].set_title(f"data ({len(data):,})")
+    for axes, (title, density) in zip(panels[1:], values.items(), strict=True):
+        norm = PowerNorm(0.6, vmin=0.0, vmax=top)
+        shown = axes.imshow(density, extent=grid.extent, origin="lower", cmap=_MAP, norm=norm, aspect="equal")
+        axes.set_title(title)
+    figure.colorbar(shown, ax=list(panels), shrink=0.9, pad=0.01)
+    _save(figure, path)
+
+
+def _image_shape(shape: Shape) -> tuple[int, int, int] | None:
+    """(channels, height, width) where events of this shape are images."""
+    side = math.isqrt(math.prod(shape))
+    if len(shape) == 1 and side * side == shape[0] >= _SMALLEST_IMAGE:
+        return (1, side, side)
+    if len(shape) == 2 and min(shape) > 2:
+        return (1, *shape)
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return shape
+    return None
+
+
+def _flat(rows: Array) -> NDArray[np.float64]:
+    """Events as vectors, (n, d)."""
+    return np.asarray(rows).reshape(len(rows), -1).astype(np.float64)
+
+
+def _mosaics(groups: Mapping[str, Array], image: tuple[int, int, int]) -> Figure:
+    """Square mosaics on one grey (or colour) scale, that of the first group."""
+    scale = next(iter(groups.values()))
+    low, high = (float(scale.min()), float(scale.max())) if len(scale) else (0.0, 1.0)
+    figure = _canvas(4.5 * len(groups), 4.9)
+    for axes, (title, rows) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items(), strict=True):
+        scaled = np.clip((rows[: _TILES**2] - low) / max(high - low, 1e-12), 0.0, 1.0)
+        axes.imshow(_mosaic(scaled.reshape(-1, *image)), vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(title)
+        axes.set_axis_off()
+    return figure
+
+
+def _mosaic(images: Array) -> Array:
+    """Images (n, c, h, w) in [0, 1] tiled with a light seam, as (H, W, 3)."""
+    _, channels, height, width = images.shape
+    seam = max(1, height // 16)
+    sheet = np.full((_TILES * (height + seam) + seam, _TILES * (width + seam) + seam, 3), 0.55)
+    for index, picture in enumerate(images):
+        row, column = divmod(index, _TILES)
+        top, left = seam + row * (height + seam), seam + column * (width + seam)
+        pixels = np.repeat(picture, 3 // channels, axis=0).transpose(1, 2, 0)
+        sheet[top : top + height, left : left + width] = pixels
+    return sheet
+
+
+def _planes(groups: Mapping[str, Array]) -> Figure:
+    """Points in the plane, all groups over the frame of the first."""
+    extent = Grid.around(next(iter(groups.values()))).extent
+    left, right, bottom, top = extent
+    figure = _canvas(4.5 * len(groups), _plane_height(extent))
+    for axes, (title, rows) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items(), strict=True):
+        inside = (rows[:, 0] > left) & (rows[:, 0] < right) & (rows[:, 1] > bottom) & (rows[:, 1] < top)
+        outside = int((~inside).sum())
+        _crowd(axes, rows, extent)
+        axes.set_title(f"{title} ({len(rows):,}{f', {outside:,} outside the frame' if outside else ''})")
+    return figure
+
+
+def _plane_height(extent: tuple[float, float, float, float]) -> float:
+    """Inches for a panel about 4.2 wide that shows this rectangle without distortion, and its title."""
+    left, right, bottom, top = extent
+    return 4.2 * min(max((top - bottom) / (right - left), 0.5), 1.6) + 0.6
+
+
+def _crowd(axes: Axes, rows: Array, extent: tuple[float, float, float, float]) -> None:
+    """Points of the plane: each by itself while they are few, their histogram when many."""
+    left, right, bottom, top = extent
+    axes.set_facecolor("black")
+    if len(rows) < _CROWD:
+        axes.scatter(rows[:, 0], rows[:, 1], s=5, color="#fcb69f", alpha=0.8, linewidths=0)
+    else:
+        bins, frame = int(np.clip(math.sqrt(len(rows)), 60, 200)), ((left, right), (bottom, top))
+        counts = np.histogram2d(rows[:, 0], rows[:, 1], bins=bins, range=frame)[0]
+        top_count = max(float(np.quantile(counts[counts > 0], 0.99)), 1.0) if counts.any() else 1.0
+        norm = PowerNorm(0.6, vmin=0.0, vmax=top_count)
+        axes.imshow(counts.T, extent=extent, origin="lower", cmap=_MAP, norm=norm, interpolation="nearest")
+    axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+
+
+def _histograms(groups: Mapping[str, Array]) -> Figure:
+    """One coordinate: data filled, samples as a line."""
+    figure, axes = _figure(6.4, 4.0)
+    _overlay(axes, groups, 0)
+    axes.set_ylabel("density")
+    axes.legend(frameon=False)
+    return figure
+
+
+def _marginals(groups: Mapping[str, Array]) -> Figure:
+    """The first coordinates: each one's histograms on the diagonal, pairs below (first group) and above (last)."""
+    first, last = next(iter(groups.values())), list(groups.values())[-1]
+    count = min(_PAIRS, first.shape[1])
+    figure = _canvas(2.1 * count + 0.6, 2.1 * count + 0.6)
+    panels = figure.subplots(count, count, squeeze=False)
+    for i in range(count):
+        for j in range(count):
+            axes = panels[i, j]
+            if i == j:
+                _overlay(axes, groups, i)
+                axes.set_yticks([])
+            else:
+                rows, color = (last[:2_000], MODEL) if i < j or len(groups) == 1 else (first[:2_000], DATA)
+                axes.scatter(rows[:, j], rows[:, i], s=3, color=color, alpha=0.35, linewidths=0)
+                axes.set(xlim=_range(first[:, j]), ylim=_range(first[:, i]))
+            axes.tick_params(labelsize=7)
+            axes.set(xlabel=f"x[{j}]", ylabel=f"x[{i}]")
+            axes.label_outer()
+    panels[0, 0].legend(frameon=False, fontsize=7)
+    return figure
+
+
+def _overlay(axes: Axes, groups: Mapping[str, Array], axis: int) -> None:
+    """Normalised histograms on common bins: one a value for few whole numbers, else 60 over the first group's range."""
+    lead = next(iter(groups.values()))[:, axis]
+    low, high = (float(lead.min()), float(lead.max())) if len(lead) else (0.0, 1.0)
+    whole = bool((lead == np.round(lead)).all()) and high - low <= 256
+    edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(*_range(lead), 61)
+    for title, rows in groups.items():
+        style: dict[str, Any] = {"color": FAINT} if title == "data" else {"color": MODEL, "histtype": "step"}
+        if len(rows):
+            axes.hist(rows[:, axis], bins=list(edges), density=True, linewidth=1.5, label=title, **style)
+    axes.set_xlim(edges[0], edges[-1])
+
+
+def _series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Array, Array]:
+    """Steps and values of the rows in which `key` holds a finite number."""
+    pairs = [(row["step"], row[key]) for row in rows if row.get(key) not in (None, "")]
+    table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    table = table[np.isfinite(table[:, 1])]
+    return table[:, 0], table[:, 1]
+
+
+def _frame_losses(axes: Axes, loss: Array, held: Array) -> None:
+    """Limits that show where the run settles, not the height of its first steps."""
+    settled = loss[len(loss) // 10 :] if len(loss) else held
+    if not len(settled):
+        return
+    low, high = (float(q) for q in np.quantile(settled, (0.001, 0.995)))
+    span = high - low or 1.0
+    # Validation may rise far above training; it is followed for twice the training's own span.
+    late = held[len(held) // 10 :] if len(held) else settled
+    low, high = min(low, float(late.min())), max(high, min(float(late.max()), high + 2 * span))
+    span = high - low or 1.0
+    axes.set_ylim(low - 0.06 * span, high + 0.2 * span)
+
+
+def _range(values: Array) -> tuple[float, float]:
+    """An interval holding nearly all values, with a margin."""
+    low, high = (float(q) for q in np.quantile(values, (0.0005, 0.9995)))
+    margin = 0.08 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _canvas(width: float, height: float) -> Figure:
+    """An empty figure of this size in inches."""
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes, without the box's upper and right sides."""
+    figure = _canvas(width, height)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, path: FilePath) -> None:
+    """Write the figure in one step, as a PNG that names neither day nor version."""
+    part = f"{fspath(path)}.part"
+    figure.savefig(part, format="png", metadata={"Software": None})
+    replace(part, path)

@@ -1,0 +1,130 @@
+"""``report.json``: what a run reached, beside what simple densities and the truth reach, and how it reads as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dgmspec.core.types import SupportKind
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.baselines import baselines
+from dgmspec.runtime.data import Dataset
+from dgmspec.runtime.likelihood import gap_to_truth, test_likelihood
+
+__all__ = ["DRAWS", "Toy", "simple_baselines", "summary", "test_figures", "verdict"]
+
+DRAWS = 10
+"""Dequantisations per test row."""
+
+OK = "ok"
+"""The verdict on figures that can be right."""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A set with a known density: its name, its constants, and the seed of the draws that were trained on."""
+
+    name: str
+    constants: Mapping[str, float]
+    seed: int
+
+
+def test_figures(
+    model: CompiledModel,
+    test: Dataset | None,
+    toy: Toy | None,
+    seed: int,
+    draws: int | None = None,
+    visible: bool = False,
+) -> dict[str, Any]:
+    """The ``test`` section: the gap to the truth on fresh points of a toy set, else the likelihood on held-out rows."""
+    if model.density == "none":
+        return {}
+    if toy is not None:
+        return gap_to_truth(model, toy.name, toy.constants, seed, visible)
+    if test is None:
+        return {}
+    found = test_likelihood(model, test, (draws or DRAWS) if model.dequantises else 1, seed, visible)
+    return {
+        "rows": found.rows,
+        "dequantisations": found.draws,
+        "nll_nats": found.nll_nats,
+        "nll_stderr": found.stderr,
+        "bits_per_dim": found.bits_per_dim,
+    }
+
+
+test_figures.__test__ = False  # type: ignore[attr-defined]
+
+
+def simple_baselines(
+    model: CompiledModel, train: Dataset, validation: Dataset, test: Dataset, seed: int
+) -> dict[str, float]:
+    """Test bits per dimension of a Gaussian, a histogram and a mixture, for one integer variable of known range."""
+    if len(model.observed) != 1:
+        return {}
+    (name,) = model.observed
+    support = model.type_of(name).support
+    if support.kind is not SupportKind.INTEGER:
+        return {}
+    low, high = int(support.low), int(support.high)
+    first, second, third = (
+        np.asarray(part[name]).reshape(part.rows, -1).astype(np.int64) for part in (train, validation, test)
+    )
+    return baselines(first, second, third, low, high, seed)
+
+
+def verdict(figures: Mapping[str, Any]) -> str:
+    """``ok``, or why the figures cannot be right: a normalised density never beats the truth on average."""
+    gap, error = figures.get("gap_to_entropy_nats"), figures.get("gap_stderr")
+    if gap is not None and error is not None and gap < -3 * error:
+        return (
+            f"the model's log-density is {-gap:.4f} nats above the true one on average, more than three standard "
+            f"errors ({error:.4f}): it cannot integrate to 1"
+        )
+    return OK
+
+
+# ---- as text --------------------------------------------------------------------------------------------------------
+
+
+def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
+    """The report as a person reads it at the end of a run."""
+    lines = [
+        f"{report['model']}: {report['steps']:,} steps in {report['seconds']:.1f} s, "
+        f"{report['parameters']:,} parameters, log-density {report['density']}"
+    ]
+    if report.get("best_step"):
+        lines.append(f"best validation {report['validation']:.4f} nats at step {report['best_step']:,}")
+    else:
+        lines.append(f"last training loss {report['loss']:.4f}")
+    test = report.get("test") or {}
+    if report.get("baselines"):
+        lines += ["", *_table(report["model"], test["bits_per_dim"], report["baselines"]), ""]
+    if "nll_nats" in test:
+        lines.append(_likelihood_line(test))
+    if "gap_to_entropy_nats" in test:
+        gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
+        lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points")
+    if report["verdict"] != OK:
+        lines.append(f"FAILED: {report['verdict']}")
+    return "\n".join([*lines, *(f"wrote {path}" for path in pictures)])
+
+
+def _likelihood_line(test: Mapping[str, Any]) -> str:
+    draws = test.get("dequantisations", 1)
+    over = f", {draws} dequantisations each" if draws > 1 else ""
+    return (
+        f"test {test['nll_nats']:.4f} ± {test['nll_stderr']:.4f} nats, {test['bits_per_dim']:.4f} bits/dim "
+        f"({test['rows']:,} rows{over})"
+    )
+
+
+def _table(model: str, bits: float, others: Mapping[str, float]) -> list[str]:
+    """Test bits per dimension, best first."""
+    rows = sorted([(model, bits), *others.items()], key=lambda row: row[1])
+    width = max(len(name) for name, _ in rows)
+    return [f"test bits/dim{'':{max(0, width - 11)}}", *(f"  {name:{width}}  {value:.3f}" for name, value in rows)]

@@ -1,0 +1,78 @@
+"""The rows of a run: its data opened, split by the seed, and where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dgmspec.graph.plans import TrainPlan
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.ops.data import AbstractToy
+from dgmspec.ops.training import Holdout
+from dgmspec.runtime.data import Context, DataError, Dataset, from_arrays, open_source
+from dgmspec.runtime.report import Toy
+
+__all__ = ["Parts", "open_parts"]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows for training, for validation and for the one test at the end; None where there is no such part.
+
+    `toy` says which known density the rows follow, if one: the test is then the gap to it on fresh points.
+    """
+
+    train: Dataset | None = None
+    validation: Dataset | None = None
+    test: Dataset | None = None
+    toy: Toy | None = None
+
+
+def open_parts(model: CompiledModel, plan: TrainPlan, arrays: Mapping[str, Any] | None) -> Parts:
+    """The parts of a plan's data, or of arrays given in their place; no rows where the loss draws its own points."""
+    reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
+    if arrays is not None:
+        return _split(from_arrays(arrays, reads), plan, None)
+    if not reads:
+        return Parts()
+    if plan.data is None:
+        names = ", ".join(f"`{name}`" for name in reads)
+        raise DataError(
+            "DGM853",
+            f"training {model.graph.name} needs data for {names}",
+            "write `data = …` in the train block, or pass arrays: `train(spec, data={'x': array})`",
+        )
+    opened = open_source(plan.data.name, plan.data.arguments(), reads, Context(seed=_seed(plan)))
+    return _split(opened, plan, _toy(model, plan))
+
+
+def _seed(plan: TrainPlan) -> int:
+    """The seed of the data's own draws: theirs, or the run's."""
+    own = getattr(plan.data, "seed", None)
+    return plan.seed if own is None else int(own)
+
+
+def _toy(model: CompiledModel, plan: TrainPlan) -> Toy | None:
+    """The known density that the only observed variable follows."""
+    if not isinstance(plan.data, AbstractToy) or len(model.observed) != 1 or model.givens:
+        return None
+    constants = {name: value for name, value in plan.data.arguments().items() if name != "n"}
+    return Toy(plan.data.name, constants, _seed(plan))
+
+
+def _split(data: Dataset, plan: TrainPlan, toy: Toy | None) -> Parts:
+    """Training, validation and test rows; a toy set needs no test rows."""
+    if not isinstance(plan.validate, Holdout):
+        return Parts(train=data, toy=toy)
+    held = plan.validate.fraction
+    tested = 0.0 if toy else plan.validate.test or held
+    if held + tested >= 1:
+        raise DataError(
+            "DGM851",
+            f"holding out {held:g} of the rows, and {tested:g} for the test, leaves none to train on",
+            "hold out a smaller fraction: `holdout(0.1)`",
+        )
+    fractions = [1 - held - tested, held, *([tested] if tested else [])]
+    train, validation, *test = data.split(fractions, plan.seed)
+    return Parts(train, validation, test[0] if test else None, toy)

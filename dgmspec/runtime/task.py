@@ -1,0 +1,91 @@
+"""What is to be trained: a spec with everything resolved, one train block of it, and what was given from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from dgmspec.algebra.nodes import expr
+from dgmspec.core.diagnostics import SpecError, did_you_mean, has_errors
+from dgmspec.graph.plans import TrainPlan, lower_train
+from dgmspec.runtime.rundir import RunDirectory, RunError
+from dgmspec.spec import Spec, parse
+from dgmspec.spec.defaults import with_defaults
+from dgmspec.spec.model import Setting, Train
+
+__all__ = ["Task", "recorded_task", "task_of"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained: the spec with every default written out, one model of it, and how."""
+
+    spec: Spec
+    plan: TrainPlan
+    arrays: Mapping[str, Any] | None = None
+    nets: Mapping[str, nn.Module] | None = None
+
+
+def task_of(
+    spec: Spec,
+    model: str | None,
+    seed: int | None,
+    arrays: Mapping[str, Any] | None,
+    nets: Mapping[str, nn.Module] | None,
+) -> Task:
+    """The train block of one model, its settings evaluated; `SpecError` with what is wrong with it."""
+    block = _block(spec, model)
+    if seed is not None:
+        spec, block = _with_seed(spec, block, seed)
+    spec = with_defaults(spec)
+    block = _block(spec, block.model)
+    plan, found = lower_train(spec, block)
+    if plan is None or has_errors(found):
+        raise SpecError(found)
+    return Task(spec, plan, arrays, nets)
+
+
+def _block(spec: Spec, model: str | None) -> Train:
+    """The train block of `model`, or the only one."""
+    blocks = {item.model: item for item in spec.items if isinstance(item, Train)}
+    if model is None and len(blocks) == 1:
+        return next(iter(blocks.values()))
+    if model is not None and model in blocks:
+        return blocks[model]
+    known = ", ".join(f"`{name}`" for name in blocks)
+    if not blocks:
+        raise RunError("the spec has no train block; add one, such as `train M { data = two_moons; steps = 1_000 }`")
+    if model is None:
+        raise RunError(f"the spec trains several models, {known}: choose one with --model NAME (or model=)")
+    near = did_you_mean(model, blocks)
+    raise RunError(
+        f"the spec trains no model `{model}`" + (f"; did you mean `{near}`?" if near else f": it has {known}")
+    )
+
+
+def _with_seed(spec: Spec, block: Train, seed: int) -> tuple[Spec, Train]:
+    """The spec whose train block says `seed`, so that the run's folder tells it too."""
+    if seed < 0:
+        raise RunError(f"a seed is a whole number from 0 up, not {seed}")
+    kept = tuple(s for s in block.settings if s.name != "seed")
+    seeded = Train(model=block.model, settings=(*kept, Setting(name="seed", value=expr(seed))))
+    items = tuple(seeded if item is block else item for item in spec.items)
+    return Spec(*items, edition=spec.edition, sources=spec.sources), seeded
+
+
+def recorded_task(
+    directory: RunDirectory, arrays: Mapping[str, Any] | None, nets: Mapping[str, nn.Module] | None
+) -> Task:
+    """The task that a run folder records."""
+    config = directory.read_json("config.json")
+    if config.get("data") == "arrays" and arrays is None:
+        raise RunError(f"{directory.path} was trained on arrays given from Python; give them again as `data`")
+    try:
+        text = (directory.path / "bundle.dgm").read_text(encoding="utf-8")
+        spec = parse(text, config["sources"])
+        return task_of(spec, config["model"], None, arrays, nets)
+    except (OSError, UnicodeDecodeError, KeyError, SpecError) as error:
+        raise RunError(f"{directory.path} is no folder of a dgmspec run: {error}") from error

@@ -1,0 +1,196 @@
+"""Training as one call: a spec in, a run folder with its model, figures and pictures out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from dgmspec.compiler import compile
+from dgmspec.core.op import AbstractOp
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.gallery import draw_run
+from dgmspec.runtime.likelihood import Validation, columns_of
+from dgmspec.runtime.loop import Loop
+from dgmspec.runtime.progress import show_progress
+from dgmspec.runtime.report import OK, simple_baselines, summary, test_figures, verdict
+from dgmspec.runtime.rows import Parts, open_parts
+from dgmspec.runtime.rundir import RunDirectory, RunError, finite, fresh_directory, versions
+from dgmspec.runtime.task import Task, recorded_task, task_of
+from dgmspec.spec import Spec
+from dgmspec.spec.model import Train
+
+__all__ = ["Run", "resume_run", "train", "train_spec"]
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run: its folder, its model with the selected weights, and its report as in ``report.json``."""
+
+    path: Path
+    model: CompiledModel
+    report: dict[str, Any]
+
+    @property
+    def failure(self) -> str | None:
+        """Why the figures cannot be right, or None."""
+        found = str(self.report["verdict"])
+        return None if found == OK else found
+
+    def summary(self) -> str:
+        """The report as a person reads it: figures, baselines, pictures, time."""
+        written = [self.path / name for name in ("samples.png", "density.png", "loss.png", "report.json")]
+        return summary(self.report, [str(path) for path in written if path.exists()])
+
+
+def train(
+    spec: Spec,
+    *,
+    model: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    params: Mapping[str, Any] | None = None,
+    nets: Mapping[str, nn.Module] | None = None,
+    seed: int | None = None,
+    visible: bool = False,
+) -> Run:
+    """Train a model of a spec as its train block says and leave a run folder; see the folder's ``report.json``.
+
+    `data` maps variables to arrays (rows, *event) and stands in place of the block's own data; `out` is the folder
+    (``runs/<model>`` by default); `params` and `seed` override those of the spec; `nets` supplies external networks.
+    `visible` draws progress. A mistake in the spec raises `SpecError`, one in the data `DataError`; what else stops a
+    run (a path, a loss that is no number) raises `RunError`.
+    """
+    spec = spec.with_params(**params) if params else spec
+    return train_spec(spec, model=model, data=data, out=out, nets=nets, seed=seed, visible=visible)
+
+
+def train_spec(
+    spec: Spec,
+    *,
+    model: str | None = None,
+    data: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    nets: Mapping[str, nn.Module] | None = None,
+    seed: int | None = None,
+    visible: bool = False,
+    name: str | None = None,
+) -> Run:
+    """`train` for a spec whose params are set; `name` is that of the folder below ``runs`` where `out` is not given."""
+    task = task_of(spec, model, seed, data, nets)
+    path = Path(out) if out is not None else fresh_directory(Path("runs"), name or task.plan.model.lower())
+    if (path / "bundle.dgm").exists():
+        raise RunError(f"{path} holds a run already; choose another folder, or go on with it by --resume {path}")
+    return _run(task, RunDirectory(path), visible, fresh=True)
+
+
+def resume_run(
+    path: str | Path,
+    *,
+    data: Mapping[str, Any] | None = None,
+    nets: Mapping[str, nn.Module] | None = None,
+    visible: bool = False,
+) -> Run:
+    """Go on with a stopped run from its last checkpoint; `data` and `nets` as they were given when it began."""
+    directory = RunDirectory(Path(path))
+    return _run(recorded_task(directory, data, nets), directory, visible, fresh=False)
+
+
+# ---- the run --------------------------------------------------------------------------------------------------------
+
+
+def _run(task: Task, directory: RunDirectory, visible: bool, fresh: bool) -> Run:
+    """Everything from data to report."""
+    began = time.monotonic()
+    accelerator = Accelerator(mixed_precision="no")
+    model = _compiled(task, accelerator.device)
+    parts = open_parts(model, task.plan, task.arrays)
+    visible = visible and accelerator.is_main_process
+    loop = _loop(model, task, parts, accelerator, directory)
+    if fresh:
+        _write_beginning(task, directory, accelerator)
+    else:
+        loop.restore()
+        began -= loop.fit.seconds
+    with show_progress("train", loop.steps, visible) as reporter:
+        fit = loop.run(reporter)
+    report = {
+        "format_version": FORMAT_VERSION,
+        "model": task.plan.model,
+        "density": model.density,
+        "steps": fit.step,
+        "best_step": fit.best_step or None,
+        "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+        "loss": directory.metrics()[-1]["loss"],
+        "validation": fit.best if fit.best_step else None,
+        **_figures(model, task, parts, visible),
+    }
+    if accelerator.is_main_process:
+        draw_run(model, parts, directory, task.plan.seed)
+        model.save(directory.path / "model")
+    report |= {"seconds": time.monotonic() - began, "versions": versions()}
+    if accelerator.is_main_process:
+        directory.write_json("report.json", finite(report))
+    return Run(directory.path, model, report)
+
+
+def _compiled(task: Task, device: torch.device) -> CompiledModel:
+    """The model at its starting weights, in the precision of the plan."""
+    dtype = torch.float64 if task.plan.precision == "float64" else torch.float32
+    # Arrays stand in place of the block's data, so the block's own lack of them is no mistake.
+    items = [i for i in task.spec.items if not isinstance(i, Train)] if task.arrays is not None else task.spec.items
+    spec = Spec(*items, edition=task.spec.edition, sources=task.spec.sources)
+    return compile(
+        spec, model=task.plan.model, nets=dict(task.nets or {}), seed=task.plan.seed, dtype=dtype, device=device
+    )
+
+
+def _loop(model: CompiledModel, task: Task, parts: Parts, accelerator: Accelerator, directory: RunDirectory) -> Loop:
+    columns = columns_of(model, parts.train) if parts.train else {}
+    validate = None
+    if task.plan.validate is not None:
+        held = columns_of(model, parts.validation) if parts.validation else {}
+        validate = Validation(model, held, task.plan.seed)
+    return Loop(model, columns, task.plan, accelerator, directory, validate)
+
+
+def _figures(model: CompiledModel, task: Task, parts: Parts, visible: bool) -> dict[str, Any]:
+    """The test, read once, what simple densities reach on the same rows, and whether the figures can be right."""
+    test = test_figures(model, parts.test, parts.toy, task.plan.seed, visible=visible)
+    others: dict[str, float] = {}
+    if test and parts.train and parts.validation and parts.test:
+        others = simple_baselines(model, parts.train, parts.validation, parts.test, task.plan.seed)
+    return {"test": test, "baselines": others, "verdict": verdict(test)}
+
+
+def _write_beginning(task: Task, directory: RunDirectory, accelerator: Accelerator) -> None:
+    """The folder with what the run starts from."""
+    if not accelerator.is_main_process:
+        return
+    directory.create()
+    directory.write_text("bundle.dgm", task.spec.text())
+    settings = {name: _plain(value) for name, value in vars(task.plan).items() if name not in ("address", "written")}
+    config = {
+        "format_version": FORMAT_VERSION,
+        "model": task.plan.model,
+        "data": "arrays" if task.arrays is not None else task.plan.data_name,
+        "train": settings,
+        "sources": task.spec.sources,
+        "versions": versions(),
+    }
+    directory.write_json("config.json", config)
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON: an operation by its name and fields."""
+    if isinstance(value, AbstractOp):
+        return {"name": value.name} | {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,51 @@
+"""Flows made of step texts: the model around them, with a prior where their image ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+import dgmspec
+from dgmspec.core.diagnostics import has_errors
+from dgmspec.core.types import Type
+from dgmspec.modules.compiled import CompiledModel
+from tests.zoo import randomise
+
+PRIORS = {
+    "real": "normal(0, 1)",
+    "positive": "gamma(2, 1)",
+    "unit": "beta(2, 3)",
+    "interval(-1, 1)": "uniform(-1, 1)",
+    "interval(0, 17)": "uniform(0, 17)",
+}
+"""A law for every support that the library's examples give."""
+
+
+def flow(before: str, steps: Sequence[str], context: bool = False) -> str | None:
+    """The text of a model `before` -> z through the steps, z with a prior on their exact image; None where the steps
+    cannot follow each other there. With `context` a `given c : real[2]` reaches every conditioner."""
+    draft = _text(before, "real[*]", steps, context)
+    graph = dgmspec.diagnose(draft).graphs.get("M")
+    if graph is None or not graph.complete:
+        return None
+    image = graph.type_of(graph.variables["z"].value)
+    if not isinstance(image, Type) or str(image.support) not in PRIORS:
+        return None
+    support = str(image.support)
+    text = _text(before, f"{support}[*] ~ {PRIORS[support]}", steps, context)
+    return None if has_errors(dgmspec.diagnose(text).diagnostics) else text
+
+
+def _text(before: str, after: str, steps: Sequence[str], context: bool) -> str:
+    given, bar = ("    given c : real[2]\n", " | c") if context else ("", "")
+    body = "".join(f"        {step}\n" for step in steps)
+    arrow = f"    flow x -> z{bar} {{\n{body}    }}\n"
+    return f"dgm 1\nmodel M {{\n    observe x : {before}\n{given}    latent z : {after}\n{arrow}}}\n"
+
+
+def compiled(text: str, seed: int = 0, **options: object) -> CompiledModel:
+    """The model of a text in float64, its parameters away from their initial values."""
+    model = dgmspec.compile(dgmspec.parse(text), seed=seed, dtype=torch.float64, **options)
+    randomise(model, seed)
+    return model.eval()

@@ -1,0 +1,176 @@
+"""The laws of every operation, in float64, over every example of the library. No operation is named here."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import dgmspec
+from dgmspec.core.types import UNKNOWN, Type
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.ops import library
+from tests.zoo import Case, draw_event, randomise, steps
+
+BATCH = 5
+CASES = steps()
+
+
+def parts(case: Case) -> tuple[CompiledModel, Tensor, dict[str, Tensor] | None]:
+    model = case.compile()
+    x = draw_event(type_of(model, "x"), BATCH)
+    given = {"c": torch.randn(BATCH, 2, dtype=torch.float64)} if case.context else None
+    return model, x, given
+
+
+def type_of(model: CompiledModel, name: str) -> Type:
+    found = model.graph.type_of(model.graph.variables[name].value)
+    assert found is not UNKNOWN
+    return found
+
+
+def stochastic(model: CompiledModel) -> bool:
+    """Whether some step draws: it is undone one way only, x = inverse(forward(x)) as the step is written."""
+    graph = model.graph
+    return any(step.op.draws(graph.type_of(step.target if step.inverse else step.source))
+               for step in graph.steps.values())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inverse_undoes_forward_both_ways(case: Case) -> None:
+    model, x, given = parts(case)
+    z = model.encode(x, given=given)
+    if not (stochastic(model) and case.step.startswith("inverse")):
+        torch.testing.assert_close(model.decode(z, given=given), x, rtol=1e-9, atol=1e-9)
+    if not stochastic(model) or case.step.startswith("inverse"):
+        torch.testing.assert_close(model.encode(model.decode(z, given=given), given=given), z, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_log_det_is_the_jacobians(case: Case) -> None:
+    model, x, given = parts(case)
+    reported = sum(step.logdet for step in model.ledger(x, given=given, direction="encode"))
+    for row in range(2):
+        jacobian = jacobian_at(model, x[row], {n: c[row] for n, c in given.items()} if given else None)
+        expected = torch.linalg.slogdet(jacobian).logabsdet if not stochastic(model) else torch.tensor(0.0).double()
+        total = reported if reported.dim() == 0 else reported[row]
+        torch.testing.assert_close(total, expected, rtol=1e-8, atol=1e-8)
+
+
+def jacobian_at(model: CompiledModel, x: Tensor, given: dict[str, Tensor] | None) -> Tensor:
+    batch = {n: c[None] for n, c in given.items()} if given else None
+    found = torch.autograd.functional.jacobian(lambda v: model.encode(v[None], given=batch)[0], x)
+    return found.reshape(x.numel(), x.numel())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_claimed_dependency_covers_the_real_pattern(case: Case) -> None:
+    model, x, given = parts(case)
+    if stochastic(model):
+        pytest.skip("a stochastic step has no Jacobian")
+    claimed = None
+    for step in model.graph.steps.values():
+        before = model.graph.type_of(step.target if step.inverse else step.source)
+        context = model.graph.type_of(step.context) if step.context else None
+        facts = step.op.jacobian(before, context)
+        facts = facts.inverse() if step.inverse else facts
+        claimed = facts if claimed is None else claimed.then(facts)
+    assert claimed is not None and claimed.dependency is not None
+    real = jacobian_at(model, x[0], {n: c[0] for n, c in given.items()} if given else None).abs() > 1e-12
+    for i, row in enumerate(claimed.dependency.rows):
+        allowed = torch.tensor([bool(row >> j & 1) for j in range(x[0].numel())])
+        assert not (real[i] & ~allowed).any(), f"output {i} depends on an input that the declaration excludes"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_constant_and_unit_determinant_claims_hold(case: Case) -> None:
+    model, x, given = parts(case)
+    if stochastic(model):
+        pytest.skip("a stochastic step has no Jacobian")
+    for step in model.graph.steps.values():
+        before = model.graph.type_of(step.target if step.inverse else step.source)
+        context = model.graph.type_of(step.context) if step.context else None
+        facts = step.op.jacobian(before, context)
+        rows = [jacobian_at(model, x[i], {n: c[0] for n, c in given.items()} if given else None) for i in range(2)]
+        if facts.constant.value == "yes":
+            torch.testing.assert_close(rows[0], rows[1])
+        if facts.unit_det.value == "yes":
+            torch.testing.assert_close(torch.linalg.slogdet(rows[0]).logabsdet.abs(), torch.tensor(0.0).double())
+        if facts.orthogonal.value == "yes":
+            torch.testing.assert_close(rows[0] @ rows[0].T, torch.eye(len(rows[0])).double())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inferred_type_is_the_real_one(case: Case) -> None:
+    model, x, given = parts(case)
+    inferred = type_of(model, "z")
+    z = model.encode(x, given=given)
+    assert z.shape == (BATCH, *inferred.shape)
+    assert bool((z >= inferred.support.low).all()) and bool((z <= inferred.support.high).all())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_parameter_gets_a_gradient_and_masks_hold(case: Case) -> None:
+    model, x, given = parts(case)
+    reported = sum(step.logdet for step in model.ledger(x, given=given, direction="encode"))
+    loss = (model.encode(x, given=given) ** 2).sum() + reported.sum()
+    trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if not trainable:
+        return
+    loss.backward()
+    for name, parameter in trainable.items():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        mask = model.mask_of(name)
+        if mask is not None:
+            assert not parameter.grad[mask == 0].any(), f"{name}: the gradient leaves the mask"
+    assert all(p.grad.abs().sum() > 0 for p in trainable.values() if p.numel())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_parameter_specs_are_what_the_twin_uses(case: Case) -> None:
+    model, x, _ = parts(case)
+    declared = set()
+    for step in model.graph.steps.values():
+        before = model.graph.type_of(step.target if step.inverse else step.source)
+        context = model.graph.type_of(step.context) if step.context else None
+        declared |= {(f"{step.address}/{p.name}", tuple(p.shape)) for p in step.op.parameters(before, context)}
+    assert declared == {(name, tuple(p.shape)) for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "= inf" not in case.step], ids=str)
+def test_float32_stays_finite_at_extremes(case: Case) -> None:
+    model = dgmspec.compile(dgmspec.parse(case.text), seed=0, dtype=torch.float32)
+    randomise(model)
+    x = draw_event(type_of(model, "x"), 64, spread=30.0).float().clamp(-80, 80)
+    low, high = type_of(model, "x").support.low, type_of(model, "x").support.high
+    tiny = torch.finfo(torch.float32).eps * (1 + abs(low if low > -1e30 else 0.0))
+    x = x.clamp(low + tiny if low > -1e30 else None, high - tiny * (1 + abs(high)) if high < 1e30 else None) \
+        if min(abs(low), abs(high)) < 1e30 else x
+    given = {"c": torch.randn(64, 2)} if case.context else None
+    z = model.encode(x, given=given)
+    assert torch.isfinite(z).all()
+    for step in model.ledger(x, given=given, direction="encode"):
+        assert torch.isfinite(torch.as_tensor(step.logdet)).all(), step.name
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_eval_equals_train_save_and_copy_keep_values(case: Case, tmp_path: Path) -> None:
+    model, x, given = parts(case)
+    value = model.encode(x, given=given, seed=0)
+    if "dropout" not in case.step:
+        torch.testing.assert_close(model.train().encode(x, given=given, seed=0), value)
+        model.eval()
+    model.save(tmp_path / "model")
+    torch.testing.assert_close(dgmspec.load_model(tmp_path / "model").double().encode(x, given=given, seed=0), value)
+    torch.testing.assert_close(copy.deepcopy(model).encode(x, given=given, seed=0), value)
+    torch.testing.assert_close(model.freeze().encode(x, given=given, seed=0), value, rtol=1e-9, atol=1e-9)
+
+
+def test_every_operation_is_reached() -> None:
+    used = " ".join(case.step for case in CASES)
+    roles = {"step", "scalar", "net", "mask", "order", "permutation", "linear_form", "dequantizer"}
+    missing = [cls.name for cls in library() if cls.role in roles and cls.name not in used]
+    assert not missing, f"no accepted example of {missing}"

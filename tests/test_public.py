@@ -1,0 +1,65 @@
+"""The public face: one sorted list, every name documented, and light imports wherever no tensor is needed."""
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dgmspec
+
+SPECS = Path(__file__).parent.parent / "specs"
+HEAVY = ("torch", "accelerate", "sympy", "sklearn", "matplotlib", "pyarrow", "scipy", "numpy")
+
+
+def test_all_is_sorted_complete_and_documented() -> None:
+    assert dgmspec.__all__ == sorted(dgmspec.__all__)
+    for name in dgmspec.__all__:
+        value = getattr(dgmspec, name)
+        if name != "__version__":
+            assert inspect.getdoc(value), f"dgmspec.{name} has no docstring"
+    with pytest.raises(AttributeError, match="no attribute"):
+        _ = dgmspec.nothing_of_this_name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", str(SPECS / "realnvp.dgm")],
+        ["check", "--explain", str(SPECS / "maf.dgm")],
+        ["fmt", "--check", str(SPECS / "nsf.dgm")],
+        ["explain", "DGM302"],
+        ["--help"],
+    ],
+    ids=lambda a: a[0],
+)
+def test_commands_without_tensors_import_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from dgmspec.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        f"heavy = [m for m in {HEAVY!r} if m in sys.modules]\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_is_light() -> None:
+    code = f"import sys, dgmspec; assert not [m for m in {HEAVY!r} if m in sys.modules]"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_classes_are_abstract_or_final() -> None:
+    from dgmspec.core.op import AbstractOp
+    from dgmspec.ops import library
+
+    library()
+    todo = [AbstractOp]
+    while todo:
+        cls = todo.pop()
+        children = cls.__subclasses__()
+        todo += children
+        if children:
+            assert cls.__name__.startswith("Abstract"), f"{cls.__name__} is concrete and has subclasses"
