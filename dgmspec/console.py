@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import platform
 import shutil
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from dgmspec import __version__
 from dgmspec.checks.explain import explain
 from dgmspec.core.diagnostics import Diagnostic, SpecError, did_you_mean, has_errors
 from dgmspec.core.render import Format, render, summary
@@ -152,6 +149,8 @@ def lines(figures: dict[str, Any]) -> str:
 
 def difference(before: str, after: str, name: str) -> str:
     """A unified diff."""
+    import difflib
+
     parts = difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, f"{name} (formatted)")
     return "".join(parts)
 
@@ -187,23 +186,19 @@ def mistakes() -> Iterator[None]:
 
 def crash(error: Exception) -> int:
     """The door for our own bugs: a short note that can be passed on, or the traceback where it is asked for."""
+    import platform
+    import traceback
+
     if os.environ.get("DGMSPEC_TRACEBACK"):
         traceback.print_exception(error)
     torch = sys.modules.get("torch")
     reason = (str(error).splitlines() or [""])[0]
     note = [
         f"dgmspec: this is a bug in dgmspec: {type(error).__name__}: {reason}",
-        f"  dgmspec {_own_version()}, Python {platform.python_version()}, {platform.system()}"
+        f"  dgmspec {__version__}, Python {platform.python_version()}, {platform.system()}"
         + (f", torch {torch.__version__}" if torch else ""),
         f"  command: dgmspec {' '.join(sys.argv[1:])}",
         "  please report it with these lines and the spec; DGMSPEC_TRACEBACK=1 shows where it happened",
     ]
     sys.stderr.write("\n".join(note) + "\n")
     return 3
-
-
-def _own_version() -> str:
-    try:
-        return version("dgmspec")
-    except PackageNotFoundError:
-        return "from source"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 
 import dgmspec
-from dgmspec.core.diagnostics import has_errors
-from dgmspec.core.types import Type
+from dgmspec.core.diagnostics import Refusal, has_errors
+from dgmspec.core.types import UNKNOWN, Type
+from dgmspec.graph.graph import Graph
 from dgmspec.modules.compiled import CompiledModel
 from tests.zoo import randomise
 
@@ -29,12 +30,25 @@ def flow(before: str, steps: Sequence[str], context: bool = False) -> str | None
     graph = dgmspec.diagnose(draft).graphs.get("M")
     if graph is None or not graph.complete:
         return None
-    image = graph.type_of(graph.variables["z"].value)
-    if not isinstance(image, Type) or str(image.support) not in PRIORS:
+    image = _image(graph)
+    if image is None or str(image.support) not in PRIORS:
         return None
     support = str(image.support)
     text = _text(before, f"{support}[*] ~ {PRIORS[support]}", steps, context)
     return None if has_errors(dgmspec.diagnose(text).diagnostics) else text
+
+
+def _image(graph: Graph) -> Type | None:
+    """The type after the last step, whatever is declared there."""
+    (arrow,) = graph.arrows.values()
+    last = graph.steps[arrow.steps[-1]]
+    before, context = (graph.type_of(v) if v else None for v in (last.source, last.context))
+    if not isinstance(before, Type) or context is UNKNOWN:
+        return None
+    try:
+        return (last.op.infer_input if last.inverse else last.op.infer_type)(before, context)
+    except Refusal:
+        return None
 
 
 def _text(before: str, after: str, steps: Sequence[str], context: bool) -> str:
@@ -44,8 +58,8 @@ def _text(before: str, after: str, steps: Sequence[str], context: bool) -> str:
     return f"dgm 1\nmodel M {{\n    observe x : {before}\n{given}    latent z : {after}\n{arrow}}}\n"
 
 
-def compiled(text: str, seed: int = 0, **options: object) -> CompiledModel:
-    """The model of a text in float64, its parameters away from their initial values."""
+def compiled(text: str, seed: int = 0, scale: float = 0.3, **options: object) -> CompiledModel:
+    """The model of a text in float64, its parameters moved by N(0, scale²) from their initial values."""
     model = dgmspec.compile(dgmspec.parse(text), seed=seed, dtype=torch.float64, **options)
-    randomise(model, seed)
+    randomise(model, seed, scale)
     return model.eval()

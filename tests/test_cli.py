@@ -161,9 +161,9 @@ def test_train_prints_what_the_report_says(tiny: Path, tmp_path: Path, capsys: p
 def test_figures_that_cannot_be_right_fail_the_run(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dgmspec.runtime import train
 
-    monkeypatch.setattr(train, "test_figures", lambda *a, **k: {
-        "rows": 9, "nll_nats": 0.0, "nll_stderr": 0.1, "bits_per_dim": 0.0, "gap_to_entropy_nats": -1.0, "gap_stderr": 0.1
-    })  # fmt: skip
+    figures = {"rows": 9, "nll_nats": 0.0, "nll_stderr": 0.1, "bits_per_dim": 0.0}
+    wrong = figures | {"gap_to_entropy_nats": -1.0, "gap_stderr": 0.1}
+    monkeypatch.setattr(train, "test_figures", lambda *arguments, **options: wrong)
     assert cli.run(["train", str(tiny), "--out", str(tmp_path / "r"), "-q"]) == 1
     assert "cannot integrate to 1" in json.loads((tmp_path / "r" / "report.json").read_text())["verdict"]
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,7 +14,8 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
 from dgmspec.core.op import AbstractStep, DegreeMask, NetUse
 from dgmspec.core.types import REAL, UNIT, Type, category
-from dgmspec.modules.registry import step_twin
+from dgmspec.modules.nets import apply, below
+from dgmspec.modules.registry import scalar_twin, step_twin
 from dgmspec.modules.twin import StepContext
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
 from dgmspec.ops.masks import Alternate, Half, Indices, Natural, RandomMask, RandomOrder, Reverse, shuffled
@@ -155,16 +157,11 @@ def test_constant_log_dets_do_not_follow_the_batch() -> None:
 
 
 def plain_inverse(step: Autoregressive, p: dict[str, Tensor], y: Tensor, ctx: StepContext) -> Tensor:
-    """One full pass of the net per coordinate: the textbook inverse of an affine step."""
-    x = torch.zeros_like(y)
+    """One full pass of the net per coordinate: after pass r the first r + 1 coordinates of the order are right."""
+    own, x = below(p, "net"), torch.zeros_like(y)
     for _ in range(y.shape[1]):
-        z, _ = step_twin(step).forward(step, p, x, ctx)
-        one, _ = step_twin(step).forward(step, p, x + torch.eye(1, dtype=y.dtype), ctx)
-        at_zero = z
-        scale = torch.autograd.functional.jacobian(
-            lambda v: step_twin(step).forward(step, p, v, ctx)[0].sum(0), x
-        ).diagonal(dim1=0, dim2=2).clone()
-        x = x + (y - at_zero) / scale
+        raw = apply(step.net, own, x, ctx.given, False).reshape(len(y), -1, y.shape[1]).movedim(1, 0)
+        x, _ = scalar_twin(step.scalar).inverse(step.scalar, raw, y, ctx.event.support)
     return x
 
 
@@ -194,8 +191,9 @@ def test_gradients_through_the_inverse_are_those_of_the_inverse_function() -> No
     solved = torch.linalg.solve(jacobian.transpose(0, 1).mT, direction.unsqueeze(-1)).squeeze(-1)
     expected = torch.autograd.grad((forward * -solved).sum(), [p[n] for n in names])
     torch.testing.assert_close(grads[0], solved)
+    masks = {s.name: mask_of(s.mask) for s in step.parameters(event, None) if s.mask is not None}
     for name, grad, other in zip(names, grads[1:], expected, strict=True):
-        torch.testing.assert_close(grad, other, msg=name)
+        torch.testing.assert_close(grad, other * masks.get(name, torch.tensor(1)))
 
 
 def test_the_inverse_costs_the_arithmetic_of_about_one_pass() -> None:
@@ -223,8 +221,7 @@ def test_masks() -> None:
 
 
 def test_draws_are_the_same_everywhere() -> None:
-    assert shuffled(8, 0) == (3, 5, 2, 4, 7, 1, 6, 0)[:8] or sorted(shuffled(8, 0)) == list(range(8))
-    assert shuffled(8, 0) == shuffled(8, 0) != shuffled(8, 1)
+    assert shuffled(8, 0) == (3, 7, 5, 2, 4, 1, 6, 0)
     assert RandomOrder(seed=2).ranks(6) == shuffled(6, 2)
 
 
@@ -234,7 +231,7 @@ def test_every_hidden_unit_is_of_use(net: Mlp, size: int) -> None:
     for use in (NetUse(size, 2 * size, 0), NetUse(size, 2 * size, 3)):
         specs = {s.name: s for s in net.masked_parameters(use, tuple(range(size)))}
         masks = [mask_of(s.mask) for s in specs.values() if s.mask is not None]
-        for before, after in zip(masks, masks[1:], strict=False):
+        for before, after in pairwise(masks):
             assert before.any(1).all(), "a unit reads something"
             assert after.any(0).all(), "a unit is read"
 
@@ -266,11 +263,12 @@ def test_facts() -> None:
     assert additive.unit_det is Fact.YES and additive.structure is Structure.LOWER
     assert Elementwise(scalar=Affine()).jacobian(event, GIVEN).constant is Fact.YES
     assert Elementwise(scalar=Additive()).jacobian(event, None).orthogonal is Fact.YES
-    forward, inverse = (Autoregressive(scalar=Affine(), net=Made()).cost(event, None).__dict__[k] for k in ("forward", "inverse"))
-    assert (str(forward), str(inverse)) == ("1 pass", "4 passes")
+    cost = Autoregressive(scalar=Affine(), net=Made()).cost(event, None)
+    assert (str(cost.forward), str(cost.inverse)) == ("1 pass", "4 passes")
     assert str(Elementwise(scalar=Affine()).cost(event, None).forward) == "–"
     large = Type(REAL, (600,))
-    assert Autoregressive(scalar=Affine(), order=Reverse(), net=Made()).jacobian(large, None).structure is Structure.UPPER
+    reverse = Autoregressive(scalar=Affine(), order=Reverse(), net=Made())
+    assert reverse.jacobian(large, None).structure is Structure.UPPER
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------

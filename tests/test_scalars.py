@@ -1,4 +1,4 @@
-"""Scalar bijectors, twin against declaration: inverses, derivatives, images, float32 at extremes, splines in both forms."""
+"""Scalar bijectors, twin against declaration: inverses, derivatives, images, float32 at extremes, both spline forms."""
 
 import math
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import dgmspec
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
 from dgmspec.core.op import AbstractOp, AbstractStep, ParamSpec
@@ -191,7 +192,7 @@ def test_actnorm_standardises_its_first_batch() -> None:
         op, twin = ActNorm(), step_twin(ActNorm())
         x = 2 + 3 * torch.randn(64, *type_.shape, dtype=torch.float64)
         assert twin.initialise is not None
-        p = twin.initialise(op, drawn(op, type_), x, context(type_))
+        p = twin.initialise(op, drawn(op, type_), x, context(type_), False)
         assert {s.name: s.shape for s in op.parameters(type_, None)} == {n: tuple(v.shape) for n, v in p.items()}
         y, _ = twin.forward(op, p, x, context(type_))
         axes = [axis for axis in range(y.dim()) if axis != 1]
@@ -201,9 +202,9 @@ def test_actnorm_standardises_its_first_batch() -> None:
 
 def test_actnorm_only_shifts_what_does_not_vary() -> None:
     x = torch.stack([torch.full((8,), 3.0), torch.randn(8)], 1)
-    p = step_twin(ActNorm()).initialise(ActNorm(), {}, x, context(Type(REAL, (2,))))  # type: ignore[misc]
+    p = step_twin(ActNorm()).initialise(ActNorm(), {}, x, context(Type(REAL, (2,))), False)  # type: ignore[misc]
     assert p["log_scale"][0] == 0 and p["shift"][0] == -3
-    one = step_twin(ActNorm()).initialise(ActNorm(), {}, x[:1], context(Type(REAL, (2,))))  # type: ignore[misc]
+    one = step_twin(ActNorm()).initialise(ActNorm(), {}, x[:1], context(Type(REAL, (2,))), False)  # type: ignore[misc]
     assert one["log_scale"].isfinite().all()
 
 
@@ -334,3 +335,16 @@ def test_signatures_hold_order_roles_and_defaults() -> None:
     assert all(p.doc for p in settings.values())
     loc, _ = signature(find("distribution", "normal"))  # type: ignore[arg-type]
     assert loc.formula and loc.roles == ("net",) and not math.isnan(loc.default)
+
+
+@pytest.mark.parametrize("arrow", ["x -> z", "z -> x"])
+def test_actnorm_starts_from_data_whichever_way_its_flow_is_written(arrow: str) -> None:
+    text = f"""dgm 1
+    model M {{ observe x : real[3]; latent z : real[3] ~ normal(0, 1); flow {arrow} {{ actnorm; linear(diagonal) }} }}
+    """
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    x = 2 + 5 * torch.randn(500, 3, dtype=torch.float64)
+    model.initialise(x)
+    z = model.encode(x)
+    torch.testing.assert_close(z.mean(0), torch.zeros(3).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(z.std(0, correction=0), torch.ones(3).double(), rtol=1e-6, atol=0)

@@ -66,7 +66,7 @@ class Call:
 def prepare(line: Instruction, resources: Resources) -> Call:
     """The closure of an instruction."""
     match line.target:
-        case "forward" | "inverse" | "initialise":
+        case "forward" | "inverse" | "initialise" | "initialise_inverse":
             return _step(line, resources)
         case "net":
             return _external(line, resources.modules) if line.op == "external" else _net(line)
@@ -96,7 +96,7 @@ def _step(line: Instruction, resources: Resources) -> Call:
     resolve_held(op)
     tables = resources.step_tables(line.address, lambda: twin.tables(op, event, given))
     names = (*(s.name for s in op.parameters(event, given)), *tables)
-    if line.target == "initialise":
+    if line.target in ("initialise", "initialise_inverse"):
         assert twin.initialise is not None, f"{op.name} says that it initialises"
         run = _initialise(op, twin.initialise, line, event, given)
     else:
@@ -134,10 +134,10 @@ def _directed(op: AbstractStep, function: StepFunction, line: Instruction, event
 
 
 def _initialise(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
-    context = _context(line, event, given)
+    context, inverse = _context(line, event, given), line.target == "initialise_inverse"
 
     def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[()]:
-        for name, value in function(op, p, x, context(training, x, *rest)).items():
+        for name, value in function(op, p, x, context(training, x, *rest), inverse).items():
             p[name].copy_(value)
         return ()
 

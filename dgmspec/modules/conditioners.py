@@ -12,8 +12,8 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.incremental import invert
-from dgmspec.modules.nested import net_of, scalar_of
 from dgmspec.modules.nets import below, context_features
+from dgmspec.modules.registry import net_twin, scalar_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
 
@@ -51,14 +51,14 @@ def _elementwise_tables(op: Elementwise, event: Type, given: Type | None) -> dic
 
 
 def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
-    twin, event = scalar_of(op.scalar), ctx.event
+    twin, event = scalar_twin(op.scalar), ctx.event
     flat = _flat(x, event)
-    constants = p["raw"] if "raw" in p else p["planes"] if "planes" in p else None
+    constants = p["raw"] if "raw" in p else p.get("planes")
     if constants is not None:
         raw = constants.to(x.dtype).reshape(constants.shape[0], 1, event.size)
     elif p:
         empty, c = flat[:, :0], _context(x, ctx)
-        raw = _planes(net_of(op.net).apply(op.net, below(p, "net"), empty, c, ctx.training), event.size)
+        raw = _planes(net_twin(op.net).apply(op.net, below(p, "net"), empty, c, ctx.training), event.size)
     else:
         raw = flat[:0]
     y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, flat, event.support)
@@ -108,9 +108,9 @@ def _merge(p: Parameters, kept: Tensor, moved: Tensor) -> Tensor:
 
 
 def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
-    twin = scalar_of(op.scalar)
+    twin = scalar_twin(op.scalar)
     kept, moved = _split(p, _flat(x, ctx.event))
-    out = net_of(op.net).apply(op.net, below(p, "net"), kept, _context(x, ctx), ctx.training)
+    out = net_twin(op.net).apply(op.net, below(p, "net"), kept, _context(x, ctx), ctx.training)
     raw = _planes(out, moved.shape[1])
     y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, moved, ctx.event.support)
     total = x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, moved)
@@ -139,13 +139,13 @@ def _autoregressive_tables(op: Autoregressive, event: Type, given: Type | None) 
 
 def autoregressive_forward(op: Autoregressive, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
     flat = _flat(x, ctx.event)
-    out = net_of(op.net).apply(op.net, below(p, "net"), flat, _context(x, ctx), ctx.training)
-    y, ladj = scalar_of(op.scalar).forward(op.scalar, _planes(out, ctx.event.size), flat, ctx.event.support)
+    out = net_twin(op.net).apply(op.net, below(p, "net"), flat, _context(x, ctx), ctx.training)
+    y, ladj = scalar_twin(op.scalar).forward(op.scalar, _planes(out, ctx.event.size), flat, ctx.event.support)
     return y.reshape(x.shape), x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, flat)
 
 
 def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
-    twin, support = scalar_of(op.scalar), ctx.event.support
+    twin, support = scalar_twin(op.scalar), ctx.event.support
 
     def solve(raw: Tensor, value: Tensor) -> Result:
         return twin.inverse(op.scalar, raw, value, support)
@@ -160,7 +160,5 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
 TWINS: dict[type[Any], StepTwin] = {
     Elementwise: StepTwin(elementwise_forward, elementwise_inverse, _elementwise_tables),
     Coupling: StepTwin(coupling_forward, coupling_inverse, _coupling_tables),
-    Autoregressive: StepTwin(
-        autoregressive_forward, autoregressive_inverse, _autoregressive_tables, loop="bounded"
-    ),
+    Autoregressive: StepTwin(autoregressive_forward, autoregressive_inverse, _autoregressive_tables, loop="bounded"),
 }

@@ -82,7 +82,7 @@ class _Layer:
         elif out is not None:
             base = out.copy_(base)
         counts = [self.stops[d + 1] - self.stops[d] for d in range(first, last)]
-        self.parts, self.weights = base.split(counts), self.weight[rows, old:].split(counts)
+        self.parts, self.weights = torch.split(base, counts), torch.split(self.weight[rows, old:], counts)
 
     def rows(self, index: int, source: _Rows, in_place: bool) -> Tensor:
         """The result for the rows of the run's degree `index`, where `open` put its beginning if in place."""
@@ -122,9 +122,10 @@ def invert(
 def _advance(
     net: AbstractLayered, layers: list[_Layer], found: list[_Rows], training: bool, growing: bool
 ) -> Callable[[int], Tensor]:
-    """What computes the hidden units of one degree, layer by layer, and then the raw parameters of that rank (P, batch)."""
+    """What computes the hidden units of one degree, layer by layer, and from them the raw parameters (P, batch)."""
     name, step = net.activation, step_of(net)  # type: ignore[attr-defined]  # every layered net has one
-    act, act_ = ACTIVATIONS[name], _IN_PLACE.get(name, lambda z: z.copy_(ACTIVATIONS[name](z)))
+    act = ACTIVATIONS[name]
+    act_: Callable[[Tensor], Tensor] = _IN_PLACE.get(name, lambda z: z.copy_(act(z)))
     rate = net.dropout if training else 0.0  # type: ignore[attr-defined]  # likewise
     links, batch = net.links(), found[0].old.shape[1]
     skips = [None, *(link.skip for link in links)]
@@ -134,24 +135,24 @@ def _advance(
         passed: list[Tensor] = []
         for i, layer in enumerate(layers[:-1]):
             z = layer.rows(index, found[i], in_place=not growing)
-            if skips[i] is not None:
-                z = torch.add(passed[skips[i]], z, alpha=step, out=None if growing else z)
+            skip = skips[i]
+            if skip is not None:
+                z = torch.add(passed[skip], z, alpha=step, out=None if growing else z)
             passed.append(z if growing or i not in skips else z.clone())
             if growing:
                 a = F.dropout(act(z), rates[i]) if rates[i] else act(z)
                 found[i + 1].append(a.expand(-1, batch))
             elif z.shape[0]:
                 act_(z)
-                F.dropout(z, rates[i], inplace=True) if rates[i] else None
+                if rates[i]:
+                    F.dropout(z, rates[i], inplace=True)
                 found[i + 1].grow(z.shape[0])
         return layers[-1].rows(index, found[len(layers) - 1], in_place=not growing)
 
     return advance
 
 
-def _layers(
-    net: AbstractLayered, p: Parameters, c: Tensor | None, size: int, order: Tensor | None
-) -> list[_Layer]:
+def _layers(net: AbstractLayered, p: Parameters, c: Tensor | None, size: int, order: Tensor | None) -> list[_Layer]:
     """All layers: columns of the first in the order of ranks, its context in the base; outputs rank by rank."""
     lowest, count = degree_range(size, c is not None)
     names, layers = ["0", *(link.name for link in net.links())], []

@@ -34,13 +34,18 @@ def _actnorm_inverse(op: ActNorm, p: Parameters, y: Tensor, ctx: StepContext) ->
     return (y - _per_channel(p["shift"], ctx.event)) * scale, -_actnorm_log_det(p, ctx.event)
 
 
-def _actnorm_initialise(op: ActNorm, p: Parameters, x: Tensor, ctx: StepContext) -> dict[str, Tensor]:
-    """Scale and shift that give the batch mean 0 and standard deviation 1 (see the operation's caveat)."""
+def _actnorm_initialise(
+    op: ActNorm, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool
+) -> dict[str, Tensor]:
+    """Scale and shift that give the batch mean 0 and standard deviation 1 behind the step, or before it where the
+    batch arrives at its end (see the operation's caveat)."""
     axes = [axis for axis in range(x.dim()) if axis != 1]
     std, mean = torch.std_mean(x, axes, correction=0)
     varies = std > 1e-6 * (1 + mean.abs())
-    scale = torch.where(varies, std, 1.0).reciprocal()
-    return {"log_scale": scale.log(), "shift": -mean * scale}
+    log_std = torch.where(varies, std, 1.0).log()
+    if inverse:
+        return {"log_scale": log_std, "shift": mean}
+    return {"log_scale": -log_std, "shift": -mean * torch.exp(-log_std)}
 
 
 def _permute_tables(op: Permute, event: Type, given: Type | None) -> dict[str, Tensor]:

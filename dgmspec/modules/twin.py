@@ -46,13 +46,14 @@ class StepTwin:
     """``forward(op, p, x, ctx) -> (y, log|det ∂y/∂x|)``; ``inverse(op, p, y, ctx) -> (x, log|det ∂x/∂y|)``.
 
     `tables` gives constants (index tensors, float64 constants) that become buffers, never part of the state dict.
-    `initialise(op, p, x, ctx)` returns new values for some parameters from the first batch.
+    `initialise(op, p, batch, ctx, inverse)` returns new values for some parameters from the first batch, which arrives
+    at the step's end where `inverse` is true.
     """
 
     forward: StepFunction
     inverse: StepFunction
     tables: Callable[[Any, Type, Type | None], dict[str, Tensor]] = no_tables
-    initialise: Callable[[Any, Parameters, Tensor, StepContext], dict[str, Tensor]] | None = None
+    initialise: Callable[[Any, Parameters, Tensor, StepContext, bool], dict[str, Tensor]] | None = None
     loop: str = "none"
     """``none``, ``bounded`` or ``adaptive``; adaptive ones are opaque to `to_fx`."""
 

@@ -7,11 +7,10 @@ log-determinant is the sum of the scalar log-derivatives. Events of any shape ar
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from itertools import accumulate
 from operator import or_
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -30,12 +29,9 @@ from dgmspec.core.op import (
     ParamSpec,
 )
 from dgmspec.core.types import REAL, Shape, Support, Type
-from dgmspec.ops.masks import Natural
+from dgmspec.ops.masks import Natural, parts, require_divisible
 from dgmspec.ops.nets import AbstractLayered, Mlp, context_size
 from dgmspec.ops.scalar import InverseScalar
-
-LARGEST: Final = 2**20
-"""Most coordinates of an event that is divided by a mask or an order (an image of 3 × 512 × 512 has fewer)."""
 
 
 class Elementwise(AbstractStep):
@@ -134,8 +130,7 @@ class Coupling(AbstractStep):
 
     def parts(self, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The flat indices of part A (untouched) and of part B (transformed), ascending."""
-        _require_divisible(math.prod(shape))
-        return _parts(self.mask, shape)
+        return parts(self.mask, shape)
 
     def jacobian(self, x: Type, c: Type | None) -> Jacobian:
         kept, moved = self.parts(x.shape)
@@ -221,7 +216,7 @@ class Autoregressive(AbstractStep):
 
     def _require(self, x: Type, c: Type | None) -> None:
         """Refuse a scalar without parameters, a net that cannot be masked, a lone coordinate without a context."""
-        _require_divisible(x.size)
+        require_divisible(x.size)
         _require_parameters(self, self.scalar, x.support)
         self.layered()
         if x.size == 1 and c is None:
@@ -273,22 +268,9 @@ def _require_parameters(step: AbstractStep, scalar: AbstractScalar, support: Sup
         )
 
 
-def _require_divisible(size: int) -> None:
-    """Refuse events whose coordinates are too many to be listed one by one."""
-    if size > LARGEST:
-        raise Refusal("DGM446", f"an event of {size:,} coordinates is too large to be divided; at most {LARGEST:,} are")
-
-
 def _written(scalar: AbstractScalar) -> str:
     """The scalar bijector as the text names it."""
     return f"inverse {_written(scalar.of)}" if isinstance(scalar, InverseScalar) else scalar.name
-
-
-@lru_cache(maxsize=16)
-def _parts(mask: AbstractMask, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    kept = mask.untouched(shape)
-    inside = frozenset(kept)
-    return kept, tuple(i for i in range(math.prod(shape)) if i not in inside)
 
 
 @lru_cache(maxsize=16)

@@ -7,8 +7,9 @@ Twister, whose sequence for a seed is the same on every machine and version.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from random import Random
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from pydantic import Field, field_validator
 
@@ -17,11 +18,30 @@ from dgmspec.core.op import AbstractMask, AbstractOrder
 from dgmspec.core.types import Shape
 
 
+LARGEST: Final = 2**20
+"""Most coordinates of an event that is divided by a mask or an order (an image of 3 × 512 × 512 has fewer)."""
+
+
 def shuffled(size: int, seed: int) -> tuple[int, ...]:
     """The numbers 0..size-1 in an order drawn from `seed`: sorted by one uniform draw each."""
     draws = Random(seed)
     keys = [draws.random() for _ in range(size)]
     return tuple(sorted(range(size), key=keys.__getitem__))
+
+
+def require_divisible(size: int) -> None:
+    """Refuse events whose coordinates are too many to be listed one by one."""
+    if size > LARGEST:
+        raise Refusal("DGM446", f"an event of {size:,} coordinates is too large to be divided; at most {LARGEST:,} are")
+
+
+@lru_cache(maxsize=16)
+def parts(mask: AbstractMask, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The flat indices that a mask leaves untouched, and the others, both ascending."""
+    require_divisible(math.prod(shape))
+    kept = mask.untouched(shape)
+    inside = frozenset(kept)
+    return kept, tuple(i for i in range(math.prod(shape)) if i not in inside)
 
 
 class Half(AbstractMask):
@@ -35,7 +55,7 @@ class Half(AbstractMask):
 
 
 class Alternate(AbstractMask):
-    """The coordinates i with i + k even are untouched: ``alternate(0)`` keeps 0, 2, 4, …, ``alternate(1)`` the others."""
+    """Coordinates i with i + k even are untouched: ``alternate(0)`` keeps 0, 2, 4, …, ``alternate(1)`` the others."""
 
     name: ClassVar[str] = "alternate"
     examples: ClassVar[tuple[str, ...]] = ("alternate(0)", "alternate(k = 1)")

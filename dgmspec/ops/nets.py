@@ -8,7 +8,8 @@ training and draws from torch's global generator, which the run seeds.
 Masked reading: input coordinate of rank r has degree r + 1, a context degree 0, the outputs for rank r degree r. Each
 hidden layer spreads the degrees 1..d-1 (0..d-1 with a context) evenly over its units in ascending order; a unit of
 degree m reads units of degree ≤ m, so outputs of rank r depend on the coordinates of rank < r alone, and those of the
-first rank on biases and context alone. A layer narrower than d - 1 skips some degrees: every output still reads a prefix.
+first rank on biases and context alone. In a layer narrower than d - 1 some degrees are missing: outputs then read a
+shorter prefix.
 Reference: Germain, Gregor, Murray and Larochelle 2015, "MADE: Masked autoencoder for distribution estimation".
 """
 
@@ -31,7 +32,7 @@ Widths = Annotated[tuple[Width, ...], Variadic()]
 
 @dataclass(frozen=True)
 class Link:
-    """A layer after the first: its parameters' prefix, the earlier z it is added to, and whether dropout comes before."""
+    """A layer after the first: its parameters' prefix, which earlier z it is added to, whether dropout comes before."""
 
     name: str
     skip: int | None = None

@@ -12,7 +12,7 @@ def live(instructions: Sequence[Instruction], results: Iterable[Slot]) -> list[I
     """The instructions that some result depends on (starts of parameters count as results)."""
     needed, kept = set(results), []
     for line in reversed(instructions):
-        if line.target == "initialise" or needed.intersection(line.outputs):
+        if line.target in ("initialise", "initialise_inverse") or needed.intersection(line.outputs):
             needed.update(line.inputs)
             kept.append(line)
     return kept[::-1]

@@ -24,6 +24,7 @@ Target = Literal[
     "forward",  # (x, context?, draws…) -> (y, log|det ∂y/∂x|)
     "inverse",  # (y, context?) -> (x, log|det ∂x/∂y|)
     "initialise",  # (x, context?, draws…) -> (): data-dependent start of the step's parameters
+    "initialise_inverse",  # (y, context?) -> (): the same where the data arrive at the step's end
     "net",  # (values…) -> value
     "formula",  # (named values…) -> value
     "learned",  # () -> the value of a learned parameter, mapped to its support

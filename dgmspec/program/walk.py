@@ -154,8 +154,8 @@ class Walk:
             "context": node.context is not None,
             "noise": tuple(draws),
         }
-        if self.initialise and forward and node.op.initialises:
-            self.listing.add(0, target="initialise", **line)
+        if self.initialise and node.op.initialises:
+            self.listing.add(0, target="initialise" if forward else "initialise_inverse", **line)
         out, log_det = self.listing.add(2, target="forward" if forward else "inverse", **line)
         self.slots[end] = out
         if node.address in self.routes.of[node.source].counted:

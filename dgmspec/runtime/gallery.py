@@ -65,7 +65,7 @@ def _samples(model: CompiledModel, data: Dataset | None, count: int, seed: int) 
         drawn = drawn.reshape(-1, *model.type_of(next(iter(model.observed))).shape)
     else:
         return None
-    return np.asarray(drawn.double().cpu())
+    return np.asarray(drawn.cpu().double())
 
 
 def _inside(points: Array, low: float, high: float) -> NDArray[np.bool_]:

@@ -71,14 +71,14 @@ class Validation:
     @torch.no_grad()
     def __call__(self) -> float:
         """The loss with the weights as they are."""
-        total = torch.zeros((), dtype=torch.float64, device=self.model.device)
+        parts: list[Tensor] = []
         for seed in self.seeds:
             for start in range(0, self.rows, BATCH):
                 count = min(BATCH, self.rows - start)
                 batch = {name: column[start : start + count] for name, column in self.columns.items()}
                 own = {} if batch else {"count": count}
-                total += count * self.model.loss(batch or None, seed=seed, start=start, **own).total
-        return float(total) / (self.rows * len(self.seeds))
+                parts.append(count * self.model.loss(batch or None, seed=seed, start=start, **own).total)
+        return float(torch.stack(parts).cpu().double().sum()) / (self.rows * len(self.seeds))
 
 
 @torch.no_grad()
@@ -97,7 +97,7 @@ def log_probs(
         observed = {n: t for n, t in rows.items() if n in model.observed}
         given = {n: t for n, t in rows.items() if n in model.givens}
         x = next(iter(observed.values())) if len(observed) == 1 else observed
-        parts.append(model.log_prob(x, given=given or None, seed=seed, start=start).double().cpu().numpy())
+        parts.append(model.log_prob(x, given=given or None, seed=seed, start=start).cpu().double().numpy())
         if reporter:
             reporter.advance(done + min(data.rows, start + batch))
     return np.concatenate(parts)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.training import Holdout, Patience
 from dgmspec.runtime.data import Batches
+from dgmspec.runtime.generators import generator_states, own_generator, set_generators
 from dgmspec.runtime.interrupts import Interrupts
 from dgmspec.runtime.optim import Average, build_optimizer, rate_factor
 from dgmspec.runtime.progress import Reporter
@@ -55,7 +56,7 @@ class _Pending:
 
     def read(self) -> Tensor:
         """All of them, in order, on the host."""
-        return torch.stack(self.losses).double().cpu() if self.losses else torch.empty(0, dtype=torch.float64)
+        return torch.stack(self.losses).cpu().double() if self.losses else torch.empty(0, dtype=torch.float64)
 
 
 class Loop:
@@ -83,8 +84,8 @@ class Loop:
         self.state = model.state_dict(keep_vars=True)
         self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.trained: list[Tensor] = list(self.weights.values())
-        # The accelerator wraps the model for its processes. Its wrapped optimiser and its `backward` ask the file system
-        # for optional packages at every step, which costs as much as a small model, and serve loss scaling alone.
+        # The accelerator wraps the model for its processes. Its own optimiser and `backward` serve loss scaling alone,
+        # and look for optional packages in the file system at every step, which costs as much as a small model.
         self.model, prepared = accelerator.prepare(model, build_optimizer(plan.optimizer, self.trained))
         self.optimizer: torch.optim.Optimizer = prepared.optimizer
         self.factor = rate_factor(plan.schedule, self.steps)
@@ -138,7 +139,7 @@ class Loop:
 
     def run(self, reporter: Reporter) -> Fit:
         """Train to the last step or to early stopping; keep the best weights."""
-        with _own_generator(self.plain.device), Interrupts() as interrupts:
+        with own_generator(self.plain.device), Interrupts() as interrupts:
             self.begin()
             try:
                 self.walk(reporter, interrupts)
@@ -251,7 +252,7 @@ class Loop:
         for name, weight in self.weights.items():
             kept = self.optimizer.state.get(weight, {}).items()
             tensors |= {f"optimizer/{key}/{name}": v for key, v in kept if isinstance(v, Tensor)}
-        tensors |= {f"generator/{kind}": state for kind, state in _generators(self.plain.device).items()}
+        tensors |= {f"generator/{kind}": state for kind, state in generator_states(self.plain.device).items()}
         tensors["losses"] = self.pending.read()
         counters = vars(self.fit) | {"best": None if math.isinf(self.fit.best) else self.fit.best}
         counters["average_steps"] = self.average.steps if self.average else 0
@@ -276,7 +277,7 @@ class Loop:
         if self.fit.best_step:
             best, _ = self.directory.load_checkpoint("best")
             self.best_state = [best[n].to(t.device, t.dtype) for n, t in self.state.items()]
-        _set_generators({k.removeprefix("generator/"): v for k, v in tensors.items() if k.startswith("generator/")})
+        set_generators({k.removeprefix("generator/"): v for k, v in tensors.items() if k.startswith("generator/")})
         self.directory.cut_metrics(self.fit.step)
 
     def _copy(self, into: Mapping[str, Tensor], tensors: Mapping[str, Tensor], group: str) -> None:
@@ -291,22 +292,3 @@ class Loop:
 
 def _is_state(key: str, name: str) -> bool:
     return key.startswith("optimizer/") and key.split("/", 2)[2] == name
-
-
-@contextmanager
-def _own_generator(device: torch.device) -> Iterator[None]:
-    """Torch's global generator, which dropout draws from, is left as it was found."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
-
-
-def _generators(device: torch.device) -> dict[str, Tensor]:
-    """The states of the generators that a step may use."""
-    states = {"cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
-
-
-def _set_generators(states: Mapping[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states and torch.cuda.is_available():
-        torch.cuda.set_rng_state(states["cuda"])

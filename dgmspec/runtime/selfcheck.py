@@ -113,7 +113,7 @@ def _jacobian(op: AbstractStep, p: Mapping[str, Tensor], ctx: StepContext, x: Te
     given = None if ctx.given is None else ctx.given[row : row + 1]
     alone = StepContext(ctx.event, ctx.given_type, given)
     forward = step_twin(op).forward
-    found = jacobian(lambda v: forward(op, p, v[None], alone)[0][0], x[row])
+    found = jacobian(lambda v: forward(op, p, v[None], alone)[0][0], x[row])  # type: ignore[no-untyped-call]
     assert isinstance(found, Tensor)
     return found.reshape(ctx.event.size, ctx.event.size)
 

@@ -14,9 +14,9 @@ CODES: tuple[Code, ...] = (
         "DGM440",
         "error",
         "a map whose image of a bounded support is not fixed",
-        "The image of a step is known from the text: a learned shift or scale takes all of ℝ, and a fixed one takes every "
-        "coordinate to the same interval.",
-        "A learned shift moves (0, 1) to an interval that changes while training, so no prior could be declared on it.",
+        "The image of a step is known from the text: a learned shift or scale takes all of ℝ, and a fixed one takes "
+        "every coordinate to the same interval.",
+        "A learned shift moves (0, 1) to an interval that changes while training: no prior could be declared on it.",
         wrong=_flow("elementwise(affine); logit", x="unit[2]"),
         right=_flow("logit; elementwise(affine)", x="unit[2]"),
     ),
@@ -26,7 +26,9 @@ CODES: tuple[Code, ...] = (
         "a conditioner of a scalar bijector without parameters",
         "`coupling` and `autoregressive` take a scalar bijector that has parameters for their net to give.",
         "`tanh` is the same map whatever the other coordinates are; there is nothing to condition.",
-        wrong=_flow("coupling(leaky_relu, mask = half, net = mlp(8)); coupling(affine, mask = alternate(1), net = mlp(8))"),
+        wrong=_flow(
+            "coupling(leaky_relu, mask = half, net = mlp(8)); coupling(affine, mask = alternate(1), net = mlp(8))"
+        ),
         right=_flow("leaky_relu; coupling(affine, mask = alternate(1), net = mlp(8))"),
     ),
     Code(
@@ -34,7 +36,7 @@ CODES: tuple[Code, ...] = (
         "error",
         "a scalar bijector with parameters that stands as a step",
         "A scalar bijector is a step by itself only where it has no parameters; the others stand in a conditioner.",
-        "`affine` alone does not say whether its shift and scale are learned constants or functions of other coordinates.",
+        "`affine` alone does not say if its shift and scale are learned constants or functions of other coordinates.",
         wrong=_flow("affine"),
         right=_flow("elementwise(affine)"),
     ),
@@ -43,7 +45,7 @@ CODES: tuple[Code, ...] = (
         "error",
         "an autoregressive step of one coordinate",
         "An autoregressive step has two coordinates or more, or a context to condition on.",
-        "The first coordinate has none before it, so its parameters would be constants, which `elementwise` says plainly.",
+        "The first coordinate has none before it: its parameters would be constants, which `elementwise` says plainly.",
         wrong=_flow("autoregressive(affine, net = made(8))", "real[1]", "real[1] ~ normal(0, 1)"),
         right=_flow("elementwise(affine)", "real[1]", "real[1] ~ normal(0, 1)"),
     ),
@@ -52,7 +54,7 @@ CODES: tuple[Code, ...] = (
         "error",
         "a net that cannot be masked",
         "The net of an autoregressive step is `made`, or an `mlp` or `resmlp` without normalisation.",
-        "The parameters of a coordinate may read those before it alone; layer normalisation would let every unit see all.",
+        "The parameters of a coordinate read those before it alone; layer normalisation would let every unit see all.",
         wrong=_flow("autoregressive(affine, net = mlp(8, norm = layer))"),
         right=_flow("autoregressive(affine, net = mlp(8))"),
     ),
@@ -62,10 +64,13 @@ CODES: tuple[Code, ...] = (
         "a masked net outside an autoregressive step",
         "`made` is the net of an autoregressive step and of nothing else.",
         "Its zeros follow from the order of the coordinates it conditions; elsewhere there is no such order.",
-        wrong=_flow("coupling(affine, mask = half, net = made(8)); permute(reverse); "
-                    "coupling(affine, mask = half, net = mlp(8))"),
-        right=_flow("coupling(affine, mask = half, net = mlp(8)); permute(reverse); "
-                    "coupling(affine, mask = half, net = mlp(8))"),
+        wrong=_flow(
+            "coupling(affine, mask = half, net = made(8)); permute(reverse); "
+            "coupling(affine, mask = half, net = mlp(8))"
+        ),
+        right=_flow(
+            "coupling(affine, mask = half, net = mlp(8)); permute(reverse); coupling(affine, mask = half, net = mlp(8))"
+        ),
     ),
     Code(
         "DGM446",

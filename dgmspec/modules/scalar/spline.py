@@ -105,7 +105,9 @@ def _slopes(op: Rqs, box: Box) -> int:
 def _find_eager(widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
     span = box.high - box.low
     height = _bins(heights.softmax(0), span, heights.shape[0])
-    width = torch.full_like(height, span / heights.shape[0]) if widths is None else _bins(widths.softmax(0), span, len(height))
+    width = torch.full_like(height, span / height.shape[0])
+    if widths is not None:
+        width = _bins(widths.softmax(0), span, height.shape[0])
     x, y = (box.low + size.cumsum(0) - size for size in (width, height))
     tail = torch.zeros_like(slopes[:1])
     knots = torch.cat([tail] * box.low_tail + [slopes] + [tail] * box.high_tail)
@@ -114,8 +116,8 @@ def _find_eager(widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tens
     def pick(planes: Tensor, index: Tensor) -> Tensor:
         return planes.expand(planes.shape[0], *at.shape).gather(0, index)[0]
 
-    corner = [pick(planes, index) for planes in (x, width, y, height)]
-    return _Bin(*corner, _slope(pick(knots, index)), _slope(pick(knots, index + 1)))
+    low, high = _slope(pick(knots, index)), _slope(pick(knots, index + 1))
+    return _Bin(pick(x, index), pick(width, index), pick(y, index), pick(height, index), low, high)
 
 
 def _bins(shares: Tensor, span: float, count: int) -> Tensor:
@@ -128,7 +130,9 @@ def _find_compiled(
 ) -> _Bin:
     span, count = box.high - box.low, heights.shape[0]
     height = _unrolled_bins(heights.unbind(0), span)
-    width = [torch.full_like(h, span / count) for h in height] if widths is None else _unrolled_bins(widths.unbind(0), span)
+    width = [torch.full_like(h, span / count) for h in height]
+    if widths is not None:
+        width = _unrolled_bins(widths.unbind(0), span)
     tail = torch.zeros_like(height[0])
     knots = [tail] * box.low_tail + list(slopes.unbind(0)) + [tail] * box.high_tail
     x = y = torch.full_like(tail, box.low)
@@ -138,7 +142,7 @@ def _find_compiled(
         beyond = at >= (y if by_value else x)
         bin_k = (x, width[k], y, height[k], knots[k], knots[k + 1])
         found = [torch.where(beyond, new, old) for new, old in zip(bin_k, found, strict=True)]
-    return _Bin(*found[:4], _slope(found[4]), _slope(found[5]))
+    return _Bin(found[0], found[1], found[2], found[3], _slope(found[4]), _slope(found[5]))
 
 
 def _slope(raw: Tensor) -> Tensor:

@@ -135,8 +135,8 @@ class ShiftScale(AbstractScalar):
     def _pairs(self) -> list[tuple[float, float]]:
         """(shift, scale) of each coordinate, or the one pair for all."""
         size = max(len(_entries(self.shift)), len(_entries(self.scale)))
-        spread = [entries * size if len(entries) == 1 else entries for entries in map(_entries, (self.shift, self.scale))]
-        return list(dict.fromkeys(zip(*spread, strict=False)))
+        shifts, scales = (e * size if len(e) == 1 else e for e in map(_entries, (self.shift, self.scale)))
+        return list(dict.fromkeys(zip(shifts, scales, strict=False)))
 
     def _common(self, support: Support, maps: list) -> Support:  # type: ignore[type-arg]
         """The image of the support under all maps, refused where coordinates disagree."""

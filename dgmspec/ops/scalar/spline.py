@@ -47,7 +47,7 @@ class Rqs(AbstractScalar):
     """
 
     name: ClassVar[str] = "rqs"
-    examples: ClassVar[tuple[str, ...]] = ("rqs", "rqs(bins = 5, bound = 2)", "rqs(4)", "rqs(bins = 6, knots = uniform)")
+    examples: ClassVar[tuple[str, ...]] = ("rqs", "rqs(4)", "rqs(bins = 5, bound = 2)", "rqs(6, knots = uniform)")
 
     bins: int = Field(8, ge=2, le=512, description="number of bins K")
     bound: float = Field(3.0, gt=0, allow_inf_nan=False, description="half-width of the box where the support is ℝ")

@@ -1,0 +1,144 @@
+"""Random flows of the library's own examples obey the laws of one step; random documents never raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+from torch import Tensor
+
+import dgmspec
+from dgmspec.core.jacobian import Dependency
+from dgmspec.core.render import render
+from dgmspec.modules.compiled import CompiledModel
+from tests.flows import compiled, flow
+from tests.strategies import mutated, specs
+from tests.zoo import draw_event, step_texts
+
+DEPTH = 6
+STEPS = tuple(step for step in dict.fromkeys(step_texts()) if "dequantize" not in step)
+SUPPORTS = ("real", "real", "real", "positive", "unit", "interval(-1, 1)")
+BLOCKS = ("{}", "{}", "{}", "{}", "inverse {{ {} }}", "repeat 2 as k {{ {} }}")
+WORST = 1e5
+"""Maps whose Jacobian is worse conditioned than this lose more digits than the laws allow for."""
+
+EXAMPLES = pytest.mark.parametrize("examples", [60, pytest.param(2_000, marks=pytest.mark.slow)])
+
+
+@st.composite
+def flows(draw: DrawFn) -> tuple[str, int]:
+    """A text that the checker accepts, and a seed: steps one after another, those refused where they stand left out."""
+    shape = draw(st.sampled_from(["[2]", "[3]", "[4]", "[1]", "", "[2, 2]"]))
+    before = draw(st.sampled_from(SUPPORTS)) + shape
+    context = draw(st.booleans())
+    steps: list[str] = []
+    found = None
+    for _ in range(2 * DEPTH):
+        step = draw(st.sampled_from(BLOCKS)).format(draw(st.sampled_from(STEPS)))
+        text = flow(before, [*steps, step], context)
+        if text is not None and len(steps) < DEPTH:
+            steps.append(step)
+            found = text
+    assume(found is not None)
+    assert found is not None
+    event(f"{len(steps)} steps")
+    return found, draw(st.integers(0, 1_000))
+
+
+def run(examples: int, law: Callable[[str, int], None]) -> None:
+    """The law on so many random flows, the same ones each time."""
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    decorate = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks)
+    decorate(given(flows())(lambda found: law(*found)))()
+
+
+def points(model: CompiledModel, seed: int) -> tuple[Tensor, dict[str, Tensor] | None]:
+    """Three points well inside the support, and a context for each."""
+    x = draw_event(model.observed["x"], 3, seed, spread=0.5)
+    given_ = {name: draw_event(type_, 3, seed + 1) for name, type_ in model.givens.items()}
+    return x, given_ or None
+
+
+def jacobian(model: CompiledModel, x: Tensor, context: dict[str, Tensor] | None, row: int) -> Tensor:
+    """∂z/∂x at one row, (d, d)."""
+    batch = {name: c[row : row + 1] for name, c in context.items()} if context else None
+    found = torch.autograd.functional.jacobian(lambda v: model.encode(v[None], given=batch)[0], x[row])
+    return found.reshape(x[row].numel(), x[row].numel())
+
+
+def well_conditioned(matrix: Tensor) -> bool:
+    if not bool(matrix.isfinite().all()):
+        return False
+    values = torch.linalg.svdvals(matrix)
+    return bool(values[-1] > 0) and float(values[0] / values[-1]) < WORST and float(values[0]) < WORST
+
+
+def claimed(model: CompiledModel) -> Dependency | None:
+    """What the composition of the steps' declarations says of the whole flow."""
+    facts = None
+    for step in model.graph.steps.values():
+        before = model.graph.type_of(step.target if step.inverse else step.source)
+        context = model.graph.type_of(step.context) if step.context else None
+        own = step.op.jacobian(before, context)  # type: ignore[arg-type]
+        own = own.inverse() if step.inverse else own
+        facts = own if facts is None else facts.then(own)
+    return facts.dependency if facts else None
+
+
+def obeys_the_laws_of_a_step(text: str, seed: int) -> None:
+    model = compiled(text, seed)
+    x, context = points(model, seed)
+    matrix = jacobian(model, x, context, 0)
+    assume(well_conditioned(matrix))
+
+    z = model.encode(x[:1], given={k: v[:1] for k, v in context.items()} if context else None)
+    first = {k: v[:1] for k, v in context.items()} if context else None
+    torch.testing.assert_close(model.decode(z, given=first), x[:1], rtol=1e-7, atol=1e-7)
+
+    reported = model.ledger(x[:1], given=first, direction="encode").total
+    torch.testing.assert_close(reported[0], torch.linalg.slogdet(matrix).logabsdet, rtol=1e-7, atol=1e-7)
+
+    allowed = claimed(model)
+    assert allowed is not None
+    for i, row in enumerate(allowed.rows):
+        forbidden = torch.tensor([not row >> j & 1 for j in range(len(matrix))])
+        assert not bool((matrix[i].abs() > 1e-12 * matrix.abs().max())[forbidden].any()), f"output {i}"
+
+
+def is_the_same_through_every_back_end(text: str, seed: int) -> None:
+    model = compiled(text, seed)
+    x, context = points(model, seed)
+    assume(all(well_conditioned(jacobian(model, x, context, row)) for row in range(3)))
+    expected = model.log_prob(x, given=context)
+    plain = compiled(text, seed, optimize="O0")
+    assert plain.state_dict().keys() == model.state_dict().keys()
+    for other in (plain, model.freeze()):
+        torch.testing.assert_close(other.log_prob(x, given=context), expected, rtol=1e-7, atol=1e-7)
+
+
+@EXAMPLES
+def test_random_flows_obey_the_laws_of_a_step(examples: int) -> None:
+    run(examples, obeys_the_laws_of_a_step)
+
+
+@EXAMPLES
+def test_random_flows_are_the_same_optimised_and_frozen(examples: int) -> None:
+    run(examples, is_the_same_through_every_back_end)
+
+
+@pytest.mark.parametrize("examples", [150, pytest.param(5_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("texts", [specs().map(lambda s: s.text()), mutated(specs().map(lambda s: s.text()))],
+                         ids=["printed", "mutated"])  # fmt: skip
+def test_random_documents_never_raise(texts: st.SearchStrategy[str], examples: int) -> None:
+    def holds(text: str) -> None:
+        found = dgmspec.diagnose(text)
+        assert isinstance(render(found.diagnostics, found.texts), str)
+        for name in found.graphs:
+            assert found.graphs[name].complete is False or isinstance(found.explain(name), str)
+
+    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks)(given(texts)(holds))()
