@@ -179,8 +179,8 @@ class AbstractScalar(AbstractOp, ABC):
     """A strictly monotone map of the line (or an interval) with `raw` unconstrained numbers per coordinate.
 
     Raw parameters all zero mean the identity (or the parameter-free map itself), so that a zero-initialised net
-    starts a flow there. The twin receives them as planes: ``raw`` has shape (number of raw, *batch, *event). The map may
-    depend on the support it is applied to (a spline has linear tails on the line and none on an interval), so the
+    starts a flow there. The twin receives them as planes: ``raw`` has shape (number of raw, *batch, *event). The map
+    may depend on the support it is applied to (a spline has linear tails on the line and none on an interval), so the
     support at hand is an argument of `raw` and of the twin.
     """
 

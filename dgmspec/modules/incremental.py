@@ -113,7 +113,7 @@ def invert(
         for rank in range(first, last):
             x, slope = solve(advance(rank - first), values[rank])
             found[0].append(x.unsqueeze(0))
-            slopes.append(slope.expand_as(x))
+            slopes.append(slope if slope.shape == x.shape else slope.expand_as(x))
         for rows in found[:-1]:
             rows.close()
     return found[0].old.t().contiguous(), torch.stack(slopes).sum(0)

@@ -17,7 +17,6 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractMask, AbstractOrder
 from dgmspec.core.types import Shape
 
-
 LARGEST: Final = 2**20
 """Most coordinates of an event that is divided by a mask or an order (an image of 3 × 512 × 512 has fewer)."""
 
