@@ -90,7 +90,7 @@ def main() -> None:
                 call()
                 if round_:
                     seconds[name].append(time.process_time() - start)
-    print(f"MAF sample, D={chosen.size}, batch {chosen.batch}, 5 x 2x256, {chosen.threads} thread(s), torch {torch.__version__}")
+    print(f"MAF sample, D={chosen.size}, batch {chosen.batch}, 5 x 2x256, {chosen.threads} thread(s)")
     for name, times in seconds.items():
         print(f"  {name:8s} {1e3 * statistics.median(times):9.2f} ms")
     best = [min(a, b) for a, b in zip(seconds["zuko"], seconds["nflows"], strict=True)]

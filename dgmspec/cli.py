@@ -25,7 +25,9 @@ from dgmspec.console import (
     lines,
     mistakes,
     read,
+    repaired,
     report,
+    selected,
     stop,
     tables,
     write,
@@ -52,9 +54,13 @@ ModelName = Annotated[str | None, typer.Option("--model", metavar="NAME", help="
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The seed of every random draw.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
-Codes = Annotated[
+Select = Annotated[
     list[str] | None,
-    typer.Option("--ignore", metavar="CODE", help="Leave out warnings and notes whose code starts so."),
+    typer.Option("--select", metavar="CODES", help="Of warnings and notes, show those whose code begins so: DGM5."),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option("--ignore", metavar="CODES", help="Leave out warnings and notes whose code begins so."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -66,6 +72,7 @@ class Format(StrEnum):
     concise = "concise"
     json = "json"
     github = "github"
+    sarif = "sarif"
 
 
 class To(StrEnum):
@@ -96,19 +103,24 @@ def check(
     format: Annotated[Format, typer.Option("--format", help="How to print what was found.")] = Format.full,
     set: Sets = None,
     model: ModelName = None,
-    ignore: Codes = None,
+    select: Select = None,
+    ignore: Ignore = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings too.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Write the safe fixes, if they leave less to find.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="With --fix: write nothing, print what would change.")] = False,
 ) -> None:
     """Check a spec before a tensor exists: shapes, supports, invertibility, structure, costs, loss.
 
-    Examples: dgmspec check specs/realnvp.dgm;  dgmspec check --explain specs/maf.dgm;  cat m.dgm | dgmspec check -
+    Examples: dgmspec check specs/realnvp.dgm;  dgmspec check --explain specs/maf.dgm;  cat m.dgm | dgmspec check -;
+    dgmspec check --fix --diff m.dgm
     """
-    found = diagnosed(spec, set)
+    if diff and not fix:
+        stop("--diff shows what --fix would change: give both")
+    found = repaired(spec, set, diff) if fix else diagnosed(spec, set)
     if model is not None and found.spec is not None:
         chosen(found, model)
-    left_out = tuple(ignore or ())
-    shown = [d for d in found.diagnostics if d.severity == "error" or not (left_out and d.code.startswith(left_out))]
-    report(shown, found, format.value)
+    shown = selected(found.diagnostics, select, ignore)
+    report(shown, found, format.value, sys.stderr if diff else sys.stdout)
     if explain and found.graphs and not has_errors(found.diagnostics):
         print("\n" + tables(found, model))
     wrong = any(d.severity == "error" or (strict and d.severity == "warning") for d in shown)

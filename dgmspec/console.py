@@ -8,15 +8,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 
 from dgmspec import __version__
 from dgmspec.checks.explain import explain
+from dgmspec.core.codes import CODES
 from dgmspec.core.diagnostics import Diagnostic, SpecError, did_you_mean, has_errors
 from dgmspec.core.render import Format, render, summary
-from dgmspec.frontend import Diagnosis, diagnose_file
+from dgmspec.frontend import Diagnosis, diagnose_file, repair
 
 __all__ = [
     "INTERRUPTED",
@@ -28,7 +29,9 @@ __all__ = [
     "lines",
     "mistakes",
     "read",
+    "repaired",
     "report",
+    "selected",
     "stop",
     "tables",
     "write",
@@ -73,27 +76,74 @@ def write(path: Path, text: str) -> None:
 
 def diagnosed(name: str, overrides: Sequence[str] | None) -> Diagnosis:
     """The whole front end over a file."""
+    pairs = _pairs(overrides)
+    return diagnose_file(read(name), None if name == "-" else Path(name), pairs)
+
+
+def repaired(name: str, overrides: Sequence[str] | None, show: bool) -> Diagnosis:
+    """The front end over a file after its safe fixes, which are written to it, or only shown as a difference."""
+    if name == "-" and not show:
+        stop("--fix writes to a file: give --diff to see the fixes of standard input")
+    text = read(name)
+    done = repair(text, None if name == "-" else Path(name), _pairs(overrides))
+    if show:
+        sys.stdout.write(difference(text, done.text, name, "fixed"))
+    elif done.count:
+        write(Path(name), done.text)
+        fixes = f"{done.count} fix{'' if done.count == 1 else 'es'}"
+        sys.stderr.write(f"{fixes} written to {name}\n")
+    return done.found
+
+
+def _pairs(overrides: Sequence[str] | None) -> dict[str, str]:
+    """Overrides by name, from NAME=VALUE."""
     pairs: dict[str, str] = {}
     for written in overrides or ():
         left, equals, right = written.partition("=")
         if not equals or not left.strip() or not right.strip():
             stop(f"`--set {written}` says no value: write NAME=VALUE, such as --set depth=4 or --set train.steps=20")
         pairs[left.strip()] = right.strip()
-    text = read(name)
-    return diagnose_file(text, None if name == "-" else Path(name), pairs)
+    return pairs
 
 
-def report(diagnostics: Sequence[Diagnostic], found: Diagnosis, format: Format = "full") -> None:
-    """Print what was found on standard output; the full form ends with a line that counts it."""
-    _print(diagnostics, found, format, sys.stdout)
+def selected(
+    diagnostics: Sequence[Diagnostic], select: Sequence[str] | None, ignore: Sequence[str] | None
+) -> list[Diagnostic]:
+    """All errors, and the warnings and notes whose code begins as one of `select` (if given) and none of `ignore`."""
+    wanted, unwanted = _prefixes(select, "--select"), _prefixes(ignore, "--ignore")
+
+    def shown(found: Diagnostic) -> bool:
+        chosen = not wanted or found.code.startswith(wanted)
+        return found.severity == "error" or (chosen and not (unwanted and found.code.startswith(unwanted)))
+
+    return [d for d in diagnostics if shown(d)]
+
+
+def _prefixes(written: Sequence[str] | None, option: str) -> tuple[str, ...]:
+    """What codes may begin with, from `DGM5,dgm708` or `5`; one that begins no code ends the command."""
+    words = [word for part in written or () for word in part.replace(",", " ").split()]
+    prefixes = tuple(f"DGM{word.upper().removeprefix('DGM')}" for word in words)
+    for word, prefix in zip(words, prefixes, strict=True):
+        if not any(code.startswith(prefix) for code in CODES):
+            near = did_you_mean(prefix, CODES)
+            stop(f"`{option} {word}`: no code begins with {prefix}" + (f"; did you mean {near}?" if near else ""))
+    return prefixes
+
+
+def report(
+    diagnostics: Sequence[Diagnostic], found: Diagnosis, format: Format = "full", file: TextIO | None = None
+) -> None:
+    """Print what was found (on standard output unless told); the full form ends with a line that counts it."""
+    _print(diagnostics, found, format, file or sys.stdout)
     if format == "full":
-        print(summary(diagnostics))
+        print(summary(diagnostics), file=file or sys.stdout)
 
 
-def _print(diagnostics: Sequence[Diagnostic], found: Diagnosis, format: Format, file: Any) -> None:
+def _print(diagnostics: Sequence[Diagnostic], found: Diagnosis, format: Format, file: TextIO) -> None:
     color = format == "full" and file.isatty() and not os.environ.get("NO_COLOR")
     width = shutil.get_terminal_size().columns if file.isatty() else None
-    file.write(render(diagnostics, found.texts, format, color=color, width=width, names=found.names))
+    text = render(diagnostics, found.texts, format, color=color, width=width, names=found.names, version=__version__)
+    file.write(text)
     if diagnostics and format == "full":
         file.write("\n")
 
@@ -147,11 +197,11 @@ def lines(figures: dict[str, Any]) -> str:
     )
 
 
-def difference(before: str, after: str, name: str) -> str:
-    """A unified diff."""
+def difference(before: str, after: str, name: str, how: str = "formatted") -> str:
+    """A unified diff; `how` says what became of the file."""
     import difflib
 
-    parts = difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, f"{name} (formatted)")
+    parts = difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, f"{name} ({how})")
     return "".join(parts)
 
 

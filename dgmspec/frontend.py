@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dgmspec.checks import check_graph
 from dgmspec.checks.explain import explain
-from dgmspec.core.diagnostics import Diagnostic, locate
+from dgmspec.core.diagnostics import Diagnostic, has_errors, locate
+from dgmspec.core.fixes import apply_fixes, safe_fixes
 from dgmspec.core.source_map import SourceMap
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import infer
@@ -20,9 +21,10 @@ from dgmspec.spec import Spec, override
 from dgmspec.spec import diagnose as read
 from dgmspec.spec.model import Sample, Train
 from dgmspec.spec.sources import Sources
+from dgmspec.syntax.allow import filtered
 from dgmspec.syntax.tree import Tree
 
-__all__ = ["Diagnosis", "check", "diagnose", "diagnose_file", "examine"]
+__all__ = ["Diagnosis", "check", "diagnose", "diagnose_file", "examine", "repair"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,15 @@ class Diagnosis:
         return explain(self.graphs[model])
 
 
+@dataclass(frozen=True)
+class Repair:
+    """A text after its safe fixes, what is found in it then, and how many fixes were applied."""
+
+    text: str
+    found: Diagnosis
+    count: int
+
+
 def diagnose(text: str, sources: Sources | None = None, *, name: str = "") -> Diagnosis:
     """Everything that can be said about a text without a tensor; never raises for what is in it.
 
@@ -57,6 +68,31 @@ def diagnose_file(text: str, path: Path | None, values: Mapping[str, str] | None
     """`diagnose` for the text of a file, with overrides written as in a text (``{"depth": "4"}``)."""
     found = read(text, path.parent if path else None, name=path.name if path else "")
     return _further(found, values or {}, {"": str(path) if path else "<stdin>"})
+
+
+def repair(text: str, path: Path | None, values: Mapping[str, str] | None = None) -> Repair:
+    """The text of a file with the safe fixes of its findings applied, in rounds, as long as each leaves less to find.
+
+    A round is kept if it leaves fewer errors, or as many errors and fewer warnings. Fixes that do not hold together
+    are tried one by one.
+    """
+    state = Repair(text, diagnose_file(text, path, values), 0)
+    while True:
+        fixes = safe_fixes(state.found.diagnostics)
+        for chosen in (fixes, *([fix] for fix in fixes if len(fixes) > 1)):
+            after, count = apply_fixes(state.text, chosen)
+            found = diagnose_file(after, path, values) if count else state.found
+            if _burden(found) < _burden(state.found):
+                state = Repair(after, found, state.count + count)
+                break
+        else:
+            return state
+
+
+def _burden(found: Diagnosis) -> tuple[int, int]:
+    """How many errors and how many warnings were found."""
+    severities = [d.severity for d in found.diagnostics]
+    return severities.count("error"), severities.count("warning")
 
 
 def check(spec: Spec) -> Sequence[Diagnostic]:
@@ -88,7 +124,9 @@ def _further(found: Reading, values: Mapping[str, str], names: Mapping[str, str]
     if spec is not None:
         graphs, more = examine(spec)
     located = dict.fromkeys((*found.diagnostics, *(locate(d, found.source_map) for d in more)))
-    return Diagnosis(found.tree, spec, found.source_map, tuple(located), found.texts, names, graphs)
+    complete = spec is not None and not values and not has_errors(located)
+    shown = filtered(tuple(located), found.texts, complete=complete)
+    return Diagnosis(found.tree, spec, found.source_map, shown, found.texts, names, graphs)
 
 
 Spec.checker = check

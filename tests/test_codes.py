@@ -17,4 +17,4 @@ def test_the_wrong_example_shows_the_code_and_the_right_one_is_clean(code: Code)
 @pytest.mark.parametrize("code", CODES.values(), ids=lambda c: c.number)
 def test_every_code_explains_itself(code: Code) -> None:
     assert code.title and len(code.rule.split()) > 3 and len(code.reason.split()) > 3
-    assert code.wrong or len(code.wrong_command.split()) > 3
+    assert code.wrong or code.wrong_command

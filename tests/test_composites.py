@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, Phase, assume, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 from torch import Tensor
@@ -26,9 +24,6 @@ BLOCKS = ("{}", "{}", "{}", "{}", "inverse {{ {} }}", "repeat 2 as k {{ {} }}")
 WORST = 1e5
 """Maps whose Jacobian is worse conditioned than this lose more digits than the laws allow for."""
 
-EXAMPLES = pytest.mark.parametrize("examples", [60, pytest.param(2_000, marks=pytest.mark.slow)])
-
-
 @st.composite
 def flows(draw: DrawFn) -> tuple[str, int]:
     """A text that the checker accepts, and a seed: steps one after another, those refused where they stand left out."""
@@ -47,13 +42,6 @@ def flows(draw: DrawFn) -> tuple[str, int]:
     assert found is not None
     event(f"{len(steps)} steps")
     return found, draw(st.integers(0, 1_000))
-
-
-def run(examples: int, law: Callable[[str, int], None]) -> None:
-    """The law on so many random flows, the same ones each time."""
-    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    decorate = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks)
-    decorate(given(flows())(lambda found: law(*found)))()
 
 
 def points(model: CompiledModel, seed: int) -> tuple[Tensor, dict[str, Tensor] | None]:
@@ -89,45 +77,39 @@ def claimed(model: CompiledModel) -> Dependency | None:
     return facts.dependency if facts else None
 
 
-def obeys_the_laws_of_a_step(text: str, seed: int) -> None:
+def obeys_the_laws(text: str, seed: int) -> None:
+    """Inverse, log-determinant, dependency, and the same values through every back end."""
     model = compiled(text, seed)
     x, context = points(model, seed)
-    matrix = jacobian(model, x, context, 0)
-    assume(well_conditioned(matrix))
+    matrices = [jacobian(model, x, context, row) for row in range(len(x))]
+    assume(all(map(well_conditioned, matrices)))
 
-    z = model.encode(x[:1], given={k: v[:1] for k, v in context.items()} if context else None)
-    first = {k: v[:1] for k, v in context.items()} if context else None
-    torch.testing.assert_close(model.decode(z, given=first), x[:1], rtol=1e-7, atol=1e-7)
+    z = model.encode(x, given=context)
+    torch.testing.assert_close(model.decode(z, given=context), x, rtol=1e-7, atol=1e-7)
 
-    reported = model.ledger(x[:1], given=first, direction="encode").total
-    torch.testing.assert_close(reported[0], torch.linalg.slogdet(matrix).logabsdet, rtol=1e-7, atol=1e-7)
+    reported = model.ledger(x, given=context, direction="encode").total
+    expected = torch.linalg.slogdet(torch.stack(matrices)).logabsdet
+    torch.testing.assert_close(reported, expected, rtol=1e-7, atol=1e-7)
 
     allowed = claimed(model)
     assert allowed is not None
     for i, row in enumerate(allowed.rows):
-        forbidden = torch.tensor([not row >> j & 1 for j in range(len(matrix))])
-        assert not bool((matrix[i].abs() > 1e-12 * matrix.abs().max())[forbidden].any()), f"output {i}"
+        forbidden = torch.tensor([not row >> j & 1 for j in range(len(matrices[0]))])
+        for matrix in matrices:
+            assert not bool((matrix[i].abs() > 1e-12 * matrix.abs().max())[forbidden].any()), f"output {i}"
 
-
-def is_the_same_through_every_back_end(text: str, seed: int) -> None:
-    model = compiled(text, seed)
-    x, context = points(model, seed)
-    assume(all(well_conditioned(jacobian(model, x, context, row)) for row in range(3)))
-    expected = model.log_prob(x, given=context)
     plain = compiled(text, seed, optimize="O0")
     assert plain.state_dict().keys() == model.state_dict().keys()
+    log_prob = model.log_prob(x, given=context)
     for other in (plain, model.freeze()):
-        torch.testing.assert_close(other.log_prob(x, given=context), expected, rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(other.log_prob(x, given=context), log_prob, rtol=1e-7, atol=1e-7)
 
 
-@EXAMPLES
-def test_random_flows_obey_the_laws_of_a_step(examples: int) -> None:
-    run(examples, obeys_the_laws_of_a_step)
-
-
-@EXAMPLES
-def test_random_flows_are_the_same_optimised_and_frozen(examples: int) -> None:
-    run(examples, is_the_same_through_every_back_end)
+@pytest.mark.parametrize("examples", [60, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_random_flows_obey_the_laws_of_one_step(examples: int) -> None:
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    decorate = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks)
+    decorate(given(flows())(lambda found: obeys_the_laws(*found)))()
 
 
 @pytest.mark.parametrize("examples", [150, pytest.param(5_000, marks=pytest.mark.slow)])
@@ -140,5 +122,12 @@ def test_random_documents_never_raise(texts: st.SearchStrategy[str], examples: i
         for name in found.graphs:
             assert found.graphs[name].complete is False or isinstance(found.explain(name), str)
 
-    checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks)(given(texts)(holds))()
+    # The text that failed is printed as it was drawn: making it smaller would take minutes.
+    decorate = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        phases=[Phase.generate],
+    )
+    decorate(given(texts)(holds))()

@@ -191,7 +191,8 @@ def _call(expression: Call, constants: Constants) -> Any:
         return _broadcast(function.value, *values)
     if function.kind == "reduce":
         return _number(function.value, *map(_flat, values))
-    if not values[0] or not all(isinstance(row, tuple) and len(row) == len(values[0][0]) for row in values[0]):
+    rows = values[0] if isinstance(values[0], tuple) else ()
+    if not rows or not all(isinstance(row, tuple) and len(row) == len(rows[0]) for row in rows):
         raise Refusal("DGM235", "`transpose` takes a matrix, `[[a, b], [c, d]]`")
     return function.value(*values)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from dgmspec.checks.analysis import Analysis
 from dgmspec.core.address import child
-from dgmspec.core.diagnostics import Diagnostic, Label
+from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
 from dgmspec.core.op import AbstractLoss
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.graph.graph import VariableNode
@@ -14,7 +14,7 @@ from dgmspec.graph.plans import TrainPlan
 
 
 def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """DGM804, 805, 806, 808, 809."""
+    """DGM804, 805, 806, 808, 809, 810."""
     if plan.stop is not None and plan.validate is None:
         yield Diagnostic(
             "DGM809",
@@ -59,9 +59,12 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
 
 
 def _columns(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """Each observed and given variable has a column of its type."""
+    """Each observed and given variable has a column of its type, as far as that is known before a file is opened."""
     columns = plan.data.columns()
     wanted = [v for v in analysis.graph.variables.values() if v.role in ("observe", "given")]
+    yield from _mapping(analysis, plan, {variable.name: variable for variable in wanted})
+    if columns is None:
+        return
     given = assign(columns, [variable.name for variable in wanted])
     at = child(plan.address, "data")
     for variable in wanted:
@@ -80,6 +83,39 @@ def _columns(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         column, declared = columns[given[variable.name]], analysis.graph.type_of(variable.value)
         if isinstance(declared, Type) and not fits(column, declared):
             yield _mismatch(plan, variable, declared, column, at)
+
+
+def _mapping(analysis: Analysis, plan: TrainPlan, wanted: Mapping[str, VariableNode]) -> Iterator[Diagnostic]:
+    """Each name that the source's arguments give columns to is a variable, and gets as many columns as it needs."""
+    source = child(plan.data_name, "value") if plan.data_name else child(plan.address, "data")
+    for name, width in plan.data.mapping().items():
+        at = child(source, name)
+        if name not in wanted:
+            near = did_you_mean(name, (*wanted, *type(plan.data).model_fields))
+            listed = ", ".join(f"`{variable}`" for variable in wanted)
+            yield Diagnostic(
+                "DGM810",
+                f"`{plan.data.name}` gives data to `{name}`, which is no data variable of `{plan.model}`",
+                at,
+                "no such variable",
+                help=(f"did you mean `{near}`?" if near else f"its data variables are {listed}",),
+            )
+            continue
+        declared = analysis.graph.type_of(wanted[name].value)
+        if width is not None and isinstance(declared, Type) and declared.size != width:
+            yield Diagnostic(
+                "DGM804",
+                f"`{name}` is {declared}, {_count(declared.size, 'number')} a row, and is given "
+                + _count(width, "column"),
+                at,
+                _count(width, "column"),
+                (Label(child(wanted[name].address, "type"), f"declared {declared} here"),),
+                help=(f"name {_count(declared.size, 'column')} for `{name}`, or declare another shape",),
+            )
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def assign(columns: Mapping[str, Type], variables: list[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Addresses: one name for every node, from a diagnostic's caret to a key of the state dict.
 
-``RealNVP/x->z/0[k=3]/1/net`` is: model, arrow, step 0 (a repeat, in its turn k = 3), step 1 inside it, argument ``net``.
+``RealNVP/x->z/0[k=3]/1/net`` is: model, arrow, step 0 (a repeat, in its turn k = 3), step 1 in it, argument ``net``.
 Turns of a repeat without ``as`` are ``[3]``. Shared nets and learned parameters stand directly under the model:
 ``RealNVP/h``. An address holds no dot, so it is a legal parameter name in PyTorch.
 """

@@ -38,6 +38,11 @@ class Variadic:
 
 
 @dataclass(frozen=True)
+class Keywords:
+    """Marks the tuple field of (name, value) pairs that takes all arguments of other names: ``npz("a.npz", x = "k")``."""
+
+
+@dataclass(frozen=True)
 class Init:
     """How a parameter starts. Draws come from the run's seed and the parameter's address.
 

@@ -1,4 +1,5 @@
-"""Diagnostics as text: `full` for people, `concise` one line each, `json` for programs, `github` for annotations.
+"""Diagnostics as text: `full` for people, `concise` one line each, `json` and `sarif` for programs, `github` for
+annotations.
 
 Lines and columns are computed here, from the offsets that spans hold. Whatever a source contains, nothing that a
 terminal would obey is printed.
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from dgmspec.core.diagnostics import Diagnostic, Label, Place, Span, concise, line_column
+from dgmspec.core.sarif import sarif
 from dgmspec.core.snippet import Mark, clean, snippet
 
 __all__ = ["FORMAT_VERSION", "Format", "render", "summary"]
 
-Format = Literal["full", "concise", "json", "github"]
+Format = Literal["full", "concise", "json", "github", "sarif"]
 
 FORMAT_VERSION = 1
 
@@ -37,16 +39,19 @@ def render(
     color: bool = False,
     width: int | None = None,
     names: Mapping[str, str] | None = None,
+    version: str = "",
 ) -> str:
     """The diagnostics in one of the formats, in the order given, each line ended; "" when there are none.
 
     `sources` are the texts that spans point into; `names` says what a source is called where that is not its own name
     (the main text, "", is `<text>` without one). `width` is that of the terminal: longer source lines are cut around
-    their marks.
+    their marks. `version` is that of the tool, for the formats that name it.
     """
     texts = _Texts(sources, names or {})
     if format == "json":
         return _json(diagnostics, texts)
+    if format == "sarif":
+        return sarif(diagnostics, sources, names or {}, version)
     if format == "github":
         return "".join(f"{_github(d, texts)}\n" for d in diagnostics)
     if format == "concise":

@@ -2,7 +2,7 @@
 
 A support is an open interval of the reals (``real``, ``positive``, ``unit``, ``interval(a, b)``), a range of integers
 (``integer(a..b)``, ``binary``), labels (``category(k)``) or the probability simplex. A shape is the event shape alone;
-batch dimensions are never part of a type. `UNKNOWN` stands for what could not be inferred and silences whatever follows.
+batch dimensions are never part of a type. `UNKNOWN` stands for what could not be inferred and silences what follows.
 """
 
 from __future__ import annotations

@@ -90,7 +90,9 @@ class Caller:
                     failed = True
         if failed:
             raise Reported
-        return self._construct(cls, values, {name: found.places[0] for name, found in written.items()}, at)
+        places = {name: found.places[0] for name, found in written.items()}
+        named = {name: place for found in written.values() for name, place in zip(found.names, found.places) if name}
+        return self._construct(cls, values, named | places, at)
 
     def formula(self, expression: AbstractExpr, at: Address) -> AbstractExpr:
         """A formula over the open names alone: constants put in, functions written out."""
@@ -100,7 +102,14 @@ class Caller:
     # ---- one argument -----------------------------------------------------------------------------------------------
 
     def _argument(self, parameter: Parameter, written: Written) -> Any:
-        """The value of a parameter: a tuple of all positional arguments where it is variadic."""
+        """The value of a parameter: a tuple of all positional arguments where it is variadic, pairs where it takes
+        arguments of any name."""
+        if parameter.keywords:
+            _, item = get_args(get_args(parameter.annotation)[0])
+            triples = zip(written.names, written.values, written.places, strict=True)
+            return tuple(
+                (name, self.value(item, value, place, replace(parameter, name=name))) for name, value, place in triples
+            )
         if parameter.variadic and (len(written.values) > 1 or not isinstance(written.values[0], Vector)):
             item = get_args(parameter.annotation)[0]
             pairs = zip(written.values, written.places, strict=True)

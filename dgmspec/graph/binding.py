@@ -17,15 +17,20 @@ __all__ = ["Written", "bind"]
 
 @dataclass
 class Written:
-    """What was written for one parameter, and where: several values where it takes all positional arguments."""
+    """What was written for one parameter, and where: several values where it takes all positional arguments.
+
+    `names` are those that the values were written under, for a parameter that takes arguments of any name.
+    """
 
     values: list[AbstractExpr] = field(default_factory=list)
     places: list[Address] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
-    def add(self, value: AbstractExpr, place: Address) -> None:
+    def add(self, value: AbstractExpr, place: Address, name: str = "") -> None:
         """One more value."""
         self.values.append(value)
         self.places.append(place)
+        self.names.append(name)
 
 
 def bind(
@@ -34,14 +39,21 @@ def bind(
     """The arguments of a call by the names of their parameters, and what is wrong with their number and names."""
     parameters = signature(cls)
     variadic = next((parameter for parameter in parameters if parameter.variadic), None)
-    known = {parameter.name: parameter for parameter in parameters}
+    rest = next((parameter for parameter in parameters if parameter.keywords), None)
+    known = {parameter.name: parameter for parameter in parameters if not parameter.keywords}
+    places = list(known)
     written: dict[str, Written] = {}
     wrong: list[Diagnostic] = []
     for i, arg in enumerate(args):
         place = child(at, arg.name if arg.name is not None else i)
-        positional = variadic.name if variadic else parameters[i].name if i < len(parameters) else ""
+        positional = variadic.name if variadic else places[i] if i < len(places) else ""
         name = arg.name if arg.name is not None else positional
-        if name not in known:
+        if rest and arg.name is not None and name not in known:
+            found = written.setdefault(rest.name, Written())
+            if name in found.names:
+                wrong.append(Diagnostic("DGM232", f"`{name}` is given twice", place, "given again"))
+            found.add(arg.value, place, name)
+        elif name not in known:
             wrong.append(_surplus(cls, arg, i, known, place))
         elif name in written and not (arg.name is None and variadic):
             message, help_ = f"`{name}` is given twice, by position and by name", ("leave one of the two out",)

@@ -36,7 +36,6 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         "kinetic",
         "jacobian",
     ),
-    "data": ("csv", "parquet", "npy", "npz", "idx", "images"),
     "sampler": ("langevin", "annealed_langevin", "reverse_sde", "pf_ode", "ancestral", "ddim", "mala"),
 }
 """By role. An entry that the library has is never read here: the library comes first."""

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.core.op import AbstractOp, Variadic
+from dgmspec.core.op import AbstractOp, Keywords, Variadic
 
 __all__ = ["Library", "Parameter", "find", "library", "names", "roles_of", "signature"]
 
@@ -44,6 +44,7 @@ class Parameter:
 
     `name` is what an author writes, `attribute` the field that holds it. `roles` are the roles of the operations it
     accepts, `choices` the closed list of names; `formula` says whether a formula that is no constant may stand there.
+    A `variadic` one takes all positional arguments, a `keywords` one all arguments of names that are no parameters.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Parameter:
     required: bool
     default: Any
     variadic: bool
+    keywords: bool
     roles: tuple[str, ...]
     choices: tuple[str, ...]
     formula: bool
@@ -110,6 +112,7 @@ def _parameter(attribute: str, field: FieldInfo) -> Parameter:
         required=field.is_required(),
         default=None if field.is_required() else field.get_default(call_default_factory=True),
         variadic=any(isinstance(mark, Variadic) for mark in field.metadata),
+        keywords=any(isinstance(mark, Keywords) for mark in field.metadata),
         roles=tuple(dict.fromkeys(m.role for m in members if isinstance(m, type) and issubclass(m, AbstractOp))),
         choices=tuple(m for m in members if isinstance(m, str)),
         formula=any(isinstance(m, type) and issubclass(m, AbstractExpr) for m in members),

@@ -2,6 +2,7 @@
 
 Three claims a step: the inverse undoes the map, the log-determinant is that of autograd's Jacobian, and the Jacobian's
 zero pattern lies within the declared dependency. A claim that fails names the step, the claim and the worst error.
+`verify` tries all that is claimed, of the whole model too.
 """
 
 from __future__ import annotations
@@ -9,12 +10,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.functional import jacobian
 
 from dgmspec.core.address import Address, seed_of
 from dgmspec.core.op import AbstractStep, ParamSpec
@@ -22,52 +20,23 @@ from dgmspec.core.types import UNKNOWN, SupportKind, Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import mask_of
 from dgmspec.modules.registry import step_twin
-from dgmspec.modules.twin import StepContext
+from dgmspec.runtime.findings import Finding
+from dgmspec.runtime.trials import Part, Trial, quick, thorough
 
-__all__ = ["Finding", "check_step", "draw_event", "self_check"]
+__all__ = ["Finding", "check_step", "draw_event", "moved", "own_parameters", "part_of", "self_check", "step_trial"]
 
 POINTS = 4
-TOLERANCE = 1e-6
-LARGEST = 256
-"""Events above this many coordinates skip the two claims that need a full Jacobian."""
-
-Claim = Literal["inverse", "log-determinant", "dependency"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One claim of one step: whether it held, and by how much."""
-
-    address: Address
-    step: str
-    claim: Claim
-    error: float | None
-
-    @property
-    def holds(self) -> bool:
-        """Whether the claim held; a claim that was too large to try counts as not refuted."""
-        return self.error is None or self.error <= TOLERANCE
-
-    def __str__(self) -> str:
-        if self.error is None:
-            return f"not tried  {self.step}: {self.claim} (the event is too large for a full Jacobian)"
-        word = "checked  " if self.holds else "VIOLATED "
-        return f"{word}  {self.step}: {self.claim}, error {self.error:.1e}"
 
 
 def self_check(model: CompiledModel, seed: int = 0) -> list[Finding]:
     """Every claim of every step of a model, on a copy in float64 whose parameters are moved at random."""
-    moved = copy.deepcopy(model).double()
-    parameters = {name: p.detach() for name, p in moved.named_parameters()}
+    other = copy.deepcopy(model).double()
     found: list[Finding] = []
-    for node in model.graph.steps.values():
-        before = model.graph.type_of(node.target if node.inverse else node.source)
-        given = model.graph.type_of(node.context) if node.context else None
-        if before is UNKNOWN or given is UNKNOWN:
-            continue
-        prefix = node.address + "/"
-        own = {name.removeprefix(prefix): p for name, p in parameters.items() if name.startswith(prefix)}
-        found += check_step(node.op, own, before, given, node.address, seed)
+    for node in other.graph.steps.values():
+        before = other.graph.type_of(node.target if node.inverse else node.source)
+        given = other.graph.type_of(node.context) if node.context else None
+        if before is not UNKNOWN and given is not UNKNOWN:
+            found += check_step(node.op, own_parameters(other, node.address), before, given, node.address, seed)
     return found
 
 
@@ -78,44 +47,64 @@ def check_step(
     given: Type | None = None,
     address: Address = "",
     seed: int = 0,
+    complete: bool = False,
 ) -> list[Finding]:
-    """The three claims of one step from `before` on, with `parameters` moved away from where they are."""
+    """The claims of one step from `before` on, with `parameters` moved away from where they are; the three quick ones,
+    or all where `complete`."""
     generator = torch.Generator().manual_seed(seed_of(seed, address, 1))
-    twin = step_twin(op)
-    tables = {n: t.double() if t.is_floating_point() else t for n, t in twin.tables(op, before, given).items()}
-    p = {**tables, **{s.name: _moved(s, parameters[s.name], generator) for s in op.parameters(before, given)}}
-    x = draw_event(before, POINTS, generator)
-    c = None if given is None else draw_event(given, POINTS, generator)
-    draws = {d.name: torch.rand(POINTS, *d.shape, generator=generator, dtype=torch.float64) for d in op.draws(before)}
-    ctx = StepContext(before, given, c, draws)
-    y, log_det = twin.forward(op, p, x, ctx)
-    back, back_log_det = twin.inverse(op, p, y, ctx)
-    step = f"{address or op.name} ({op.name})"
-    error = max(_distance(back, x), _distance(log_det.expand(POINTS), -back_log_det.expand(POINTS)))
-    findings = [Finding(address, step, "inverse", error)]
-    if op.draws(before):
-        return findings
-    if before.size > LARGEST:
-        return findings + [Finding(address, step, claim, None) for claim in ("log-determinant", "dependency")]
-    jacobians = torch.stack([_jacobian(op, p, ctx, x, row) for row in range(POINTS)])
-    real = torch.linalg.slogdet(jacobians).logabsdet
-    findings.append(Finding(address, step, "log-determinant", _distance(log_det.expand(POINTS), real)))
-    declared = op.jacobian(before, given).dependency
-    if declared is not None:
-        allowed = torch.tensor([[bool(row >> j & 1) for j in range(before.size)] for row in declared.rows])
-        outside = jacobians.abs().amax(0)[~allowed]
-        findings.append(Finding(address, step, "dependency", float(outside.max()) if outside.numel() else 0.0))
-    return findings
+    own = moved(op.parameters(before, given), parameters, generator)
+    trial = step_trial(op, own, before, given, address, f"{address or op.name} ({op.name})", generator)
+    return list((thorough if complete else quick)(trial))
 
 
-def _jacobian(op: AbstractStep, p: Mapping[str, Tensor], ctx: StepContext, x: Tensor, row: int) -> Tensor:
-    """∂y/∂x at one row, (d, d)."""
-    given = None if ctx.given is None else ctx.given[row : row + 1]
-    alone = StepContext(ctx.event, ctx.given_type, given)
-    forward = step_twin(op).forward
-    found = jacobian(lambda v: forward(op, p, v[None], alone)[0][0], x[row])  # type: ignore[no-untyped-call]
-    assert isinstance(found, Tensor)
-    return found.reshape(ctx.event.size, ctx.event.size)
+def step_trial(
+    op: AbstractStep,
+    parameters: Mapping[str, Tensor],
+    before: Type,
+    given: Type | None,
+    address: Address,
+    label: str,
+    generator: torch.Generator,
+    points: tuple[Tensor, Tensor | None] | None = None,
+) -> Trial:
+    """A step, as written, ready to be tried on random points, after the given `points` and contexts where there are."""
+    x, c = draw_event(before, POINTS, generator), None if given is None else draw_event(given, POINTS, generator)
+    if points is not None:
+        x = torch.cat([points[0], x])
+        c = None if c is None or points[1] is None else torch.cat([points[1], c])
+    part = part_of(op, parameters, False, before, given, len(x), generator)
+    after = op.infer_type(before, given)
+    far = draw_event(after, len(x), generator)
+    return Trial(address, label, (part,), before, after, op.jacobian(before, given), x, c, far)
+
+
+def part_of(
+    op: AbstractStep,
+    parameters: Mapping[str, Tensor],
+    inverse: bool,
+    event: Type,
+    given: Type | None,
+    count: int,
+    generator: torch.Generator,
+) -> Part:
+    """An operation with its tables and draws for `count` points, in float64."""
+    tables = step_twin(op).tables(op, event, given)
+    known = {n: t.double() if t.is_floating_point() else t for n, t in {**tables, **parameters}.items()}
+    draws = {d.name: torch.rand(count, *d.shape, generator=generator, dtype=torch.float64) for d in op.draws(event)}
+    return Part(op, known, inverse, event, given, draws)
+
+
+def own_parameters(model: CompiledModel, address: Address) -> dict[str, Tensor]:
+    """The parameters of the step at `address`, by the names it knows them under."""
+    prefix = address + "/"
+    return {n.removeprefix(prefix): p.detach() for n, p in model.named_parameters() if n.startswith(prefix)}
+
+
+def moved(
+    specs: tuple[ParamSpec, ...], values: Mapping[str, Tensor], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Parameters moved at random, each inside its mask."""
+    return {spec.name: _moved(spec, values[spec.name], generator) for spec in specs}
 
 
 def _moved(spec: ParamSpec, value: Tensor, generator: torch.Generator) -> Tensor:
@@ -140,9 +129,3 @@ def draw_event(type_: Type, count: int, generator: torch.Generator) -> Tensor:
     if math.isinf(high):
         return low + normal.exp()
     return high - normal.exp() if math.isinf(low) else low + (high - low) * torch.sigmoid(normal)
-
-
-def _distance(found: Tensor, expected: Tensor) -> float:
-    """The largest error, relative above one in size; a value that is no number is infinitely wrong."""
-    error = ((found - expected).abs() / expected.abs().clamp(min=1)).max()
-    return float(error) if bool(torch.isfinite(error)) else math.inf

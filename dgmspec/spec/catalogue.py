@@ -44,6 +44,8 @@ def call_form(cls: type[AbstractOp]) -> str:
 def _argument(parameter: Parameter) -> str:
     if parameter.variadic:
         return f"{parameter.name}, …"
+    if parameter.keywords:
+        return "VARIABLE = …"
     return parameter.name if parameter.required else f"{parameter.name} = {_value(parameter.default)}"
 
 

@@ -65,6 +65,7 @@ def as_written(value: Any) -> AbstractExpr:
         args = [
             Argument(name=None if p.variadic else p.name, value=as_written(given))
             for p in signature(type(value))
+            if not p.keywords
             for given in (getattr(value, p.attribute) if p.variadic else (getattr(value, p.attribute),))
             if given is not None
         ]
@@ -175,20 +176,23 @@ class _Writer:
     def arguments(self, cls: type[AbstractOp], written: tuple[Argument, ...]) -> tuple[Argument, ...]:
         """The arguments as written, each with its own defaults, and after them those that were left out."""
         parameters = signature(cls)
-        known = {p.name: p for p in parameters}
+        places = [p for p in parameters if not p.keywords]
+        known = {p.name: p for p in places}
         variadic = next((p for p in parameters if p.variadic), None)
+        rest = next((p for p in parameters if p.keywords), None)
         args: list[Argument] = []
         given: set[str] = set()
         for i, arg in enumerate(written):
-            position = variadic or (parameters[i] if i < len(parameters) else None)
-            parameter = known.get(arg.name) if arg.name is not None else position
+            position = variadic or (places[i] if i < len(places) else None)
+            parameter = known.get(arg.name, rest) if arg.name is not None else position
             if parameter is None:
                 return written
-            given.add(parameter.name)
+            given.add(arg.name or parameter.name)
             args.append(Argument(name=arg.name, value=self.value(parameter, arg.value)))
-        left_out = (p for p in parameters if p.name not in given and not (p.required or p.variadic))
-        rest = [(p.name, as_written(p.default)) for p in left_out if p.default is not None]
-        return (*args, *(Argument(name=name, value=value) for name, value in rest))
+        optional = (p for p in places if not (p.required or p.variadic))
+        left_out = (p for p in optional if p.name not in given)
+        defaults = [(p.name, as_written(p.default)) for p in left_out if p.default is not None]
+        return (*args, *(Argument(name=name, value=value) for name, value in defaults))
 
     def value(self, parameter: Parameter, written: AbstractExpr) -> AbstractExpr:
         """An argument: a choice of the closed list stays, an operation gets its defaults, also inside a list."""

@@ -327,13 +327,15 @@ class _Walker:
             return
         if node.name not in TYPES:
             near = did_you_mean(node.name, TYPES)
-            help = (f"did you mean `{near}`?",) if near else (f"types are {', '.join(f'`{t}`' for t in TYPES)}",)
+            help: tuple[str, ...] = (
+                (f"did you mean `{near}`?",) if near else (f"types are {', '.join(f'`{t}`' for t in TYPES)}",)
+            )
             self.checker.report("DGM213", f"there is no type `{node.name}`", address, "not a type", help=help)
         elif len(node.args) != TYPES[node.name]:
             count = TYPES[node.name]
             message = f"the type `{node.name}` takes {count or 'no'} argument{'' if count == 1 else 's'}"
             message += f", and {len(node.args)} {'is' if len(node.args) == 1 else 'are'} given"
-            help = () if count else (f"dimensions stand in brackets: `{node.name}[2]`",)
+            help = (f"dimensions stand in brackets: `{node.name}[2]`",) if not count else ()
             self.checker.report("DGM213", message, address, _EXAMPLES.get(node.name, ""), help=help)
         for part in (*node.args, *node.dims):
             if isinstance(part, AbstractExpr):

@@ -38,8 +38,8 @@ class Word(AbstractOperand):
         return Call(name=self.name, args=tuple(read)) if read else Name(id=self.name)
 
     def _value(self, name: str, value: object) -> AbstractExpr:
-        known = {p.name: p for p in self.parameters}
-        if name not in known:
+        known = {p.name: p for p in self.parameters if not p.keywords}
+        if name not in known and not any(p.keywords for p in self.parameters):
             near = did_you_mean(name, known)
             listed = ", ".join(f"`{p}`" for p in known)
             notes = (f"its arguments are {listed}" if known else "it has no arguments by name",)
@@ -90,8 +90,9 @@ def stub(words: Iterable[Word], statements: str, names: Iterable[str], is_keywor
         "",
     ]
     for word in words:
-        keywords = [p.name + "_" * is_keyword(p.name) for p in word.parameters]
+        keywords = [p.name + "_" * is_keyword(p.name) for p in word.parameters if not p.keywords]
         typed = "".join(f", {name}: Value = ..." for name in dict.fromkeys(keywords))
+        typed += ", **others: Value" * any(p.keywords for p in word.parameters)
         cls = "_" + "".join(part.title() for part in word.name.split("_"))
         doc = word.doc.replace("\n", "; ").replace("\\", "")
         lines += [

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-__all__ = ["NAMED", "SPELLINGS", "plain_name"]
+__all__ = ["NAMED", "SPELLINGS", "WORDS", "plain_name"]
 
 # Sequences that the lexer reads in order to name them: what is wrong, what to write.
 NAMED: dict[str, tuple[str, str]] = {
@@ -25,6 +25,20 @@ NAMED: dict[str, tuple[str, str]] = {
     "?": ("`?` is not part of the language", "remove it"),
     "$": ("`$` is not part of the language", "a parameter is named without `$`"),
     "\\": ("`\\` is not part of the language", "a line continues inside parentheses, or after an operator"),
+}
+
+# Words of programming languages that would stand between or before operands, and what says the same here.
+WORDS: dict[str, str] = {
+    "import": "a spec runs no code; definitions of another file come by `use \"file.dgm\" as NAME`",
+    "from": "a spec runs no code; definitions of another file come by `use \"file.dgm\" as NAME`",
+    "for": "steps are repeated by `repeat 4 as k { … }`",
+    "while": "steps are repeated by `repeat 4 as k { … }`",
+    "def": "a function is written `fn f(t) = …`, a chain of steps `bijector f = { … }`",
+    "class": "a model is written `model M { … }`",
+    "let": "a number with a name is written `param a = …`",
+    "var": "a number with a name is written `param a = …`",
+    "const": "a number with a name is written `param a = …`",
+    "if": "the language has no conditions; a bounded set is part of a type: `interval(0, 1)`",
 }
 
 # Single characters: the terminal that is meant, and its spelling.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dgmspec.core.diagnostics import Label
 from dgmspec.syntax.automaton import Automaton
+from dgmspec.syntax.foreign import WORDS
 from dgmspec.syntax.layout import HEADS, JOINERS, OPERANDS
 from dgmspec.syntax.tokens import Lexeme, Sink
 
@@ -169,6 +170,8 @@ def _juxtaposed(e: _Error) -> bool:
             help = (
                 f"write `{left}({right})` for a step, `{left} = {right}` for a setting, or a new line between the two"
             )
+        word = left if e.second and left in WORDS else right
+        help = WORDS.get(word, help)
         message = f"there is nothing between `{left}` and `{right}`"
         e.sink.report("DGM111", message, previous.start, token.end, help=help)
         return True

@@ -17,7 +17,7 @@ from dgmspec.syntax import limits
 from dgmspec.syntax.foreign import NAMED, SPELLINGS, plain_name
 from dgmspec.syntax.grammar import load_table
 
-__all__ = ["Lexeme", "Sink", "lex"]
+__all__ = ["Lexeme", "Sink", "comments", "lex"]
 
 
 @dataclass(slots=True, eq=False)
@@ -82,6 +82,12 @@ def lex(sink: Sink) -> list[Lexeme] | None:
         if not reader.read(kind, match.group(), match.start()):
             return None
     return reader.finish()
+
+
+def comments(text: str) -> list[tuple[int, str]]:
+    """Every comment of a text with its `#`, and the offset at which it begins."""
+    matches = _scanner()(text, 0)
+    return [(match.start(), match.group().rstrip()) for match in matches if match.lastgroup == "COMMENT"]
 
 
 @cache

@@ -103,4 +103,23 @@ CODES: tuple[Code, ...] = (
         wrong=_train(*_GOOD, "stop = patience(10)"),
         right=_train(*_GOOD, "validate = holdout(0.1)", "stop = patience(10)"),
     ),
+    Code(
+        "DGM810",
+        "error",
+        "columns for a variable that the model does not have",
+        "The names that a file source gives columns, keys or files to are observed or given variables of the model.",
+        "A column for a misspelt variable would be left unread, and the variable without data.",
+        wrong=_train('data = csv("moons.csv", y = ["a", "b"])', "steps = 100"),
+        right=_train('data = csv("moons.csv", x = ["a", "b"])', "steps = 100"),
+    ),
+    Code(
+        "DGM811",
+        "error",
+        "a data file outside the folder",
+        "The path of a data file is relative to the folder of the spec, with forward slashes, and stays inside it.",
+        "A spec from a stranger reads nothing but what lies beside it; other places are named by who runs it, with "
+        "`--data NAME=PATH`.",
+        wrong=_train('data = csv("../moons.csv", x = ["a", "b"])', "steps = 100"),
+        right=_train('data = csv("moons.csv", x = ["a", "b"])', "steps = 100"),
+    ),
 )

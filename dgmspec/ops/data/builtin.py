@@ -1,15 +1,15 @@
-"""Built-in data sources: what each gives, by name and type. The rows themselves are made at run time."""
+"""Sources that come with the language: the digits, and sets in the plane whose density is known."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import ABC
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import REAL, Type, category, integers
+from dgmspec.ops.data.base import AbstractData
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -18,20 +18,6 @@ Flag = Annotated[bool, Field(strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
 _PLANE = Type(REAL, (2,))
-
-
-class AbstractData(AbstractOp, ABC):
-    """A source of rows. Its columns go to the variables of their names, others to the rest in order of declaration."""
-
-    role: ClassVar[str] = "data"
-
-    @abstractmethod
-    def columns(self) -> dict[str, Type]:
-        """The type of each column by its name."""
-
-    def arguments(self) -> dict[str, Any]:
-        """What the run-time source takes besides the seed of its draws."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name != "seed"}
 
 
 class Digits(AbstractData):

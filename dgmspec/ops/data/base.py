@@ -1,0 +1,28 @@
+"""What every data source declares."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.types import Type
+
+
+class AbstractData(AbstractOp, ABC):
+    """A source of rows. Its columns go to the variables of their names, others to the rest in order of declaration."""
+
+    role: ClassVar[str] = "data"
+
+    @abstractmethod
+    def columns(self) -> dict[str, Type] | None:
+        """The type of each column by its name; None where only a file tells."""
+
+    def mapping(self) -> Mapping[str, int | None]:
+        """The variables that arguments name, each with the number of columns it is given; None where a file tells."""
+        return {}
+
+    def arguments(self) -> dict[str, Any]:
+        """What the run-time source takes besides the seed of its draws."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "seed"}

@@ -1,0 +1,150 @@
+"""Sources that read files: tables, arrays and images. Files are read into memory whole, when training starts.
+
+A path is relative to the folder of the spec and stays inside it. `check` opens none of the files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.op import Keywords
+from dgmspec.core.types import Type
+from dgmspec.ops.data.base import AbstractData
+
+Text = Annotated[str, Field(min_length=1, strict=True)]
+Pairs = tuple[tuple[str, Text], ...]
+TablePairs = tuple[tuple[str, Text | Annotated[tuple[Text, ...], Field(min_length=1)]], ...]
+
+_PATH = Field(description="the file, relative to the folder of the spec and inside it")
+
+
+class AbstractFile(AbstractData, ABC):
+    """A source whose rows stand in a file at `path`; what they are is known when it is read."""
+
+    path: Text = _PATH
+
+    def columns(self) -> dict[str, Type] | None:
+        return None
+
+    def paths(self) -> Iterator[tuple[str, str]]:
+        """Every path with the argument that gives it."""
+        yield "path", self.path
+
+    @model_validator(mode="after")
+    def _stay_inside(self) -> AbstractFile:
+        for argument, path in self.paths():
+            if "://" in path or "\\" in path or path.startswith(("/", "~")) or path[1:2] == ":":
+                _refuse(argument, f"`{path}` is not a relative path with forward slashes")
+            if posixpath.normpath(path).split("/")[0] == "..":
+                _refuse(argument, f"`{path}` leads outside the folder of the spec")
+        return self
+
+
+def _refuse(argument: str, message: str) -> None:
+    help_ = (
+        "write a path inside the folder of the spec; for a file elsewhere, name the data, `data d = …`, and give "
+        "`--data d=PATH` to the command",
+    )
+    raise Refusal("DGM811", message, argument, label="outside", help=help_)
+
+
+class AbstractTable(AbstractFile, ABC):
+    """A file of named columns. A variable takes the columns that the call gives it, in row-major order of its event.
+
+    A variable that is not named takes the column of its name; one that is no scalar takes ``x[0]``, ``x[1]``, … .
+    """
+
+    variables: Annotated[TablePairs, Keywords()] = Field((), description="its column, or the list of its columns")
+
+    def mapping(self) -> Mapping[str, int | None]:
+        return {name: 1 if isinstance(given, str) else len(given) for name, given in self.variables}
+
+
+class Csv(AbstractTable):
+    """A CSV file: UTF-8, the names of the columns in line 1, then one row a line, every field read a number.
+
+    An empty field, a NaN, a text or a line of another length is refused with its line.
+    """
+
+    name: ClassVar[str] = "csv"
+    examples: ClassVar[tuple[str, ...]] = (
+        'csv("events.csv", x = ["px", "py"], c = ["mass"])',
+        'csv("events.csv", delimiter = semicolon)',
+    )
+
+    delimiter: Literal["comma", "semicolon", "tab", "space"] = Field("comma", description="what parts the fields")
+
+
+class Parquet(AbstractTable):
+    """A Parquet file with columns of numbers, none of them null; only the columns in use are read."""
+
+    name: ClassVar[str] = "parquet"
+    examples: ClassVar[tuple[str, ...]] = ('parquet("events.parquet", x = ["px", "py"], c = "mass")',)
+
+
+class Npz(AbstractFile):
+    """A file of `numpy.savez`: a variable takes the array whose key the call gives it, else the one of its name."""
+
+    name: ClassVar[str] = "npz"
+    examples: ClassVar[tuple[str, ...]] = ('npz("events.npz")', 'npz("events.npz", x = "train", c = "labels")')
+
+    variables: Annotated[Pairs, Keywords()] = Field((), description="the key of its array")
+
+    def mapping(self) -> Mapping[str, int | None]:
+        return dict.fromkeys(name for name, _ in self.variables)
+
+
+class AbstractArrays(AbstractFile, ABC):
+    """A file for one variable, and a further file for each variable that the call names."""
+
+    variables: Annotated[Pairs, Keywords()] = Field((), description="the path of its own file")
+
+    def mapping(self) -> Mapping[str, int | None]:
+        return dict.fromkeys(name for name, _ in self.variables)
+
+    def paths(self) -> Iterator[tuple[str, str]]:
+        yield "path", self.path
+        yield from self.variables
+
+
+class Npy(AbstractArrays):
+    """A file of `numpy.save`, (rows, *event), for the one variable that has no file of its own. Pickles are refused."""
+
+    name: ClassVar[str] = "npy"
+    examples: ClassVar[tuple[str, ...]] = ('npy("x.npy")', 'npy("x.npy", c = "labels.npy")')
+
+
+class Idx(AbstractArrays):
+    """An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own.
+
+    A file of three dimensions (rows, height, width) gives images of one channel, [1, height, width].
+    Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998.
+    """
+
+    name: ClassVar[str] = "idx"
+    examples: ClassVar[tuple[str, ...]] = (
+        'idx("train-images-idx3-ubyte.gz", label = "train-labels-idx1-ubyte.gz")',
+        'idx("train-images-idx3-ubyte.gz", flat = true)',
+    )
+
+    flat: bool = Field(False, description="one vector a row, in place of an image")
+
+
+class Images(AbstractFile):
+    """A folder of PNG images of one size and mode, in alphabetical order: levels 0..255, [channels, height, width].
+
+    Grey images have one channel, with alpha two, RGB three, RGBA four; 16-bit grey has levels 0..65535, black and
+    white 0..1. Names that begin with a dot are passed over; any other file is refused.
+    """
+
+    name: ClassVar[str] = "images"
+    examples: ClassVar[tuple[str, ...]] = ('images("faces")', 'images("faces", flat = true)')
+
+    path: Text = Field(description="the folder, relative to that of the spec and inside it")
+    flat: bool = Field(False, description="one vector a row, in place of an image")

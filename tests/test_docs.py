@@ -1,0 +1,98 @@
+"""The documentation: every example does what its fence says, and the reference is that of the library as it is.
+
+Fences of .dgm texts say what is claimed of them:
+
+    dgm                 a complete file without errors or warnings
+    dgm wrong DGM302    a complete file that shows this code
+    dgm later           a complete file whose only errors are that this version does not compile it yet
+    dgm members         members of a model, put between its braces; clean
+    dgm steps TYPE      steps of a flow from x : TYPE to a normal z of the same size; no errors
+
+The python blocks of a page run one after another in one namespace.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+import dgmspec
+from dgmspec.spec.reference import reference
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_FENCE = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_STEPS = "model M {{\n    observe x : {type}\n    latent z : real[*] ~ normal(0, 1)\n    flow x -> z {{\n{text}    }}\n}}\n"
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced example: its language, what the fence claims, its text and its place."""
+
+    language: str
+    claim: str
+    text: str
+    place: str
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    lines = ((m, text.count("\n", 0, m.start()) + 1) for m in _FENCE.finditer(text))
+    return [Block(m[1], m[2] or "", m[3], f"{page.relative_to(ROOT)}:{line}") for m, line in lines]
+
+
+EXAMPLES = [block for page in PAGES for block in blocks(page) if block.language == "dgm"]
+
+
+def codes(text: str, *severities: str) -> set[str]:
+    """The codes of those severities that a text gives."""
+    return {d.code for d in dgmspec.diagnose(text).diagnostics if d.severity in severities}
+
+
+@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: block.place)
+def test_examples_do_what_their_fences_say(block: Block) -> None:
+    kind, _, rest = block.claim.partition(" ")
+    match kind:
+        case "":
+            assert not codes(block.text, "error", "warning")
+        case "wrong":
+            assert rest in codes(block.text, "error", "warning", "note")
+        case "later":
+            assert codes(block.text, "error") and codes(block.text, "error") <= {"DGM901", "DGM902"}
+            spec = dgmspec.parse(block.text)
+            assert dgmspec.parse(spec.text()) == spec
+        case "members":
+            assert not codes(f"dgm 1\nmodel M {{\n{block.text}}}\n", "error", "warning")
+        case "steps":
+            assert not codes("dgm 1\n" + _STEPS.format(type=rest, text=block.text), "error")
+        case _:
+            pytest.fail(f"{block.place}: no such claim, `{block.claim}`")
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if any(b.language == "python" for b in blocks(p))], ids=lambda p: p.stem)
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "specs").symlink_to(ROOT / "specs")
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, object] = {"__name__": page.stem}
+    for block in blocks(page):
+        if block.language == "python":
+            # Padded, so that a traceback names the line of the page.
+            exec(compile("\n" * int(block.place.rpartition(":")[2]) + block.text, str(page), "exec"), names)
+
+
+def test_the_reference_is_current() -> None:
+    written = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert written == reference(), "write it anew: python -m dgmspec.spec.reference > docs/reference.md"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
