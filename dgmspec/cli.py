@@ -22,8 +22,10 @@ from dgmspec.console import (
     crash,
     diagnosed,
     difference,
+    drawn,
     lines,
     mistakes,
+    paths,
     read,
     repaired,
     report,
@@ -62,6 +64,10 @@ Ignore = Annotated[
     list[str] | None,
     typer.Option("--ignore", metavar="CODES", help="Leave out warnings and notes whose code begins so."),
 ]
+DataFiles = Annotated[
+    list[str] | None,
+    typer.Option("--data", metavar="NAME=PATH", help="Where the file of `data NAME = …` lies, if not beside the spec."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
@@ -82,6 +88,10 @@ class To(StrEnum):
     json = "json"
     schema = "schema"
     table = "table"
+    dot = "dot"
+    mermaid = "mermaid"
+    svg = "svg"
+    latex = "latex"
 
 
 @app.callback(invoke_without_command=True)
@@ -213,6 +223,36 @@ def compile(
 
 
 @app.command()
+def verify(
+    target: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A .dgm file, or the folder of a run.")],
+    set: Sets = None,
+    model: ModelName = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test every claim numerically: a spec's with random parameters, a run's with its weights and held-out data.
+
+    Examples: dgmspec verify specs/maf.dgm;  dgmspec verify runs/digits;  dgmspec verify --json specs/nsf.dgm
+    """
+    folder = Path(target).is_dir()
+    if folder and (set or model):
+        stop("a run is verified as it was trained: RUN takes no --set and no --model")
+    found = None if folder else checked(target, set, visible=not as_json)
+    name = None if found is None else chosen(found, model)
+    with mistakes():
+        from dgmspec.runtime.verify import verify as verify_model
+        from dgmspec.runtime.verify import verify_run
+
+        if found is None:
+            result = verify_run(Path(target), seed or 0)
+        else:
+            assert found.spec is not None
+            result = verify_model(dgmspec.compile(found.spec, model=name, seed=seed or 0), seed or 0)
+    print(result.json() if as_json else result.text())
+    raise typer.Exit(0 if result.holds else 1)
+
+
+@app.command()
 def train(
     spec: Annotated[str | None, typer.Argument(metavar="SPEC", help="A .dgm file with a train block.")] = None,
     out: Out = None,
@@ -220,11 +260,13 @@ def train(
     model: ModelName = None,
     seed: Seed = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a stopped run.")] = None,
+    data: DataFiles = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a model on its data and leave a run folder: model, metrics, checkpoints, pictures, report.
 
-    Examples: dgmspec train specs/digits.dgm;  dgmspec train specs/nsf.dgm --set train.steps=2_000 --out runs/short
+    Examples: dgmspec train specs/digits.dgm;  dgmspec train specs/nsf.dgm --set train.steps=2_000 --out runs/short;
+    dgmspec train m.dgm --data events=/data/events.csv
     """
     if (spec is None) == (resume is None):
         stop("give a SPEC to train, or --resume RUN to go on with a stopped one")
@@ -233,15 +275,26 @@ def train(
     found = checked(spec, set, visible=not quiet) if spec is not None else None
     if found is not None and model is not None:
         chosen(found, model)
+    files = paths(data)
     with mistakes():
         from dgmspec.runtime.train import resume_run, train_spec
 
         if found is not None:
             assert found.spec is not None
-            run = train_spec(found.spec, model=model, out=out, seed=seed, visible=not quiet, name=Path(str(spec)).stem)
+            given = Path(str(spec))
+            run = train_spec(
+                found.spec,
+                model=model,
+                out=out,
+                seed=seed,
+                folder=given.parent,
+                paths=files,
+                visible=not quiet,
+                name=given.stem,
+            )
         else:
             assert resume is not None
-            run = resume_run(resume, visible=not quiet)
+            run = resume_run(resume, paths=files, visible=not quiet)
         if not quiet:
             print(run.summary())
     raise typer.Exit(1 if run.failure else 0)
@@ -275,16 +328,18 @@ def evaluate(
     run: RunFolder,
     seed: Seed = None,
     draws: Annotated[int | None, typer.Option("--draws", min=1, help="Dequantisations per row.")] = None,
+    data: DataFiles = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a trained model on the test part of its data.
 
     Example: dgmspec eval runs/digits
     """
+    files = paths(data)
     with mistakes():
         from dgmspec.runtime.evaluate import evaluate as evaluate_run
 
-        figures = evaluate_run(run, seed=seed, draws=draws, visible=not as_json)
+        figures = evaluate_run(run, paths=files, seed=seed, draws=draws, visible=not as_json)
     print(json.dumps({"format_version": 1, **figures}) if as_json else lines(figures))
 
 
@@ -293,10 +348,11 @@ def show(
     spec: SpecFile,
     to: Annotated[To, typer.Option("--to", help="What to print.")] = To.table,
     set: Sets = None,
+    model: ModelName = None,
 ) -> None:
-    """Show a spec: its table of steps, its canonical text, its JSON, or the JSON schema of all specs.
+    """Show a spec: its table of steps, canonical text, JSON (or the schema of all specs), drawing, or equations.
 
-    Examples: dgmspec show specs/maf.dgm;  dgmspec show specs/maf.dgm --to json --set depth=2
+    Examples: dgmspec show specs/maf.dgm --to json --set depth=2;  dgmspec show specs/maf.dgm --to svg > maf.svg
     """
     found = checked(spec, set)
     assert found.spec is not None
@@ -306,8 +362,10 @@ def show(
         print(found.spec.model_dump_json(indent=2))
     elif to is To.schema:
         print(json.dumps(type(found.spec).json_schema(), indent=2))
+    elif to is To.table:
+        print(tables(found, model))
     else:
-        print(tables(found, None))
+        print(drawn(found, model, to.value), end="")
 
 
 @app.command("list")

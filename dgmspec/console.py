@@ -13,7 +13,9 @@ from typing import Any, NoReturn, TextIO
 import typer
 
 from dgmspec import __version__
+from dgmspec.checks.drawing import RENDERERS, drawing
 from dgmspec.checks.explain import explain
+from dgmspec.checks.latex import latex
 from dgmspec.core.codes import CODES
 from dgmspec.core.diagnostics import Diagnostic, SpecError, did_you_mean, has_errors
 from dgmspec.core.render import Format, render, summary
@@ -26,8 +28,10 @@ __all__ = [
     "crash",
     "diagnosed",
     "difference",
+    "drawn",
     "lines",
     "mistakes",
+    "paths",
     "read",
     "repaired",
     "report",
@@ -69,6 +73,17 @@ def write(path: Path, text: str) -> None:
         part.replace(path)
     except OSError as error:
         stop(f"cannot write {path}: {error.strerror}")
+
+
+def paths(written: Sequence[str] | None) -> dict[str, Path]:
+    """The files of ``--data NAME=PATH`` by the names of their sources."""
+    found: dict[str, Path] = {}
+    for pair in written or ():
+        name, equals, path = pair.partition("=")
+        if not equals or not name.strip() or not path:
+            stop(f"`--data {pair}` says no file: write NAME=PATH, such as --data events=/data/events.csv")
+        found[name.strip()] = Path(path)
+    return found
 
 
 # ---- specs ----------------------------------------------------------------------------------------------------------
@@ -185,6 +200,12 @@ def tables(found: Diagnosis, model: str | None) -> str:
     return "\n\n".join(explain(found.graphs[name], found.names.get("", "")) for name in names)
 
 
+def drawn(found: Diagnosis, model: str | None, to: str) -> str:
+    """One model as a drawing (``dot``, ``mermaid``, ``svg``) or as its equations (``latex``)."""
+    graph = found.graphs[chosen(found, model)]
+    return latex(graph) if to == "latex" else RENDERERS[to](drawing(graph))
+
+
 # ---- figures --------------------------------------------------------------------------------------------------------
 
 
@@ -202,7 +223,7 @@ def difference(before: str, after: str, name: str, how: str = "formatted") -> st
     import difflib
 
     parts = difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, f"{name} ({how})")
-    return "".join(parts)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in parts)
 
 
 # ---- doors ----------------------------------------------------------------------------------------------------------

@@ -8,20 +8,22 @@ from pathlib import Path
 
 from dgmspec.checks import check_graph
 from dgmspec.checks.explain import explain
-from dgmspec.core.diagnostics import Diagnostic, has_errors, locate
+from dgmspec.core.diagnostics import Diagnostic, Span, has_errors, locate
 from dgmspec.core.fixes import apply_fixes, safe_fixes
 from dgmspec.core.source_map import SourceMap
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import infer
-from dgmspec.graph.lower import lower
+from dgmspec.graph.lower import check_definitions, lower
 from dgmspec.graph.plans import TrainPlan, lower_sample, lower_train
-from dgmspec.graph.unused import check_unused
+from dgmspec.graph.unused import check_hiding, check_unused
 from dgmspec.spec import Diagnosis as Reading
 from dgmspec.spec import Spec, override
 from dgmspec.spec import diagnose as read
 from dgmspec.spec.model import Sample, Train
+from dgmspec.spec.remains import Remains
 from dgmspec.spec.sources import Sources
 from dgmspec.syntax.allow import filtered
+from dgmspec.syntax.idioms import with_idioms
 from dgmspec.syntax.tree import Tree
 
 __all__ = ["Diagnosis", "check", "diagnose", "diagnose_file", "examine", "repair"]
@@ -100,9 +102,13 @@ def check(spec: Spec) -> Sequence[Diagnostic]:
     return diagnose(spec.text(), spec.sources).diagnostics
 
 
-def examine(spec: Spec) -> tuple[dict[str, Graph], list[Diagnostic]]:
-    """The typed graph of every model, and what lowering, inference and the checks find in the whole file."""
-    graphs, found, plans = dict[str, Graph](), list(check_unused(spec)), list[TrainPlan]()
+def examine(spec: Spec, rest: Remains | None = None) -> tuple[dict[str, Graph], list[Diagnostic]]:
+    """The typed graph of every model, and what lowering, inference and the checks find in the whole file.
+
+    Of what remains of a text with errors, the models that an error touches are lowered only.
+    """
+    graphs, found, plans = dict[str, Graph](), [*check_hiding(spec), *check_definitions(spec)], list[TrainPlan]()
+    found += check_unused(spec) if rest is None else []
     for item in spec.items:
         if isinstance(item, (Train, Sample)):
             plan, wrong = lower_train(spec, item) if isinstance(item, Train) else lower_sample(spec, item)
@@ -110,8 +116,11 @@ def examine(spec: Spec) -> tuple[dict[str, Graph], list[Diagnostic]]:
             found += wrong
     for model in spec.models:
         graph, lowered = lower(spec, model)
+        found += lowered
+        if rest is not None and model not in rest.sound:
+            continue
         graphs[model], inferred = infer(graph)
-        found += [*lowered, *inferred, *check_graph(graphs[model], *(p for p in plans if p.model == model))]
+        found += [*inferred, *check_graph(graphs[model], *(p for p in plans if p.model == model))]
     return graphs, found
 
 
@@ -123,10 +132,19 @@ def _further(found: Reading, values: Mapping[str, str], names: Mapping[str, str]
         spec, more = (changed, more) if isinstance(changed, Spec) else (None, [*changed])
     if spec is not None:
         graphs, more = examine(spec)
-    located = dict.fromkeys((*found.diagnostics, *(locate(d, found.source_map) for d in more)))
+    more = [locate(d, found.source_map) for d in more]
+    if found.remains is not None:
+        further = (locate(d, found.source_map) for d in examine(found.remains.spec, found.remains)[1])
+        more += [d for d in further if not found.remains.follows(d, found.texts)]
+    located = dict.fromkeys(sorted((*found.diagnostics, *more), key=_position))
     complete = spec is not None and not values and not has_errors(located)
-    shown = filtered(tuple(located), found.texts, complete=complete)
+    shown = filtered(with_idioms(located, found.texts), found.texts, complete=complete)
     return Diagnosis(found.tree, spec, found.source_map, shown, found.texts, names, graphs)
+
+
+def _position(diagnostic: Diagnostic) -> tuple[bool, str, int]:
+    at = diagnostic.at
+    return (False, at.source, at.start) if isinstance(at, Span) else (True, "", 0)
 
 
 Spec.checker = check

@@ -95,7 +95,7 @@ class _Affine(Word):
 affine: _Affine
 
 class _Alternate(Word):
-    """mask: The coordinates i with i + k even are untouched: ``alternate(0)`` keeps 0, 2, 4, …, ``alternate(1)`` the others."""
+    """mask: Coordinates i with i + k even are untouched: ``alternate(0)`` keeps 0, 2, 4, …, ``alternate(1)`` the others."""
     def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
 
 alternate: _Alternate
@@ -165,6 +165,12 @@ class _Coupling(Word):
     def __call__(self, *args: Value, scalar: Value = ..., mask: Value = ..., net: Value = ...) -> Name | Call: ...
 
 coupling: _Coupling
+
+class _Csv(Word):
+    """data: A CSV file: UTF-8, the names of the columns in line 1, then one row a line, every field read a number."""
+    def __call__(self, *args: Value, path: Value = ..., delimiter: Value = ..., **others: Value) -> Name | Call: ...
+
+csv: _Csv
 
 class _Dense(Word):
     """linear form: ``W = weight``, any matrix, started orthogonal."""
@@ -267,6 +273,18 @@ class _Householder(Word):
     def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
 
 householder: _Householder
+
+class _Idx(Word):
+    """data: An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own."""
+    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., **others: Value) -> Name | Call: ...
+
+idx: _Idx
+
+class _Images(Word):
+    """data: A folder of PNG images of one size and mode, in alphabetical order: levels 0..255, [channels, height, width]."""
+    def __call__(self, *args: Value, path: Value = ..., flat: Value = ...) -> Name | Call: ...
+
+images: _Images
 
 class _Indices(Word):
     """mask: The listed flat coordinates, counted from 0, are untouched."""
@@ -381,6 +399,24 @@ class _Normal(Word):
     def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
 
 normal: _Normal
+
+class _Npy(Word):
+    """data: A file of `numpy.save`, (rows, *event), for the one variable that has no file of its own. Pickles are refused."""
+    def __call__(self, *args: Value, path: Value = ..., **others: Value) -> Name | Call: ...
+
+npy: _Npy
+
+class _Npz(Word):
+    """data: A file of `numpy.savez`: a variable takes the array whose key the call gives it, else the one of its name."""
+    def __call__(self, *args: Value, path: Value = ..., **others: Value) -> Name | Call: ...
+
+npz: _Npz
+
+class _Parquet(Word):
+    """data: A Parquet file with columns of numbers, none of them null; only the columns in use are read."""
+    def __call__(self, *args: Value, path: Value = ..., **others: Value) -> Name | Call: ...
+
+parquet: _Parquet
 
 class _Patience(Word):
     """stop: Training ends after `n` readings of the validation loss in a row without a new best one."""
@@ -594,6 +630,7 @@ __all__ = [
     "cosh",
     "cosine",
     "coupling",
+    "csv",
     "data",
     "define",
     "dense",
@@ -619,6 +656,8 @@ __all__ = [
     "half",
     "holdout",
     "householder",
+    "idx",
+    "images",
     "indices",
     "inf",
     "infer",
@@ -648,8 +687,11 @@ __all__ = [
     "nll",
     "norm",
     "normal",
+    "npy",
+    "npz",
     "observe",
     "param",
+    "parquet",
     "path",
     "patience",
     "permute",

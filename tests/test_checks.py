@@ -149,7 +149,7 @@ def test_reverse_kl_through_a_sequential_direction_is_counted() -> None:
     text = model("real[9] ~ exp(-dot(x, x))", f"real[9]{NORMAL}", steps, "loss = reverse_kl")
     found = only(text)
     assert found.code == "DGM507" and "from `z` to `x`, 18 passes" in found.message
-    assert "turn the step round: `inverse autoregressive(affine)`" in found.help[0]
+    assert "turn the step round: `inverse autoregressive(affine, net = made(8))`" in found.help[0]
     assert not codes(text.replace("flow x -> z", "flow z -> x"))
 
 

@@ -14,6 +14,7 @@ The python blocks of a page run one after another in one namespace.
 from __future__ import annotations
 
 import re
+import runpy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +22,15 @@ import pytest
 import torch
 
 import dgmspec
+from dgmspec.graph.later import LATER
+from dgmspec.ops import find
 from dgmspec.spec.reference import reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_STEPS = "model M {{\n    observe x : {type}\n    latent z : real[*] ~ normal(0, 1)\n    flow x -> z {{\n{text}    }}\n}}\n"
+_STEPS = "observe x : {type}\nlatent z : real[*] ~ normal(0, 1)\nflow x -> z {{\n{text}}}\n"
 
 
 @dataclass(frozen=True)
@@ -37,15 +40,21 @@ class Block:
     language: str
     claim: str
     text: str
-    place: str
+    page: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        return f"{self.page}:{self.line}"
 
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     lines = ((m, text.count("\n", 0, m.start()) + 1) for m in _FENCE.finditer(text))
-    return [Block(m[1], m[2] or "", m[3], f"{page.relative_to(ROOT)}:{line}") for m, line in lines]
+    return [Block(m[1], m[2] or "", m[3], str(page.relative_to(ROOT)), line) for m, line in lines]
 
 
+WITH_PYTHON = [page for page in PAGES if any(block.language == "python" for block in blocks(page))]
 EXAMPLES = [block for page in PAGES for block in blocks(page) if block.language == "dgm"]
 
 
@@ -69,26 +78,37 @@ def test_examples_do_what_their_fences_say(block: Block) -> None:
         case "members":
             assert not codes(f"dgm 1\nmodel M {{\n{block.text}}}\n", "error", "warning")
         case "steps":
-            assert not codes("dgm 1\n" + _STEPS.format(type=rest, text=block.text), "error")
+            members = _STEPS.format(type=rest, text=block.text)
+            assert not codes(f"dgm 1\nmodel M {{\n{members}}}\n", "error")
         case _:
             pytest.fail(f"{block.place}: no such claim, `{block.claim}`")
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(b.language == "python" for b in blocks(p))], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda p: p.stem)
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "specs").symlink_to(ROOT / "specs")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    names: dict[str, object] = {"__name__": page.stem}
+    script = ""
     for block in blocks(page):
         if block.language == "python":
             # Padded, so that a traceback names the line of the page.
-            exec(compile("\n" * int(block.place.rpartition(":")[2]) + block.text, str(page), "exec"), names)
+            script += "\n" * (block.line - script.count("\n")) + block.text
+    path = tmp_path / f"{page.stem}.py"
+    path.write_text(script, encoding="utf-8")
+    runpy.run_path(str(path))
 
 
 def test_the_reference_is_current() -> None:
     written = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     assert written == reference(), "write it anew: python -m dgmspec.spec.reference > docs/reference.md"
+
+
+def test_the_list_of_what_is_not_compiled_is_current() -> None:
+    text = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    listed = text.partition("- operations:")[2].partition("- settings:")[0]
+    later = {name for role, known in LATER.items() for name in known if find(role, name) is None}
+    assert {name for group in re.findall(r"`([^`]+)`", listed) for name in group.split()} == later
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)

@@ -163,7 +163,7 @@ def test_chains_come_from_used_files_with_their_own_params() -> None:
 
 def test_a_mistake_in_a_chain_is_shown_there_and_at_its_use() -> None:
     found = only(flow("block", top="bijector block = { actnrom }"))
-    assert found.at == "block/0" and found.labels[0].at == "M/x->z/0"
+    assert found.at == "block/0/()" and found.labels[0].at == "M/x->z/0"
 
 
 def test_a_mistake_in_a_file_used_by_a_used_file_is_shown_there() -> None:
@@ -192,10 +192,10 @@ def test_a_repeat_counts_whole_turns(count: str) -> None:
 @pytest.mark.parametrize(
     ("step", "code", "at", "help_"),
     [
-        ("actnrom", "DGM230", "M/x->z/0", "did you mean `actnorm`?"),
-        ("coupling(afine, mask = half, net = mlp(8))", "DGM230", "M/x->z/0/0", "did you mean `affine`?"),
-        ("coupling(affine, mask = hlaf, net = mlp(8))", "DGM230", "M/x->z/0/mask", "did you mean `half`?"),
-        ("coupling(affine, msak = half, net = mlp(8))", "DGM232", "M/x->z/0/msak", "did you mean `mask`?"),
+        ("actnrom", "DGM230", "M/x->z/0/()", "did you mean `actnorm`?"),
+        ("coupling(afine, mask = half, net = mlp(8))", "DGM230", "M/x->z/0/0/()", "did you mean `affine`?"),
+        ("coupling(affine, mask = hlaf, net = mlp(8))", "DGM230", "M/x->z/0/mask/()", "did you mean `half`?"),
+        ("coupling(affine, msak = half, net = mlp(8))", "DGM232", "M/x->z/0/msak=", "did you mean `mask`?"),
         ("coupling(affine, half, mlp(8), 3)", "DGM232", "M/x->z/0/3", "leave it out"),
         ("coupling(affine, mask = half)", "DGM233", "M/x->z/0", "its form is `coupling(scalar, mask, net)`"),
         ("elementwise(rqs(bins = 2.5))", "DGM234", "M/x->z/0/0/bins", "write a whole number"),
@@ -203,8 +203,8 @@ def test_a_repeat_counts_whole_turns(count: str) -> None:
         ("coupling(affine, mask = half, net = mlp(8, 0))", "DGM234", None, None),
         ("coupling(affine, mask = alternate(j), net = mlp(8))", "DGM201", "M/x->z/0/mask/0", None),
         ("coupling(affine, mask = alternate(1 / 0), net = mlp(8))", "DGM235", "M/x->z/0/mask/0", None),
-        ("radial", "DGM902", "M/x->z/0", None),
-        ("normal(0, 1)", "DGM230", "M/x->z/0", None),
+        ("radial", "DGM902", "M/x->z/0/()", None),
+        ("normal(0, 1)", "DGM230", "M/x->z/0/()", None),
     ],
 )
 def test_what_a_call_can_get_wrong(step: str, code: str, at: str | None, help_: str | None) -> None:

@@ -9,6 +9,7 @@ from dgmspec.checks.analysis import Analysis, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.op import AbstractLoss, Direction
 from dgmspec.graph.graph import LossTerm
+from dgmspec.graph.words import describe
 
 _KINDS: Final = ("free", "parallel", "sequential", "iterative", "solver")
 WARN_FROM: Final = 8
@@ -50,10 +51,11 @@ def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diag
 
 def _remedy(step: StepFacts, op: AbstractLoss) -> str:
     """Turn the step round, or use one that is fast both ways."""
+    call = describe(step.node.op).removeprefix("inverse ")
     if step.node.inverse:
-        turned = f"leave `inverse` out: `{step.label.removeprefix('inverse ')}`"
+        turned = f"leave `inverse` out: `{call}`"
     else:
-        turned = f"turn the step round: `inverse {step.label}`"
+        turned = f"turn the step round: `inverse {call}`"
     pays = "sampling" if op.walk == "log_prob" else "the density of given points"
     return f"{turned} (then {pays} pays instead), or use a `coupling`, which takes one pass both ways"
 

@@ -21,6 +21,16 @@ def child(address: Address, part: str | int) -> Address:
     return f"{address}/{part}" if address else str(part)
 
 
+def callee(address: Address) -> Address:
+    """The place of the name alone in the call, or the name, at `address`."""
+    return child(address, "()")
+
+
+def keyword(address: Address, name: str) -> Address:
+    """The place of an argument's name alone in the call at `address`."""
+    return child(address, f"{name}=")
+
+
 def turn(address: Address, index: int, name: str | None = None) -> Address:
     """The address of one turn of a repeat: ``…/0[k=3]``, or ``…/0[3]`` without a name."""
     return f"{address}[{name}={index}]" if name else f"{address}[{index}]"

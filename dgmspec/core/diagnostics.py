@@ -18,6 +18,7 @@ from typing import Literal, cast
 from dgmspec.core.codes import CODES, Severity
 
 __all__ = [
+    "Applicability",
     "Diagnostic",
     "Edit",
     "Fix",

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from dgmspec.algebra.evaluate import Constants, evaluate, is_constant, show
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Inverse, Name, Vector
 from dgmspec.algebra.rewrite import Lambda, free_names
-from dgmspec.core.address import Address, child
+from dgmspec.core.address import Address, callee, child
 from dgmspec.core.diagnostics import Label, Refusal
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.binding import Written, bind
@@ -91,8 +91,9 @@ class Caller:
         if failed:
             raise Reported
         places = {name: found.places[0] for name, found in written.items()}
-        named = {name: place for found in written.values() for name, place in zip(found.names, found.places) if name}
-        return self._construct(cls, values, named | places, at)
+        for found in written.values():
+            places |= {name: place for name, place in zip(found.names, found.places, strict=True) if name}
+        return self._construct(cls, values, places, at)
 
     def formula(self, expression: AbstractExpr, at: Address) -> AbstractExpr:
         """A formula over the open names alone: constants put in, functions written out."""
@@ -186,7 +187,7 @@ class Caller:
             self._report(
                 "DGM902",
                 f"`{name}` belongs to the language, but this version does not compile it yet",
-                at,
+                callee(at),
                 label="not compiled by this version",
                 help=meant(name, [n for n in names(role) if n != name]),
             )
@@ -200,7 +201,7 @@ class Caller:
         self._report(
             "DGM230",
             f"`{name}` is not {a(role)}",
-            at,
+            callee(at),
             label=f"no such {TITLES.get(role, role)}",
             notes=notes,
             help=help_ or (f"`dgmspec list {role}` shows them all",),
@@ -218,7 +219,7 @@ class Caller:
         self._report(
             "DGM230" if head else "DGM234",
             f"{what} cannot stand here: this is {wanted}",
-            at,
+            callee(at) if head else at,
             label="not in the list",
             help=meant(head, candidates),
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dgmspec.algebra.nodes import AbstractExpr, Argument
-from dgmspec.core.address import Address, child
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Constant, Name
+from dgmspec.core.address import Address, child, keyword
 from dgmspec.core.diagnostics import Diagnostic, did_you_mean
 from dgmspec.core.op import AbstractOp
 from dgmspec.ops import Parameter, signature
@@ -48,11 +48,10 @@ def bind(
         place = child(at, arg.name if arg.name is not None else i)
         positional = variadic.name if variadic else places[i] if i < len(places) else ""
         name = arg.name if arg.name is not None else positional
-        if rest and arg.name is not None and name not in known:
-            found = written.setdefault(rest.name, Written())
-            if name in found.names:
-                wrong.append(Diagnostic("DGM232", f"`{name}` is given twice", place, "given again"))
-            found.add(arg.value, place, name)
+        # A bare word is no text, so one under a name close to a parameter's is that parameter misspelt.
+        misspelt = isinstance(arg.value, (Constant, Name)) and did_you_mean(name, known) is not None
+        if rest and arg.name is not None and name not in known and not misspelt:
+            written.setdefault(rest.name, Written()).add(arg.value, place, name)
         elif name not in known:
             wrong.append(_surplus(cls, arg, i, known, place))
         elif name in written and not (arg.name is None and variadic):
@@ -77,7 +76,17 @@ def _surplus(
         takes = "no arguments" if not known else f"at most {len(known)} argument{'s' * (len(known) > 1)}"
         message = f"`{cls.name}` takes {takes}, and this is number {i + 1}"
         return Diagnostic("DGM232", message, place, "one too many", notes=notes, help=("leave it out",))
-    near = did_you_mean(arg.name, known)
-    help_ = f"did you mean `{near}`?" if near else "leave it out"
+    usual = _USUAL.get(arg.name, "")
+    near = did_you_mean(arg.name, known) or (usual if usual in known else None)
+    help_ = f"did you mean `{near}`?" if near else f"its arguments are {', '.join(f'`{name}`' for name in known)}" if known else "leave it out"
     message = f"`{cls.name}` has no argument `{arg.name}`"
-    return Diagnostic("DGM232", message, place, "unknown argument", notes=notes, help=(help_,))
+    at = keyword(place.rpartition("/")[0], arg.name)
+    return Diagnostic("DGM232", message, at, "unknown argument", notes=notes, help=(help_,))
+
+
+# What other libraries call these arguments.
+_USUAL = (
+    dict.fromkeys(("mean", "mu", "μ", "m"), "loc")
+    | dict.fromkeys(("std", "stddev", "sd", "sigma", "σ", "s"), "scale")
+    | dict.fromkeys(("learning_rate", "step_size"), "lr")
+)

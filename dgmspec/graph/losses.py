@@ -7,7 +7,7 @@ from typing import Final
 from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power, Product, Sum, children
 from dgmspec.algebra.rewrite import rebuild
-from dgmspec.core.address import Address, child
+from dgmspec.core.address import Address, callee, child
 from dgmspec.core.op import AbstractLoss
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
@@ -59,6 +59,7 @@ def _unknown_term(building: Building, name: str, at: Address) -> None:
     elsewhere = roles_of(name)
     notes = (f"`{name}` is a {elsewhere[0]}, not a loss",) if elsewhere else ()
     help_ = meant(name, names("loss")) or ("`dgmspec list loss` shows them all",)
+    at = callee(at)
     building.findings.report("DGM230", f"`{name}` is not a loss", at, label="no such loss", notes=notes, help=help_)
     raise Reported
 

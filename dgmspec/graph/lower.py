@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from dgmspec.algebra.nodes import Call
+from dgmspec.algebra.nodes import Call, expr
+from dgmspec.algebra.rewrite import Lambda
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic
 from dgmspec.graph.arguments import Caller
@@ -23,7 +24,7 @@ from dgmspec.graph.later import MEMBERS
 from dgmspec.graph.losses import lower_loss
 from dgmspec.graph.scope import Definitions, FileScope, lower_scope
 from dgmspec.graph.unroll import Unroller
-from dgmspec.graph.variables import lower_density, lower_learn, lower_variable
+from dgmspec.graph.variables import lower_density, lower_learn, lower_variable, stand_in
 from dgmspec.ops import find
 from dgmspec.spec.model import (
     Conditional,
@@ -41,7 +42,7 @@ from dgmspec.spec.model import (
     Variable,
 )
 
-__all__ = ["lower"]
+__all__ = ["check_definitions", "lower"]
 
 
 def lower(
@@ -58,6 +59,13 @@ def lower(
     if chosen is None:
         return Graph(model or "", complete=False), findings.found
     return _graph(Building(chosen, scope, findings)), findings.found
+
+
+def check_definitions(spec: Spec) -> list[Diagnostic]:
+    """What is wrong with the params, functions and data sources of a file, whether a model uses them or not."""
+    findings = Findings()
+    _check_data(lower_scope(spec, None, findings), findings)
+    return findings.found
 
 
 def _check_data(scope: FileScope, findings: Findings) -> None:
@@ -92,14 +100,16 @@ def _choose(spec: Spec, model: str | None, findings: Findings) -> Model | None:
 
 def _graph(building: Building) -> Graph:
     """The members in the order of their needs: parameters, functions, variables, densities, flows, loss."""
-    kept = [member for member in building.model.members if not _refused(building, member)]
+    members = building.model.members
+    kept = [member for member in members if not _refused(building, member)]
+    refused = [member for member in members if member not in kept]
     for member in kept:
         if isinstance(member, Learn):
             lower_learn(building, member)
-    _functions(building, kept)
-    for member in kept:
+    _functions(building, kept, refused)
+    for member in members:
         if isinstance(member, Variable):
-            lower_variable(building, member)
+            lower_variable(building, member) if member in kept else stand_in(building, member)
     for member in kept:
         if isinstance(member, Variable):
             lower_density(building, member)
@@ -154,12 +164,16 @@ def _later(member: Member) -> str:
     return ""
 
 
-def _functions(building: Building, kept: list[Member]) -> None:
-    """The model's functions, and its energies as functions for `~ exp(-E(x))`; its nets and the file's by name."""
+def _functions(building: Building, kept: list[Member], refused: list[Member]) -> None:
+    """The model's functions, and its energies as functions for `~ exp(-E(x))`; its nets and the file's by name.
+
+    A refused function stands for 1, so that its uses say no more.
+    """
     own = Definitions(
         building.findings, building.scope.functions, building.scope.constants, frozenset(building.learned)
     )
     declared: dict[str, Fn | Energy] = {m.name: m for m in kept if isinstance(m, (Fn, Energy))}
+    own.functions |= {m.name: Lambda(m.args, expr(1)) for m in refused if isinstance(m, (Energy, LearnFunction))}
     own.add_functions(declared, building.model.name)
     building.functions = own.functions
     building.named_nets = {name: (name, net) for name, net in building.scope.nets.items()}

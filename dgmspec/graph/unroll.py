@@ -9,7 +9,7 @@ from typing import Any, Final
 from dgmspec.algebra.evaluate import Constants, evaluate, show
 from dgmspec.algebra.nodes import AbstractExpr, Call, Inverse, Name, expr
 from dgmspec.algebra.rewrite import free_names, inline, substitute
-from dgmspec.core.address import Address, child, turn
+from dgmspec.core.address import Address, callee, child, turn
 from dgmspec.core.diagnostics import Label
 from dgmspec.core.op import AbstractScalar, AbstractStep
 from dgmspec.graph.arguments import Caller
@@ -258,7 +258,7 @@ class Unroller:
                 self.findings.report(
                     "DGM230",
                     f"`{name}` is not a step",
-                    frame.place,
+                    callee(frame.place),
                     label="no such step",
                     labels=frame.labels,
                     help=near,

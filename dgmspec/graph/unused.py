@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from pydantic import BaseModel
 
@@ -31,14 +31,14 @@ from dgmspec.spec.model import (
     member_name,
 )
 
-__all__ = ["check_unused"]
+__all__ = ["check_hiding", "check_unused"]
 
 
 def check_unused(spec: Spec) -> list[Diagnostic]:
-    """DGM243 and DGM244 for a file that holds a model; a file of definitions for others has its uses elsewhere."""
+    """DGM243 for a file that holds a model; a file of definitions for others has its uses elsewhere."""
     if not spec.models:
         return []
-    found = list(_hiding(spec.items))
+    found: list[Diagnostic] = []
     own = [frozenset(_read(item)) for item in spec.items]
     readers = Counter(name for names in own for name in names)
     aliases = Counter(name.partition(".")[0] for name in readers if "." in name)
@@ -120,9 +120,9 @@ def _read(node: Node) -> Iterator[str]:
             stack.extend(top)
 
 
-def _hiding(items: Iterable[Item]) -> Iterator[Diagnostic]:
-    """The file's functions, params, nets and bijectors under names that the library has."""
-    for item in items:
+def check_hiding(spec: Spec) -> Iterator[Diagnostic]:
+    """DGM244: the file's functions, params, nets and bijectors under names that the library has."""
+    for item in spec.items:
         if not isinstance(item, (Fn, Param, Net, Chain, Bijector)):
             continue
         roles = [a(role) for role in roles_of(item.name)]

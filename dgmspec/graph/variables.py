@@ -88,6 +88,13 @@ def lower_variable(building: Building, member: Variable) -> None:
     building.variables[member.name] = VariableNode(at, member.name, member.role, at, type_, support=support)
 
 
+def stand_in(building: Building, member: Variable) -> None:
+    """A variable that was refused: its name is known, and nothing else."""
+    at = building.at(member)
+    building.values[at] = Value(at, UNKNOWN, member.name)
+    building.variables[member.name] = VariableNode(at, member.name, member.role, at, UNKNOWN)
+
+
 def lower_density(building: Building, member: Variable) -> None:
     """A variable's prior, or its target where it says `~ exp(e)`."""
     node, law = building.variables[member.name], member.prior

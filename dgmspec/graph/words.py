@@ -34,14 +34,16 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
     parts = []
     parameters = signature(type(op))
     shown = op.role in ("mask", "order")
+    skipped = False
     for parameter in parameters:
         value = getattr(op, parameter.attribute)
         default = value == parameter.default and not parameter.required and not shown
         if default or (not nets and "net" in parameter.roles):
+            skipped = nets
             continue
         if parameter.variadic:
             parts += [describe_value(item) for item in value]
-        elif parameter.roles or isinstance(value, str) or len(parameters) == 1:
+        elif not skipped and (parameter.roles or isinstance(value, str) or len(parameters) == 1):
             parts.append(describe_value(value))
         else:
             parts.append(f"{parameter.name} = {describe_value(value)}")

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dgmspec.algebra.nodes import AbstractExpr, Vector
+from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
 from dgmspec.core.address import Address, child
 from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep
 from dgmspec.core.types import SupportKind, Type
@@ -191,7 +191,8 @@ def _formula(line: Instruction) -> Call:
     assert isinstance(line.op, AbstractExpr)
     names, result = line.names, line.type
     if result is not None:
-        return Call(line, _joined(line.op, names, result), ((ANCHOR, ANCHOR),))
+        types = dict(zip(names, line.input_types, strict=True))
+        return Call(line, _joined(line.op, types, result), ((ANCHOR, ANCHOR),))
     expression = prepare_expression(line.op)
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor | float:
@@ -200,18 +201,19 @@ def _formula(line: Instruction) -> Call:
     return Call(line, run, ((ANCHOR, ANCHOR),))
 
 
-def _joined(formula: AbstractExpr, names: tuple[str, ...], result: Type) -> Run:
-    """A context's value: the items of a vector at the top are flattened and joined end to end."""
+def _joined(formula: AbstractExpr, types: Mapping[str, Type], result: Type) -> Run:
+    """A context's value: the items of a vector at the top are flattened and joined end to end, categories one-hot."""
     items = formula.items if isinstance(formula, Vector) else (formula,)
     parts = [prepare_expression(item) for item in items]
+    kinds = [types[item.id] if isinstance(item, Name) else result for item in items]
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
-        env = dict(zip(names, values, strict=True))
+        env = dict(zip(types, values, strict=True))
         found = [as_tensor(part(env, p[ANCHOR]), p[ANCHOR]) for part in parts]
         if len(found) == 1:
             return found[0].reshape(found[0].shape[0], *result.shape)
         batch = max(value.shape[0] for value in found)
-        flat = [value.reshape(value.shape[0], -1).expand(batch, -1) for value in found]
+        flat = [_flat(value, kind, p).expand(batch, -1) for value, kind in zip(found, kinds, strict=True)]
         return torch.cat(flat, 1).reshape(batch, *result.shape)
 
     return run

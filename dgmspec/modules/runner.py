@@ -126,6 +126,10 @@ class AbstractRunner(AbstractStore, ABC):
             return self._backend(self.program(phase), self.training, inputs, lambda: self.to_fx(phase))
         return self._interpreters[phase](self.values(), inputs, self.training)
 
+    def keep(self, phase: Phase, inputs: Mapping[str, Tensor]) -> list[Any]:
+        """Every slot of a program after a run, for those who look at what lies between its ends."""
+        return self._interpreters[self.program(phase).phase].keep(self.values(), inputs, self.training)
+
     def compiled(self, **options: Any) -> Self:
         """The same model, parameters shared, whose programs run through torch.compile with `options`."""
         other = type(self).__new__(type(self))

@@ -61,10 +61,16 @@ class Listing:
         return self.add(1, target="mean", address=address, inputs=(values,), signs=(sign,))[0]
 
     def formula(
-        self, address: Address, formula: AbstractExpr, named: Mapping[str, Slot], type_: Type | None = None
+        self,
+        address: Address,
+        formula: AbstractExpr,
+        named: Mapping[str, Slot],
+        type_: Type | None = None,
+        input_types: tuple[Type, ...] = (),
     ) -> Slot:
         """The value of an expression over named slots."""
         line = {"op": formula, "inputs": tuple(named.values()), "names": tuple(named), "type": type_}
+        line["input_types"] = input_types
         return self.add(1, target="formula", address=address, **line)[0]
 
 
@@ -194,7 +200,16 @@ class Walk:
     def _context(self, node: FormulaNode, type_: Type) -> Slot:
         inputs = dict(zip(node.names, node.inputs, strict=True))
         named = {n: self.need(inputs[n]) if n in inputs else self._named(n) for n in free_names(node.formula)}
-        return self.listing.formula(node.address, node.formula, named, type_)
+        types = tuple(self.type_of(inputs[n]) if n in inputs else self._type_named(n) for n in named)
+        return self.listing.formula(node.address, node.formula, named, type_, types)
+
+    def _type_named(self, name: str) -> Type:
+        """The type of a variable or a learned parameter."""
+        if name in self.graph.variables:
+            return self.type_of(self.graph.variables[name].value)
+        found = self.graph.learned[name].type
+        assert isinstance(found, Type)
+        return found
 
     def _named(self, name: str) -> Slot:
         """A name in a formula: a variable or a learned parameter."""

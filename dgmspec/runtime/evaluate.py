@@ -24,6 +24,7 @@ def evaluate(
     *,
     data: Mapping[str, Any] | None = None,
     nets: Mapping[str, nn.Module] | None = None,
+    paths: Mapping[str, str | Path] | None = None,
     seed: int | None = None,
     draws: int | None = None,
     visible: bool = False,
@@ -31,12 +32,13 @@ def evaluate(
     """The test figures of a finished run, as in its ``report.json``: nats, bits per dimension, the gap to the truth.
 
     The rows are those that the run set aside; `seed` and `draws` choose other dequantisations, or other fresh points of
-    a set with a known density. `data` and `nets` are given again where the run was given them.
+    a set with a known density. `data` and `nets` are given again where the run was given them; `paths` says by the name
+    of a data source where its file lies now, if it has moved.
     """
     directory = RunDirectory(Path(run))
-    task = recorded_task(directory, data, nets)
+    task = recorded_task(directory, data, nets, paths)
     model = model_of(directory.path, nets)
-    parts = open_parts(model, task.plan, task.arrays)
+    parts = open_parts(model, task.plan, task.arrays, task.places)
     return test_figures(model, parts.test, parts.toy, task.plan.seed if seed is None else seed, draws, visible)
 
 

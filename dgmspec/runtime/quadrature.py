@@ -1,7 +1,9 @@
 """Integrals of a density over its support in one or two dimensions, to a tolerance that is estimated along the way.
 
-Cells are refined where a Gauss-Legendre rule of seven points an axis and one of four disagree. The box grows shell by
-shell until the last one holds next to nothing: doubling its width each time also reaches the heaviest tails.
+Cells are refined where a Gauss-Legendre rule of seven points an axis and one of four disagree, and where a witness, a
+point at which the density is known to be high, rises above all that the rules saw: a ridge thinner than a cell is not
+overlooked. The box grows shell by shell until the last one holds next to nothing: doubling its width each time also
+reaches the heaviest tails.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ CHUNK = 16_384
 FIRST = {1: 64, 2: 24}
 """Cells an axis before anything is known of the density."""
 
+ROUNDS = 10
+HIDDEN = 2.0
+"""How often the cells are split for witnesses, and how far one must rise above the points of its cell for that."""
+
 
 @dataclass(frozen=True)
 class Integral:
@@ -37,18 +43,29 @@ class Integral:
 
 
 def integrate(
-    function: Integrand, low: Tensor, high: Tensor, bounds: tuple[Tensor, Tensor], tolerance: float, budget: int
+    function: Integrand,
+    low: Tensor,
+    high: Tensor,
+    bounds: tuple[Tensor, Tensor],
+    tolerance: float,
+    budget: int,
+    witnesses: Tensor | None = None,
 ) -> Integral:
-    """∫ over the box `bounds` (whose ends may be infinite), starting from the inner box [low, high], (d,) each."""
+    """∫ over the box `bounds` (whose ends may be infinite), starting from the inner box [low, high], (d,) each.
+
+    `witnesses` are points (n, d) where the density may be high, such as samples.
+    """
     low, high = torch.maximum(low, bounds[0]), torch.minimum(high, bounds[1])
-    found = _refined(function, *_grid(low, high, FIRST[len(low)]), tolerance / 2, budget)
+    points = low[None][:0] if witnesses is None else witnesses
+    seen = points, function(points)[:, 0]
+    found = _refined(function, *_grid(low, high, FIRST[len(low)]), tolerance / 2, budget, seen)
     for number in range(1, SHELLS + 1):
         centre, half = (low + high) / 2, high - low
         wider = torch.maximum(centre - half, bounds[0]), torch.minimum(centre + half, bounds[1])
         if bool((wider[0] == low).all()) and bool((wider[1] == high).all()):
             break
         cells = _shell(low, high, *wider)
-        part = _refined(function, *cells, tolerance / 4, max(budget - found.points, CHUNK))
+        part = _refined(function, *cells, tolerance / 4, max(budget - found.points, CHUNK), seen)
         found = Integral(found.value + part.value, found.error + part.error, found.points + part.points)
         low, high = wider
         if number > 1 and float(part.value[0]) < NEGLIGIBLE:
@@ -56,18 +73,48 @@ def integrate(
     return found
 
 
-def _refined(function: Integrand, low: Tensor, high: Tensor, tolerance: float, budget: int) -> Integral:
+def _refined(
+    function: Integrand, low: Tensor, high: Tensor, tolerance: float, budget: int, seen: tuple[Tensor, Tensor]
+) -> Integral:
     """The integral over cells [low, high], (cells, d) each: those whose error counts are halved along every axis."""
-    value, error, points = _rules(function, low, high)
-    while float(error.sum()) > tolerance and points < budget:
-        split = error > tolerance / (2 * len(error))
-        lows, highs = _children(low[split], high[split])
-        fresh, fresh_error, more = _rules(function, lows, highs)
-        value, error = torch.cat([value[~split], fresh]), torch.cat([error[~split], fresh_error])
-        low, high = torch.cat([low[~split], lows]), torch.cat([high[~split], highs])
-        points += more
-    total = float(error.sum())
-    return Integral(value.sum(0), total if math.isfinite(total) else math.inf, points)
+    cells = _rules(function, low, high)
+    for _ in range(ROUNDS):
+        split = _hidden(cells, *seen)
+        if cells.points >= budget or not bool(split.any()):
+            break
+        cells = _split(function, cells, split)
+    while float(cells.error.sum()) > tolerance and cells.points < budget:
+        cells = _split(function, cells, cells.error > tolerance / (2 * len(cells.error)))
+    total = float(cells.error.sum())
+    return Integral(cells.value.sum(0), total if math.isfinite(total) else math.inf, cells.points)
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Cells [low, high] with their integrals, the estimated errors and the highest densities seen in them."""
+
+    low: Tensor
+    high: Tensor
+    value: Tensor
+    error: Tensor
+    peak: Tensor
+    points: int
+
+
+def _hidden(cells: _Cells, witnesses: Tensor, heights: Tensor) -> Tensor:
+    """The cells in which a witness stands out, (cells,)."""
+    found = torch.zeros(len(cells.low), dtype=torch.bool)
+    for points, height in zip(torch.split(witnesses, 500), torch.split(heights, 500), strict=True):
+        inside = ((points[:, None] >= cells.low) & (points[:, None] < cells.high)).all(2)
+        found |= (inside & (height[:, None] > HIDDEN * cells.peak)).any(0)
+    return found
+
+
+def _split(function: Integrand, cells: _Cells, split: Tensor) -> _Cells:
+    """The same cells with some of them halved along every axis."""
+    fresh, kept = _rules(function, *_children(cells.low[split], cells.high[split])), ~split
+    pairs = ((getattr(cells, n)[kept], getattr(fresh, n)) for n in ("low", "high", "value", "error", "peak"))
+    return _Cells(*(torch.cat(pair) for pair in pairs), cells.points + fresh.points)
 
 
 @cache
@@ -78,19 +125,19 @@ def _nodes(count: int, dimensions: int) -> tuple[Tensor, Tensor]:
     return grid, torch.cartesian_prod(*[w] * dimensions).reshape(-1, dimensions).prod(1)
 
 
-def _rules(function: Integrand, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Each cell's integral by seven points an axis, its difference from that by four, and the points used."""
-    fine, points = _rule(function, low, high, 7)
-    coarse, more = _rule(function, low, high, 4)
-    return fine, (fine - coarse)[:, 0].abs(), points + more
+def _rules(function: Integrand, low: Tensor, high: Tensor) -> _Cells:
+    """Each cell's integral by seven points an axis, and its difference from that by four."""
+    fine, peak, points = _rule(function, low, high, 7)
+    coarse, other, more = _rule(function, low, high, 4)
+    return _Cells(low, high, fine, (fine - coarse)[:, 0].abs(), torch.maximum(peak, other), points + more)
 
 
-def _rule(function: Integrand, low: Tensor, high: Tensor, count: int) -> tuple[Tensor, int]:
+def _rule(function: Integrand, low: Tensor, high: Tensor, count: int) -> tuple[Tensor, Tensor, int]:
     nodes, weights = _nodes(count, low.shape[1])
     points = (low[:, None] + nodes * (high - low)[:, None]).flatten(0, 1)
-    values = torch.cat([function(part) for part in points.split(CHUNK)])
-    sums = (values.reshape(len(low), len(nodes), -1) * weights[:, None]).sum(1)
-    return sums * (high - low).prod(1)[:, None], len(points)
+    values = torch.cat([function(part) for part in torch.split(points, CHUNK)]).reshape(len(low), len(nodes), -1)
+    sums = (values * weights[:, None]).sum(1) * (high - low).prod(1)[:, None]
+    return sums, values[..., 0].amax(1), len(points)
 
 
 def _children(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

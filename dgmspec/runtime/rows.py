@@ -8,9 +8,9 @@ from typing import Any
 
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.ops.data import AbstractToy
+from dgmspec.ops.data import AbstractFile, AbstractToy
 from dgmspec.ops.training import Holdout
-from dgmspec.runtime.data import Context, DataError, Dataset, from_arrays, open_source
+from dgmspec.runtime.data import DataError, Dataset, Places, from_arrays, open_source
 from dgmspec.runtime.report import Toy
 
 __all__ = ["Parts", "open_parts"]
@@ -29,8 +29,13 @@ class Parts:
     toy: Toy | None = None
 
 
-def open_parts(model: CompiledModel, plan: TrainPlan, arrays: Mapping[str, Any] | None) -> Parts:
-    """The parts of a plan's data, or of arrays given in their place; no rows where the loss draws its own points."""
+def open_parts(
+    model: CompiledModel, plan: TrainPlan, arrays: Mapping[str, Any] | None, places: Places | None = None
+) -> Parts:
+    """The parts of a plan's data, or of arrays given in their place; no rows where the loss draws its own points.
+
+    `places` says where the files of the data lie.
+    """
     reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
     if arrays is not None:
         return _split(from_arrays(arrays, reads), plan, None)
@@ -43,7 +48,9 @@ def open_parts(model: CompiledModel, plan: TrainPlan, arrays: Mapping[str, Any] 
             f"training {model.graph.name} needs data for {names}",
             "write `data = …` in the train block, or pass arrays: `train(spec, data={'x': array})`",
         )
-    opened = open_source(plan.data.name, plan.data.arguments(), reads, Context(seed=_seed(plan)))
+    reads_folder = isinstance(plan.data, AbstractFile) and plan.data.reads_folder
+    context = (places or Places()).context(plan.data_name, _seed(plan), reads_folder)
+    opened = open_source(plan.data.name, plan.data.arguments(), reads, context)
     return _split(opened, plan, _toy(model, plan))
 
 

@@ -100,9 +100,7 @@ def own_parameters(model: CompiledModel, address: Address) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): p.detach() for n, p in model.named_parameters() if n.startswith(prefix)}
 
 
-def moved(
-    specs: tuple[ParamSpec, ...], values: Mapping[str, Tensor], generator: torch.Generator
-) -> dict[str, Tensor]:
+def moved(specs: tuple[ParamSpec, ...], values: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
     """Parameters moved at random, each inside its mask."""
     return {spec.name: _moved(spec, values[spec.name], generator) for spec in specs}
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -11,6 +12,8 @@ from torch import nn
 from dgmspec.algebra.nodes import expr
 from dgmspec.core.diagnostics import SpecError, did_you_mean, has_errors
 from dgmspec.graph.plans import TrainPlan, lower_train
+from dgmspec.ops.data import AbstractFile
+from dgmspec.runtime.data import Places
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.spec import Spec, parse
 from dgmspec.spec.defaults import with_defaults
@@ -27,6 +30,14 @@ class Task:
     plan: TrainPlan
     arrays: Mapping[str, Any] | None = None
     nets: Mapping[str, nn.Module] | None = None
+    places: Places = field(default_factory=Places)
+
+    def recorded_places(self) -> dict[str, Any]:
+        """Where the data's files lie, as a run's folder keeps it for `recorded_task`; nothing for other data."""
+        if self.arrays is not None or not isinstance(self.plan.data, AbstractFile):
+            return {}
+        paths = {name: str(path.resolve()) for name, path in self.places.paths.items()}
+        return {"data_folder": str((self.places.folder or Path()).resolve()), "data_paths": paths}
 
 
 def task_of(
@@ -35,8 +46,10 @@ def task_of(
     seed: int | None,
     arrays: Mapping[str, Any] | None,
     nets: Mapping[str, nn.Module] | None,
+    places: Places | None = None,
 ) -> Task:
     """The train block of one model, its settings evaluated; `SpecError` with what is wrong with it."""
+    places = places or Places()
     block = _block(spec, model)
     if seed is not None:
         spec, block = _with_seed(spec, block, seed)
@@ -45,7 +58,21 @@ def task_of(
     plan, found = lower_train(spec, block)
     if plan is None or has_errors(found):
         raise SpecError(found)
-    return Task(spec, plan, arrays, nets)
+    _check_paths(places, plan)
+    return Task(spec, plan, arrays, nets, places)
+
+
+def _check_paths(places: Places, plan: TrainPlan) -> None:
+    """Each path given by name is for the file source that the block reads under that name."""
+    for name in places.paths:
+        if name == plan.data_name and isinstance(plan.data, AbstractFile):
+            continue
+        known = [plan.data_name] if plan.data_name and isinstance(plan.data, AbstractFile) else []
+        near = did_you_mean(name, known)
+        reads = f"it reads `{known[0]}`" if known else "it reads no named file: write `data d = csv(…)`, `data = d`"
+        raise RunError(
+            f"the training of {plan.model} reads no file `{name}`; " + (f"did you mean `{near}`?" if near else reads)
+        )
 
 
 def _block(spec: Spec, model: str | None) -> Train:
@@ -77,15 +104,21 @@ def _with_seed(spec: Spec, block: Train, seed: int) -> tuple[Spec, Train]:
 
 
 def recorded_task(
-    directory: RunDirectory, arrays: Mapping[str, Any] | None, nets: Mapping[str, nn.Module] | None
+    directory: RunDirectory,
+    arrays: Mapping[str, Any] | None,
+    nets: Mapping[str, nn.Module] | None,
+    paths: Mapping[str, str | Path] | None = None,
 ) -> Task:
-    """The task that a run folder records."""
+    """The task that a run folder records; `paths` are for files that have moved since."""
     config = directory.read_json("config.json")
     if config.get("data") == "arrays" and arrays is None:
         raise RunError(f"{directory.path} was trained on arrays given from Python; give them again as `data`")
     try:
         text = (directory.path / "bundle.dgm").read_text(encoding="utf-8")
         spec = parse(text, config["sources"])
-        return task_of(spec, config["model"], None, arrays, nets)
+        folder = Path(config["data_folder"]) if "data_folder" in config else None
+        given = {**config.get("data_paths", {}), **(paths or {})}
+        places = Places(folder, {name: Path(path) for name, path in given.items()})
+        return task_of(spec, config["model"], None, arrays, nets, places)
     except (OSError, UnicodeDecodeError, KeyError, SpecError) as error:
         raise RunError(f"{directory.path} is no folder of a dgmspec run: {error}") from error

@@ -15,6 +15,7 @@ from torch import nn
 from dgmspec.compiler import compile
 from dgmspec.core.op import AbstractOp
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.data import Places
 from dgmspec.runtime.gallery import draw_run
 from dgmspec.runtime.likelihood import Validation, columns_of
 from dgmspec.runtime.loop import Loop
@@ -60,17 +61,22 @@ def train(
     params: Mapping[str, Any] | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     seed: int | None = None,
+    folder: str | Path | None = None,
+    paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
 ) -> Run:
     """Train a model of a spec as its train block says and leave a run folder; see the folder's ``report.json``.
 
     `data` maps variables to arrays (rows, *event) and stands in place of the block's own data; `out` is the folder
     (``runs/<model>`` by default); `params` and `seed` override those of the spec; `nets` supplies external networks.
-    `visible` draws progress. A mistake in the spec raises `SpecError`, one in the data `DataError`; what else stops a
-    run (a path, a loss that is no number) raises `RunError`.
+    Paths of data files start from `folder` (the current one by default); `paths` gives, by the name of a data source,
+    another place for its file. `visible` draws progress. A mistake in the spec raises `SpecError`, one in the data
+    `DataError`; what else stops a run (a path, a loss that is no number) raises `RunError`.
     """
     spec = spec.with_params(**params) if params else spec
-    return train_spec(spec, model=model, data=data, out=out, nets=nets, seed=seed, visible=visible)
+    return train_spec(
+        spec, model=model, data=data, out=out, nets=nets, seed=seed, folder=folder, paths=paths, visible=visible
+    )
 
 
 def train_spec(
@@ -81,11 +87,14 @@ def train_spec(
     out: str | Path | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     seed: int | None = None,
+    folder: str | Path | None = None,
+    paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
     name: str | None = None,
 ) -> Run:
     """`train` for a spec whose params are set; `name` is that of the folder below ``runs`` where `out` is not given."""
-    task = task_of(spec, model, seed, data, nets)
+    given = {name: Path(path) for name, path in (paths or {}).items()}
+    task = task_of(spec, model, seed, data, nets, Places(None if folder is None else Path(folder), given))
     path = Path(out) if out is not None else fresh_directory(Path("runs"), name or task.plan.model.lower())
     if (path / "bundle.dgm").exists():
         raise RunError(f"{path} holds a run already; choose another folder, or go on with it by --resume {path}")
@@ -97,11 +106,15 @@ def resume_run(
     *,
     data: Mapping[str, Any] | None = None,
     nets: Mapping[str, nn.Module] | None = None,
+    paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
 ) -> Run:
-    """Go on with a stopped run from its last checkpoint; `data` and `nets` as they were given when it began."""
+    """Go on with a stopped run from its last checkpoint; `data` and `nets` as they were given when it began.
+
+    `paths` says by the name of a data source where its file lies now, if it has moved.
+    """
     directory = RunDirectory(Path(path))
-    return _run(recorded_task(directory, data, nets), directory, visible, fresh=False)
+    return _run(recorded_task(directory, data, nets, paths), directory, visible, fresh=False)
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
@@ -112,7 +125,7 @@ def _run(task: Task, directory: RunDirectory, visible: bool, fresh: bool) -> Run
     began = time.monotonic()
     accelerator = Accelerator(mixed_precision="no")
     model = _compiled(task, accelerator.device)
-    parts = open_parts(model, task.plan, task.arrays)
+    parts = open_parts(model, task.plan, task.arrays, task.places)
     visible = visible and accelerator.is_main_process
     loop = _loop(model, task, parts, accelerator, directory)
     if fresh:
@@ -185,6 +198,7 @@ def _write_beginning(task: Task, directory: RunDirectory, accelerator: Accelerat
         "train": settings,
         "sources": task.spec.sources,
         "versions": versions(),
+        **task.recorded_places(),
     }
     directory.write_json("config.json", config)
 

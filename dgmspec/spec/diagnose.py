@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from dgmspec.core.diagnostics import Diagnostic, Span, SpecError, has_errors
 from dgmspec.core.source_map import SourceMap
 from dgmspec.spec.model import Spec
 from dgmspec.spec.names import check_names
+from dgmspec.spec.remains import Remains, remains
 from dgmspec.spec.sources import Refused, Sources, fetch
 from dgmspec.spec.uses import File, Loader
 from dgmspec.syntax.tree import Tree
@@ -18,7 +20,8 @@ from dgmspec.syntax.tree import Tree
 class Diagnosis:
     """All that could be said about a text: its tree, its spec if it has one, where things stand, what is wrong.
 
-    `texts` are the texts that spans point into, by source; the main text is "".
+    `texts` are the texts that spans point into, by source; the main text is "". Where there is no spec, `remains` is
+    what is left of one.
     """
 
     tree: Tree
@@ -26,6 +29,7 @@ class Diagnosis:
     source_map: SourceMap
     diagnostics: tuple[Diagnostic, ...]
     texts: dict[str, str] = field(default_factory=dict)
+    remains: Remains | None = None
 
 
 def diagnose(text: str, sources: Sources | None = None, *, name: str = "") -> Diagnosis:
@@ -35,16 +39,35 @@ def diagnose(text: str, sources: Sources | None = None, *, name: str = "") -> Di
     found: list[Diagnostic] = []
     spans: dict[str, Span] = {}
     for file in main.all():
-        found += [*file.found, *file.document.reading.found, *check_names(file)]
+        names = check_names(file)
+        found += [*file.found, *(d for d in file.document.reading.found if not _follows(d, file)), *names]
         spans |= file.document.reading.spans
     ordered = tuple(sorted(dict.fromkeys(found), key=_position))
-    spec = None if has_errors(ordered) else _spec(main, loader)
-    return Diagnosis(main.tree, spec, SourceMap(spans), ordered, {"": text, **loader.texts})
+    texts, wrong = {"": text, **loader.texts}, has_errors(ordered)
+    spec, rest = (None, remains(main, ordered, loader.texts)) if wrong else (_spec(main, loader), None)
+    return Diagnosis(main.tree, spec, SourceMap(spans), ordered, texts, rest)
 
 
 def _spec(main: File, loader: Loader) -> Spec:
     document = main.document
     return Spec(*document.items, edition=document.edition, sources=dict(sorted(loader.texts.items())))
+
+
+def _follows(finding: Diagnostic, file: File) -> bool:
+    """Whether a finding follows from an error of syntax: a part is missing because it could not be read, or statements
+    stand at the top because the block around them did not begin."""
+    assert isinstance(finding.at, Span)
+    at = finding.at
+    broken = [d.at for d in file.found if d.severity == "error" and isinstance(d.at, Span)]
+    if finding.code == "DGM203":
+        return any(at.start <= error.start < at.end for error in broken)
+    begun = (error.start for error in broken if _HEAD.match(file.text, file.text.rfind("\n", 0, error.start) + 1))
+    inside = file.text[:at.start].rpartition("\n")[2].isspace()
+    return finding.code == "DGM210" and inside and any(start < at.start for start in begun)
+
+
+# The head of a block as another language writes it, without its brace.
+_HEAD = re.compile(r"[ \t]*(?:model|train|sample)\b[^{}\n]*$", re.MULTILINE)
 
 
 def _position(diagnostic: Diagnostic) -> tuple[str, int, str]:

@@ -98,7 +98,8 @@ def read_setting(reading: Reading, node: Tree, address: Address) -> Setting | No
         return None
     at = child(address, name)
     reading.mark(at, node)
-    return Setting(name=name, value=reading.formula(right, child(at, "value")))
+    reading.mark(child(at, "value"), right)
+    return Setting(name=name, value=reading.formula(right, at))
 
 
 # ---- variables and conditional laws ---------------------------------------------------------------------------------

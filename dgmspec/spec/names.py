@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Node, walk
 from dgmspec.core.address import Address, child
-from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean, has_errors
+from dgmspec.core.diagnostics import Diagnostic, Label, Span, did_you_mean, has_errors
 from dgmspec.spec.circles import Definable, circles
 from dgmspec.spec.declared import entry_of, members_of, names_of
 from dgmspec.spec.model import (
@@ -42,6 +42,7 @@ from dgmspec.spec.model import (
 from dgmspec.spec.places import FORMS
 from dgmspec.spec.scope import Checker, Entry, Names, Scope
 from dgmspec.spec.uses import File
+from dgmspec.syntax.around import names_around
 from dgmspec.syntax.tree import Tree
 
 # How many arguments the name of a type takes; a range counts as one.
@@ -51,19 +52,11 @@ TYPES = {
 }  # fmt: skip
 
 
-class _Everything:
-    """Holds every name: where a text could not be read, no name is called unknown."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-
 def check_names(file: File) -> list[Diagnostic]:
     """What is wrong with the names of one file; the files it uses are looked at by themselves."""
     reading = file.document.reading
     before = len(reading.found)
-    tolerated: Container[str] = _Everything() if has_errors(file.found) else _lost(file.tree, reading.found)
-    walker = _Walker(Checker(reading, tolerated), file.prefix)
+    walker = _Walker(Checker(reading, _lost(file)), file.prefix)
     scope = Scope(names_of(file.document.items, file.prefix), {a: _exported(f) for a, f in file.uses.items()})
     walker.items(file.document.items, scope)
     found = reading.found[before:]
@@ -71,12 +64,13 @@ def check_names(file: File) -> list[Diagnostic]:
     return found
 
 
-def _lost(tree: Tree, found: Sequence[Diagnostic]) -> frozenset[str]:
-    """The names that statements of the tree declare, if some statement was refused."""
-    if not has_errors(found):
-        return frozenset()
-    statements = (n for n in tree.walk() if isinstance(n, Tree) and (n.kind in FORMS or n.kind == "index"))
-    return frozenset(node.name for node in statements)
+def _lost(file: File) -> frozenset[str]:
+    """The names whose declarations may have been refused, here or by the parser."""
+    broken = names_around(file.text, (d.at.start for d in file.found if d.severity == "error" and isinstance(d.at, Span)))
+    if not has_errors(file.document.reading.found):
+        return broken
+    statements = (n for n in file.tree.walk() if isinstance(n, Tree) and (n.kind in FORMS or n.kind == "index"))
+    return broken.union(node.name for node in statements)
 
 
 def _exported(file: File) -> Names:

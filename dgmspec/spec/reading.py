@@ -33,7 +33,7 @@ from dgmspec.algebra.nodes import (
     Text,
     Vector,
 )
-from dgmspec.core.address import Address, child
+from dgmspec.core.address import Address, callee, child, keyword
 from dgmspec.core.diagnostics import Diagnostic, Label, Span
 from dgmspec.spec.model import Domain, Star, TypeExpr
 from dgmspec.syntax.tree import Node, Token, Tree
@@ -134,6 +134,9 @@ class Reading:
     def formula(self, node: Node, address: Address | None = None) -> Formula:
         """An expression; `address` marks where it and the arguments inside it stand."""
         self.mark(address, node)
+        named = node.children[0] if isinstance(node, Tree) and node.kind == "call" else node
+        if address is not None and isinstance(named, Token):
+            self.mark(callee(address), named)
         read = self._token(node) if isinstance(node, Token) else self._tree(node, address)
         return cast(Formula, read)
 
@@ -222,12 +225,12 @@ class Reading:
         return Index(of=self.formula(of), index=self.formula(indices[0]))
 
     def _call(self, node: Tree, address: Address | None) -> AbstractExpr:
-        callee, args = node.children
-        assert isinstance(callee, Token) and isinstance(args, Tree)
-        if callee.text in CONSTANTS:
-            self.report("DGM207", f"`{callee.text}` is a constant and takes no arguments", callee)
+        name, args = node.children
+        assert isinstance(name, Token) and isinstance(args, Tree)
+        if name.text in CONSTANTS:
+            self.report("DGM207", f"`{name.text}` is a constant and takes no arguments", name)
             return HOLE
-        return self._written(Call(name=callee.text, args=self._arguments(args.children, address)), node.span)
+        return self._written(Call(name=name.text, args=self._arguments(args.children, address)), node.span)
 
     def _arguments(self, nodes: Sequence[Node], address: Address | None) -> tuple[Argument, ...]:
         read: list[Argument] = []
@@ -250,6 +253,7 @@ class Reading:
                 )
                 continue
             named[name] = node
+            self.mark(keyword(address, name) if address is not None else None, node.children[0])
             read.append(Argument(name=name, value=cast(Formula, self.argument(value, _below(address, name)))))
         return tuple(read)
 

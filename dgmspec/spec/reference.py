@@ -73,7 +73,7 @@ def _operation(cls: type[AbstractOp]) -> Iterator[str]:
     doc = (inspect.getdoc(cls) or "").replace("``", "`")
     said, dash, facts = _FACT.sub(r"- \1: ", doc).partition("\n- ")
     yield f"{said.rstrip()}\n\n- {facts}" if dash else said
-    described = [(p.name, p.doc, p.choices) for p in signature(cls) if p.doc]
+    described = [("VARIABLE" if p.keywords else p.name, p.doc, p.choices) for p in signature(cls) if p.doc]
     if described:
         yield "\n| argument | |\n| --- | --- |"
     for name, doc, choices in described:

@@ -24,6 +24,7 @@ class File:
     """A file that was read, and the files it uses by their aliases. `path` is "" for the main text."""
 
     path: str
+    text: str
     prefix: Address
     tree: Tree
     found: list[Diagnostic]
@@ -54,7 +55,7 @@ class Loader:
         if path not in self.trees:
             self.trees[path] = parse_tree(text, path)
         tree, found = self.trees[path]
-        file = File(path, prefix, tree, found, read_document(tree, prefix))
+        file = File(path, text, prefix, tree, found, read_document(tree, prefix))
         for item in file.document.items:
             if isinstance(item, Use) and item.alias not in file.uses:
                 used = self._use(item, file, chain)

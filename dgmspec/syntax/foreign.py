@@ -4,21 +4,22 @@ import unicodedata
 
 __all__ = ["NAMED", "SPELLINGS", "WORDS", "plain_name"]
 
-# Sequences that the lexer reads in order to name them: what is wrong, what to write.
-NAMED: dict[str, tuple[str, str]] = {
-    "==": ("the language has no comparison `==`", "write `=` to define"),
+# Sequences that the lexer reads in order to name them: what is wrong, what to write, and the text to put in their
+# place where nothing else can be meant.
+NAMED: dict[str, tuple[str, ...]] = {
+    "==": ("the language has no comparison `==`", "write `=` to define", "="),
     "!=": ("the language has no comparison `!=`", "remove the comparison"),
     "<=": ("the language has no comparison `<=`", "bounds are part of a type: `interval(0, 1)`"),
     ">=": ("the language has no comparison `>=`", "bounds are part of a type: `interval(0, 1)`"),
     "<": ("`<` is reserved", "an update is written `<-`; bounds are part of a type: `interval(0, 1)`"),
     ">": ("`>` is reserved", "an arrow is written `->`; bounds are part of a type: `interval(0, 1)`"),
     ":=": ("`:=` is not part of the language", "write `=` to define, `<-` to update"),
-    "=>": ("`=>` is not part of the language", "an arrow is written `->`"),
-    "//": ("`//` does not begin a comment", "write `#` before a comment, `/` for a quotient"),
+    "=>": ("`=>` is not part of the language", "an arrow is written `->`", "->"),
+    "//": ("`//` does not begin a comment", "write `#` before a comment, `/` for a quotient", "#"),
     "&&": ("the language has no logic", "remove `&&`"),
     "||": ("the language has no logic", "a context is written with one `|`"),
     "|>": ("`|>` is not part of the language", "the steps of a chain stand one below the other in `{ }`"),
-    "...": ("a range has two points", "write `..`"),
+    "...": ("a range has two points", "write `..`", ".."),
     "!": ("`!` is not part of the language", "a comment begins with `#`"),
     "%": ("`%` is not part of the language", "a comment begins with `#`"),
     "&": ("`&` is not part of the language", "separate arguments with `,`"),

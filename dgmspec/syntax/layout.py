@@ -6,9 +6,10 @@ statement. A word is a keyword only where a name would be an error, so that ever
 
 from dgmspec.core.diagnostics import Label, did_you_mean
 from dgmspec.syntax import limits
-from dgmspec.syntax.tokens import Lexeme, Sink
+from dgmspec.syntax.lexeme import OPERANDS, Edits, Lexeme, Sink
+from dgmspec.syntax.repairs import closes_at_once
 
-__all__ = ["ARROWS", "HEADS", "JOINERS", "OPERANDS", "arrange"]
+__all__ = ["ARROWS", "HEADS", "JOINERS", "arrange"]
 
 _HEAD_WORDS = (
     "dgm use param fn net data bijector model observe latent given flow ode sde markov perturb generate infer energy "
@@ -18,7 +19,6 @@ HEADS = frozenset(_HEAD_WORDS.split())
 ARROWS = frozenset(("flow", "ode", "sde", "markov", "perturb"))
 JOINERS = frozenset(("as", "over", "in", "for"))
 
-OPERANDS = frozenset(("NAME", "QNAME", "INT", "FLOAT", "STRING"))
 _BEGINS = OPERANDS | {"LPAR", "LSQB", "MINUS"}
 _ENDS = OPERANDS | {"RPAR", "RSQB"}
 # Tokens after which a statement cannot end, nor begin with.
@@ -129,9 +129,12 @@ def _mend(
         added.setdefault(at, []).append(closing)
         if kind != "RBRACE":
             opener.flawed = True
-            _report_unclosed(opener, sink)
+            sure = len(unclosed) == 1 and closes_at_once(lexemes, i, at)
+            _report_unclosed(opener, sink, ((previous.end, previous.end, closing.text),) if sure else ())
     if braces:
-        _report_unclosed(lexemes[_suspect(lexemes, match, braces[-1], sink.text)], sink)
+        suspect = _suspect(lexemes, match, braces[-1], sink.text)
+        sure = len(unclosed) == 1 and suspect == braces[-1]
+        _report_unclosed(lexemes[suspect], sink, _brace_at_end(sink.text, lexemes[suspect]) if sure else ())
     out: list[Lexeme] = []
     for i, lexeme in enumerate(lexemes):
         out.extend(added.get(i, ()))
@@ -142,10 +145,16 @@ def _mend(
     return out
 
 
-def _report_unclosed(opener: Lexeme, sink: Sink) -> None:
+def _report_unclosed(opener: Lexeme, sink: Sink, replace: Edits) -> None:
     closer = _SPELLED[_CLOSER[opener.type]]
     message = f"this `{opener.text}` is never closed"
-    sink.report("DGM113", message, opener.start, opener.end, help=f"close it with `{closer}`")
+    sink.report("DGM113", message, opener.start, opener.end, help=f"close it with `{closer}`", replace=replace)
+
+
+def _brace_at_end(text: str, opener: Lexeme) -> Edits:
+    """A `}` on a line of its own at the end of the text, under the line of its `{`."""
+    end = len(text)
+    return ((end, end, f"{'' if text.endswith(chr(10)) else chr(10)}{' ' * _indent(text, opener.start)}}}\n"),)
 
 
 def _line_end(lexemes: list[Lexeme], i: int, match: dict[int, int]) -> int:

@@ -8,6 +8,7 @@ from dgmspec.core.diagnostics import Diagnostic
 from dgmspec.syntax import limits
 from dgmspec.syntax.automaton import Automaton, Inner
 from dgmspec.syntax.build import build_tree
+from dgmspec.syntax.idioms import check_scales
 from dgmspec.syntax.layout import arrange
 from dgmspec.syntax.recovery import explain
 from dgmspec.syntax.rules import check_header, check_look_alikes
@@ -33,6 +34,7 @@ def parse_tree(text: str, source: str = "") -> tuple[Tree, list[Diagnostic]]:
         tree = build_tree(root, tokens, sink) if root else Tree("file", (), sink.span(0, len(text)))
         check_header(tree, tokens, sink)
         check_look_alikes(tree, sink)
+        check_scales(tree, sink)
     return tree, _capped(sink)
 
 

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from dgmspec.core.diagnostics import Label
 from dgmspec.syntax.automaton import Automaton
 from dgmspec.syntax.foreign import WORDS
-from dgmspec.syntax.layout import HEADS, JOINERS, OPERANDS
-from dgmspec.syntax.tokens import Lexeme, Sink
+from dgmspec.syntax.layout import HEADS, JOINERS
+from dgmspec.syntax.lexeme import OPERANDS, Edits, Lexeme, Sink
+from dgmspec.syntax.habits import habit
+from dgmspec.syntax.repairs import remedy
 
 __all__ = ["NAMES", "explain"]
 
@@ -163,6 +165,8 @@ def _juxtaposed(e: _Error) -> bool:
         return False
     if "STRING" in (previous.type, token.type) or not e.automaton.accepts(("STAR", token.type)):
         return False
+    if token.type == "NAME" and not e.second and e.tokens[e.i + 1].type == "EQUAL":
+        return False  # `n = 100 noise = 0.1` lacks its `,`
     left, right = previous.text, token.text if token.type != "LPAR" else "(…)"
     if previous.type == "NAME" and token.type in ("NAME", "QNAME"):
         help = f"write `{left} * {right}` for a product, or `,` between arguments"
@@ -246,8 +250,13 @@ def _unexpected(e: _Error) -> None:
         help = "a vector is written in square brackets: `[1, 2]`"
     elif token.type == "_DOTS":
         help = "a range `a..b` stands after `in`, or as an argument"
+    replace: Edits = ()
+    if not help:
+        help, replace = habit(e.tokens, e.i, e.start, expected)
+    if not help:
+        help, replace = remedy(e.automaton, e.tokens, e.i, e.start)
     message = f"expected {_either(_wanted(expected))}{after}, found {_found(token)}"
-    e.sink.report("DGM110", message, *place, labels=labels, help=help)
+    e.sink.report("DGM110", message, *place, labels=labels, help=help, replace=replace)
 
 
 def _place(tokens: list[Lexeme], token: Lexeme) -> tuple[int, int]:

@@ -9,63 +9,15 @@ import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import cache
 
-from dgmspec.core.diagnostics import Diagnostic, Edit, Fix, Label, Span
 from dgmspec.syntax import limits
+from dgmspec.syntax.borrowed import bounds, closing_quote
 from dgmspec.syntax.foreign import NAMED, SPELLINGS, plain_name
 from dgmspec.syntax.grammar import load_table
+from dgmspec.syntax.lexeme import Edits, Lexeme, Sink
 
 __all__ = ["Lexeme", "Sink", "comments", "lex"]
-
-
-@dataclass(slots=True, eq=False)
-class Lexeme:
-    """A token of the parser. `lines` counts the line ends before it; `flawed` mutes later errors about it."""
-
-    type: str
-    text: str
-    start: int
-    end: int
-    lines: int = 0
-    before: list[str] = field(default_factory=list)
-    after: str = ""
-    written: str = ""
-    flawed: bool = False
-    first: int = 0
-    last: int = 0
-
-
-@dataclass(slots=True)
-class Sink:
-    """Where the stages of the parser put their diagnostics."""
-
-    source: str
-    text: str
-    found: list[Diagnostic] = field(default_factory=list)
-
-    def span(self, start: int, end: int) -> Span:
-        return Span(self.source, start, end)
-
-    def report(
-        self,
-        code: str,
-        message: str,
-        start: int,
-        end: int,
-        *,
-        label: str = "",
-        labels: tuple[Label, ...] = (),
-        notes: tuple[str, ...] = (),
-        help: str = "",
-        replace: tuple[tuple[int, int, str], ...] = (),
-    ) -> None:
-        """Add a diagnostic; `replace` holds the edits (start, end, text) of a safe fix."""
-        edits = tuple(Edit(self.span(a, b), text) for a, b, text in replace)
-        fix = Fix(edits, "safe", help) if edits else None
-        helps = (help,) if help else ()
-        self.found.append(Diagnostic(code, message, self.span(start, end), label, labels, notes, helps, fix))
 
 
 def lex(sink: Sink) -> list[Lexeme] | None:
@@ -228,14 +180,32 @@ class _Reader:
             fix = ((start, end, "^"),)
             self.sink.report("DGM104", "a power is written `^`, not `**`", start, end, help="write `^`", replace=fix)
             self.add("CIRCUMFLEX", "^", start, end)
+        elif text == "<" and (bound := bounds(self.sink.text, start)):
+            self._bounds(*bound)
         elif text in NAMED:
-            self.sink.report("DGM105", NAMED[text][0], start, end, help=NAMED[text][1])
+            message, help, *plain = NAMED[text]
+            replace = tuple((start, end, spelled) for spelled in plain)
+            self.sink.report("DGM105", message, start, end, help=help, replace=replace)
             if text == "//":
                 self._skip_line(start)
             else:
                 self.add("_OTHER", text, start, end, flawed=True)
         else:
             self._spelling(text, start)
+
+    def _bounds(self, start: int, end: int, write: str) -> None:
+        """Bounds in `< >`: they are part of a type here, with a name of its own."""
+        help = f"write `{write.strip()}`"
+        self.sink.report("DGM105", "bounds are part of a type", start, end, help=help, replace=((start, end, write),))
+        type_ = write.removeprefix(" : ")
+        if type_ != write:
+            self.add("COLON", ":", start, start)
+            self.add("NAME", "real", start, end)
+        if "(" in type_:
+            self.lexemes[-1].flawed = True
+        else:
+            self.lexemes[-1].text = type_
+        self.lexemes[-1].end = self.skip_to = end
 
     def _spelling(self, text: str, start: int) -> None:
         """A character that looks like, or stands for, something of the language; or none of it."""
@@ -245,10 +215,18 @@ class _Reader:
         shown = f"`{text}`" if text.isprintable() else f"the character U+{ord(text):04X}"
         if kind:
             what = "a plain space" if kind == "WHITE" else f"`{spelled}`"
-            fix = ((start, end, spelled),)
+            close = closing_quote(self.sink.text, start) if kind == "QUOTE" else None
+            fix: Edits = ((start, end, spelled),) if kind != "QUOTE" else ()
+            if close:
+                fix = ((start, end, spelled), (close, close + 1, spelled))
             message = f"{shown} is not part of the language"
             self.sink.report("DGM101", message, start, end, help=f"write {what}", replace=fix)
-            if kind == "QUOTE":
+            if close:
+                string = f'"{self.sink.text[end:close]}"'
+                self.add("STRING", string, start, close + 1)
+                self._limit("STRING", string, start)
+                self.skip_to = close + 1
+            elif kind == "QUOTE":
                 self._skip_line(start)
             elif kind != "WHITE":
                 self.add(kind, spelled, start, end)
@@ -272,11 +250,14 @@ class _Reader:
         touches = last is not None and last.end == start
         if touches and last is not None and last.type == "INT":
             help = f"write `{last.text}.0`"
-            self.sink.report("DGM107", "a number does not end with a point", last.start, start + 1, help=help)
+            fix = ((start + 1, start + 1, "0"),)
+            message = "a number does not end with a point"
+            self.sink.report("DGM107", message, last.start, start + 1, help=help, replace=fix)
             last.type, last.text, last.end, last.flawed = "FLOAT", last.text + ".0", start + 1, True
         elif after.isdigit() and not (before.isalnum() or before == "_"):
             message = "a number does not begin with a point"
-            self.sink.report("DGM107", message, start, start + 2, help="write `0` before it")
+            fix = ((start, start, "0"),)
+            self.sink.report("DGM107", message, start, start + 2, help="write `0` before it", replace=fix)
         else:
             message = "a name has at most one point, between the name of a used file and a name in it"
             self.sink.report("DGM105", message, start, start + 1, help="write `file.name`")

@@ -14,6 +14,11 @@ def _prior(law: str, support: str = "real[2]") -> str:
     return _flow("permute(reverse)", x=support, z=f"{support} ~ {law}")
 
 
+def _learned(law: str) -> str:
+    """The same with a learned `sigma` in the model."""
+    return _prior(law).replace("    latent", "    learn sigma : positive = 1\n    latent")
+
+
 CODES: tuple[Code, ...] = (
     Code(
         "DGM340",
@@ -88,5 +93,15 @@ CODES: tuple[Code, ...] = (
             "dgm 1\nmodel M {\n    observe x : positive[2]\n    learn a : positive = 1\n"
             "    latent z : positive[2] ~ gamma(2, a)\n    flow x -> z { permute(reverse) }\n}\n"
         ),
+    ),
+    Code(
+        "DGM475",
+        "warning",
+        "a scale that looks like a variance",
+        "`normal(loc, scale)` takes a standard deviation: the square of a `sigma`, `std` or `scale` is not its scale.",
+        "Papers write N(μ, σ²), with the variance; read as a standard deviation it is another distribution, which "
+        "trains as well and is noticed late.",
+        wrong=_learned("normal(0, sigma^2)"),
+        right=_learned("normal(0, sigma)"),
     ),
 )

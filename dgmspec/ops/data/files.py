@@ -27,6 +27,8 @@ _PATH = Field(description="the file, relative to the folder of the spec and insi
 class AbstractFile(AbstractData, ABC):
     """A source whose rows stand in a file at `path`; what they are is known when it is read."""
 
+    reads_folder: ClassVar[bool] = False
+
     path: Text = _PATH
 
     def columns(self) -> dict[str, Type] | None:
@@ -144,6 +146,7 @@ class Images(AbstractFile):
     """
 
     name: ClassVar[str] = "images"
+    reads_folder: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = ('images("faces")', 'images("faces", flat = true)')
 
     path: Text = Field(description="the folder, relative to that of the spec and inside it")

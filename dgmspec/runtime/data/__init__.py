@@ -1,7 +1,8 @@
 """Data in memory: columns by variable name, where they come from, and what they must satisfy."""
 
+from dgmspec.runtime.data.context import Context, Places
 from dgmspec.runtime.data.dataset import Batches, DataError, Dataset
-from dgmspec.runtime.data.sources import SOURCES, Context, from_arrays, open_source
+from dgmspec.runtime.data.sources import SOURCES, from_arrays, open_source
 from dgmspec.runtime.data.support import check_column
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Context",
     "DataError",
     "Dataset",
+    "Places",
     "check_column",
     "from_arrays",
     "open_source",

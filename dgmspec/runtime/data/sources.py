@@ -1,15 +1,16 @@
 """Where columns come from: the built-in sources by name, and arrays given from Python.
 
 A source is one function of its own arguments, by keyword, and a `Context`; it returns columns by name, of shape
-(rows, *event). A new one is a function and its line in `SOURCES`.
+(rows, *event). A new one is a function and its line in `SOURCES`. Sources of files are imported when they are used, so
+that nobody waits for a reader of tables who trains on the digits.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,25 +18,18 @@ from numpy.typing import ArrayLike
 from sklearn.datasets import load_digits
 
 from dgmspec.core.types import Type
+from dgmspec.runtime.data.context import Context, Rows
 from dgmspec.runtime.data.dataset import Column, DataError, Dataset
-from dgmspec.runtime.data.support import check_column
+from dgmspec.runtime.data.support import Origin, check_column
 from dgmspec.runtime.toys import TOYS
 
-__all__ = ["SOURCES", "Context", "from_arrays", "open_source"]
+__all__ = ["SOURCES", "from_arrays", "open_source"]
 
 Columns = dict[str, Column]
-Source = Callable[..., Columns]
+Source = Callable[..., Rows]
 
 
-@dataclass(frozen=True)
-class Context:
-    """What a source may use besides its arguments: the seed of its draws and the folder that paths start from."""
-
-    seed: int = 0
-    folder: Path | None = None
-
-
-def digits(context: Context, *, flat: bool = False, labels: bool = False) -> Columns:
+def digits(context: Context, *, flat: bool = False, labels: bool = False) -> Rows:
     """The 1,797 handwritten digits of scikit-learn (8 × 8, grey levels 0..16).
 
     `x`: integer(0..16)[1, 8, 8], or [64] when flat, row by row from the top left; with `labels` also
@@ -45,14 +39,14 @@ def digits(context: Context, *, flat: bool = False, labels: bool = False) -> Col
     columns: Columns = {"x": table.images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
     if labels:
         columns["label"] = table.target.astype(np.int64)
-    return columns
+    return Rows(columns)
 
 
 def _toy(name: str) -> Source:
     """The source of one toy set: `n` fresh points by the context's seed, `x`: real[2]."""
 
-    def draw(context: Context, *, n: int = 20_000, **constants: float) -> Columns:
-        return {"x": TOYS[name](n, seed=context.seed, **constants)}
+    def draw(context: Context, *, n: int = 20_000, **constants: float) -> Rows:
+        return Rows({"x": TOYS[name](n, seed=context.seed, **constants)})
 
     own = [p for p in inspect.signature(TOYS[name]).parameters.values() if p.name not in ("n", "seed")]
     shown = inspect.signature(draw)
@@ -61,7 +55,26 @@ def _toy(name: str) -> Source:
     return draw
 
 
-SOURCES: Final[dict[str, Source]] = {"digits": digits, **{name: _toy(name) for name in TOYS}}
+def _file(module: str, name: str) -> Source:
+    """The source of that name in a module of this package, imported when it is first read."""
+
+    def read(context: Context, *, path: str, **arguments: Any) -> Rows:
+        source: Source = getattr(importlib.import_module(f"dgmspec.runtime.data.{module}"), name)
+        return source(context, path=path, **arguments)
+
+    return read
+
+
+SOURCES: Final[dict[str, Source]] = {
+    "digits": digits,
+    **{name: _toy(name) for name in TOYS},
+    "csv": _file("tables", "csv"),
+    "parquet": _file("tables", "parquet"),
+    "npy": _file("files", "npy"),
+    "npz": _file("files", "npz"),
+    "idx": _file("files", "idx"),
+    "images": _file("images", "images"),
+}
 """Every built-in source by its name in the language."""
 
 
@@ -78,10 +91,11 @@ def open_source(name: str, arguments: Mapping[str, Any], variables: Mapping[str,
     except TypeError as mistake:
         raise DataError("DGM853", f"`{name}`: {mistake}", f"`{name}` takes {_arguments(source)}") from mistake
     try:
-        columns = source(context, **arguments)
+        rows = source(replace(context, variables=variables), **arguments)
     except ValueError as mistake:
         raise DataError("DGM853", f"`{name}`: {mistake}", "change the argument") from mistake
-    return _checked(_bind(name, columns, variables), variables)
+    bound = _bind(name, rows, variables)
+    return _checked(bound.columns, variables, bound.origins)
 
 
 def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> Dataset:
@@ -110,12 +124,13 @@ def _array(name: str, values: ArrayLike) -> Column:
         ) from mistake
 
 
-def _bind(source: str, columns: Columns, variables: Mapping[str, Type]) -> Columns:
+def _bind(source: str, rows: Rows, variables: Mapping[str, Type]) -> Rows:
     """Columns by the names of the variables they are for."""
-    free = iter([column for name, column in columns.items() if name not in variables])
-    bound: Columns = {}
+    columns = rows.columns
+    free = iter([name for name in columns if name not in variables])
+    bound: dict[str, str] = {}
     for variable in variables:
-        column = columns[variable] if variable in columns else next(free, None)
+        column = variable if variable in columns else next(free, None)
         if column is None:
             raise DataError(
                 "DGM853",
@@ -123,21 +138,26 @@ def _bind(source: str, columns: Columns, variables: Mapping[str, Type]) -> Colum
                 f"`{source}` takes {_arguments(SOURCES[source])}; or give the data from Python",
             )
         bound[variable] = column
-    return bound
+    origins = {variable: rows.origins[name] for variable, name in bound.items() if name in rows.origins}
+    return Rows({variable: columns[name] for variable, name in bound.items()}, origins)
 
 
-def _checked(columns: Columns, variables: Mapping[str, Type]) -> Dataset:
+def _checked(columns: Columns, variables: Mapping[str, Type], origins: Mapping[str, Origin] | None = None) -> Dataset:
     """The table of the columns, once every one of them is what its variable declares."""
     dataset = Dataset({name: columns[name] for name in variables})
     for name, declared in variables.items():
-        check_column(name, dataset[name], declared)
+        check_column(name, dataset[name], declared, (origins or {}).get(name))
+    if not dataset.rows:
+        raise DataError("DGM851", f"there are no rows for {_names(variables)}", "give at least one row")
     return dataset
 
 
 def _arguments(source: Source) -> str:
     """A source's arguments with their defaults, as the language writes them."""
-    own = list(inspect.signature(source).parameters.values())[1:]
-    return ", ".join(f"`{p.name} = {str(p.default).lower()}`" for p in own)
+    own = [p for p in inspect.signature(source).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    return ", ".join(
+        f"`{p.name}`" if p.default is inspect.Parameter.empty else f"`{p.name} = {str(p.default).lower()}`" for p in own
+    )
 
 
 def _names(names: Mapping[str, Any] | list[str]) -> str:

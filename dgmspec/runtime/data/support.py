@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -11,24 +12,56 @@ from numpy.typing import NDArray
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.runtime.data.dataset import Column, DataError
 
-__all__ = ["check_column"]
+__all__ = ["Origin", "check_column"]
 
 _CHUNK: Final = 65_536  # rows tested at once, so that a large column needs no second copy of itself
 _SIMPLEX_TOLERANCE: Final = 1e-5
 
 
-def check_column(name: str, column: Column, declared: Type) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows of a column stand, for messages: of what, in which unit and from which number they are counted.
+
+    `columns` are the names of a table's columns, one for each number of an event in row-major order; `rows` are names
+    that stand in place of the numbers of rows.
+    """
+
+    of: str
+    unit: str = "row"
+    first: int = 0
+    note: str = ""
+    columns: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+
+    def row(self, index: int) -> str:
+        """``row 3 of `x` ``, or a line of a file."""
+        return f"{self._row(index)} of {self.of}{self.note}"
+
+    def value(self, index: int, place: tuple[int, ...], shape: tuple[int, ...]) -> str:
+        """The place of one number of an event of that shape."""
+        column = f", column {_shape(place)}" if place else ""
+        if self.columns:
+            column = f", column `{self.columns[int(np.ravel_multi_index(place, shape)) if place else 0]}`"
+        return f"{self._row(index)}{column} of {self.of}{self.note}"
+
+    def _row(self, index: int) -> str:
+        return f"`{self.rows[index]}`" if self.rows else f"{self.unit} {index + self.first}"
+
+
+def check_column(name: str, column: Column, declared: Type, origin: Origin | None = None) -> None:
     """Raise a `DataError`, naming the first offending place, unless `column` (rows, *event) holds `declared` values."""
+    source = f" in {origin.of}" if origin else ""
+    origin = origin or Origin(f"`{name}`")
     if column.dtype.kind not in "biuf":
         raise DataError(
             "DGM852",
-            f"the data of `{name}` are not numbers but {column.dtype.name} values",
+            f"the data of `{name}`{source} are not numbers but {column.dtype.name} values",
             "convert the column to numbers first; labels of `category(k)` are the integers 0..k-1",
         )
     if column.shape[1:] != declared.shape:
         raise DataError(
             "DGM851",
-            f"`{name}` is declared {declared}, shape {_shape(declared.shape)}, but its data have the shape "
+            f"`{name}` is declared {declared}, shape {_shape(declared.shape)}, but its data{source} have the shape "
             f"{_shape(column.shape[1:])} a row",
             f"declare `{name} : {declared.with_shape(column.shape[1:])}`, or {_reshaping(column, declared)}",
         )
@@ -37,7 +70,7 @@ def check_column(name: str, column: Column, declared: Type) -> None:
         wrong = _outside(rows, declared.support)
         if wrong.any():
             first = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise _refusal(name, (start + first[0], *first[1:]), rows[first], declared)
+            raise _refusal(name, origin, (start + first[0], *first[1:]), rows[first], declared)
 
 
 def _outside(rows: Column, support: Support) -> NDArray[np.bool_]:
@@ -56,17 +89,16 @@ def _outside(rows: Column, support: Support) -> NDArray[np.bool_]:
     return wrong
 
 
-def _refusal(name: str, place: tuple[int, ...], value: object, declared: Type) -> DataError:
+def _refusal(name: str, origin: Origin, place: tuple[int, ...], value: object, declared: Type) -> DataError:
     """The message for one value that cannot be: where, what, and what was declared."""
     row, *event = place
-    column = f", column {_shape(tuple(event))}" if event else ""
-    where = f"row {row}{column} of `{name}`"
+    where = origin.value(row, tuple(event), declared.shape)
     number = float(value)  # type: ignore[arg-type]
     if not np.isfinite(number):
         what = "is missing (NaN)" if np.isnan(number) else f"is {number:g}"
         return DataError("DGM852", f"{where} {what}", "drop the row, or fill the value in, before training")
     if declared.support.kind is SupportKind.SIMPLEX and number >= 0:
-        message = f"row {row} of `{name}` does not add up to 1, as {declared} demands"
+        message = f"{origin.row(row)} does not add up to 1, as {declared} demands"
         return DataError("DGM852", message, "divide each row by its sum")
     labels = declared.support.kind is SupportKind.CATEGORY
     allowed = f"the labels 0..{int(declared.support.high)}" if labels else declared.support.describe()

@@ -1,0 +1,272 @@
+"""A model's equations in LaTeX: its variables, its arrows as compositions, its log-density and its loss."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+
+from dgmspec.algebra.nodes import (
+    AbstractExpr,
+    Call,
+    Constant,
+    Index,
+    Name,
+    Neg,
+    Number,
+    Power,
+    Product,
+    Sum,
+    Text,
+    Vector,
+)
+from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.drawing import step_label
+from dgmspec.core.types import SupportKind, Type, Unknown, number
+from dgmspec.graph.graph import ArrowNode, Graph, LossTerm, VariableNode
+from dgmspec.graph.words import describe
+
+__all__ = ["escaped", "expression", "latex", "symbol"]
+
+_ROLES: Final = {"observe": "observed", "latent": "latent", "given": "given"}
+_SPECIAL: Final = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "…": r"\ldots{}",
+    "∞": r"$\infty$",
+}
+_RELATION: Final = {"exact": "=", "estimate": r"\approx", "lower bound": r"\geq"}
+
+
+def latex(graph: Graph) -> str:
+    """The equations of a typed graph as one ``align*``, for a document with amsmath and amssymb."""
+    analysis = Analysis(graph)
+    names = _maps(graph)
+    rows = [
+        *map(lambda v: _variable(graph, v), graph.variables.values()),
+        *(row for arrow in graph.arrows.values() for row in _arrow(graph, arrow, names[arrow.address])),
+        *(row for v in graph.variables.values() if v.role == "observe" for row in _density(analysis, v, names)),
+        *_loss(graph),
+    ]
+    body = " \\\\\n".join(f"    {row}" for row in rows)
+    return f"% {graph.name}\n\\begin{{align*}}\n{body}\n\\end{{align*}}\n"
+
+
+# ---- names and text -------------------------------------------------------------------------------------------------
+
+
+def escaped(text: str) -> str:
+    """Text that stands for itself in LaTeX's text mode."""
+    return "".join(_SPECIAL.get(char) or (f"${_letter(char)}$" if _letter(char) != char else char) for char in text)
+
+
+def symbol(name: str) -> str:
+    r"""A name in mathematics: ``x``, ``\sigma``, ``x_{0}``, ``\mathit{label}``, ``\sigma_{\mathit{max}}``."""
+    head, _, tail = name.partition("_")
+    bare = head.rstrip("0123456789")
+    if bare and bare != head and not tail:
+        head, tail = bare, head[len(bare) :]
+    if not head:
+        return rf"\mathit{{{escaped(name)}}}"
+    base = _letter(head) if len(head) == 1 else rf"\mathit{{{escaped(head)}}}"
+    if not tail:
+        return base
+    return f"{base}_{{{tail if tail.isdigit() else _word(tail)}}}"
+
+
+def _word(text: str) -> str:
+    return _letter(text) if len(text) == 1 else rf"\mathit{{{escaped(text)}}}"
+
+
+def _letter(char: str) -> str:
+    r"""A Greek letter as its command, ``\sigma``; any other as it is."""
+    title = unicodedata.name(char, "")
+    if not title.startswith("GREEK ") or " LETTER " not in title or " WITH " in title:
+        return char
+    word = title.rpartition(" ")[2].lower().replace("lamda", "lambda")
+    if word not in _GREEK:
+        return char
+    if "CAPITAL" in title:
+        return f"\\{word.title()}" if word in _CAPITALS else rf"\mathrm{{{word[0].upper()}}}"
+    return "o" if word == "omicron" else f"\\{word}"
+
+
+_GREEK: Final = frozenset(
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
+    "psi omega".split()
+)
+_CAPITALS: Final = frozenset("gamma delta theta lambda xi pi sigma upsilon phi psi omega".split())
+
+
+# ---- variables ------------------------------------------------------------------------------------------------------
+
+
+def _variable(graph: Graph, variable: VariableNode) -> str:
+    type_ = graph.type_of(variable.value)
+    x = symbol(variable.name)
+    said = f"{x} &\\in {'?' if isinstance(type_, Unknown) else _set(type_)}"
+    if variable.prior is not None:
+        said += rf",\quad {x} \sim \text{{{escaped(describe(variable.prior.op))}}}"
+    if variable.target is not None:
+        said += rf",\quad {x} \sim \exp\left({expression(variable.target.log_density)}\right) / Z"
+    return rf"{said} && \text{{{_ROLES[variable.role]}}}"
+
+
+def _set(type_: Type) -> str:
+    support, size = type_.support, r" \times ".join(map(str, type_.shape))
+    if support.kind is SupportKind.CONTINUOUS:
+        if math.isinf(support.low) and math.isinf(support.high):
+            base = r"\mathbb{R}"
+        else:
+            base = f"({number(support.low)}, {number(support.high)})".replace("inf", r"\infty")
+    elif support.kind is SupportKind.SIMPLEX:
+        base = r"\Delta"
+    else:
+        base = rf"\{{{int(support.low)}, \ldots, {int(support.high)}\}}"
+    return f"{base}^{{{size}}}" if size else base
+
+
+# ---- arrows and densities -------------------------------------------------------------------------------------------
+
+
+def _maps(graph: Graph) -> dict[str, str]:
+    """A letter for each arrow's map."""
+    if len(graph.arrows) == 1:
+        return dict.fromkeys(graph.arrows, "f")
+    return {address: f"f^{{({number})}}" for number, address in enumerate(graph.arrows, 1)}
+
+
+def _arrow(graph: Graph, arrow: ArrowNode, f: str) -> Iterator[str]:
+    """``z = f(x) = (f_K ∘ … ∘ f_1)(x)``, then every step in words."""
+    x, z = symbol(arrow.source), symbol(arrow.target)
+    given = "" if arrow.context is None else rf";\, {_context(graph, arrow)}"
+    count = len(arrow.steps)
+    if not count:
+        yield f"{z} &= {x}"
+        return
+    factors = [f"{f}_{{{k}}}" for k in range(count, 0, -1)]
+    shown = factors if count <= 4 else [factors[0], r"\cdots", *factors[-2:]]
+    composed = rf" = ({r' \circ '.join(shown)})({x})" if count > 1 else f" = {f}_{{1}}({x})"
+    yield f"{z} &= {f}({x}{given}){composed}"
+    for k, address in enumerate(arrow.steps, 1):
+        yield rf"{f}_{{{k}}} &: \text{{{escaped(step_label(graph.steps[address]))}}}"
+
+
+def _context(graph: Graph, arrow: ArrowNode) -> str:
+    """What conditions an arrow: a variable by its name, anything else as c."""
+    name = graph.values[arrow.context].variable if arrow.context is not None else None
+    return symbol(name) if name else "c"
+
+
+def _density(analysis: Analysis, variable: VariableNode, names: dict[str, str]) -> Iterator[str]:
+    """The change of variables from an observed variable to its prior, with h_0 where an arrow starts."""
+    legs, kind = analysis.walk(variable.name, "log_prob"), analysis.density(variable.name)
+    if legs is None or kind == "none":
+        return
+    prior = symbol(analysis.priors(variable.name)[0].name)
+    x, given = symbol(variable.name), [symbol(v.name) for v in analysis.graph.variables.values() if v.role == "given"]
+    bar = rf" \mid {', '.join(given)}" if given else ""
+    said = rf"\log p({x}{bar}) &{_RELATION[kind]} \log p({prior})"
+    for leg in legs:
+        f, count = names[leg.arrow.address], len(leg.arrow.steps)
+        h = "h" if len(names) == 1 else f.replace("f", "h")
+        partial = rf"\frac{{\partial {f}_{{k}}}}{{\partial {h}_{{k-1}}}}"
+        sign = "+" if leg.along else "-"
+        said += rf" {sign} \sum_{{k=1}}^{{{count}}} \log\left|\det {partial}\right|"
+    yield said
+    for leg in legs:
+        f = names[leg.arrow.address]
+        h = "h" if len(names) == 1 else f.replace("f", "h")
+        source, target = symbol(leg.arrow.source), symbol(leg.arrow.target)
+        yield rf"{h}_{{0}} &= {source},\quad {h}_{{k}} = {f}_{{k}}({h}_{{k-1}}),\quad {h}_{{{len(leg.arrow.steps)}}} = {target}"
+
+
+# ---- the loss -------------------------------------------------------------------------------------------------------
+
+
+def _loss(graph: Graph) -> Iterator[str]:
+    if graph.loss is not None:
+        terms = {name: _term(graph, term) for name, term in graph.loss.terms.items()}
+        yield rf"\mathcal{{L}} &= {expression(graph.loss.formula, terms)}"
+
+
+def _term(graph: Graph, term: LossTerm) -> str:
+    """A term by what it declares: the sign, over whose points the mean runs, and what is subtracted."""
+    x = symbol(term.binds if term.binds in graph.variables else next(iter(graph.variables), "x"))
+    walk, sign = getattr(term.op, "walk", None), getattr(term.op, "sign", 1)
+    if walk is None:
+        return rf"\text{{{escaped(describe(term.op))}}}"
+    points = rf"{x} \sim \text{{data}}" if walk == "log_prob" else rf"{x} \sim p"
+    target = graph.variables[term.binds].target if term.binds in graph.variables else None
+    against = getattr(term.op, "against_target", False) and target is not None
+    inside = rf"\log p({x})" + (rf" - \left({expression(target.log_density)}\right)" if against and target else "")
+    return rf"{'-' if sign < 0 else ''}\mathbb{{E}}_{{{points}}}\left[{inside}\right]"
+
+
+# ---- expressions ----------------------------------------------------------------------------------------------------
+
+_CONSTANTS: Final = {"pi": r"\pi", "inf": r"\infty", "true": r"\text{true}", "false": r"\text{false}"}
+_COMMANDS: Final = frozenset(("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "min", "max"))
+
+
+def expression(node: AbstractExpr, names: dict[str, str] | None = None) -> str:
+    """A formula; `names` says what certain names stand for."""
+    names = names or {}
+
+    def inner(part: AbstractExpr) -> str:
+        return expression(part, names)
+
+    def tight(part: AbstractExpr) -> str:
+        """As a factor: sums in parentheses, and what begins with a sign."""
+        said = inner(part)
+        return rf"\left({said}\right)" if isinstance(part, (Sum, Neg)) or said.startswith("-") else said
+
+    match node:
+        case Number():
+            return f"{node.value}"
+        case Constant():
+            return _CONSTANTS[node.name]
+        case Name():
+            return names.get(node.id) or symbol(node.id.rpartition(".")[2])
+        case Text():
+            return rf"\text{{{escaped(node.value)}}}"
+        case Neg():
+            return f"-{tight(node.of)}"
+        case Sum():
+            said = " ".join(f"{t.sign} {inner(t.of) if t.sign == '+' else tight(t.of)}" for t in node.terms)
+            return said.removeprefix("+ ").replace("+ -", "- ")
+        case Product():
+            return _product(node, tight)
+        case Power():
+            base = tight(node.base)
+            simple = isinstance(node.base, (Name, Number, Constant)) and "_" not in base and "^" not in base
+            return f"{base if simple else rf'{{{_paren(base)}}}'}^{{{inner(node.exponent)}}}"
+        case Index():
+            return f"{{{tight(node.of)}}}_{{{inner(node.index)}}}"
+        case Vector():
+            return rf"\left[{', '.join(map(inner, node.items))}\right]"
+        case Call():
+            head = f"\\{node.name}" if node.name in _COMMANDS else rf"\operatorname{{{escaped(node.name)}}}"
+            return rf"{head}\left({', '.join(inner(a.value) for a in node.args)}\right)"
+        case _:
+            return r"\ldots"
+
+
+def _paren(text: str) -> str:
+    return text if text.startswith(r"\left(") else rf"\left({text}\right)"
+
+
+def _product(node: Product, tight: object) -> str:
+    assert callable(tight)
+    said = ""
+    for factor in node.factors:
+        part = tight(factor.of)
+        if not said:
+            said = part
+        elif factor.op == "/":
+            said = rf"\frac{{{said}}}{{{part}}}"
+        else:
+            said += rf" \cdot {part}" if factor.op == "*" else f" \\, {part}"
+    return said

@@ -1,0 +1,122 @@
+"""What a source may use besides its arguments, what it returns, and how it reads a file."""
+
+from __future__ import annotations
+
+import csv
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dgmspec.core.diagnostics import did_you_mean
+from dgmspec.core.types import Type
+from dgmspec.runtime.data.dataset import Column, DataError
+from dgmspec.runtime.data.support import Origin
+
+__all__ = ["Context", "Places", "Rows", "missing", "reading"]
+
+_ELSEWHERE = "for a file elsewhere, name the data, `data d = …`, and give `--data d=PATH`"
+_DAMAGED = (ValueError, EOFError, SyntaxError, csv.Error, struct.error, zlib.error, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a source gives: columns by name, of shape (rows, *event), and where those of a file stand in it."""
+
+    columns: dict[str, Column]
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The seed of a source's draws, the folder that its paths start from, and the types of the variables it is for.
+
+    `given` is the place that the caller names instead of the source's own path; it need not lie in the folder.
+    """
+
+    seed: int = 0
+    folder: Path | None = None
+    given: Path | None = None
+    variables: Mapping[str, Type] = field(default_factory=dict)
+
+    def main(self, path: str) -> Path:
+        """The place of the source's own path."""
+        if self.given is None:
+            return self.locate(path)
+        if not self.given.exists():
+            raise DataError("DGM853", f"there is no file {self.given}", "correct the path after `--data`")
+        return self.given
+
+    def locate(self, path: str) -> Path:
+        """The file that `path` names inside the folder, after links are followed; `DataError` where there is none."""
+        root = (self.folder or Path()).resolve()
+        try:
+            full = (root / path).resolve()
+        except (RuntimeError, ValueError) as error:
+            raise DataError("DGM853", f"`{path}` is no path: {error}", "correct the path") from error
+        if not full.is_relative_to(root):
+            raise DataError("DGM853", f"`{path}` leads outside {root}", _ELSEWHERE)
+        if not full.exists():
+            names = [file.name for file in full.parent.iterdir()] if full.parent.is_dir() else []
+            near = did_you_mean(full.name, names)
+            meant = f"did you mean `{near}`? " if near else ""
+            raise DataError(
+                "DGM853",
+                f"there is no file `{path}` in {root}",
+                f"{meant}Paths start from the folder of the spec; {_ELSEWHERE}",
+            )
+        return full
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the files of a spec's data lie: its folder, and by the name of a data source a path in place of its own.
+
+    A folder given for a source that reads files is the one that all its paths start from.
+    """
+
+    folder: Path | None = None
+    paths: Mapping[str, Path] = field(default_factory=dict)
+
+    def context(self, name: str | None, seed: int, reads_folder: bool) -> Context:
+        """The context of the data source of that name."""
+        given = self.paths.get(name) if name is not None else None
+        if given is not None and given.is_dir() and not reads_folder:
+            return Context(seed, given)
+        return Context(seed, self.folder, given)
+
+
+@contextmanager
+def reading(path: Path, kind: str) -> Iterator[None]:
+    """What a damaged file raises, as one `DataError` that names it; errors of the system itself pass through."""
+    help_ = f"write the file anew, or read it as what it is if it is no {kind} file"
+    try:
+        yield
+    except MemoryError:
+        raise DataError("DGM853", f"{path} does not fit into memory", "take fewer rows or columns") from None
+    except _DAMAGED as error:
+        raise DataError("DGM853", f"{path} cannot be read as {kind}: {_first_line(error)}", help_) from error
+    except OSError as error:
+        # Readers report broken contents as an `OSError` without a number; with one it is the system that refuses.
+        if error.errno is not None:
+            raise
+        raise DataError("DGM853", f"{path} cannot be read as {kind}: {_first_line(error)}", help_) from error
+
+
+def missing(path: Path, what: str, name: str, known: Iterable[str], variable: str) -> DataError:
+    """The refusal of a column or key that a file does not have."""
+    known = list(known)
+    near = did_you_mean(name, known)
+    listed = ", ".join(f"`{k}`" for k in known[:12]) + (" …" if len(known) > 12 else "")
+    return DataError(
+        "DGM853",
+        f"{path} has no {what} `{name}` for `{variable}`",
+        f"did you mean `{near}`? " * bool(near) + f"It has {listed or 'none'}; choose one by `{variable} = …`",
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

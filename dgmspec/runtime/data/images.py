@@ -1,0 +1,67 @@
+"""Images from a folder of PNG files, by pillow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image
+
+from dgmspec.runtime.data.context import Context, Rows, reading
+from dgmspec.runtime.data.dataset import Column, DataError
+from dgmspec.runtime.data.support import Origin
+
+__all__ = ["images"]
+
+_LEVELS: Final = {"1": np.uint8, "L": np.uint8, "LA": np.uint8, "RGB": np.uint8, "RGBA": np.uint8, "I;16": np.uint16}
+
+
+def images(context: Context, *, path: str, flat: bool = False) -> Rows:
+    """The images of a folder in alphabetical order, (rows, channels, height, width), or vectors where `flat`."""
+    folder = context.main(path)
+    files = _files(context, folder, path)
+    first = _read(files[0])
+    rows = np.empty((len(files), *first.shape), first.dtype)
+    for i, file in enumerate(files):
+        image = _read(file)
+        if image.shape != first.shape or image.dtype != first.dtype:
+            raise DataError(
+                "DGM851",
+                f"{file} is {_described(image)}, and {files[0].name} is {_described(first)}",
+                "bring all images to one size and mode before training",
+            )
+        rows[i] = image
+    origin = Origin(str(folder), rows=tuple(file.name for file in files))
+    return Rows({"x": rows.reshape(len(files), -1) if flat else rows}, {"x": origin})
+
+
+def _files(context: Context, folder: Path, path: str) -> list[Path]:
+    """The PNG files of the folder; a link leads nowhere else, and other files are refused."""
+    if not folder.is_dir():
+        raise DataError("DGM853", f"{folder} is no folder", "give the folder that the images lie in")
+    files = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    stray = next((file for file in files if file.suffix.lower() != ".png" or not file.is_file()), None)
+    if stray is not None:
+        raise DataError("DGM853", f"{stray} is no PNG file", "keep the images alone in a folder, as PNG files")
+    if not files:
+        raise DataError("DGM853", f"{folder} holds no PNG files", "give the folder that the images lie in")
+    return [context.locate(f"{path}/{file.name}") for file in files] if context.given is None else files
+
+
+def _read(file: Path) -> Column:
+    """One image, (channels, height, width), channels first."""
+    with reading(file, "PNG"), file.open("rb") as stream:
+        try:
+            with Image.open(stream, formats=["PNG"]) as image:
+                if image.mode not in _LEVELS:
+                    raise ValueError(f"its mode is {image.mode}: convert it to grey, RGB or RGBA")
+                levels = np.asarray(image).astype(_LEVELS[image.mode])
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise ValueError(str(error)) from error
+    return np.moveaxis(levels, -1, 0) if levels.ndim == 3 else levels[None]
+
+
+def _described(image: Column) -> str:
+    channels, height, width = image.shape
+    return f"{width} × {height}, {channels} channel{'s' * (channels > 1)} of {image.dtype.itemsize * 8} bits"

@@ -1,0 +1,227 @@
+"""Verification: every static claim of a model tried numerically, beside what is proved and what is assumed.
+
+A spec is tried on random points with random parameters; a trained model with its own weights, on held-out data as well.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts
+from dgmspec.checks.explain_table import ExplainTable, explain_table
+from dgmspec.core.address import Address, seed_of
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.randomness import noise_for
+from dgmspec.program.build import Unavailable
+from dgmspec.program.program import Phase
+from dgmspec.runtime.evaluate import model_of
+from dgmspec.runtime.findings import Finding
+from dgmspec.runtime.rows import open_parts
+from dgmspec.runtime.rundir import RunDirectory, finite
+from dgmspec.runtime.selfcheck import POINTS, draw_event, moved, own_parameters, part_of, step_trial
+from dgmspec.runtime.task import recorded_task
+from dgmspec.runtime.trials import Trial, thorough
+from dgmspec.runtime.wholes import check_whole
+
+__all__ = ["Verification", "verify", "verify_run"]
+
+ROWS: Final = 8
+"""Held-out rows at which the steps of a trained model are tried."""
+
+Points = Mapping[Address, tuple[Tensor, Tensor, Tensor | None]]
+"""By step: the values before and behind it along its arrow, and its context."""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What is proved, what was checked (each with its error) and what is assumed of a model; `points` says on what."""
+
+    table: ExplainTable
+    findings: tuple[Finding, ...]
+    points: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether no claim was refuted."""
+        return all(finding.holds for finding in self.findings)
+
+    def data(self) -> dict[str, Any]:
+        """The verification for JSON."""
+        flows = [{"flow": f"{f.source} -> {f.target}", "proved": f.proved, "assumed": f.assumed} for f in self.flows]
+        checked = [finding.data() for finding in self.findings]
+        head = {"format_version": 1, "model": self.table.model, "points": self.points, "holds": self.holds}
+        found: dict[str, Any] = finite({**head, "flows": flows, "checked": checked})
+        return found
+
+    @property
+    def flows(self) -> tuple[Any, ...]:
+        """The flows of the table."""
+        return self.table.flows
+
+    def json(self) -> str:
+        """`data` as text."""
+        return json.dumps(self.data(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def text(self) -> str:
+        """The table as a person reads it: one line a claim with its worst error, then every violation."""
+        lines = [f"model {self.table.model}   {self.points}"]
+        lines += [f" proved     {f.source} -> {f.target}: {'; '.join(f.proved)}" for f in self.flows]
+        lines += _claims(self.findings)
+        assumed = list(dict.fromkeys(reason for f in self.flows for reason in f.assumed))
+        return "\n".join([*lines, *(f" assumed    {reason}" for reason in assumed or ["nothing"])])
+
+
+def verify(model: CompiledModel, seed: int = 0) -> Verification:
+    """Every claim of a model, on a copy in float64 with random parameters, at random points."""
+    other = copy.deepcopy(model).double()
+    generator = torch.Generator().manual_seed(seed_of(seed, model.name, 3))
+    with torch.no_grad():
+        for step in _steps(Analysis(other.graph)):
+            own = moved(step.parameters, own_parameters(other, step.node.address), generator)
+            for name, value in own.items():
+                other.get_parameter(f"{step.node.address}/{name}").copy_(value)
+    return _verified(other, {}, None, seed, "random parameters, random points")
+
+
+def verify_run(path: Path, seed: int = 0) -> Verification:
+    """Every claim of a trained model with its weights, at held-out data (where the run read any) and random points."""
+    model = model_of(path).cpu().double()
+    rows = _held_out(model, path)
+    if rows is None:
+        return _verified(model, {}, None, seed, "weights as they are, random points")
+    said = f"trained weights, {len(next(iter(rows.values())))} held-out rows and random points"
+    return _verified(model, _arrivals(model, rows, seed), rows, seed, said)
+
+
+def _verified(
+    model: CompiledModel, points: Points, rows: Mapping[str, Tensor] | None, seed: int, said: str
+) -> Verification:
+    findings: list[Finding] = []
+    for trial in _trials(model, points, seed):
+        findings += thorough(trial)
+    findings += check_whole(model, seed, rows)
+    return Verification(explain_table(model.graph), tuple(findings), said)
+
+
+# ---- trials ---------------------------------------------------------------------------------------------------------
+
+
+def _trials(model: CompiledModel, points: Points, seed: int) -> Iterator[Trial]:
+    """Every step as it is written, then every arrow as a whole."""
+    analysis = Analysis(model.graph)
+    for step in _steps(analysis):
+        node, event = step.node, step.after if step.node.inverse else step.before
+        generator = torch.Generator().manual_seed(seed_of(seed, node.address, 1))
+        at = points.get(node.address)
+        before = None if at is None else (at[1] if node.inverse else at[0], at[2])
+        own, label = own_parameters(model, node.address), f"{node.address} ({node.op.name})"
+        yield step_trial(node.op, own, event, step.context, node.address, label, generator, before)
+    for chain in analysis.chains.values():
+        if len(chain.steps) > 1 and not any(_draws(step) for step in chain.steps):
+            yield _whole(model, chain, points, seed)
+
+
+def _steps(analysis: Analysis) -> Iterator[StepFacts]:
+    for chain in analysis.chains.values():
+        yield from chain.steps
+
+
+def _draws(step: StepFacts) -> bool:
+    return bool(step.node.op.draws(step.after if step.node.inverse else step.before))
+
+
+def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -> Trial:
+    """An arrow as one map, its facts those that its steps' compose to."""
+    first, last = chain.steps[0], chain.steps[-1]
+    generator = torch.Generator().manual_seed(seed_of(seed, chain.arrow.address, 1))
+    x = draw_event(first.before, POINTS, generator)
+    c = None if first.context is None else draw_event(first.context, POINTS, generator)
+    if (at := points.get(first.node.address)) is not None:
+        x, c = torch.cat([at[0], x]), None if c is None or at[2] is None else torch.cat([at[2], c])
+    parts = tuple(
+        part_of(
+            step.node.op,
+            own_parameters(model, step.node.address),
+            step.node.inverse,
+            step.after if step.node.inverse else step.before,
+            step.context,
+            len(x),
+            generator,
+        )
+        for step in chain.steps
+    )
+    label = f"{chain.arrow.source} -> {chain.arrow.target}, all steps"
+    far = draw_event(last.after, len(x), generator)
+    return Trial(chain.arrow.address, label, parts, first.before, last.after, chain.whole, x, c, far)
+
+
+# ---- held-out data --------------------------------------------------------------------------------------------------
+
+
+def _held_out(model: CompiledModel, path: Path) -> dict[str, Tensor] | None:
+    """The first rows that the run did not train on; None for a saved model, or a run on arrays given from Python."""
+    directory = RunDirectory(path)
+    if not (path / "config.json").exists() or directory.read_json("config.json").get("data") == "arrays":
+        return None
+    task = recorded_task(directory, None, None)
+    parts = open_parts(model, task.plan, task.arrays)
+    rows = parts.test or parts.validation
+    return None if rows is None else {n: model.as_input(n, column[:ROWS]) for n, column in rows.columns.items()}
+
+
+def _arrivals(model: CompiledModel, rows: Mapping[str, Tensor], seed: int) -> Points:
+    """The values that data take before and behind every step on the way to the prior."""
+    phase: Phase = "encode" if isinstance(model.programs["log_prob"], Unavailable) else "log_prob"
+    if isinstance(model.programs[phase], Unavailable):
+        return {}
+    program, count = model.program(phase), len(next(iter(rows.values())))
+    inputs = {i.name: rows[i.name] for i in program.inputs if i.kind != "noise"}
+    with torch.no_grad():
+        slots = model.keep(phase, inputs | noise_for(program, (0, count), seed, model.dtype))
+    found: dict[Address, tuple[Tensor, Tensor, Tensor | None]] = {}
+    for line in program.instructions:
+        if line.target in ("forward", "inverse"):
+            ends = slots[line.inputs[0]], slots[line.outputs[0]]
+            written = ends if line.target == "forward" else ends[::-1]
+            along = written[::-1] if model.graph.steps[line.address].inverse else written
+            found[line.address] = (*along, slots[line.inputs[1]] if line.context else None)
+    return found
+
+
+# ---- as text --------------------------------------------------------------------------------------------------------
+
+
+def _claims(findings: tuple[Finding, ...]) -> Iterator[str]:
+    """One line a claim: what came of it, how often it was tried, its worst error; below it every violation."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.claim, []).append(finding)
+    width = max((len(claim) for claim in groups), default=0)
+    for claim, group in groups.items():
+        tried = [f for f in group if f.error is not None]
+        if not tried:
+            yield f" not tried  {claim:{width}}  {group[0].reason}"
+            continue
+        broken = [f for f in tried if not f.holds]
+        worst = max(broken or tried, key=_excess)
+        word = "VIOLATED" if broken else "checked"
+        times = f"{len(tried)} of {len(group)}" if len(tried) < len(group) else str(len(tried))
+        where = f"  at {worst.step}" if worst.error and len(group) > 1 else ""
+        unit = " standard errors" if claim == "sampler" else ""
+        yield f" {word:9}  {claim:{width}}  {times} tried, worst error {worst.error:.1e}{unit}{where}"
+        for f in broken:
+            yield f"            {f.step}: {claim}, error {f.error:.1e}, allowed {f.tolerance:.1e}"
+
+
+def _excess(finding: Finding) -> float:
+    assert finding.error is not None
+    return math.inf if math.isinf(finding.error) else finding.error / finding.tolerance
