@@ -303,7 +303,9 @@ def train(
 @app.command()
 def sample(
     run: RunFolder,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many samples.")] = 100,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, help="How many samples; 100, or what the sample block says.")
+    ] = None,
     out: Out = None,
     seed: Seed = None,
     given: Annotated[
@@ -318,7 +320,7 @@ def sample(
     with mistakes():
         from dgmspec.runtime.sample import write_samples
 
-        message = write_samples(run, count, out, seed or 0, given or [], visible=not quiet)
+        message = write_samples(run, count, out, seed, given or [], visible=not quiet)
     if message and not quiet:
         sys.stderr.write(message + "\n")
 

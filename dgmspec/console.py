@@ -66,11 +66,14 @@ def read(name: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file in one step."""
+    """Write a file in one step: whatever happens, it holds the old text or the new one, and keeps its permissions."""
     try:
-        part = path.with_name(path.name + ".part")
+        target = path.resolve()
+        part = target.with_name(target.name + ".part")
         part.write_text(text, encoding="utf-8", newline="")
-        part.replace(path)
+        if target.exists():
+            shutil.copymode(target, part)
+        part.replace(target)
     except OSError as error:
         stop(f"cannot write {path}: {error.strerror}")
 

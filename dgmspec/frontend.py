@@ -136,10 +136,11 @@ def _further(found: Reading, values: Mapping[str, str], names: Mapping[str, str]
     if found.remains is not None:
         further = (locate(d, found.source_map) for d in examine(found.remains.spec, found.remains)[1])
         more += [d for d in further if not found.remains.follows(d, found.texts)]
-    located = dict.fromkeys(sorted((*found.diagnostics, *more), key=_position))
+    located = dict.fromkeys((*found.diagnostics, *more))
     complete = spec is not None and not values and not has_errors(located)
     shown = filtered(with_idioms(located, found.texts), found.texts, complete=complete)
-    return Diagnosis(found.tree, spec, found.source_map, shown, found.texts, names, graphs)
+    ordered = tuple(sorted(shown, key=_position))
+    return Diagnosis(found.tree, spec, found.source_map, ordered, found.texts, names, graphs)
 
 
 def _position(diagnostic: Diagnostic) -> tuple[bool, str, int]:

@@ -48,7 +48,7 @@ def test_a_comment_on_the_line_or_above_it_silences(comment: str) -> None:
 def test_above_speaks_past_comments_and_blank_lines_for_one_line_only() -> None:
     assert half(above="# dgm: allow DGM501 a label\n\n    # more") == []
     moved = HALF.format(above="", behind="").replace("    observe", "    # dgm: allow DGM501 far away\n    observe")
-    assert codes(moved) == ["DGM501", "DGM150"]
+    assert codes(moved) == ["DGM150", "DGM501"]
 
 
 def test_several_comments_speak_for_the_same_line() -> None:

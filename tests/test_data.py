@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dgmspec.core.types import BINARY, POSITIVE, REAL, SIMPLEX, UNIT, Type, category, integers
-from dgmspec.runtime.data import SOURCES, Batches, Context, DataError, Dataset, from_arrays, open_source
+from dgmspec.runtime.data import Batches, Context, DataError, Dataset, from_arrays, open_source
 from dgmspec.runtime.toys import TOYS, two_moons
 
 DIGITS = Type(integers(0, 16), (1, 8, 8))

@@ -99,7 +99,7 @@ FAULTS = {
     "text": ("1.0,1,abc", "DGM852", "line 17, column `py` of {} holds no number but `abc` (line 1 is the header)"),
     "missing value": ("1.0,NA,2.0", "DGM852", "line 17, column `kind` of {} holds no number but `NA`"),
     "truth": ("1.0,true,2.0", "DGM852", "line 17, column `kind` of {} holds no number but `true`"),
-    "label": ("1.0,3,2.0", "DGM852", "line 17, column `kind` of {} (line 1 is the header) is 3, outside the labels 0..2"),
+    "label": ("1.0,3,2.0", "DGM852", "column `kind` of {} (line 1 is the header) is 3, outside the labels 0..2"),
     "fraction": ("1.0,0.5,2.0", "DGM852", "line 17, column `kind` of {} (line 1 is the header) is 0.5, outside"),
     "short": ("1.0,1", "DGM851", "line 17 of {} has 2 fields and the header 3"),
     "long": ("1.0,1,2,3", "DGM851", "line 17 of {} has 4 fields and the header 3"),
@@ -119,7 +119,7 @@ def test_a_bad_line_is_named_with_its_column(case: str, tmp_path: Path) -> None:
 
 HEADERS = {
     "misspelt": ("pX,kind,py", "no column `px` for `x`", "did you mean `pX`"),
-    "twice": ("px,kind,px", "no column `py`", "It has `px`, `kind`, `px`"),
+    "absent": ("px,kind,mass", "no column `py` for `x`", "It has `px`, `kind`, `mass`"),
     "ambiguous": ("px,py,py", "2 columns `py`", "a name of its own"),
 }
 
@@ -157,6 +157,20 @@ def test_parquet_refuses_nulls_texts_and_values_outside(tmp_path: Path) -> None:
         write_parquet(tmp_path, **changed)
         error = refused(tmp_path, "parquet", BOTH, path="events.parquet", variables=MAPPED)
         assert error.code == "DGM852" and said.format(tmp_path / "events.parquet") in error.message
+
+
+def test_reading_tables_leaves_no_thread_behind(tmp_path: Path) -> None:
+    """A reader that outlives the interpreter would abort the process after its work is done."""
+    write_csv(tmp_path)
+    write_parquet(tmp_path)
+    code = (
+        "import sys; from pathlib import Path; from dgmspec.core.types import *; from dgmspec.runtime.data import *\n"
+        "for n in ('csv', 'parquet'):\n"
+        "    given = {'path': 'events.' + n, 'variables': (('x', ('px', 'py')),)}\n"
+        "    open_source(n, given, {'x': Type(REAL, (2,))}, Context(folder=Path(sys.argv[1])))\n"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=Path(__file__).parent.parent)
 
 
 # ---- arrays ---------------------------------------------------------------------------------------------------------
@@ -382,8 +396,8 @@ def test_a_source_declares_what_its_reader_takes() -> None:
     for cls in library():
         if issubclass(cls, AbstractFile):
             reader = getattr(importlib.import_module(f"dgmspec.runtime.data.{homes[cls.name]}"), cls.name)
-            taken = {n: p.default for n, p in inspect.signature(reader).parameters.items() if n not in ("context", "path")}
-            assert cls(path="a").arguments() == {"path": "a", **taken}
+            _, _, *taken = inspect.signature(reader).parameters.values()
+            assert cls(path="a").arguments() == {"path": "a", **{p.name: p.default for p in taken}}
 
 
 # ---- the commands ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,11 @@ from dgmspec import cli
 from dgmspec.core.diagnostics import Diagnostic, Edit, Fix, Span, has_errors
 from dgmspec.core.fixes import apply_fixes, safe_fixes
 from dgmspec.frontend import repair
+from dgmspec.syntax.lexeme import Sink
+from dgmspec.syntax.parser import parse_tree
+from dgmspec.syntax.tokens import lex
 
+SPECS = Path(__file__).parent.parent / "specs"
 BAD = sorted((Path(__file__).parent / "bad").glob("*.dgm"))
 
 MODEL = """dgm 1
@@ -49,7 +53,7 @@ def errors(text: str) -> int:
         ("data d = csv(“a.csv”)", 'data d = csv("a.csv")'),
         ("data d = csv('a.csv')", 'data d = csv("a.csv")'),
         ("data d = csv(`a.csv`)", 'data d = csv("a.csv")'),
-        ("param a = 1 // one", "param a = 1 # one"),
+        ("param a = 1 // the first one", "param a = 1 # the first one"),
         ("// one\nparam a = 1", "# one\nparam a = 1"),
         ("param a == 1", "param a = 1"),
         ("fn f(x) = .5 * x + 1.", "fn f(x) = 0.5 * x + 1.0"),
@@ -65,6 +69,7 @@ def errors(text: str) -> int:
         # one token too many
         ("fn f(x) = x + * 2", "fn f(x) = x +  2"),
         ("param a = 2,", "param a = 2"),
+        ("data d = two_moons(n = 100,, noise = 0.1)", "data d = two_moons(n = 100, noise = 0.1)"),
         ("param a = = 2", "param a =  2"),
         ("param a :: real = 2", "param a :real = 2"),
         # a bracket of the wrong sort, a word misspelt
@@ -101,6 +106,20 @@ def test_a_wrong_model_is_put_right(right: str, wrong: str) -> None:
     assert dgmspec.parse(after) == dgmspec.parse(MODEL)
 
 
+@pytest.mark.parametrize("name", ["digits", "conditional", "nsf"])
+def test_a_sign_left_out_or_doubled_is_put_back_as_it_was(name: str) -> None:
+    path = SPECS / f"{name}.dgm"
+    text = path.read_text()
+    tree, _ = parse_tree(text)
+    signs = [x for x in lex(Sink("", text)) or [] if x.type in ("COLON", "TILDE", "_ARROW", "EQUAL")]
+    for sign in signs:
+        once, rest = text[: sign.end], text[sign.end :]
+        broken = [once + text[sign.start :]] + ([text[: sign.start] + rest] if sign.type != "EQUAL" else [])
+        for wrong in broken:
+            mended, count = apply_fixes(wrong, safe_fixes(parse_tree(wrong)[1]))
+            assert count and parse_tree(mended) == (tree, []), (sign.text, wrong[sign.start - 20 : sign.end + 20])
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -110,6 +129,9 @@ def test_a_wrong_model_is_put_right(right: str, wrong: str) -> None:
         "param s<lower=2> = 3",  # no type says so
         "param a := 2",  # a definition or an update
         "fn f(x) = x^",
+        "fn f(x) = x // two",  # a comment, or a quotient
+        "data d = two_moons(n 100)",  # a setting, or a product
+        "data d = two_moons(100 0.1)",
     ],
 )
 def test_nothing_is_offered_where_several_things_may_be_meant(line: str) -> None:
@@ -226,6 +248,15 @@ def test_diff_writes_nothing(file: Callable[[str], Path], capsys: pytest.Capture
     out = capsys.readouterr().out.splitlines()
     assert "-fn f(x) = 2 x" in out and "+fn f(x) = 2 * x" in out and "\\ No newline at end of file" in out
     assert path.read_text() == text
+
+
+def test_links_and_permissions_stay(file: Callable[[str], Path]) -> None:
+    path = file("dgm 1\nfn f(x) = 2 x\n")
+    path.chmod(0o640)
+    link = path.with_name("link.dgm")
+    link.symlink_to(path)
+    assert cli.run(["check", "--fix", str(link)]) == 0
+    assert link.is_symlink() and "2 * x" in path.read_text() and path.stat().st_mode & 0o777 == 0o640
 
 
 def test_nothing_to_fix_leaves_the_file_alone(file: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:

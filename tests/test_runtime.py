@@ -23,6 +23,7 @@ from dgmspec.runtime.selfcheck import self_check
 from dgmspec.spec.defaults import as_written, with_defaults
 from dgmspec.spec.unresolve import expression
 from dgmspec.syntax.printer import format_tree
+from tests.zoo import randomise
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.dgm"))
 
@@ -194,3 +195,29 @@ def test_defaults_reach_used_files_and_leave_own_names_alone() -> None:
 def test_an_operation_is_written_as_its_call() -> None:
     written = format_tree(expression(as_written(training.Holdout(fraction=0.2, every=7))))
     assert written == "holdout(fraction = 0.2, every = 7)"
+
+
+def test_the_sample_block_says_how_many_and_from_which_seed(tmp_path: Path) -> None:
+    text = """dgm 1
+    model M { observe x : real[2]; latent z : real[2] ~ normal(0, 1); flow x -> z { linear(plu) }; loss = nll }
+    sample M { count = 7; seed = 5 }
+    """
+    model = dgmspec.compile(dgmspec.parse(text))
+    model.save(tmp_path / "model")
+    torch.testing.assert_close(dgmspec.sample(tmp_path / "model"), model.sample(7, seed=5))
+    torch.testing.assert_close(dgmspec.sample(tmp_path / "model", 3, seed=1), model.sample(3, seed=1))
+
+
+def test_a_category_beside_another_context_is_one_hot() -> None:
+    flow = "latent z : real[2] ~ normal(0, 1)\n    flow x -> z | c, k { coupling(affine, mask = half, net = mlp(8)) }"
+    texts = [
+        f"dgm 1\nmodel M {{\n    observe x : real[2]\n    given c : real[3]\n    given k : {type_}\n    {flow}\n}}\n"
+        for type_ in ("category(4)", "real[4]")
+    ]
+    labelled, plain = (dgmspec.compile(dgmspec.parse(text), seed=1, dtype=torch.float64) for text in texts)
+    for model in (labelled, plain):
+        randomise(model, 1)
+    x, c, k = torch.randn(5, 2).double(), torch.randn(5, 3).double(), torch.tensor([0, 1, 2, 3, 1])
+    one_hot = torch.nn.functional.one_hot(k, 4).double()
+    expected = plain.log_prob(x, given={"c": c, "k": one_hot})
+    torch.testing.assert_close(labelled.log_prob(x, given={"c": c, "k": k}), expected)

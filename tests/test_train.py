@@ -15,7 +15,6 @@ import pytest
 import torch
 
 import dgmspec
-from dgmspec.core.diagnostics import SpecError
 from dgmspec.graph.plans import lower_train
 from dgmspec.runtime import train as training
 from dgmspec.runtime.data import DataError
@@ -194,7 +193,7 @@ def test_wrong_data_are_refused(tmp_path: Path) -> None:
         dgmspec.train(spec, data={"x": levels()["x"]}, out=tmp_path / "c")
     with pytest.raises(DataError, match="leaves none to train on"):
         dgmspec.train(dgmspec.parse(LEVELS.replace("holdout(0.1", "holdout(0.5")), data=levels(), out=tmp_path / "d")
-    with pytest.raises(SpecError, match="DGM805"):
+    with pytest.raises(DataError, match="DGM853"):
         dgmspec.train(spec, out=tmp_path / "e")
     assert not list(tmp_path.iterdir())
 

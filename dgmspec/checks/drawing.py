@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, Literal
 
-from dgmspec.graph.graph import Graph, StepNode, ValueId
-from dgmspec.graph.words import describe
+from dgmspec.core.op import AbstractDistribution
+from dgmspec.core.types import number
+from dgmspec.graph.graph import FormulaNode, Graph, NetNode, StepNode, ValueId
+from dgmspec.graph.words import describe, describe_value
 
 __all__ = ["RENDERERS", "Box", "Drawing", "Edge", "drawing", "to_dot", "to_mermaid", "to_svg"]
 
@@ -58,13 +60,20 @@ def _nodes(graph: Graph) -> list[tuple[str, Kind, tuple[str, ...]]]:
     found: list[tuple[str, Kind, tuple[str, ...]]] = []
     for variable in graph.variables.values():
         said = f"{variable.name} : {graph.type_of(variable.value)}"
-        prior = f"~ {describe(variable.prior.op)}" if variable.prior else "~ exp(…)" if variable.target else ""
+        prior = f"~ {law(variable.prior.op)}" if variable.prior else "~ exp(…)" if variable.target else ""
         found.append((variable.value, variable.role, (said, prior) if prior else (said,)))
-    for net in graph.nets.values():
-        found.append((net.address, "net", (f"net {net.name}",)))
+    found += [(net.address, "net", (f"net {net.name}",)) for net in graph.nets.values()]
     found += [(formula.address, "net", ("formula",)) for formula in graph.formulas.values()]
     found += [(step.address, "step", (step_label(step),)) for step in graph.steps.values()]
     return found
+
+
+def law(op: AbstractDistribution) -> str:
+    """A distribution with its numbers, also where they are its defaults: ``normal(0, 1)``."""
+    said = describe(op)
+    values = [getattr(op, name) for name in type(op).model_fields]
+    shown = [number(value) if isinstance(value, float) else describe_value(value) for value in values]
+    return said if "(" in said or not shown else f"{said}({', '.join(shown)})"
 
 
 def step_label(step: StepNode) -> str:
@@ -76,14 +85,15 @@ def _pairs(graph: Graph) -> Iterator[tuple[str, str, bool]]:
     """Edges between boxes: values that are no variables are passed over."""
     shown = {v.value for v in graph.variables.values()}
     makers: dict[ValueId, str] = {s.target: s.address for s in graph.steps.values() if s.target not in shown}
-    makers |= {node.target: node.address for node in (*graph.nets.values(), *graph.formulas.values())}
+    nets: list[NetNode | FormulaNode] = [*graph.nets.values(), *graph.formulas.values()]
+    makers |= {node.target: node.address for node in nets}
     for step in graph.steps.values():
         yield makers.get(step.source, step.source), step.address, False
         if step.context is not None:
             yield makers.get(step.context, step.context), step.address, True
         if step.target in shown:
             yield step.address, step.target, False
-    for node in (*graph.nets.values(), *graph.formulas.values()):
+    for node in nets:
         for value in node.inputs:
             yield makers.get(value, value), node.address, True
 
@@ -122,10 +132,8 @@ _DOT: Final[dict[Kind, str]] = {
 def to_dot(drawn: Drawing) -> str:
     """The drawing in the language of Graphviz."""
     lines = [f"digraph {_quoted(drawn.title)} {{", "    rankdir=TB;"]
-    for box in drawn.boxes:
-        lines.append(f"    {box.id} [label={_quoted(*box.lines)}, {_DOT[box.kind]}];")
-    for edge in drawn.edges:
-        lines.append(f"    {edge.source} -> {edge.target}{' [style=dashed]' if edge.dashed else ''};")
+    lines += [f"    {box.id} [label={_quoted(*box.lines)}, {_DOT[box.kind]}];" for box in drawn.boxes]
+    lines += [f"    {e.source} -> {e.target}{' [style=dashed]' if e.dashed else ''};" for e in drawn.edges]
     return "\n".join([*lines, "}", ""])
 
 
@@ -202,29 +210,46 @@ def to_svg(drawn: Drawing) -> str:
 
 
 def _placed(drawn: Drawing) -> tuple[dict[str, _Placed], float, float]:
-    """Where every box stands, and the size of the page."""
-    rows: dict[int, list[Box]] = {}
+    """Where every box stands, and the size of the page: what only conditions stands in a column of its own, right."""
+    solid = {end for edge in drawn.edges if not edge.dashed for end in (edge.source, edge.target)}
+    aside = {end for edge in drawn.edges for end in (edge.source, edge.target)} - solid
+    sizes = {b.id: _size(b) for b in drawn.boxes}
+    rows: dict[int, tuple[list[Box], list[Box]]] = {}
     for box in drawn.boxes:
-        rows.setdefault(box.layer, []).append(box)
-    sizes = {b.id: (_CHAR * max(map(len, b.lines)) + 2 * _PAD, _LINE * len(b.lines) + _PAD) for b in drawn.boxes}
-    widths = {k: sum(sizes[b.id][0] for b in row) + _GAP * (len(row) - 1) for k, row in rows.items()}
-    page = max(widths.values(), default=0) + 2 * _GAP
+        rows.setdefault(box.layer, ([], []))[box.id in aside].append(box)
+    wide = [max((_width(row[column], sizes) for row in rows.values()), default=0.0) for column in (0, 1)]
     found, y = dict[str, _Placed](), float(_GAP)
     for layer in sorted(rows):
-        tall = max(sizes[b.id][1] for b in rows[layer])
-        x = (page - widths[layer]) / 2
-        for box in rows[layer]:
-            wide, high = sizes[box.id]
-            found[box.id] = _Placed(box, x + wide / 2, y + tall / 2, wide, high)
-            x += wide + _GAP
+        tall = max(sizes[b.id][1] for column in rows[layer] for b in column)
+        left = float(_GAP)
+        for column, room in zip(rows[layer], wide, strict=True):
+            x = left + (room - _width(column, sizes)) / 2
+            for box in column:
+                found[box.id] = _Placed(box, x + sizes[box.id][0] / 2, y + tall / 2, *sizes[box.id])
+                x += sizes[box.id][0] + _GAP
+            left += room + _GAP
         y += tall + _RISE
-    return found, page, y - _RISE + _GAP
+    return found, sum(wide) + (3 if wide[1] else 2) * _GAP, y - _RISE + _GAP
+
+
+def _size(box: Box) -> tuple[float, float]:
+    return _CHAR * max(map(len, box.lines)) + 2 * _PAD, float(_LINE * len(box.lines) + _PAD)
+
+
+def _width(row: list[Box], sizes: dict[str, tuple[float, float]]) -> float:
+    return sum(sizes[box.id][0] + _GAP for box in row) - _GAP if row else 0.0
 
 
 def _line(a: _Placed, b: _Placed, dashed: bool) -> str:
+    """From below one box to above the other; what conditions comes in from the side where it can."""
     start, end = a.y + a.height / 2, b.y - b.height / 2
     bend = (end - start) / 2
-    path = f"M{a.x:.1f} {start:.1f}C{a.x:.1f} {start + bend:.1f} {b.x:.1f} {end - bend:.1f} {b.x:.1f} {end:.1f}"
+    aside = abs(a.x - b.x) - b.width / 2
+    if dashed and aside > 10:
+        edge, turn = b.x + (b.width / 2 if a.x > b.x else -b.width / 2), 10 if a.x > b.x else -10
+        path = f"M{a.x:.1f} {start:.1f}V{b.y - 10:.1f}Q{a.x:.1f} {b.y:.1f} {a.x - turn:.1f} {b.y:.1f}H{edge:.1f}"
+    else:
+        path = f"M{a.x:.1f} {start:.1f}C{a.x:.1f} {start + bend:.1f} {b.x:.1f} {end - bend:.1f} {b.x:.1f} {end:.1f}"
     dash = ' stroke-dasharray="4 3"' if dashed else ""
     return f'<path d="{path}" fill="none" stroke="#444"{dash} marker-end="url(#head)"/>'
 

@@ -22,9 +22,10 @@ from dgmspec.algebra.nodes import (
     Vector,
 )
 from dgmspec.checks.analysis import Analysis
-from dgmspec.checks.drawing import step_label
+from dgmspec.checks.drawing import law, step_label
+from dgmspec.core.op import AbstractDistribution
 from dgmspec.core.types import SupportKind, Type, Unknown, number
-from dgmspec.graph.graph import ArrowNode, Graph, LossTerm, VariableNode
+from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, VariableNode
 from dgmspec.graph.words import describe
 
 __all__ = ["escaped", "expression", "latex", "symbol"]
@@ -37,6 +38,7 @@ _SPECIAL: Final = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "…": r"\ldots{}",
     "∞": r"$\infty$",
 }
+_COMPOSED: Final = r" \circ "
 _RELATION: Final = {"exact": "=", "estimate": r"\approx", "lower bound": r"\geq"}
 
 
@@ -45,7 +47,8 @@ def latex(graph: Graph) -> str:
     analysis = Analysis(graph)
     names = _maps(graph)
     rows = [
-        *map(lambda v: _variable(graph, v), graph.variables.values()),
+        *(_variable(graph, v) for v in graph.variables.values()),
+        *(_learned(node) for node in graph.learned.values()),
         *(row for arrow in graph.arrows.values() for row in _arrow(graph, arrow, names[arrow.address])),
         *(row for v in graph.variables.values() if v.role == "observe" for row in _density(analysis, v, names)),
         *_loss(graph),
@@ -93,11 +96,12 @@ def _letter(char: str) -> str:
     return "o" if word == "omicron" else f"\\{word}"
 
 
-_GREEK: Final = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi "
-    "psi omega".split()
+_CAPITALS: Final = frozenset(
+    ("gamma", "delta", "theta", "lambda", "xi", "pi", "sigma", "upsilon", "phi", "psi", "omega")
 )
-_CAPITALS: Final = frozenset("gamma delta theta lambda xi pi sigma upsilon phi psi omega".split())
+_GREEK: Final = _CAPITALS | {
+    *("alpha", "beta", "epsilon", "zeta", "eta", "iota", "kappa", "mu", "nu", "omicron", "rho", "tau", "chi"),
+}
 
 
 # ---- variables ------------------------------------------------------------------------------------------------------
@@ -108,10 +112,24 @@ def _variable(graph: Graph, variable: VariableNode) -> str:
     x = symbol(variable.name)
     said = f"{x} &\\in {'?' if isinstance(type_, Unknown) else _set(type_)}"
     if variable.prior is not None:
-        said += rf",\quad {x} \sim \text{{{escaped(describe(variable.prior.op))}}}"
+        said += rf",\quad {x} \sim {_law(variable.prior.op)}"
     if variable.target is not None:
         said += rf",\quad {x} \sim \exp\left({expression(variable.target.log_density)}\right) / Z"
     return rf"{said} && \text{{{_ROLES[variable.role]}}}"
+
+
+def _learned(node: LearnedNode) -> str:
+    known = "?" if isinstance(node.type, Unknown) else _set(node.type)
+    return rf"{symbol(node.name)} &\in {known} && \text{{learned}}"
+
+
+def _law(op: AbstractDistribution) -> str:
+    """A distribution of numbers and formulas as mathematics; one of other distributions in words."""
+    values = [getattr(op, name) for name in type(op).model_fields]
+    if not values or not all(isinstance(value, (int, float, AbstractExpr)) for value in values):
+        return rf"\text{{{escaped(law(op))}}}"
+    shown = [expression(v) if isinstance(v, AbstractExpr) else number(v).replace("inf", r"\infty") for v in values]
+    return rf"\operatorname{{{escaped(op.name)}}}\left({', '.join(shown)}\right)"
 
 
 def _set(type_: Type) -> str:
@@ -148,7 +166,7 @@ def _arrow(graph: Graph, arrow: ArrowNode, f: str) -> Iterator[str]:
         return
     factors = [f"{f}_{{{k}}}" for k in range(count, 0, -1)]
     shown = factors if count <= 4 else [factors[0], r"\cdots", *factors[-2:]]
-    composed = rf" = ({r' \circ '.join(shown)})({x})" if count > 1 else f" = {f}_{{1}}({x})"
+    composed = f" = ({_COMPOSED.join(shown)})({x})" if count > 1 else f" = {f}_{{1}}({x})"
     yield f"{z} &= {f}({x}{given}){composed}"
     for k, address in enumerate(arrow.steps, 1):
         yield rf"{f}_{{{k}}} &: \text{{{escaped(step_label(graph.steps[address]))}}}"
@@ -180,7 +198,8 @@ def _density(analysis: Analysis, variable: VariableNode, names: dict[str, str]) 
         f = names[leg.arrow.address]
         h = "h" if len(names) == 1 else f.replace("f", "h")
         source, target = symbol(leg.arrow.source), symbol(leg.arrow.target)
-        yield rf"{h}_{{0}} &= {source},\quad {h}_{{k}} = {f}_{{k}}({h}_{{k-1}}),\quad {h}_{{{len(leg.arrow.steps)}}} = {target}"
+        last = f"{h}_{{{len(leg.arrow.steps)}}}"
+        yield rf"{h}_{{0}} &= {source},\quad {h}_{{k}} = {f}_{{k}}({h}_{{k-1}}),\quad {last} = {target}"
 
 
 # ---- the loss -------------------------------------------------------------------------------------------------------
@@ -241,8 +260,8 @@ def expression(node: AbstractExpr, names: dict[str, str] | None = None) -> str:
             return _product(node, tight)
         case Power():
             base = tight(node.base)
-            simple = isinstance(node.base, (Name, Number, Constant)) and "_" not in base and "^" not in base
-            return f"{base if simple else rf'{{{_paren(base)}}}'}^{{{inner(node.exponent)}}}"
+            simple = isinstance(node.base, (Name, Number, Constant, Index))
+            return f"{{{base if simple else _paren(base)}}}^{{{inner(node.exponent)}}}"
         case Index():
             return f"{{{tight(node.of)}}}_{{{inner(node.index)}}}"
         case Vector():

@@ -44,7 +44,10 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
             f"{terms} averages over observations, and this block names no data",
             plan.address,
             "no data",
-            help=("write `data = two_moons`, or another source that `dgmspec list data` shows",),
+            help=(
+                "write `data = two_moons`, or another source that `dgmspec list data` shows; "
+                "or train from Python with `dgmspec.train(spec, data={…})`",
+            ),
         )
     elif "log_prob" not in walks and plan.data is not None:
         yield Diagnostic(
@@ -98,7 +101,7 @@ def _mapping(analysis: Analysis, plan: TrainPlan, wanted: Mapping[str, VariableN
                 f"`{plan.data.name}` gives data to `{name}`, which is no data variable of `{plan.model}`",
                 at,
                 "no such variable",
-                help=(f"did you mean `{near}`?" if near else f"its data variables are {listed}",),
+                help=(f"did you mean `{near}`?" if near else f"it has {listed}",),
             )
             continue
         declared = analysis.graph.type_of(wanted[name].value)

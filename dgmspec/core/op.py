@@ -39,7 +39,7 @@ class Variadic:
 
 @dataclass(frozen=True)
 class Keywords:
-    """Marks the tuple field of (name, value) pairs that takes the arguments of all other names: ``npz("a", x = "k")``."""
+    """Marks the tuple field of (name, value) pairs that takes arguments of all other names: ``npz("a", x = "k")``."""
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ def _surplus(
         return Diagnostic("DGM232", message, place, "one too many", notes=notes, help=("leave it out",))
     usual = _USUAL.get(arg.name, "")
     near = did_you_mean(arg.name, known) or (usual if usual in known else None)
-    help_ = f"did you mean `{near}`?" if near else f"its arguments are {', '.join(f'`{name}`' for name in known)}" if known else "leave it out"
+    listed = f"its arguments are {', '.join(f'`{name}`' for name in known)}" if known else "leave it out"
+    help_ = f"did you mean `{near}`?" if near else listed
     message = f"`{cls.name}` has no argument `{arg.name}`"
     at = keyword(place.rpartition("/")[0], arg.name)
     return Diagnostic("DGM232", message, at, "unknown argument", notes=notes, help=(help_,))

@@ -21,9 +21,9 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
     """One flow: an arrow, its steps, and the values between them."""
     at = building.at(member)
     try:
+        placed = unroller.flow(member.steps, at)
         source, target = _end(building, member.source[0], at), _end(building, member.target[0], at)
         context = _context(building, member, at)
-        placed = unroller.flow(member.steps, at)
     except (Reported, TooManySteps):
         building.complete = False
         return

@@ -68,7 +68,8 @@ def integrate(
         part = _refined(function, *cells, tolerance / 4, max(budget - found.points, CHUNK), seen)
         found = Integral(found.value + part.value, found.error + part.error, found.points + part.points)
         low, high = wider
-        if number > 1 and float(part.value[0]) < NEGLIGIBLE:
+        left = ((points < low) | (points > high)).any(1)
+        if number > 1 and float(part.value[0]) < NEGLIGIBLE and not bool(left.any()):
             break
     return found
 
@@ -104,6 +105,8 @@ class _Cells:
 def _hidden(cells: _Cells, witnesses: Tensor, heights: Tensor) -> Tensor:
     """The cells in which a witness stands out, (cells,)."""
     found = torch.zeros(len(cells.low), dtype=torch.bool)
+    near = ((witnesses >= cells.low.amin(0)) & (witnesses < cells.high.amax(0))).all(1)
+    witnesses, heights = witnesses[near], heights[near]
     for points, height in zip(torch.split(witnesses, 500), torch.split(heights, 500), strict=True):
         inside = ((points[:, None] >= cells.low) & (points[:, None] < cells.high)).all(2)
         found |= (inside & (height[:, None] > HIDDEN * cells.peak)).any(0)
@@ -114,7 +117,8 @@ def _split(function: Integrand, cells: _Cells, split: Tensor) -> _Cells:
     """The same cells with some of them halved along every axis."""
     fresh, kept = _rules(function, *_children(cells.low[split], cells.high[split])), ~split
     pairs = ((getattr(cells, n)[kept], getattr(fresh, n)) for n in ("low", "high", "value", "error", "peak"))
-    return _Cells(*(torch.cat(pair) for pair in pairs), cells.points + fresh.points)
+    low, high, value, error, peak = (torch.cat(pair) for pair in pairs)
+    return _Cells(low, high, value, error, peak, cells.points + fresh.points)
 
 
 @cache

@@ -13,47 +13,58 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from dgmspec.compiler import parse
 from dgmspec.core.diagnostics import did_you_mean
 from dgmspec.core.types import SupportKind, Type
+from dgmspec.graph.plans import lower_sample
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.runtime.data import DataError, check_column
 from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.pictures import draw_samples
 from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.rundir import RunError
+from dgmspec.spec.model import Sample
 
 __all__ = ["sample", "write_samples"]
 
 BATCH: Final = 4096
 """Rows drawn at once; the draws of a sample depend on the seed and its index alone."""
 
+COUNT: Final = 100
+"""Samples where neither the call nor the spec says how many."""
+
 Array = NDArray[Any]
 
 
 def sample(
     run: str | Path,
-    count: int = 1000,
+    count: int | None = None,
     *,
     given: Mapping[str, Any] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     nets: Mapping[str, nn.Module] | None = None,
 ) -> Any:
     """`count` samples of a finished run (or of a saved model), a tensor (count, *event), or a dict by name where there
-    are several observed variables. `given` holds one value for each conditioning variable."""
+    are several observed variables. `given` holds one value for each conditioning variable. Without a count or a seed
+    those of the spec's sample block hold, else 100 samples and seed 0."""
     model = model_of(Path(run), nets)
+    count, seed = _settled(model, count, seed)
     drawn = {name: torch.from_numpy(rows) for name, rows in _draw(model, count, seed, dict(given or {}), False).items()}
     return next(iter(drawn.values())) if len(drawn) == 1 else drawn
 
 
-def write_samples(run: Path, count: int, out: Path | None, seed: int, given: Sequence[str], visible: bool) -> str:
+def write_samples(
+    run: Path, count: int | None, out: Path | None, seed: int | None, given: Sequence[str], visible: bool
+) -> str:
     """Draw samples and write them to `out` by its ending, or to standard output as CSV; returns what to tell.
 
-    `given` are values as written on a command line: ``label=3``, ``c=0.5,-1``.
+    `given` are values as written on a command line: ``label=3``, ``c=0.5,-1``. Count and seed default as in `sample`.
     """
     writer = WRITERS.get(out.suffix.lower()) if out is not None else _write_csv
     if writer is None:
         raise RunError(f"cannot write samples as {out}: the file's ending is one of {', '.join(WRITERS)}")
     model = model_of(run)
+    count, seed = _settled(model, count, seed)
     drawn = _draw(model, count, seed, _values(model, given), visible)
     if out is None:
         _table(drawn, sys.stdout)
@@ -64,6 +75,18 @@ def write_samples(run: Path, count: int, out: Path | None, seed: int, given: Seq
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
     return f"wrote {count:,} samples to {out}"
+
+
+def _settled(model: CompiledModel, count: int | None, seed: int | None) -> tuple[int, int]:
+    """Count and seed: as asked for, else as the spec's sample block says."""
+    block_count, block_seed = COUNT, 0
+    if model.bundle is not None:
+        spec = parse(model.bundle.text, model.bundle.sources)
+        for item in spec.items:
+            if isinstance(item, Sample) and item.model == model.graph.name:
+                plan, _ = lower_sample(spec, item)
+                block_count, block_seed = (plan.count, plan.seed) if plan else (COUNT, 0)
+    return (block_count if count is None else count), (block_seed if seed is None else seed)
 
 
 # ---- drawing --------------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def _held_out(model: CompiledModel, path: Path) -> dict[str, Tensor] | None:
     if not (path / "config.json").exists() or directory.read_json("config.json").get("data") == "arrays":
         return None
     task = recorded_task(directory, None, None)
-    parts = open_parts(model, task.plan, task.arrays)
+    parts = open_parts(model, task.plan, task.arrays, task.places)
     rows = parts.test or parts.validation
     return None if rows is None else {n: model.as_input(n, column[:ROWS]) for n, column in rows.columns.items()}
 

@@ -62,7 +62,7 @@ def _follows(finding: Diagnostic, file: File) -> bool:
     if finding.code == "DGM203":
         return any(at.start <= error.start < at.end for error in broken)
     begun = (error.start for error in broken if _HEAD.match(file.text, file.text.rfind("\n", 0, error.start) + 1))
-    inside = file.text[:at.start].rpartition("\n")[2].isspace()
+    inside = file.text[: at.start].rpartition("\n")[2].isspace()
     return finding.code == "DGM210" and inside and any(start < at.start for start in begun)
 
 

@@ -311,7 +311,7 @@ class Data(Node):
 
 
 class Use(Node):
-    """``use "blocks.dgm" as blocks``: that file's bijectors, nets and fns under a prefix."""
+    """``use "blocks.dgm" as blocks``: that file's bijectors and fns under a prefix."""
 
     kind: Literal["use"] = "use"
     path: Label

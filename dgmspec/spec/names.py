@@ -66,7 +66,9 @@ def check_names(file: File) -> list[Diagnostic]:
 
 def _lost(file: File) -> frozenset[str]:
     """The names whose declarations may have been refused, here or by the parser."""
-    broken = names_around(file.text, (d.at.start for d in file.found if d.severity == "error" and isinstance(d.at, Span)))
+    broken = names_around(
+        file.text, (d.at.start for d in file.found if d.severity == "error" and isinstance(d.at, Span))
+    )
     if not has_errors(file.document.reading.found):
         return broken
     statements = (n for n in file.tree.walk() if isinstance(n, Tree) and (n.kind in FORMS or n.kind == "index"))

@@ -60,7 +60,8 @@ def remains(main: File, found: Sequence[Diagnostic], sources: Mapping[str, str])
     declared |= {member_name(member) for item in items if isinstance(item, Model) for member in item.members}
     around = names_around(main.text, (error.start for error in rest.errors if error.source == ""))
     lost = frozenset(name for name in rest.dropped | around if name not in declared and not roles_of(name))
-    stand_ins = [Param(name=name, value=Number(value=1)) for name in sorted(lost.difference(RESERVED)) if name.isidentifier()]
+    values = sorted(name for name in lost.difference(RESERVED) if name.isidentifier())
+    stand_ins = [Param(name=name, value=Number(value=1)) for name in values]
     spec = Spec(*stand_ins, *items, sources=dict(sorted(sources.items())))
     starts = frozenset(node.span.start for node in rest.statements.values() if rest.holds(node.span))
     return Remains(spec, rest.sound(items, lost), lost, rest.errors, starts)

@@ -4,11 +4,12 @@ import re
 
 from dgmspec.syntax.foreign import SPELLINGS
 
-__all__ = ["bounds", "closing_quote"]
+__all__ = ["bounds", "closing_quote", "is_prose"]
 
 _BOUNDS = re.compile(
     r"<[ \t]*lower[ \t]*=[ \t]*(?P<lower>[^<>,=\n]+?)[ \t]*(?:,[ \t]*upper[ \t]*=[ \t]*(?P<upper>[^<>,=\n]+?)[ \t]*)?>"
 )
+_WORDS = re.compile(r"[^\W\d]\w*[,;:.]?[ \t]+[^\W\d]\w*")
 _REAL = re.compile(r"(?<![\w.])real[ \t]*\Z")
 
 
@@ -43,3 +44,10 @@ def closing_quote(text: str, start: int) -> int | None:
         if SPELLINGS.get(character, ("",))[0] == "QUOTE":
             return at
     return None
+
+
+def is_prose(text: str, start: int) -> bool:
+    """Whether the `//` at `start` begins a comment and is no quotient: it begins its line, or two words follow."""
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    after = text[start:].partition("\n")[0]
+    return not before.strip() or bool(_WORDS.search(after))

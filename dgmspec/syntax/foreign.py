@@ -15,7 +15,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     ">": ("`>` is reserved", "an arrow is written `->`; bounds are part of a type: `interval(0, 1)`"),
     ":=": ("`:=` is not part of the language", "write `=` to define, `<-` to update"),
     "=>": ("`=>` is not part of the language", "an arrow is written `->`", "->"),
-    "//": ("`//` does not begin a comment", "write `#` before a comment, `/` for a quotient", "#"),
+    "//": ("`//` does not begin a comment", "write `#` before a comment, `/` for a quotient"),
     "&&": ("the language has no logic", "remove `&&`"),
     "||": ("the language has no logic", "a context is written with one `|`"),
     "|>": ("`|>` is not part of the language", "the steps of a chain stand one below the other in `{ }`"),
@@ -30,8 +30,8 @@ NAMED: dict[str, tuple[str, ...]] = {
 
 # Words of programming languages that would stand between or before operands, and what says the same here.
 WORDS: dict[str, str] = {
-    "import": "a spec runs no code; definitions of another file come by `use \"file.dgm\" as NAME`",
-    "from": "a spec runs no code; definitions of another file come by `use \"file.dgm\" as NAME`",
+    "import": 'a spec runs no code; definitions of another file come by `use "file.dgm" as NAME`',
+    "from": 'a spec runs no code; definitions of another file come by `use "file.dgm" as NAME`',
     "for": "steps are repeated by `repeat 4 as k { … }`",
     "while": "steps are repeated by `repeat 4 as k { … }`",
     "def": "a function is written `fn f(t) = …`, a chain of steps `bijector f = { … }`",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from dgmspec.core.diagnostics import Label
 from dgmspec.syntax.automaton import Automaton
 from dgmspec.syntax.foreign import WORDS
+from dgmspec.syntax.habits import habit
 from dgmspec.syntax.layout import HEADS, JOINERS
 from dgmspec.syntax.lexeme import OPERANDS, Edits, Lexeme, Sink
-from dgmspec.syntax.habits import habit
 from dgmspec.syntax.repairs import remedy
 
 __all__ = ["NAMES", "explain"]
@@ -64,7 +64,7 @@ _DOUBLED = {
     "EQUAL": frozenset(("EQUAL",)),
     **dict.fromkeys(sorted(_OPERATORS - {"MINUS"}), _OPERATORS | {"EQUAL"}),
 }
-# Tokens whose absence is worth guessing, likeliest first, and how they are written in a fix.
+# Tokens whose absence is worth guessing, likeliest first, and how they are written in a fix; brackets are paired.
 _INSERT = {
     "COMMA": ", ",
     "EQUAL": " = ",
@@ -74,8 +74,6 @@ _INSERT = {
     "_OVER": " over ",
     "_AS": " as ",
     "TILDE": " ~ ",
-    "RPAR": ")",
-    "RSQB": "]",
 }
 _MOST_NAMED = 6
 # How far a repair must carry, and how far it is followed to tell one from another.
@@ -109,7 +107,7 @@ class _Error:
 def explain(automaton: Automaton, tokens: list[Lexeme], i: int, start: int, sink: Sink) -> None:
     """Report the error at token `i` of the statement that begins at token `start`."""
     error = _Error(automaton, tokens, i, start, sink)
-    for attempt in (_reserved, _semicolon, _unnamed, _juxtaposed, _missing, _surplus):
+    for attempt in (_reserved, _semicolon, _unnamed, _juxtaposed, _surplus, _missing):
         if attempt(error):
             return
     _unexpected(error)
@@ -182,7 +180,9 @@ def _juxtaposed(e: _Error) -> bool:
     if e.second and previous.type == "NAME":
         return False  # `steps 5` lacks its `=`
     left = left if previous.type not in ("RPAR", "RSQB") else f"…{left}"
-    edits = ((previous.end, token.start, " * "),)
+    # `2 x` can mean nothing else; `lr 0.1`, `64 64` and `f(x) y` may lack a sign of another sort.
+    product = previous.type in ("INT", "FLOAT") and token.type in ("NAME", "QNAME", "LPAR")
+    edits: Edits = ((previous.end, token.start, " * "),) if product else ()
     help = f"write `{left} * {right}`"
     e.sink.report("DGM111", "a product needs its `*`", previous.start, token.end, help=help, replace=edits)
     return True

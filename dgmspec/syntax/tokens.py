@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 
 from dgmspec.syntax import limits
-from dgmspec.syntax.borrowed import bounds, closing_quote
+from dgmspec.syntax.borrowed import bounds, closing_quote, is_prose
 from dgmspec.syntax.foreign import NAMED, SPELLINGS, plain_name
 from dgmspec.syntax.grammar import load_table
 from dgmspec.syntax.lexeme import Edits, Lexeme, Sink
@@ -184,6 +184,8 @@ class _Reader:
             self._bounds(*bound)
         elif text in NAMED:
             message, help, *plain = NAMED[text]
+            if text == "//" and is_prose(self.sink.text, start):
+                plain = ["#"]
             replace = tuple((start, end, spelled) for spelled in plain)
             self.sink.report("DGM105", message, start, end, help=help, replace=replace)
             if text == "//":

@@ -62,9 +62,9 @@ CODES: tuple[Code, ...] = (
     ),
     Code(
         "DGM805",
-        "error",
+        "warning",
         "training without data",
-        "A loss that averages over observations needs `data`.",
+        "A loss that averages over observations needs `data`, in the block or as arrays from Python.",
         "`nll` is the mean of -log p(x) over data; only a loss such as `reverse_kl` draws its own points.",
         wrong=_train("steps = 100"),
         right=_train(*_GOOD),

@@ -152,7 +152,8 @@ def _find_fault(file: Path, mark: str, header: list[str], needed: list[str]) -> 
                 raise DataError("DGM851", f"{line} of {file} {what}{_HEADER}", "complete the line, or delete it")
             for name, place in places:
                 if not _is_number(row[place]):
-                    what = f"holds no number but `{' '.join(row[place].split())[:40]}`" if row[place].strip() else "is empty"
+                    shown = " ".join(row[place].split())[:40]
+                    what = f"holds no number but `{shown}`" if shown else "is empty"
                     message = f"{line}, column `{name}` of {file} {what}{_HEADER}"
                     raise DataError("DGM852", message, "fill in a number, or drop the row, before training")
 
