@@ -24,6 +24,7 @@ BLOCKS = ("{}", "{}", "{}", "{}", "inverse {{ {} }}", "repeat 2 as k {{ {} }}")
 WORST = 1e5
 """Maps whose Jacobian is worse conditioned than this lose more digits than the laws allow for."""
 
+
 @st.composite
 def flows(draw: DrawFn) -> tuple[str, int]:
     """A text that the checker accepts, and a seed: steps one after another, those refused where they stand left out."""

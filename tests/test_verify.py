@@ -22,6 +22,7 @@ from dgmspec.modules import registry
 from dgmspec.modules.distributions.line import TWINS as LAWS
 from dgmspec.modules.structure import TWINS
 from dgmspec.modules.twin import DistributionTwin, StepContext, StepTwin
+from dgmspec.runtime import wholes
 from dgmspec.runtime.quadrature import integrate
 from dgmspec.runtime.selfcheck import check_step
 from dgmspec.runtime.verify import Verification, verify, verify_run
@@ -52,7 +53,9 @@ def verified(text: str) -> Verification:
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
-def test_every_spec_is_verified(path: Path) -> None:
+def test_every_spec_is_verified(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wholes, "BUDGET", 80_000)
+    monkeypatch.setattr(wholes, "WITNESSES", 5_000)
     found = verify(dgmspec.compile(dgmspec.load(path)))
     assert found.holds, found.text()
     claims = {finding.claim for finding in found.findings if finding.error is not None}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from dgmspec.algebra.nodes import (
@@ -277,15 +277,14 @@ def _paren(text: str) -> str:
     return text if text.startswith(r"\left(") else rf"\left({text}\right)"
 
 
-def _product(node: Product, tight: object) -> str:
-    assert callable(tight)
-    said = ""
-    for factor in node.factors:
+def _product(node: Product, tight: Callable[[AbstractExpr], str]) -> str:
+    """Factors from the left, quotients as fractions; the sign of the first stands before the whole."""
+    first = node.factors[0].of
+    sign, said = ("-", tight(first.of)) if isinstance(first, Neg) else ("", tight(first))
+    for factor in node.factors[1:]:
         part = tight(factor.of)
-        if not said:
-            said = part
-        elif factor.op == "/":
+        if factor.op == "/":
             said = rf"\frac{{{said}}}{{{part}}}"
         else:
             said += rf" \cdot {part}" if factor.op == "*" else f" \\, {part}"
-    return said
+    return sign + said

@@ -34,9 +34,7 @@ def _actnorm_inverse(op: ActNorm, p: Parameters, y: Tensor, ctx: StepContext) ->
     return (y - _per_channel(p["shift"], ctx.event)) * scale, -_actnorm_log_det(p, ctx.event)
 
 
-def _actnorm_initialise(
-    op: ActNorm, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool
-) -> dict[str, Tensor]:
+def _actnorm_initialise(op: ActNorm, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> dict[str, Tensor]:
     """Scale and shift that give the batch mean 0 and standard deviation 1 behind the step, or before it where the
     batch arrives at its end (see the operation's caveat)."""
     axes = [axis for axis in range(x.dim()) if axis != 1]
