@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +36,21 @@ from dgmspec.console import (
 from dgmspec.core.codes import CODES
 from dgmspec.core.diagnostics import did_you_mean, has_errors
 from dgmspec.core.render import render
+from dgmspec.options import (
+    AsJson,
+    DataFiles,
+    Format,
+    Ignore,
+    ModelName,
+    Out,
+    Quiet,
+    RunFolder,
+    Seed,
+    Select,
+    Sets,
+    SpecFile,
+    To,
+)
 
 app = typer.Typer(
     name="dgmspec",
@@ -46,52 +60,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="A .dgm file, or - for standard input.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run, or of a compiled model.")]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Override a param or a train setting.")
-]
-ModelName = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model, where there are several.")]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The seed of every random draw.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
-Select = Annotated[
-    list[str] | None,
-    typer.Option("--select", metavar="CODES", help="Of warnings and notes, show those whose code begins so: DGM5."),
-]
-Ignore = Annotated[
-    list[str] | None,
-    typer.Option("--ignore", metavar="CODES", help="Leave out warnings and notes whose code begins so."),
-]
-DataFiles = Annotated[
-    list[str] | None,
-    typer.Option("--data", metavar="NAME=PATH", help="Where the file of `data NAME = …` lies, if not beside the spec."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-
-
-class Format(StrEnum):
-    """How diagnostics are printed."""
-
-    full = "full"
-    concise = "concise"
-    json = "json"
-    github = "github"
-    sarif = "sarif"
-
-
-class To(StrEnum):
-    """What `show` prints."""
-
-    text = "text"
-    json = "json"
-    schema = "schema"
-    table = "table"
-    dot = "dot"
-    mermaid = "mermaid"
-    svg = "svg"
-    latex = "latex"
 
 
 @app.callback(invoke_without_command=True)

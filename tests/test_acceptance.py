@@ -1,0 +1,47 @@
+"""What the shipped specs must reach, a few minutes each: `pytest -m slow -s tests/test_acceptance.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import mean, median
+from subprocess import run
+from sys import executable
+from time import perf_counter
+
+import pytest
+
+import dgmspec
+from dgmspec.spec import override
+
+SPECS = Path(__file__).parent.parent / "specs"
+
+pytestmark = pytest.mark.slow
+
+
+def test_digits_beat_simple_densities_by_far(tmp_path: Path) -> None:
+    spec = dgmspec.load(SPECS / "digits.dgm")
+    reports = [dgmspec.train(spec, seed=seed, out=tmp_path / str(seed)).report for seed in range(3)]
+    found = [report["test"]["bits_per_dim"] for report in reports]
+    print("\ndigits, test bits/dim, seeds 0 to 2:", *(f"{bits:.4f}" for bits in found), f"mean {mean(found):.4f}")
+    assert mean(found) <= 1.92
+    for report, bits in zip(reports, found, strict=True):
+        assert bits < min(report["baselines"].values()) - 0.2
+
+
+@pytest.mark.parametrize("data", ["two_moons(n = 100_000)", "eight_gaussians(n = 100_000)"])
+def test_splines_come_close_to_the_truth(data: str, tmp_path: Path) -> None:
+    spec = override(dgmspec.load(SPECS / "nsf.dgm"), {"train.data": data})
+    assert isinstance(spec, dgmspec.Spec)
+    test = dgmspec.train(spec, out=tmp_path / "run").report["test"]
+    print(f"\n{data}: gap to the truth {test['gap_to_entropy_nats']:.4f} ± {test['gap_stderr']:.4f} nats")
+    assert -3 * test["gap_stderr"] < test["gap_to_entropy_nats"] < 0.05
+
+
+def test_checking_a_spec_is_quick() -> None:
+    seconds = []
+    for _ in range(10):
+        start = perf_counter()
+        run([executable, "-m", "dgmspec", "check", str(SPECS / "realnvp.dgm")], check=True, capture_output=True)
+        seconds.append(perf_counter() - start)
+    print(f"\ncheck: median of ten fresh processes {median(seconds):.2f} s")
+    assert median(seconds) < 2  # 0.5 s on two quiet cores; a loaded machine must not fail this
