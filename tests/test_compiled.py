@@ -479,3 +479,44 @@ def test_arrays_are_taken_as_they_come() -> None:
     value: Tensor = model.as_input("x", X.numpy())
     assert value.dtype == torch.float32
     torch.testing.assert_close(model.log_prob(X.numpy()), model.log_prob(value))
+
+
+def test_integer_samples_follow_the_density_where_the_map_leaves_mass_outside() -> None:
+    text = """dgm 1
+    model M { observe x : integer(0..3)[1]; latent z : real[1] ~ normal(0, 4);
+              flow x -> z { dequantize(uniform); logit(0.1) } }
+    """
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    drawn = torch.bincount(model.sample(50_000, seed=1).long().flatten(), minlength=4) / 50_000
+    mass = torch.stack([model.log_prob(torch.full((4_000, 1), k), seed=k).exp().mean() for k in range(4)])
+    torch.testing.assert_close(drawn.double(), mass / mass.sum(), rtol=0, atol=0.01)
+    with pytest.raises(UnavailableError, match="rsample"):
+        model.rsample(3)
+    assert not model.distribution().has_rsample
+    outside = model.log_prob(torch.tensor([[-1.0], [5.0]]), seed=0)
+    assert outside.isnan().all()
+
+
+def test_a_distribution_broadcasts_values_against_its_contexts() -> None:
+    text = """dgm 1
+    model M { given c : real[2]; observe x : real[2]; latent z : real[2] ~ normal(c, 1); flow x -> z { linear(plu) } }
+    """
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    law = model.distribution({"c": torch.randn(3, 2).double()})
+    x = torch.randn(6, 1, 2).double()
+    found = law.log_prob(x)
+    assert found.shape == (6, 3)
+    torch.testing.assert_close(found[:, 1], model.log_prob(x[:, 0], {"c": law.given["c"][1:2]}))
+    assert law.log_prob(torch.zeros(2).double()).shape == (3,)
+    with pytest.raises(RuntimeError):
+        law.log_prob(torch.zeros(6, 2).double())
+
+
+def test_float32_logit_agrees_with_itself_at_the_ends() -> None:
+    for support in ("unit", "interval(1, 2)", "interval(-1, 1)"):
+        text = f"""dgm 1
+        model M {{ observe x : {support}[1]; latent z : real[1] ~ normal(0, 5); flow x -> z {{ logit }} }}
+        """
+        model = dgmspec.compile(dgmspec.parse(text))
+        x, log_prob = model.sample_and_log_prob(100_000, seed=0)
+        assert (model.log_prob(x) - log_prob).abs().max() < 3

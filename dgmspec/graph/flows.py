@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name, Vector
@@ -178,7 +179,8 @@ def _net_value(building: Building, at: Address, net: Net, inputs: tuple[ValueId,
     target = f"{key}:out"
     op = _net_operation(building, at, net)
     building.nets[key] = NetNode(at, net.name, op, inputs, target)
-    building.values[target] = Value(target, _net_type(building, at, net))
+    known = {name: building.values[value].type for name, value in zip(net.args, inputs, strict=True)}
+    building.values[target] = Value(target, _net_type(building, at, net, known))
     return target
 
 
@@ -191,8 +193,8 @@ def _net_operation(building: Building, at: Address, net: Net) -> AbstractNet | L
     return op
 
 
-def _net_type(building: Building, at: Address, net: Net) -> MaybeType:
-    """The declared type of a net's value, which a context needs."""
+def _net_type(building: Building, at: Address, net: Net, known: Mapping[str, MaybeType]) -> MaybeType:
+    """The declared type of a net's value, which a context needs; `known` are the types of its arguments."""
     if net.type is None:
         building.findings.report(
             "DGM305",
@@ -202,7 +204,7 @@ def _net_type(building: Building, at: Address, net: Net) -> MaybeType:
             help=(f"state it: `net {net.name}({', '.join(net.args)}) : real[16] = …`",),
         )
         raise Reported
-    type_ = lower_type(building, net.type, at).type
+    type_ = lower_type(building, net.type, at, known).type
     if type_ is UNKNOWN:
         building.findings.report(
             "DGM305",

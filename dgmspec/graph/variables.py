@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dgmspec.algebra.evaluate import evaluate, show
-from dgmspec.algebra.nodes import AbstractExpr, Call
+from dgmspec.algebra.nodes import AbstractExpr, Call, Name
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label, Refusal
 from dgmspec.core.op import AbstractDistribution
-from dgmspec.core.types import REAL, UNKNOWN, Type
+from dgmspec.core.types import REAL, UNKNOWN, MaybeType, Type
 from dgmspec.graph.building import Building, flat, formulas_in, holds_net
 from dgmspec.graph.declared import Declared, declared_type
 from dgmspec.graph.findings import Reported
@@ -20,8 +20,16 @@ from dgmspec.ops import find
 from dgmspec.spec.model import Learn, TypeExpr, Variable
 
 
-def lower_type(building: Building, type_: TypeExpr, owner: Address) -> Declared:
-    """A declared type; what is refused is reported on the part of the type at fault."""
+def lower_type(
+    building: Building, type_: TypeExpr, owner: Address, known: Mapping[str, MaybeType] | None = None
+) -> Declared:
+    """A declared type; what is refused is reported on the part of the type at fault.
+
+    `known` are the types that ``like(name)`` may take; without it those of the variables declared so far.
+    """
+    if type_.name == "like":
+        variables = {name: node.declared for name, node in building.variables.items()}
+        return _like(building, type_, child(owner, "type"), variables if known is None else known)
     try:
         return declared_type(type_, building.scope.constants)
     except Refusal as refusal:
@@ -30,6 +38,23 @@ def lower_type(building: Building, type_: TypeExpr, owner: Address) -> Declared:
         building.findings.add(refusal.diagnostic(at if part is None else child(at, part)))
         building.complete = False
         raise Reported from refusal
+
+
+def _like(building: Building, type_: TypeExpr, at: Address, known: Mapping[str, MaybeType]) -> Declared:
+    """``like(b)``: the type of b."""
+    (of,) = type_.args
+    found = known.get(of.id) if isinstance(of, Name) else None
+    if isinstance(found, Type) and not type_.dims:
+        return Declared(found.support, found.shape)
+    building.findings.report(
+        "DGM305",
+        f"nothing fixes what `like({show(of)})` is like",
+        at,
+        label="no type known here",
+        help=("name a variable declared above, or an argument of the net", "or write the type out, `real[16]`"),
+    )
+    building.complete = False
+    raise Reported
 
 
 def lower_learn(building: Building, member: Learn) -> None:

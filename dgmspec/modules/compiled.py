@@ -132,7 +132,12 @@ class CompiledModel(AbstractRunner):
         return _single({name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
 
     def rsample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
-        """Samples through which gradients pass to parameters and context; shapes as in `sample`."""
+        """Samples through which gradients pass to parameters and context; shapes as in `sample`.
+
+        Not for a lower bound: its samples are floored or drawn again, and no gradient passes either.
+        """
+        if self.density == "lower bound":
+            raise UnavailableError("rsample: the density is a lower bound, whose samples are redrawn; use sample")
         inputs, rows, shape = self._read_given("sample", n, given)
         noise = self._noise(self.program("sample"), start, rows, seed)
         found = self.run("sample", inputs | noise)

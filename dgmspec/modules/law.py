@@ -18,6 +18,9 @@ __all__ = ["Law", "Model"]
 class Model(Protocol):
     """What a distribution asks of a model."""
 
+    @property
+    def density(self) -> str: ...
+
     def type_of(self, variable: str) -> Type: ...
 
     def as_input(self, variable: str, array: Any) -> Tensor: ...
@@ -32,16 +35,19 @@ class Model(Protocol):
 class Law(Distribution):
     """p(x | given) of a model with one observed variable: `batch_shape` is () or (m,) for a context of batch m.
 
-    `sample` and `rsample` draw with torch's global generator deciding the seed; `log_prob` takes (*sample, *batch,
-    *event). The parameters are the model's own, so gradients reach them.
+    `sample` and `rsample` draw with torch's global generator deciding the seed; `log_prob` takes what broadcasts
+    against (*batch, *event). A lower bound has no `rsample`: what falls outside the data's support is drawn again.
+    The parameters are the model's own, so gradients reach them.
     """
 
     arg_constraints: dict[str, constraints.Constraint] = {}
+
     has_rsample = True
 
     def __init__(self, model: Model, variable: str, given: Mapping[str, Any] | None) -> None:
         self.model, self.given = model, {k: model.as_input(k, v) for k, v in (given or {}).items()}
         self.type = model.type_of(variable)
+        self.has_rsample = model.density != "lower bound"
         sizes = {value.shape[0] for value in self.given.values()} - {1}
         if len(sizes) > 1:
             raise ValueError(f"the given variables have batches of different sizes: {sorted(sizes)}")
@@ -60,8 +66,9 @@ class Law(Distribution):
         return self._shaped(self.model.rsample, Size(sample_shape))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        outer = value.shape[: value.dim() - len(self.event_shape)]
-        rows = value.reshape(-1, *self.event_shape)
+        shape: Size = torch.broadcast_shapes(value.shape, self.batch_shape + self.event_shape)  # type: ignore[no-untyped-call]
+        outer = shape[: len(shape) - len(self.event_shape)]
+        rows = value.expand(shape).reshape(-1, *self.event_shape)
         copies = len(rows) // math.prod(self.batch_shape)
         given = {k: v.repeat(copies, *(1,) * (v.dim() - 1)) if len(v) > 1 else v for k, v in self.given.items()}
         return self.model.log_prob(rows, given or None).reshape(outer)

@@ -19,7 +19,11 @@ def _forward(op: Dequantize, p: Parameters, x: Tensor, ctx: StepContext) -> tupl
 
 
 def _inverse(op: Dequantize, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
-    return y.floor().clamp(ctx.event.support.low, ctx.event.support.high), y.new_zeros(())
+    """⌊y⌋, held inside the range only where rounding left it: what lies outside stays there, to be seen and redrawn."""
+    low, high = ctx.event.support.low, ctx.event.support.high
+    slack = torch.finfo(y.dtype).eps * max(_ends(ctx.event))
+    inside = (y >= low - slack) & (y <= high + 1 + slack)
+    return torch.where(inside, y.floor().clamp(low, high), y.floor()), y.new_zeros(())
 
 
 def _ends(event: Type) -> tuple[float, float]:

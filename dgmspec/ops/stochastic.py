@@ -27,7 +27,7 @@ class Uniform(AbstractDequantizer):
 class Dequantize(AbstractStep):
     """Whole numbers made continuous: each is spread over the unit interval above it.
 
-    Formula: ``y = x + u``, u ~ U(0, 1) per coordinate; inverse ``x = floor(y)``, kept within a..b.
+    Formula: ``y = x + u``, u ~ U(0, 1) per coordinate; inverse ``x = floor(y)``, an end moved by rounding put back.
     Shapes: any, kept as it is.
     Domain: integer(a..b) -> interval(a, b + 1), onto.
     Log-determinant: 0; ``E_u log p(x + u)`` is a lower bound of ``log P(x) = log ∫ p(x + u) du`` (Jensen).

@@ -65,8 +65,8 @@ def leaky_relu_inverse(op: LeakyRelu, raw: Tensor, y: Tensor, support: Support) 
 
 def logit_forward(op: Logit, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
     factor = (1 - 2 * op.alpha) / (support.high - support.low)
-    low = _off_zero((x - support.low) * factor + op.alpha).log()
-    high = _off_zero((support.high - x) * factor + op.alpha).log()
+    low = (_inside(x - support.low, support.low) * factor + op.alpha).log()
+    high = (_inside(support.high - x, support.high) * factor + op.alpha).log()
     return low - high, math.log(factor) - low - high
 
 
@@ -74,6 +74,13 @@ def logit_inverse(op: Logit, raw: Tensor, y: Tensor, support: Support) -> tuple[
     factor = (1 - 2 * op.alpha) / (support.high - support.low)
     x = (y.sigmoid() - op.alpha) / factor + support.low
     return x, y - 2 * softplus(y) - math.log(factor)
+
+
+def _inside(distance: Tensor, end: float) -> Tensor:
+    """The distance to an end of an interval: at the end that of the next number inside, beyond it none."""
+    info = torch.finfo(distance.dtype)
+    distance = torch.where(distance == 0, max(info.tiny, info.eps / 2 * abs(end)), distance)
+    return torch.where(distance < 0, math.nan, distance)
 
 
 def softplus(x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ class Mixture(AbstractParametric):
             raise Refusal(
                 "DGM472", "`mixture` needs at least one component", help=("write `mixture(normal(0, 1), …)`",)
             )
-        if weights is not None and (len(weights) != count or min(weights) <= 0):
+        if weights is not None and (len(weights) != count or min(weights) / max(weights) <= 1e-300):
             parts = f"{count} component{'s' * (count > 1)}"
             raise Refusal(
                 "DGM472",
@@ -55,7 +55,8 @@ class Mixture(AbstractParametric):
     def probabilities(self) -> tuple[float, ...]:
         """The chance of each component."""
         weights = self.weights or (1.0,) * len(self.components)
-        return tuple(weight / sum(weights) for weight in weights)
+        shares = [weight / max(weights) for weight in weights]
+        return tuple(share / sum(shares) for share in shares)
 
     def parameters(self) -> dict[str, ParameterValue]:
         return {

@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractScalar, Init
-from dgmspec.core.types import REAL, Support, interval
-from dgmspec.ops.scalar.domain import require_interval, require_line
+from dgmspec.core.types import REAL, Support
+from dgmspec.ops.scalar.domain import image_interval, require_interval, require_line
 
 Numbers = float | tuple[float, ...]
 
@@ -141,7 +141,7 @@ class ShiftScale(AbstractScalar):
     def _common(self, support: Support, maps: list) -> Support:  # type: ignore[type-arg]
         """The image of the support under all maps, refused where coordinates disagree."""
         require_interval(self.name, support)
-        images = {interval(*sorted((f(support.low), f(support.high)))) for f in maps}
+        images = {image_interval(self.name, support, *sorted((f(support.low), f(support.high)))) for f in maps}
         if len(images) > 1:
             raise Refusal(
                 "DGM440",

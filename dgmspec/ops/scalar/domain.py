@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.types import REAL, Support
+from dgmspec.core.types import REAL, Support, interval
 
 
 def require_interval(name: str, support: Support) -> None:
@@ -38,6 +38,17 @@ def require_within(name: str, domain: Support, support: Support) -> None:
             "DGM303",
             f"`{name}` is defined on {domain.describe()}, and what reaches it lives on {support.describe()}",
         )
+
+
+def image_interval(name: str, support: Support, low: float, high: float) -> Support:
+    """The open interval (low, high); refused where rounding leaves nothing between its ends."""
+    if not low < high:
+        raise Refusal(
+            "DGM303",
+            f"`{name}` takes {support.describe()} to an interval that holds no floating-point number",
+            help=("put `shift_scale(shift, scale)` before it, which brings the variable where the map still moves",),
+        )
+    return interval(low, high)
 
 
 def _onto_line(support: Support) -> str:

@@ -11,7 +11,7 @@ from pydantic import Field
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractScalar, Init
 from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, interval
-from dgmspec.ops.scalar.domain import require_interval, require_within
+from dgmspec.ops.scalar.domain import image_interval, require_interval, require_within
 
 
 class AbstractIncreasing(AbstractScalar, ABC):
@@ -32,11 +32,11 @@ class AbstractIncreasing(AbstractScalar, ABC):
 
     def image(self, support: Support) -> Support:
         require_interval(self.name, support)
-        return interval(self.at(support.low), self.at(support.high))
+        return image_interval(self.name, support, self.at(support.low), self.at(support.high))
 
     def preimage(self, support: Support) -> Support:
         require_within(f"inverse {self.name}", self.reach, support)
-        return interval(self.back(support.low), self.back(support.high))
+        return image_interval(f"inverse {self.name}", support, self.back(support.low), self.back(support.high))
 
 
 class Exp(AbstractIncreasing):
