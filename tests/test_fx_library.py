@@ -1,0 +1,50 @@
+"""Every operation of the library through `to_fx` and torch.compile: log_prob, sample and loss as one full graph each."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import dgmspec
+from dgmspec.ops import library
+from tests.flows import flow
+from tests.zoo import TYPES, WRAPPERS, draw_event, randomise
+
+STEPS = [WRAPPERS[cls.role][0].format(cls.examples[0]) for cls in library() if cls.role in WRAPPERS]
+LAWS = [cls.examples[0] for cls in library() if cls.role == "distribution"]
+
+
+def agree(text: str) -> None:
+    """The compiled full graphs give what the interpreter gives."""
+    torch._dynamo.reset()
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    randomise(model)
+    x, other = draw_event(model.type_of("x"), 4), model.compiled(backend="aot_eager")
+    torch.testing.assert_close(other.log_prob(x, seed=1), model.log_prob(x, seed=1))
+    torch.testing.assert_close(other.sample(4, seed=1), model.sample(4, seed=1))
+    torch.testing.assert_close(other.loss(x, seed=1, step=1).total, model.loss(x, seed=1, step=1).total)
+
+
+@pytest.mark.parametrize("step", dict.fromkeys(STEPS))
+def test_every_step_is_one_graph(step: str) -> None:
+    text = next((found for before in TYPES if (found := flow(before, [step]))), None)
+    if text is None:
+        pytest.skip("no flow from data to a prior is made of this step alone")
+    agree(text.rstrip()[:-1] + "    loss = nll\n}\n")
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_every_distribution_is_one_graph(law: str) -> None:
+    for support in ("real", "positive", "unit", "interval(0, 2)", "interval(-1, 1)"):
+        text = f"""dgm 1
+        model M {{
+            observe x : {support}[2]
+            latent z : {support}[2] ~ {law}
+            flow x -> z {{ permute(reverse) }}
+            loss = nll
+        }}
+        """
+        found = dgmspec.diagnose(text).diagnostics
+        if not [d for d in found if d.severity == "error"]:
+            return agree(text)
+    pytest.fail(f"no support fits {law}")
