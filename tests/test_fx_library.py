@@ -1,4 +1,4 @@
-"""Every operation of the library through `to_fx` and torch.compile: log_prob, sample and loss as one full graph each."""
+"""Every operation of the library through torch.compile: log_prob, sample and loss as one full graph each."""
 
 from __future__ import annotations
 
