@@ -2,6 +2,7 @@
 
 import pytest
 
+import dgmspec
 from dgmspec.checks.explain import explain
 from dgmspec.checks.explain_table import explain_table, triangular_order
 from dgmspec.checks.jacobian import strangers
@@ -301,3 +302,10 @@ def test_an_order_is_found_for_a_triangular_pattern() -> None:
 def test_a_flow_without_types_is_not_explained() -> None:
     graph, _ = checked(model("real[*]", f"real[*]{NORMAL}", "actnorm"))
     assert "not explained" in explain(graph)
+
+
+def test_an_image_that_rounding_empties_is_refused() -> None:
+    text = """dgm 1
+    model M { observe x : interval(30, 50)[1]; latent z : real[1] ~ normal(0, 1); flow x -> z { tanh; logit } }
+    """
+    assert "DGM303" in {found.code for found in dgmspec.diagnose(text).diagnostics}

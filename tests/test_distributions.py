@@ -231,6 +231,7 @@ REFUSED: tuple[tuple[str, str | None, Any], ...] = (
     ("DGM472", None, lambda: Mixture()),
     ("DGM472", "weights", lambda: Mixture(components=(Normal(),), weights=(1, 2))),
     ("DGM472", "weights", lambda: Mixture(components=(Normal(), Normal()), weights=(1, 0))),
+    ("DGM472", "weights", lambda: Mixture(components=(Normal(), Normal()), weights=(1e308, 1e-300))),
     ("DGM473", None, lambda: Mixture(components=(Normal(), Exponential(rate=1))).support(PLANE)),
     ("DGM474", "concentration", lambda: Gamma(concentration=Name(id="a"), rate=1)),
     ("DGM474", "df", lambda: StudentT(df=Name(id="a"))),
