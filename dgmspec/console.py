@@ -1,54 +1,51 @@
-"""What the commands share: reading and writing files, printing what was found, and the doors for mistakes and bugs."""
+"""What the verbs share: reading and writing files, reading specs, and the width and colour of what is printed."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
-
-import typer
+from typing import Any, TextIO
 
 from dgmspec import __version__
+from dgmspec.answers import stop, wrong
 from dgmspec.checks.drawing import RENDERERS, drawing
 from dgmspec.checks.explain import explain
 from dgmspec.checks.latex import latex
 from dgmspec.core.codes import CODES
-from dgmspec.core.diagnostics import Diagnostic, SpecError, did_you_mean, has_errors
+from dgmspec.core.diagnostics import Diagnostic, did_you_mean, has_errors
 from dgmspec.core.render import Format, render, summary
 from dgmspec.frontend import Diagnosis, diagnose_file, repair
 
 __all__ = [
-    "INTERRUPTED",
     "checked",
     "chosen",
-    "crash",
     "diagnosed",
     "difference",
     "drawn",
     "lines",
-    "mistakes",
     "paths",
     "read",
+    "rendered",
     "repaired",
-    "report",
     "selected",
-    "stop",
     "tables",
+    "width_of",
     "write",
 ]
 
-INTERRUPTED = 130
-"""Exit code after ctrl-C, as shells have it."""
+
+def width_of(file: TextIO) -> int | None:
+    """The columns that text for `file` may take: COLUMNS where it is set, a terminal's own; None for other files."""
+    if os.environ.get("COLUMNS", "").isdigit() or file.isatty():
+        return shutil.get_terminal_size().columns
+    return None
 
 
-def stop(message: str, code: int = 2) -> NoReturn:
-    """End with one line on standard error."""
-    sys.stderr.write(f"dgmspec: {message}\n")
-    raise typer.Exit(code)
+def _coloured(file: TextIO) -> bool:
+    return file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -98,19 +95,15 @@ def diagnosed(name: str, overrides: Sequence[str] | None) -> Diagnosis:
     return diagnose_file(read(name), None if name == "-" else Path(name), pairs)
 
 
-def repaired(name: str, overrides: Sequence[str] | None, show: bool) -> Diagnosis:
-    """The front end over a file after its safe fixes, which are written to it, or only shown as a difference."""
+def repaired(name: str, overrides: Sequence[str] | None, show: bool) -> tuple[Diagnosis, int, str]:
+    """The front end over a file after its safe fixes, how many, and the difference; written unless only shown."""
     if name == "-" and not show:
         stop("--fix writes to a file: give --diff to see the fixes of standard input")
     text = read(name)
     done = repair(text, None if name == "-" else Path(name), _pairs(overrides))
-    if show:
-        sys.stdout.write(difference(text, done.text, name, "fixed"))
-    elif done.count:
+    if done.count and not show:
         write(Path(name), done.text)
-        fixes = f"{done.count} fix{'' if done.count == 1 else 'es'}"
-        sys.stderr.write(f"{fixes} written to {name}\n")
-    return done.found
+    return done.found, done.count, difference(text, done.text, name, "fixed")
 
 
 def _pairs(overrides: Sequence[str] | None) -> dict[str, str]:
@@ -148,33 +141,22 @@ def _prefixes(written: Sequence[str] | None, option: str) -> tuple[str, ...]:
     return prefixes
 
 
-def report(
-    diagnostics: Sequence[Diagnostic], found: Diagnosis, format: Format = "full", file: TextIO | None = None
-) -> None:
-    """Print what was found (on standard output unless told); the full form ends with a line that counts it."""
-    _print(diagnostics, found, format, file or sys.stdout)
-    if format == "full":
-        print(summary(diagnostics), file=file or sys.stdout)
-
-
-def _print(diagnostics: Sequence[Diagnostic], found: Diagnosis, format: Format, file: TextIO) -> None:
-    color = format == "full" and file.isatty() and not os.environ.get("NO_COLOR")
-    width = shutil.get_terminal_size().columns if file.isatty() else None
+def rendered(diagnostics: Sequence[Diagnostic], found: Diagnosis, file: TextIO, format: Format = "full") -> str:
+    """What was found as text for `file`; the full form ends with a line that counts it."""
+    full = format == "full"
+    color, width = full and _coloured(file), width_of(file) if full else None
     text = render(diagnostics, found.texts, format, color=color, width=width, names=found.names, version=__version__)
-    file.write(text)
-    if diagnostics and format == "full":
-        file.write("\n")
+    return text + ("\n" if diagnostics else "") + f"{summary(diagnostics)}\n" if full else text
 
 
 def checked(name: str, overrides: Sequence[str] | None, visible: bool = True) -> Diagnosis:
-    """The front end over a file; errors end the command, warnings go to standard error."""
+    """The front end over a file; errors end the verb, warnings go to standard error where `visible`."""
     found = diagnosed(name, overrides)
-    shown = [d for d in found.diagnostics if visible or d.severity == "error"]
-    if shown:
-        _print(shown, found, "full", sys.stderr)
-        sys.stderr.write(summary(shown) + "\n")
     if has_errors(found.diagnostics) or found.spec is None:
-        raise typer.Exit(1)
+        shown = found.diagnostics if visible else [d for d in found.diagnostics if d.severity == "error"]
+        raise wrong(shown, found.texts, names=found.names, shown=rendered(shown, found, sys.stderr))
+    if visible and found.diagnostics:
+        sys.stderr.write(rendered(found.diagnostics, found, sys.stderr))
     return found
 
 
@@ -200,7 +182,8 @@ def chosen(found: Diagnosis, model: str | None) -> str:
 def tables(found: Diagnosis, model: str | None) -> str:
     """The tables of steps of one model, or of all."""
     names = [name for name in found.graphs if model in (None, name)]
-    return "\n\n".join(explain(found.graphs[name], found.names.get("", "")) for name in names)
+    width = width_of(sys.stdout)
+    return "\n\n".join(explain(found.graphs[name], found.names.get("", ""), width) for name in names)
 
 
 def drawn(found: Diagnosis, model: str | None, to: str) -> str:
@@ -227,52 +210,3 @@ def difference(before: str, after: str, name: str, how: str = "formatted") -> st
 
     parts = difflib.unified_diff(before.splitlines(True), after.splitlines(True), name, f"{name} ({how})")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in parts)
-
-
-# ---- doors ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def mistakes() -> Iterator[None]:
-    """The one door for a user's mistakes outside the spec: a clear line and an exit code, never a traceback."""
-    from dgmspec.modules.bundle import CheckpointError
-    from dgmspec.modules.compiled import UnavailableError
-    from dgmspec.runtime.data import DataError
-    from dgmspec.runtime.rundir import RunError
-
-    try:
-        yield
-    except SpecError as error:
-        sys.stderr.write(render(error.diagnostics, error.sources) + summary(error.diagnostics) + "\n")
-        raise typer.Exit(1) from None
-    except DataError as error:
-        sys.stderr.write(f"error[{error.code}]: {error.message}\nhelp: {error.help}\n")
-        raise typer.Exit(1) from None
-    except UnavailableError as error:
-        stop(str(error), 1)
-    except (RunError, CheckpointError) as error:
-        stop(str(error))
-    except OSError as error:
-        stop(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except KeyboardInterrupt as interrupt:
-        stop(str(interrupt) or "interrupted", INTERRUPTED)
-
-
-def crash(error: Exception) -> int:
-    """The door for our own bugs: a short note that can be passed on, or the traceback where it is asked for."""
-    import platform
-    import traceback
-
-    if os.environ.get("DGMSPEC_TRACEBACK"):
-        traceback.print_exception(error)
-    torch = sys.modules.get("torch")
-    reason = (str(error).splitlines() or [""])[0]
-    note = [
-        f"dgmspec: this is a bug in dgmspec: {type(error).__name__}: {reason}",
-        f"  dgmspec {__version__}, Python {platform.python_version()}, {platform.system()}"
-        + (f", torch {torch.__version__}" if torch else ""),
-        f"  command: dgmspec {' '.join(sys.argv[1:])}",
-        "  please report it with these lines and the spec; DGMSPEC_TRACEBACK=1 shows where it happened",
-    ]
-    sys.stderr.write("\n".join(note) + "\n")
-    return 3

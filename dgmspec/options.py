@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +11,11 @@ import typer
 
 __all__ = [
     "AsJson",
+    "CodeName",
     "DataFiles",
     "Format",
     "Ignore",
+    "LibraryName",
     "ModelName",
     "Out",
     "Quiet",
@@ -21,6 +24,7 @@ __all__ = [
     "Select",
     "Sets",
     "SpecFile",
+    "TemplateName",
     "To",
 ]
 
@@ -32,7 +36,7 @@ Sets = Annotated[
 ModelName = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Which model, where there are several.")]
 Seed = Annotated[int | None, typer.Option("--seed", metavar="N", help="The seed of every random draw.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, no warnings and no summary.")]
 Select = Annotated[
     list[str] | None,
     typer.Option("--select", metavar="CODES", help="Of warnings and notes, show those whose code begins so: DGM5."),
@@ -46,6 +50,26 @@ DataFiles = Annotated[
     typer.Option("--data", metavar="NAME=PATH", help="Where the file of `data NAME = …` lies, if not beside the spec."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+CodeName = Annotated[
+    str,
+    typer.Argument(metavar="CODE", help="A code such as DGM302.", autocompletion=lambda incomplete: _codes(incomplete)),
+]
+LibraryName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="A role such as `step`, or an operation.",
+        autocompletion=lambda incomplete: _library(incomplete),
+    ),
+]
+TemplateName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TEMPLATE",
+        help="The spec to begin from; --list names them.",
+        autocompletion=lambda incomplete: _templates(incomplete),
+    ),
+]
 
 
 class Format(StrEnum):
@@ -69,3 +93,33 @@ class To(StrEnum):
     mermaid = "mermaid"
     svg = "svg"
     latex = "latex"
+
+
+# ---- completion of values: the libraries are imported when a shell asks ---------------------------------------------
+
+
+def _codes(incomplete: str) -> Iterator[tuple[str, str]]:
+    from dgmspec.core.codes import CODES
+
+    for number, code in CODES.items():
+        if number.startswith(incomplete.upper()):
+            yield number, code.title
+
+
+def _library(incomplete: str) -> Iterator[tuple[str, str]]:
+    from dgmspec.ops import library
+
+    for role in library().roles:
+        if role.startswith(incomplete):
+            yield role, "a role"
+    for cls in library():
+        if cls.name.startswith(incomplete):
+            yield cls.name, cls.role
+
+
+def _templates(incomplete: str) -> Iterator[tuple[str, str]]:
+    from dgmspec.spec.templates import templates
+
+    for template in templates().values():
+        if template.name.startswith(incomplete):
+            yield template.name, template.title

@@ -7,13 +7,15 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dgmspec import cli, console
+from dgmspec import answers, cli
+from dgmspec.commands import specs
 
 ROOT = Path(__file__).parent.parent
 SPECS = ROOT / "specs"
@@ -154,7 +156,7 @@ def test_train_prints_what_the_report_says(tiny: Path, tmp_path: Path, capsys: p
     text = (tmp_path / "r" / "bundle.dgm").read_text()
     assert "param width = 4" in text and "steps = 30" in text and "seed = 5" in text
     assert cli.run(["eval", str(tmp_path / "r"), "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
+    figures = json.loads(capsys.readouterr().out)["result"]
     assert figures["nll_nats"] == pytest.approx(report["test"]["nll_nats"])
 
 
@@ -261,22 +263,31 @@ def test_a_damaged_model_is_said(finished: Path, tmp_path: Path, capsys: pytest.
 
 
 def test_a_bug_leaves_by_its_own_door(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny: Path
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tiny: Path, tmp_path: Path
 ) -> None:
     def broken(*arguments: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(cli, "diagnosed", broken)
+    monkeypatch.setattr(specs, "diagnosed", broken)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert cli.run(["check", str(tiny)]) == 3
     shown = capsys.readouterr().err
-    assert "bug in dgmspec: ZeroDivisionError" in shown and "Traceback" not in shown and "Python 3" in shown
+    assert "bug in dgmspec" in shown and "ZeroDivisionError: by zero" in shown and "Python 3" in shown
+    assert "Traceback" not in shown
+    (file,) = tmp_path.glob("dgmspec-crash-*.txt")
+    assert str(file) in shown and "Traceback" in file.read_text() and file.stat().st_mode & 0o077 == 0
     monkeypatch.setenv("DGMSPEC_TRACEBACK", "1")
     assert cli.run(["check", str(tiny)]) == 3
     assert "Traceback" in capsys.readouterr().err
+    assert cli.run(["check", str(tiny), "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "bug"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert cli.run(["check", str(tiny)]) == 3
+    assert "could not be written" in capsys.readouterr().err
 
 
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in ("check", "fmt", "explain", "compile", "train", "sample", "eval", "show", "list"):
+    for verb in cli.VERBS:
         assert cli.run([verb, "--help"]) == 0
         assert f"dgmspec {verb}" in capsys.readouterr().out, verb
     assert cli.run([]) == 0
@@ -302,7 +313,7 @@ def test_interrupting_a_run_prints_how_to_go_on(tmp_path: Path) -> None:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == console.INTERRUPTED
+    assert process.returncode == answers.INTERRUPTED
     assert f"dgmspec train --resume {tmp_path / 'r'}" in err and "Traceback" not in err
     assert (tmp_path / "r" / "checkpoints" / "last.safetensors").exists()
 

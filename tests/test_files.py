@@ -417,14 +417,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_run_reads_its_file_again_and_elsewhere(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "../spec/m.dgm", "--out", "run", "-q"]) == 0
     assert cli.run(["eval", "run", "--json"]) == 0
-    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    first = json.loads(capsys.readouterr().out)["result"]
     (project / "moved").mkdir()
     (project / "spec" / "events.csv").rename(project / "moved" / "events.csv")
     assert cli.run(["eval", "run"]) == 1
     assert "there is no file `events.csv`" in capsys.readouterr().err
     for place in ("../moved/events.csv", "../moved"):
         assert cli.run(["eval", "run", "--json", "--data", f"events={place}"]) == 0
-        assert json.loads(capsys.readouterr().out.splitlines()[-1]) == first
+        assert json.loads(capsys.readouterr().out)["result"] == first
 
 
 MISTAKES = [

@@ -316,7 +316,7 @@ def test_the_command_line_verifies_specs_and_runs(run: Path, capsys: pytest.Capt
     text = capsys.readouterr().out
     assert " proved " in text and " checked " in text and " assumed    nothing" in text
     assert cli.run(["verify", str(run), "--json"]) == 0
-    data = json.loads(capsys.readouterr().out)
+    data = json.loads(capsys.readouterr().out)["result"]
     assert data["format_version"] == 1 and data["holds"] and data["flows"][0]["proved"]
     assert {finding["status"] for finding in data["checked"]} == {"checked"}
     assert cli.run(["verify", str(run), "--set", "depth=2"]) == 2
@@ -328,5 +328,5 @@ def test_a_lie_fails_the_command(
 ) -> None:
     step_lie(monkeypatch, "actnorm", lambda t: replace(t, inverse=_shifted(t.inverse, math.inf)))
     assert cli.run(["verify", str(run), "--json"]) == 1
-    data = json.loads(capsys.readouterr().out)
+    data = json.loads(capsys.readouterr().out)["result"]
     assert not data["holds"] and any(f["status"] == "violated" and f["error"] is None for f in data["checked"])

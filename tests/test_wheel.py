@@ -25,6 +25,8 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_grammar_types_and_no_tests(unpacked: Path) -> None:
     assert (unpacked / "dgmspec/grammar/dgm.lark").read_text() == (ROOT / "grammar/dgm.lark").read_text()
     assert (unpacked / "dgmspec/py.typed").exists()
+    for spec in (ROOT / "specs").glob("*.dgm"):
+        assert (unpacked / "dgmspec/templates" / spec.name).read_text() == spec.read_text()
     assert not (unpacked / "tests").exists()
 
 

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from dgmspec.checks.explain_table import ExplainTable, FlowTable, Row, explain_table
+from dgmspec.core.width import ellipsis, wrap
 from dgmspec.graph.graph import Graph
 
 __all__ = ["explain", "render_table"]
 
+MAX_WIDTH: Final = 10_000
+"""Columns where there is no terminal."""
 
-def explain(graph: Graph, source: str = "") -> str:
-    """The table of a typed graph as text; `source` is the file to name in its first line."""
-    return render_table(explain_table(graph), source)
+_LEAST: Final = 12
+"""Columns that a step or a structure keeps."""
 
 
-def render_table(table: ExplainTable, source: str = "") -> str:
+def explain(graph: Graph, source: str = "", width: int | None = None) -> str:
+    """The table of a typed graph as text; `source` is the file to name in its first line, `width` the terminal's."""
+    return render_table(explain_table(graph), source, width)
+
+
+def render_table(table: ExplainTable, source: str = "", width: int | None = None) -> str:
     """Every flow of a table, one after the other."""
-    parts = [_flow(table.model, flow, source) for flow in table.flows]
+    parts = [_flow(table.model, flow, source, width) for flow in table.flows]
     parts += [f"model {table.model}   {ends}   not explained: its types are not all known" for ends in table.unknown]
     return "\n\n".join(parts) or f"model {table.model}   no flows"
 
 
-def _flow(model: str, flow: FlowTable, source: str) -> str:
+def _flow(model: str, flow: FlowTable, source: str, width: int | None) -> str:
     head = [
         *([source] if source else []),
         f"model {model}",
@@ -29,17 +38,22 @@ def _flow(model: str, flow: FlowTable, source: str) -> str:
         f"log_prob {flow.density}",
         f"sampling {flow.sampling}",
     ]
-    return "\n".join(["   ".join(head), *_rows(flow), *_statements(flow)])
+    said = [wrap(line, width, 9) for line in _statements(flow)]
+    return "\n".join([wrap("   ".join(head), width, 2), *_rows(flow, width), *said])
 
 
-def _rows(flow: FlowTable) -> list[str]:
-    """The table itself: columns as wide as their widest cell, numbers to the right."""
+def _rows(flow: FlowTable, width: int | None) -> list[str]:
+    """The table itself: columns as wide as their widest cell, numbers to the right; a narrow terminal cuts the steps,
+    then the structures."""
     forward, inverse = f"{flow.source}→{flow.target}", f"{flow.target}→{flow.source}"
     header = ("#", "step", "jacobian", "log-det", forward, inverse, "parameters")
     cells = [_cells(str(row.number), row) for row in flow.rows]
     cells.append(_cells("", flow.totals))
     widths = [max(len(row[i]) for row in (header, *cells)) for i in range(len(header))]
     widths[0] = max(widths[0], 2)
+    for column in (1, 2):
+        over = sum(widths) + 2 * (len(widths) - 1) - (width or MAX_WIDTH)
+        widths[column] = min(widths[column], max(_LEAST, widths[column] - over))
     return [_line(header, widths), *(_line(row, widths) for row in cells)]
 
 
@@ -49,8 +63,9 @@ def _cells(number: str, row: Row) -> tuple[str, ...]:
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:
-    middle = [cell.ljust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
-    return "  ".join([row[0].rjust(widths[0]), *middle, row[-1].rjust(widths[-1])])
+    shown = [ellipsis(cell, width) for cell, width in zip(row, widths, strict=True)]
+    middle = [cell.ljust(width) for cell, width in zip(shown[1:-1], widths[1:-1], strict=True)]
+    return "  ".join([shown[0].rjust(widths[0]), *middle, shown[-1].rjust(widths[-1])])
 
 
 def _statements(flow: FlowTable) -> list[str]:

@@ -14,7 +14,7 @@ from dgmspec.core.diagnostics import Diagnostic, Label, Place, Span, concise, li
 from dgmspec.core.sarif import sarif
 from dgmspec.core.snippet import Mark, clean, snippet
 
-__all__ = ["FORMAT_VERSION", "Format", "render", "summary"]
+__all__ = ["FORMAT_VERSION", "Format", "as_data", "render", "summary"]
 
 Format = Literal["full", "concise", "json", "github", "sarif"]
 
@@ -58,6 +58,14 @@ def render(
         named = {texts.name(source): text for source, text in sources.items()}
         return "".join(f"{clean(concise(_renamed(d, texts), named))}\n" for d in diagnostics)
     return "\n".join(f"{_full(d, texts, _Painter(color), width)}\n" for d in diagnostics)
+
+
+def as_data(
+    diagnostics: Sequence[Diagnostic], sources: Mapping[str, str], names: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """The diagnostics as JSON has them: places as files with lines and columns."""
+    texts = _Texts(sources, names or {})
+    return [_as_data(d, texts) for d in diagnostics]
 
 
 def summary(diagnostics: Sequence[Diagnostic]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-import sys
+import io
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -25,7 +26,7 @@ from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.rundir import RunError
 from dgmspec.spec.model import Sample
 
-__all__ = ["sample", "write_samples"]
+__all__ = ["Drawn", "csv_text", "draw_samples_of", "sample", "write_samples"]
 
 BATCH: Final = 4096
 """Rows drawn at once; the draws of a sample depend on the seed and its index alone."""
@@ -53,28 +54,48 @@ def sample(
     return next(iter(drawn.values())) if len(drawn) == 1 else drawn
 
 
-def write_samples(
-    run: Path, count: int | None, out: Path | None, seed: int | None, given: Sequence[str], visible: bool
-) -> str:
-    """Draw samples and write them to `out` by its ending, or to standard output as CSV; returns what to tell.
+@dataclass(frozen=True)
+class Drawn:
+    """Samples by variable, the model that they are of, and the seed that they were drawn from."""
+
+    columns: dict[str, Array]
+    model: CompiledModel
+    seed: int
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return len(next(iter(self.columns.values())))
+
+
+def draw_samples_of(
+    run: Path, count: int | None, seed: int | None, given: Sequence[str], out: Path | None = None, visible: bool = False
+) -> Drawn:
+    """Samples of a run that are to be written to `out`, whose ending is looked at first.
 
     `given` are values as written on a command line: ``label=3``, ``c=0.5,-1``. Count and seed default as in `sample`.
     """
-    writer = WRITERS.get(out.suffix.lower()) if out is not None else _write_csv
-    if writer is None:
-        raise RunError(f"cannot write samples as {out}: the file's ending is one of {', '.join(WRITERS)}")
+    if out is not None:
+        _writer(out)
     model = model_of(run)
     count, seed = _settled(model, count, seed)
-    drawn = _draw(model, count, seed, _values(model, given), visible)
-    if out is None:
-        _table(drawn, sys.stdout)
-        return ""
+    return Drawn(_draw(model, count, seed, _values(model, given), visible), model, seed)
+
+
+def write_samples(drawn: Drawn, out: Path) -> None:
+    """Write samples by the ending of the file."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        writer(drawn, model, out)
+        _writer(out)(drawn.columns, drawn.model, out)
     except OSError as error:
         raise RunError(f"cannot write {out}: {error.strerror or error}") from error
-    return f"wrote {count:,} samples to {out}"
+
+
+def csv_text(drawn: Drawn) -> str:
+    """Samples as a table, one row each."""
+    file = io.StringIO()
+    _table(drawn.columns, file)
+    return file.getvalue()
 
 
 def _settled(model: CompiledModel, count: int | None, seed: int | None) -> tuple[int, int]:
@@ -191,6 +212,13 @@ WRITERS: Final[dict[str, Callable[[dict[str, Array], CompiledModel, Path], None]
     ".png": _write_png,
 }
 """How samples are written, by the file's ending."""
+
+
+def _writer(out: Path) -> Callable[[dict[str, Array], CompiledModel, Path], None]:
+    writer = WRITERS.get(out.suffix.lower())
+    if writer is None:
+        raise RunError(f"cannot write samples as {out}: the file's ending is one of {', '.join(WRITERS)}")
+    return writer
 
 
 def _only(drawn: dict[str, Array], out: Path) -> Array:

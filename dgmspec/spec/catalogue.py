@@ -14,10 +14,11 @@ __all__ = ["Page", "call_form", "catalogue"]
 
 @dataclass(frozen=True)
 class Page:
-    """One listing, as text and as data."""
+    """One listing, as text and as data; `hang` is how far the rest of a line that is broken stands to the right."""
 
     text: str
     data: dict[str, Any]
+    hang: int = 0
 
 
 def catalogue(name: str | None = None) -> Page | None:
@@ -74,7 +75,7 @@ def _index() -> Page:
     roles = {role: list(entries) for role, entries in library().entries.items()}
     width = max(map(len, roles))
     text = "\n".join(f"{role:{width}}  {' '.join(names)}" for role, names in roles.items())
-    return Page(text, {"format_version": 1, "roles": roles})
+    return Page(text, {"format_version": 1, "roles": roles}, width + 2)
 
 
 def _role(role: str) -> Page:

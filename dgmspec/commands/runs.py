@@ -1,0 +1,186 @@
+"""The verbs that compile, train and look at runs; tensor libraries are imported when one of them is called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import dgmspec
+from dgmspec.answers import Answer, mistakes, stop
+from dgmspec.checks.explain_table import explain_table
+from dgmspec.console import checked, chosen, lines, paths, tables
+from dgmspec.options import AsJson, DataFiles, ModelName, Out, Quiet, RunFolder, Seed, Sets, SpecFile
+
+__all__ = ["compile", "evaluate", "sample", "train", "verify"]
+
+
+def compile(
+    spec: SpecFile,
+    out: Out = None,
+    set: Sets = None,
+    model: ModelName = None,
+    seed: Seed = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> Answer:
+    """Check and compile a spec, print its plan, test every claim numerically, and write the bundle.
+
+    Example: dgmspec compile specs/realnvp.dgm -o build/realnvp
+    """
+    found = checked(spec, set, visible=not (quiet or as_json))
+    assert found.spec is not None
+    name = chosen(found, model)
+    with mistakes():
+        from dgmspec.runtime.rundir import finite
+        from dgmspec.runtime.selfcheck import self_check
+
+        compiled = dgmspec.compile(found.spec, model=name, seed=seed or 0)
+        findings = self_check(compiled)
+        if out is not None:
+            compiled.save(out)
+    failed = [finding for finding in findings if not finding.holds]
+    said = [*map(str, failed)] if quiet else [tables(found, name), "", *map(str, findings)]
+    if out is not None and not quiet:
+        said += ["", f"wrote {out}"]
+    result = {
+        "model": name,
+        "table": explain_table(found.graphs[name]).data(),
+        "checked": finite([finding.data() for finding in findings]),
+        "wrote": None if out is None else str(out),
+    }
+    return Answer("".join(f"{line}\n" for line in said), result, 1 if failed else 0, found=found)
+
+
+def verify(
+    target: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A .dgm file, or the folder of a run.")],
+    set: Sets = None,
+    model: ModelName = None,
+    seed: Seed = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> Answer:
+    """Test every claim numerically: a spec's with random parameters, a run's with its weights and held-out data.
+
+    Examples: dgmspec verify specs/maf.dgm;  dgmspec verify runs/digits;  dgmspec verify --json specs/nsf.dgm
+    """
+    folder = Path(target).is_dir()
+    if folder and (set or model):
+        stop("a run is verified as it was trained: RUN takes no --set and no --model")
+    found = None if folder else checked(target, set, visible=not (quiet or as_json))
+    name = None if found is None else chosen(found, model)
+    with mistakes():
+        from dgmspec.runtime.verify import verify as verify_model
+        from dgmspec.runtime.verify import verify_run
+
+        if found is None:
+            result = verify_run(Path(target), seed or 0)
+        else:
+            assert found.spec is not None
+            result = verify_model(dgmspec.compile(found.spec, model=name, seed=seed or 0), seed or 0)
+    text = "" if quiet and result.holds else f"{result.text()}\n"
+    return Answer(text, result.data(), 0 if result.holds else 1, found=found)
+
+
+def train(
+    spec: Annotated[
+        str | None, typer.Argument(metavar="SPEC", help="A .dgm file with a train block, or - for standard input.")
+    ] = None,
+    out: Out = None,
+    set: Sets = None,
+    model: ModelName = None,
+    seed: Seed = None,
+    resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a stopped run.")] = None,
+    data: DataFiles = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> Answer:
+    """Train a model on its data and leave a run folder: model, metrics, checkpoints, pictures, report.
+
+    Examples: dgmspec train specs/digits.dgm;  dgmspec train specs/nsf.dgm --set train.steps=2_000 --out runs/short;
+    dgmspec train m.dgm --data events=/data/events.csv
+    """
+    if (spec is None) == (resume is None):
+        stop("give a SPEC to train, or --resume RUN to go on with a stopped one")
+    if resume is not None and (set or model or out or seed is not None):
+        stop("a resumed run goes on as it began: --resume RUN takes no --set, --model, --out or --seed")
+    visible = not (quiet or as_json)
+    found = checked(spec, set, visible=visible) if spec is not None else None
+    if found is not None and model is not None:
+        chosen(found, model)
+    files = paths(data)
+    with mistakes():
+        from dgmspec.runtime.train import resume_run, train_spec
+
+        if found is not None:
+            assert found.spec is not None
+            given = Path(str(spec))
+            run = train_spec(
+                found.spec,
+                model=model,
+                out=out,
+                seed=seed,
+                folder=given.parent,
+                paths=files,
+                visible=visible,
+                name=None if spec == "-" else given.stem,
+            )
+        else:
+            assert resume is not None
+            run = resume_run(resume, paths=files, visible=visible)
+    text = "" if quiet else f"{run.summary()}\n"
+    return Answer(text, {"run": str(run.path), **run.report}, 1 if run.failure else 0, found=found)
+
+
+def sample(
+    run: RunFolder,
+    count: Annotated[
+        int | None, typer.Option("--count", "-n", min=1, help="How many samples; 100, or what the sample block says.")
+    ] = None,
+    out: Out = None,
+    seed: Seed = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--given", metavar="NAME=VALUE", help="The value of a `given` variable.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> Answer:
+    """Sample a trained model into a .npy, .csv or .png file (standard output as CSV without --out).
+
+    Examples: dgmspec sample runs/digits -n 64 -o digits.png;  dgmspec sample runs/cond -n 16 --given label=3 -o 3.png
+    """
+    visible = not (quiet or as_json)
+    with mistakes():
+        from dgmspec.runtime.rundir import finite
+        from dgmspec.runtime.sample import csv_text, draw_samples_of, write_samples
+
+        drawn = draw_samples_of(run, count, seed, given or [], out, visible=visible)
+        if out is not None:
+            write_samples(drawn, out)
+    result: dict[str, Any] = {"count": drawn.count, "seed": drawn.seed, "wrote": None if out is None else str(out)}
+    if out is None:
+        result["samples"] = finite({name: rows.tolist() for name, rows in drawn.columns.items()}) if as_json else None
+        return Answer("" if as_json else csv_text(drawn), result)
+    return Answer(result=result, aside="" if quiet else f"wrote {drawn.count:,} samples to {out}\n")
+
+
+def evaluate(
+    run: RunFolder,
+    seed: Seed = None,
+    draws: Annotated[int | None, typer.Option("--draws", min=1, help="Dequantisations per row.")] = None,
+    data: DataFiles = None,
+    quiet: Quiet = False,
+    as_json: AsJson = False,
+) -> Answer:
+    """Evaluate a trained model on the test part of its data.
+
+    Example: dgmspec eval runs/digits
+    """
+    files = paths(data)
+    with mistakes():
+        from dgmspec.runtime.evaluate import evaluate as evaluate_run
+        from dgmspec.runtime.rundir import finite
+
+        figures = evaluate_run(run, paths=files, seed=seed, draws=draws, visible=not (quiet or as_json))
+    return Answer(f"{lines(figures)}\n", finite(figures))

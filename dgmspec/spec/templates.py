@@ -1,0 +1,32 @@
+"""The specs that come with the package, as starting points: from the source tree, else the copies inside the wheel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+__all__ = ["Template", "templates"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A spec to begin from: its name, the first line that it says of itself, and its text with all comments."""
+
+    name: str
+    title: str
+    text: str
+
+
+@cache
+def templates() -> dict[str, Template]:
+    """Every spec of ``specs/`` by name."""
+    package = Path(__file__).parents[1]
+    source = package.parent / "specs"
+    folder = source if (package.parent / "grammar").is_dir() and source.is_dir() else package / "templates"
+    return {path.stem: _template(path) for path in sorted(folder.glob("*.dgm"))}
+
+
+def _template(path: Path) -> Template:
+    text = path.read_text(encoding="utf-8")
+    return Template(path.stem, text.partition("\n")[0].removeprefix("#").strip(), text)
