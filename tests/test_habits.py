@@ -104,7 +104,7 @@ def test_failures_come_in_the_same_envelope(
 def test_the_envelope_carries_warnings(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["show", str(place / "warned.dgm"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [d["code"] for d in found["diagnostics"]][0] == "DGM130"
+    assert found["diagnostics"][0]["code"] == "DGM130"
     assert found["diagnostics"][0]["at"]["start"]["line"] == 1
 
 
