@@ -83,9 +83,9 @@ def spans(found: list[Diagnostic]) -> list[Span]:
 
 def check_text(text: str) -> tuple[Tree, list[Diagnostic]]:
     """Parse and render; every place lies in the text, and the whole takes far less than a second."""
-    start = time.perf_counter()
+    start = time.process_time()
     tree, found = parse_tree(text, "a.dgm")
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert len(found) <= 21
     for span in (*spans(found), *(node.span for node in tree.walk())):
         assert span.source == "a.dgm" and 0 <= span.start <= span.end <= len(text)
@@ -112,9 +112,9 @@ def test_mutated_texts_give_diagnostics_only(shard: int) -> None:
 @pytest.mark.parametrize("piece", REPEATED)
 def test_repetition_costs_linear_time(piece: str) -> None:
     text = f"dgm 1\nfn f(x) = {piece * 20_000}"
-    start = time.perf_counter()
+    start = time.process_time()
     tree, found = parse_tree(text)
-    assert time.perf_counter() - start < 5.0
+    assert time.process_time() - start < 5.0
     assert found
     assert tree.kind == "file"
 
