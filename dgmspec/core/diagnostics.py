@@ -30,6 +30,7 @@ __all__ = [
     "SpecError",
     "concise",
     "did_you_mean",
+    "distance",
     "has_errors",
     "line_column",
     "locate",
@@ -194,14 +195,14 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str | None:
         if candidate == name:
             continue
         limit = max(1, max(len(name), len(candidate)) // 3)
-        distance = _distance(name.casefold(), candidate.casefold())
-        if distance == 0 or (distance <= limit and distance < min(len(name), len(candidate))):
-            rank = (distance, _distance(name, candidate), candidate)
+        far = distance(name.casefold(), candidate.casefold())
+        if far == 0 or (far <= limit and far < min(len(name), len(candidate))):
+            rank = (far, distance(name, candidate), candidate)
             best = rank if best is None else min(best, rank)
     return best[2] if best else None
 
 
-def _distance(a: str, b: str) -> int:
+def distance(a: str, b: str) -> int:
     """Optimal string alignment distance of two names (cost: product of their lengths)."""
     a, b = a[:100], b[:100]
     before: list[int] = []

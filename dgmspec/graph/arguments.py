@@ -21,6 +21,7 @@ from dgmspec.core.address import Address, callee, child
 from dgmspec.core.diagnostics import Label, Refusal
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.binding import Written, bind
+from dgmspec.graph.candidates import nearest_forms
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.fitting import alternatives, fit, holds_operations
 from dgmspec.graph.later import LATER
@@ -70,10 +71,11 @@ class Caller:
             self._report("DGM901", self.own[role, name], at, label="not compiled by this version")
             raise Reported
         cls = find(role, name)
+        args = expression.args if isinstance(expression, Call) else ()
         if cls is None:
-            self._unknown(role, name, at)
+            self._unknown(role, name, at, args)
         assert cls is not None
-        return self.build(cls, expression.args if isinstance(expression, Call) else (), at)
+        return self.build(cls, args, at)
 
     def build(self, cls: type[AbstractOp], args: tuple[Argument, ...], at: Address) -> AbstractOp:
         """The operation of that class with these arguments, evaluated."""
@@ -181,7 +183,7 @@ class Caller:
 
     # ---- what went wrong --------------------------------------------------------------------------------------------
 
-    def _unknown(self, role: str, name: str, at: Address) -> None:
+    def _unknown(self, role: str, name: str, at: Address, args: tuple[Argument, ...] = ()) -> None:
         """Report a name that its role does not have; where another role has it, or a later version, say so."""
         if name in LATER.get(role, ()):
             self._report(
@@ -193,11 +195,14 @@ class Caller:
             )
             raise Reported
         elsewhere = [a(r) for r in roles_of(name)]
-        notes = (f"`{name}` is {' and '.join(elsewhere)}, which cannot stand here",) if elsewhere else ()
+        notes: tuple[str, ...] = (
+            (f"`{name}` is {' and '.join(elsewhere)}, which cannot stand here",) if elsewhere else ()
+        )
         if elsewhere and role == "step" and "distribution" in roles_of(name):
             help_: tuple[str, ...] = (f"a distribution stands after `~`: `latent z : real[2] ~ {name}(…)`",)
         else:
             help_ = meant(name, names(role))
+            notes += nearest_forms(role, name, args)
         self._report(
             "DGM230",
             f"`{name}` is not {a(role)}",
@@ -212,7 +217,7 @@ class Caller:
         """Report what is in none of the lists that an argument reads."""
         head = _head(expression)
         if roles and not choices and isinstance(expression, (Name, Call)):
-            self._unknown(roles[0], head, at)
+            self._unknown(roles[0], head, at, expression.args if isinstance(expression, Call) else ())
         candidates = [*choices, *(name for role in roles for name in names(role))]
         wanted = " or ".join([*map(a, roles), *(["one of " + ", ".join(f"`{c}`" for c in choices)] if choices else [])])
         what = f"`{head}`" if head else "a formula"

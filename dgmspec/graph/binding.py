@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Constant, Name
 from dgmspec.core.address import Address, child, keyword
 from dgmspec.core.diagnostics import Diagnostic, did_you_mean
 from dgmspec.core.op import AbstractOp
+from dgmspec.graph.candidates import others_that_fit
 from dgmspec.ops import Parameter, signature
 from dgmspec.spec.catalogue import call_form
 
@@ -34,7 +35,7 @@ class Written:
 
 
 def bind(
-    cls: type[AbstractOp], args: Iterable[Argument], at: Address
+    cls: type[AbstractOp], args: Sequence[Argument], at: Address
 ) -> tuple[dict[str, Written], tuple[Diagnostic, ...]]:
     """The arguments of a call by the names of their parameters, and what is wrong with their number and names."""
     parameters = signature(cls)
@@ -53,7 +54,7 @@ def bind(
         if rest and arg.name is not None and name not in known and not misspelt:
             written.setdefault(rest.name, Written()).add(arg.value, place, name)
         elif name not in known:
-            wrong.append(_surplus(cls, arg, i, known, place))
+            wrong.append(_surplus(cls, args, i, known, place))
         elif name in written and not (arg.name is None and variadic):
             message, help_ = f"`{name}` is given twice, by position and by name", ("leave one of the two out",)
             wrong.append(Diagnostic("DGM232", message, place, "given again", help=help_))
@@ -68,10 +69,11 @@ def bind(
 
 
 def _surplus(
-    cls: type[AbstractOp], arg: Argument, i: int, known: Mapping[str, Parameter], place: Address
+    cls: type[AbstractOp], args: Sequence[Argument], i: int, known: Mapping[str, Parameter], place: Address
 ) -> Diagnostic:
-    """An argument that the operation does not have."""
-    notes = (f"its form is `{call_form(cls)}`",)
+    """Argument number `i` of a call, which the operation does not have."""
+    arg = args[i]
+    notes: tuple[str, ...] = (f"its form is `{call_form(cls)}`",)
     if arg.name is None:
         takes = "no arguments" if not known else f"at most {len(known)} argument{'s' * (len(known) > 1)}"
         message = f"`{cls.name}` takes {takes}, and this is number {i + 1}"
@@ -81,6 +83,8 @@ def _surplus(
     listed = f"its arguments are {', '.join(f'`{name}`' for name in known)}" if known else "leave it out"
     help_ = f"did you mean `{near}`?" if near else listed
     message = f"`{cls.name}` has no argument `{arg.name}`"
+    if near is None:
+        notes += others_that_fit(cls, args)
     at = keyword(place.rpartition("/")[0], arg.name)
     return Diagnostic("DGM232", message, at, "unknown argument", notes=notes, help=(help_,))
 
