@@ -1,12 +1,13 @@
 """Tables: their sources, their splits and order, and what is refused."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from dgmspec.core.types import BINARY, POSITIVE, REAL, SIMPLEX, UNIT, Type, category, integers
-from dgmspec.runtime.data import Batches, Context, DataError, Dataset, from_arrays, open_source
+from dgmspec.runtime.data import Batches, Context, DataError, Dataset, Moments, from_arrays, open_source
 from dgmspec.runtime.toys import TOYS, two_moons
 
 DIGITS = Type(integers(0, 16), (1, 8, 8))
@@ -137,29 +138,65 @@ def test_a_split_without_rows_is_refused():
         Dataset({"x": np.arange(30)}).split((0.9, 0.2), seed=0)
 
 
-def test_batches_resume_anywhere():
-    batches = Batches(rows=103, batch=10, seed=1)
-    whole = list(batches.walk(0, 35))
+WALKS = {
+    "in memory": Batches((103,), batch=10, seed=1),
+    "blocks held together": Batches((50, 53), batch=10, seed=1),
+    "a few blocks at a time": Batches((7, 0, 31, 12, 25, 28), batch=10, seed=1, held=40),
+    "one block at a time": Batches((3,) * 34 + (1,), batch=10, seed=1, held=1),
+}
+
+
+def flat(steps, sizes):
+    """The rows of each step by their numbers in the whole table."""
+    starts = np.cumsum([0, *sizes])
+    of = [np.arange(a, b) for a, b in pairwise(starts)]
+    return [np.concatenate([np.concatenate([of[b] for b in p.blocks])[p.rows] for p in step]) for step in steps]
+
+
+@pytest.mark.parametrize("case", WALKS)
+def test_batches_resume_anywhere(case):
+    batches = WALKS[case]
+    whole = flat(batches.walk(0, 35), batches.sizes)
 
     assert batches.per_epoch == 10
     assert len(whole) == 35
     assert all(len(rows) == 10 for rows in whole)
     for start in (0, 7, 10, 23):
-        resumed = list(batches.walk(start, 35))
+        resumed = flat(batches.walk(start, 35), batches.sizes)
         assert all(np.array_equal(a, b) for a, b in zip(resumed, whole[start:], strict=True))
 
 
-def test_an_epoch_visits_each_row_once_in_its_own_order():
-    batches = Batches(rows=100, batch=10, seed=1)
-    first, second = (np.concatenate(list(batches.walk(e * 10, e * 10 + 10))) for e in (0, 1))
+@pytest.mark.parametrize("case", WALKS)
+def test_an_epoch_visits_each_row_once_in_its_own_order(case):
+    batches = WALKS[case]
+    epochs = [np.concatenate(flat(batches.walk(e * 10, e * 10 + 10), batches.sizes)) for e in (0, 1)]
+    other = np.concatenate(flat(replace(batches, seed=2).walk(0, 10), batches.sizes))
 
-    assert np.array_equal(np.sort(first), np.arange(100))
-    assert not np.array_equal(first, second)
-    assert not np.array_equal(first, replace(batches, seed=2).order(0))
+    assert all(len(np.unique(rows)) == 100 for rows in epochs)
+    assert not np.array_equal(*epochs) and not np.array_equal(epochs[0], other)
+    assert np.mean(np.diff(epochs[0]) == 1) < 0.4
+
+
+def test_no_more_rows_are_held_than_fit_or_than_a_block_has():
+    batches = WALKS["a few blocks at a time"]
+    for step in batches.walk(0, 40):
+        for piece in step:
+            assert len(piece.blocks) == 1 or sum(batches.sizes[b] for b in piece.blocks) <= 40
 
 
 def test_fewer_rows_than_a_batch_make_one_batch():
-    assert [len(rows) for rows in Batches(rows=7, batch=64, seed=0).walk(0, 3)] == [7, 7, 7]
+    assert [len(rows) for rows in flat(Batches((7,), batch=64, seed=0).walk(0, 3), (7,))] == [7, 7, 7]
+
+
+def test_moments_of_parts_are_those_of_the_whole():
+    rows = 1e6 + np.random.default_rng(0).normal(size=(1000, 3)) * [1e-2, 1, 1e3]
+    found = Moments()
+    for part in np.split(rows, [0, 1, 400, 401, 990]):
+        found.add(part)
+
+    assert found.rows == 1000
+    np.testing.assert_allclose(found.mean, rows.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(found.std(ddof=1), rows.std(0, ddof=1), rtol=1e-9)
 
 
 def test_every_source_opens():

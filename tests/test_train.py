@@ -171,8 +171,7 @@ def test_validation_and_test_take_the_same_share() -> None:
     plan, _ = lower_train(spec, spec.items[1])
     parts = open_parts(model, plan, levels(1000))
     assert [part.rows for part in (parts.train, parts.validation, parts.test)] == [800, 100, 100]
-    held = {name: model.as_input(name, column) for name, column in parts.validation.columns.items()}
-    validate = Validation(model, held, seed=0)
+    validate = Validation(model, parts.validation, seed=0)
     assert validate() == validate()
 
 

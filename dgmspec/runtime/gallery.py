@@ -35,8 +35,9 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
         return
     (name,) = model.observed
     type_ = model.type_of(name)
-    data = parts.test or parts.validation or parts.train
-    real = None if data is None else data[name][:POINTS]
+    table = parts.test or parts.validation or parts.train
+    data = None if table is None else table.head(POINTS)
+    real = None if data is None else data[name]
     samples = _samples(model, data, POINTS if type_.size <= 2 else IMAGES, seed)
     if samples is None:
         return

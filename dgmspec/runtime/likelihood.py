@@ -17,12 +17,13 @@ from torch import Tensor
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import Dataset
+from dgmspec.runtime.data import AbstractTable, Columns, Dataset, Moments
 from dgmspec.runtime.densities import log_density
+from dgmspec.runtime.feed import columns_of
 from dgmspec.runtime.progress import Reporter, show_progress
 from dgmspec.runtime.toys import TOYS
 
-__all__ = ["Likelihood", "Validation", "columns_of", "gap_to_truth", "log_probs", "test_likelihood"]
+__all__ = ["Likelihood", "Validation", "gap_to_truth", "log_probs", "test_likelihood"]
 
 Array = NDArray[np.float64]
 GAP_POINTS = 100_000
@@ -31,13 +32,11 @@ BATCH = 4096
 VALIDATION_DRAWS = 4
 """Draws of the model's randomness (dequantisations) that a validation loss averages."""
 
+VALIDATION_ROWS = 100_000
+"""Held-out rows that a validation loss averages, at most, where the rows stream; the test reads all of them."""
+
 VALIDATION_POINTS = 4096
 """Samples that a validation loss averages where the loss draws its own points."""
-
-
-def columns_of(model: CompiledModel, data: Dataset) -> dict[str, Tensor]:
-    """The columns as tensors of the model's precision on its device; labels are numbers that nets read as one-hot."""
-    return {name: model.as_input(name, column) for name, column in data.columns.items()}
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,16 @@ class Likelihood:
 class Validation:
     """The loss on held-out rows (or, where it draws its own points, on a fixed set of draws), in nats.
 
-    Every reading uses the same draws, keyed by `seed`, so that readings differ by the weights alone.
+    Every reading uses the same rows and draws, keyed by `seed`, so that readings differ by the weights alone. Of rows
+    that stream, a random part is held and read.
     """
 
-    def __init__(self, model: CompiledModel, columns: Mapping[str, Tensor], seed: int) -> None:
-        self.model, self.columns = model, dict(columns)
-        self.rows = len(next(iter(columns.values()))) if columns else VALIDATION_POINTS
-        draws = VALIDATION_DRAWS if columns and model.program("loss").draws else 1
+    def __init__(self, model: CompiledModel, held_out: AbstractTable | None, seed: int) -> None:
+        if held_out is not None and held_out.streams:
+            held_out = held_out.sample(VALIDATION_ROWS, seed)
+        self.model, self.columns = model, columns_of(model, held_out) if held_out else {}
+        self.rows = held_out.rows if held_out else VALIDATION_POINTS
+        draws = VALIDATION_DRAWS if held_out and model.program("loss").draws else 1
         self.seeds = [seed_of(seed, "validation", draw) for draw in range(draws)]
 
     @torch.no_grad()
@@ -82,46 +84,49 @@ class Validation:
 
 
 @torch.no_grad()
-def log_probs(
-    model: CompiledModel,
-    data: Dataset,
-    seed: int = 0,
-    batch: int = BATCH,
-    reporter: Reporter | None = None,
-    done: int = 0,
-) -> Array:
+def log_probs(model: CompiledModel, data: AbstractTable, seed: int = 0, reporter: Reporter | None = None) -> Array:
     """log p of every row in nats, (rows,), in batches; one draw of the model's randomness each, by `seed`."""
     parts: list[Array] = []
-    for start in range(0, data.rows, batch):
-        rows = {n: model.as_input(n, c[start : start + batch]) for n, c in data.columns.items()}
-        observed = {n: t for n, t in rows.items() if n in model.observed}
-        given = {n: t for n, t in rows.items() if n in model.givens}
-        x = next(iter(observed.values())) if len(observed) == 1 else observed
-        parts.append(model.log_prob(x, given=given or None, seed=seed, start=start).cpu().double().numpy())
+    done = 0
+    for columns in data.batches(BATCH):
+        parts.append(_log_prob(model, columns, seed, done))
+        done += len(parts[-1])
         if reporter:
-            reporter.advance(done + min(data.rows, start + batch))
+            reporter.advance(done)
     return np.concatenate(parts)
 
 
+def _log_prob(model: CompiledModel, columns: Columns, seed: int, start: int) -> Array:
+    """log p of some rows, the first of which is number `start` to the draws."""
+    rows = {name: model.as_input(name, column) for name, column in columns.items()}
+    observed = {n: t for n, t in rows.items() if n in model.observed}
+    given = {n: t for n, t in rows.items() if n in model.givens}
+    x = next(iter(observed.values())) if len(observed) == 1 else observed
+    return model.log_prob(x, given=given or None, seed=seed, start=start).cpu().double().numpy()
+
+
+@torch.no_grad()
 def test_likelihood(
-    model: CompiledModel, data: Dataset, draws: int, seed: int = 0, visible: bool = False
+    model: CompiledModel, data: AbstractTable, draws: int, seed: int = 0, visible: bool = False
 ) -> Likelihood:
     """The mean over rows and over `draws` dequantisations (one is enough where the model draws nothing)."""
-    size = sum(model.type_of(name).size for name in model.observed)
-    with show_progress("test", draws * data.rows, visible) as reporter:
-        total = np.zeros(data.rows)
-        for draw in range(draws):
-            total += log_probs(model, data, seed_of(seed, "test", draw), reporter=reporter, done=draw * data.rows)
-    return likelihood(-total / draws, draws, size)
+    seeds = [seed_of(seed, "test", draw) for draw in range(draws)]
+    found = Moments()
+    with show_progress("test", data.rows, visible) as reporter:
+        for columns in data.batches(BATCH):
+            nll = -np.mean([_log_prob(model, columns, s, found.rows) for s in seeds], axis=0)
+            found.add(nll)
+            reporter.advance(found.rows)
+    return likelihood(found, draws, sum(model.type_of(name).size for name in model.observed))
 
 
 test_likelihood.__test__ = False  # type: ignore[attr-defined]  # a figure, not a test for pytest to collect
 
 
-def likelihood(nll: Array, draws: int, size: int) -> Likelihood:
+def likelihood(nll: Moments, draws: int, size: int) -> Likelihood:
     """The figures of negative log-likelihoods, one a row."""
-    error = float(nll.std(ddof=1) / math.sqrt(len(nll))) if len(nll) > 1 else math.inf
-    return Likelihood(float(nll.mean()), error, len(nll), draws, size)
+    error = float(nll.std(ddof=1)) / math.sqrt(nll.rows) if nll.rows > 1 else math.inf
+    return Likelihood(float(nll.mean), error, nll.rows, draws, size)
 
 
 def gap_to_truth(
@@ -137,7 +142,7 @@ def gap_to_truth(
     with show_progress("test", len(x), visible) as reporter:
         found = log_probs(model, Dataset({variable: x}), reporter=reporter)
     gap, size = truth - found, model.type_of(variable).size
-    own = likelihood(-found, 1, size)
+    own = likelihood(Moments.of(-found), 1, size)
     return {
         "rows": own.rows,
         "nll_nats": own.nll_nats,

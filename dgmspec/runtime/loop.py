@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from dgmspec.core.address import seed_of
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.training import Holdout, Patience
-from dgmspec.runtime.data import Batches
+from dgmspec.runtime.feed import Feed
 from dgmspec.runtime.generators import generator_states, own_generator, set_generators
 from dgmspec.runtime.interrupts import Interrupts
 from dgmspec.runtime.optim import Average, build_optimizer, rate_factor
@@ -62,7 +63,7 @@ class _Pending:
 class Loop:
     """Everything that changes while a model is trained, and the step that changes it.
 
-    `data` holds the training columns as tensors on the model's device, or nothing where the loss draws its own points;
+    `feed` gives the batches of the training rows, and is None where the loss draws its own points;
     `validate` gives the validation loss in nats with the weights as they are. Selection: with validation the weights
     of its best reading (averaged ones under ``ema``) are kept, otherwise the last.
     """
@@ -70,17 +71,15 @@ class Loop:
     def __init__(
         self,
         model: CompiledModel,
-        data: Mapping[str, Tensor],
+        feed: Feed | None,
         plan: TrainPlan,
         accelerator: Accelerator,
         directory: RunDirectory,
         validate: Callable[[], float] | None,
     ) -> None:
-        self.plan, self.seed, self.data, self.directory = plan, plan.seed, data, directory
+        self.plan, self.seed, self.feed, self.directory = plan, plan.seed, feed, directory
         self.validate, self.accelerator, self.plain = validate, accelerator, model
-        rows = len(next(iter(data.values()))) if data else plan.batch
-        self.batches = Batches(rows, plan.batch, plan.seed)
-        self.steps = plan.steps or (plan.epochs or 1) * self.batches.per_epoch
+        self.steps = plan.steps or (plan.epochs or 1) * (feed.order.per_epoch if feed else 1)
         self.state = model.state_dict(keep_vars=True)
         self.weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.trained: list[Tensor] = list(self.weights.values())
@@ -92,7 +91,7 @@ class Loop:
         self.base_rates = [group["lr"] for group in self.optimizer.param_groups]
         self.average = Average(self.trained, plan.ema) if plan.ema else None
         # A process takes its share of the global batch, and the draws that belong to it.
-        self.share = max(1, self.batches.size // accelerator.num_processes)
+        self.share = max(1, (feed.order.size if feed else plan.batch) // accelerator.num_processes)
         self.offset = self.share * accelerator.process_index
         self.fit, self.pending = Fit(), _Pending()
         self.best_state: list[Tensor] | None = None
@@ -100,24 +99,24 @@ class Loop:
 
     # ---- one step ---------------------------------------------------------------------------------------------------
 
-    def batch(self, rows: Any) -> dict[str, Tensor]:
-        """The columns at `rows`."""
-        index = torch.from_numpy(rows).to(self.plain.device)
-        return {name: column.index_select(0, index) for name, column in self.data.items()}
+    def batches(self) -> Iterator[Mapping[str, Tensor] | None]:
+        """The rows of every step that remains; None for each where the loss draws its own points."""
+        if self.feed is None:
+            return repeat(None, self.steps - self.fit.step)
+        return self.feed.walk(self.fit.step, self.steps, self.offset, self.share)
 
     def options(self) -> dict[str, Any]:
         """What the loss needs besides the rows: its draws, and how many points where it has no rows."""
         keyed = {"seed": self.seed, "step": self.fit.step, "start": self.offset}
-        return keyed if self.data else {**keyed, "count": self.share}
+        return keyed if self.feed else {**keyed, "count": self.share}
 
-    def step(self, rows: Any) -> Tensor:
-        """One update; returns the loss, still on the device."""
+    def step(self, inputs: Mapping[str, Tensor] | None) -> Tensor:
+        """One update on a batch; returns the loss, still on the device."""
         factor = self.factor(self.fit.step)
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
         for weight in self.trained:
             weight.grad = None
-        inputs = self.batch(rows[self.offset : self.offset + self.share]) if self.data else None
         with self.arithmetic():
             loss: Tensor = self.model(inputs, **self.options())
         torch.autograd.backward(loss)
@@ -157,8 +156,8 @@ class Loop:
         self.plain.train()
         before = time.monotonic() - self.fit.seconds
         reporter.advance(self.fit.step)
-        for rows in self.batches.walk(self.fit.step, self.steps):
-            self.pending.losses.append(self.step(rows))
+        for inputs in self.batches():
+            self.pending.losses.append(self.step(inputs))
             at, last = self.fit.step, self.fit.step == self.steps
             judged = self.validate is not None and (last or at % self.every == 0)
             if judged or last or at % READ_EVERY == 0:
@@ -185,9 +184,8 @@ class Loop:
         if self.fit.step:
             return
         torch.manual_seed(seed_of(self.seed, "dropout"))
-        if self.data:
-            first = next(self.batches.walk(0, 1))
-            self.plain.initialise(self.batch(first), seed=self.seed)
+        if self.feed:
+            self.plain.initialise(next(self.feed.walk(0, 1)), seed=self.seed)
             if self.average:
                 self.average = Average(self.trained, self.average.decay)
 

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dgmspec.core.types import SupportKind
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
-from dgmspec.runtime.data import Dataset
+from dgmspec.runtime.data import AbstractTable
 from dgmspec.runtime.likelihood import gap_to_truth, test_likelihood
 
 __all__ = ["DRAWS", "Toy", "simple_baselines", "summary", "test_figures", "verdict"]
 
 DRAWS = 10
 """Dequantisations per test row."""
+
+BASELINE_ROWS = 20_000
+"""Of a table that streams, the simple densities are fitted to and tested on so many random rows of each part."""
 
 OK = "ok"
 """The verdict on figures that can be right."""
@@ -34,7 +38,7 @@ class Toy:
 
 def test_figures(
     model: CompiledModel,
-    test: Dataset | None,
+    test: AbstractTable | None,
     toy: Toy | None,
     seed: int,
     draws: int | None = None,
@@ -61,7 +65,7 @@ test_figures.__test__ = False  # type: ignore[attr-defined]
 
 
 def simple_baselines(
-    model: CompiledModel, train: Dataset, validation: Dataset, test: Dataset, seed: int
+    model: CompiledModel, train: AbstractTable, validation: AbstractTable, test: AbstractTable, seed: int
 ) -> dict[str, float]:
     """Test bits per dimension of a Gaussian, a histogram and a mixture, for one integer variable of known range."""
     if len(model.observed) != 1:
@@ -71,10 +75,14 @@ def simple_baselines(
     if support.kind is not SupportKind.INTEGER:
         return {}
     low, high = int(support.low), int(support.high)
-    first, second, third = (
-        np.asarray(part[name]).reshape(part.rows, -1).astype(np.int64) for part in (train, validation, test)
-    )
+    first, second, third = (_integers(part, name, seed) for part in (train, validation, test))
     return baselines(first, second, third, low, high, seed)
+
+
+def _integers(table: AbstractTable, name: str, seed: int) -> NDArray[np.int64]:
+    """The rows of a variable as vectors; of a table that streams, a random part."""
+    rows = table.sample(BASELINE_ROWS, seed) if table.streams else table.whole()
+    return np.asarray(rows[name]).reshape(rows.rows, -1).astype(np.int64)
 
 
 def verdict(figures: Mapping[str, Any]) -> str:

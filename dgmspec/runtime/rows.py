@@ -10,7 +10,7 @@ from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.data import AbstractFile, AbstractToy
 from dgmspec.ops.training import Holdout
-from dgmspec.runtime.data import DataError, Dataset, Places, from_arrays, open_source
+from dgmspec.runtime.data import AbstractTable, DataError, Places, from_arrays, open_source
 from dgmspec.runtime.report import Toy
 
 __all__ = ["Parts", "open_parts"]
@@ -23,9 +23,9 @@ class Parts:
     `toy` says which known density the rows follow, if one: the test is then the gap to it on fresh points.
     """
 
-    train: Dataset | None = None
-    validation: Dataset | None = None
-    test: Dataset | None = None
+    train: AbstractTable | None = None
+    validation: AbstractTable | None = None
+    test: AbstractTable | None = None
     toy: Toy | None = None
 
 
@@ -68,7 +68,7 @@ def _toy(model: CompiledModel, plan: TrainPlan) -> Toy | None:
     return Toy(plan.data.name, constants, _seed(plan))
 
 
-def _split(data: Dataset, plan: TrainPlan, toy: Toy | None) -> Parts:
+def _split(data: AbstractTable, plan: TrainPlan, toy: Toy | None) -> Parts:
     """Training, validation and test rows; a toy set needs no test rows."""
     if not isinstance(plan.validate, Holdout):
         return Parts(train=data, toy=toy)

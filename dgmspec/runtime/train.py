@@ -16,11 +16,12 @@ from dgmspec.compiler import compile
 from dgmspec.core.op import AbstractOp
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import Places
+from dgmspec.runtime.feed import Feed
 from dgmspec.runtime.gallery import draw_run
-from dgmspec.runtime.likelihood import Validation, columns_of
+from dgmspec.runtime.likelihood import VALIDATION_ROWS, Validation
 from dgmspec.runtime.loop import Loop
 from dgmspec.runtime.progress import show_progress
-from dgmspec.runtime.report import OK, simple_baselines, summary, test_figures, verdict
+from dgmspec.runtime.report import BASELINE_ROWS, OK, simple_baselines, summary, test_figures, verdict
 from dgmspec.runtime.rows import Parts, open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite, fresh_directory, versions
 from dgmspec.runtime.task import Task, recorded_task, task_of
@@ -145,6 +146,7 @@ def _run(task: Task, directory: RunDirectory, visible: bool, fresh: bool) -> Run
         "loss": directory.metrics()[-1]["loss"],
         "validation": fit.best if fit.best_step else None,
         **_figures(model, task, parts, visible),
+        **_sampled(parts),
     }
     if accelerator.is_main_process:
         draw_run(model, parts, directory, task.plan.seed)
@@ -167,12 +169,10 @@ def _compiled(task: Task, device: torch.device) -> CompiledModel:
 
 
 def _loop(model: CompiledModel, task: Task, parts: Parts, accelerator: Accelerator, directory: RunDirectory) -> Loop:
-    columns = columns_of(model, parts.train) if parts.train else {}
-    validate = None
-    if task.plan.validate is not None:
-        held = columns_of(model, parts.validation) if parts.validation else {}
-        validate = Validation(model, held, task.plan.seed)
-    return Loop(model, columns, task.plan, accelerator, directory, validate)
+    plan = task.plan
+    feed = Feed(model, parts.train, plan.batch, plan.seed) if parts.train else None
+    validate = Validation(model, parts.validation, plan.seed) if plan.validate is not None else None
+    return Loop(model, feed, plan, accelerator, directory, validate)
 
 
 def _figures(model: CompiledModel, task: Task, parts: Parts, visible: bool) -> dict[str, Any]:
@@ -182,6 +182,15 @@ def _figures(model: CompiledModel, task: Task, parts: Parts, visible: bool) -> d
     if test and parts.train and parts.validation and parts.test:
         others = simple_baselines(model, parts.train, parts.validation, parts.test, task.plan.seed)
     return {"test": test, "baselines": others, "verdict": verdict(test)}
+
+
+def _sampled(parts: Parts) -> dict[str, Any]:
+    """Of data that stream, how many rows each figure read that did not read all of its part."""
+    if parts.train is None or parts.validation is None or not parts.train.streams:
+        return {}
+    held_out = parts.validation.rows
+    read = {"validation_rows": min(VALIDATION_ROWS, held_out), "baseline_rows": min(BASELINE_ROWS, held_out)}
+    return {"streamed": {"training_rows": parts.train.rows, **read}}
 
 
 def _write_beginning(task: Task, directory: RunDirectory, accelerator: Accelerator) -> None:

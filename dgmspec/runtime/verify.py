@@ -175,7 +175,7 @@ def _held_out(model: CompiledModel, path: Path) -> dict[str, Tensor] | None:
     task = recorded_task(directory, None, None)
     parts = open_parts(model, task.plan, task.arrays, task.places)
     rows = parts.test or parts.validation
-    return None if rows is None else {n: model.as_input(n, column[:ROWS]) for n, column in rows.columns.items()}
+    return None if rows is None else {n: model.as_input(n, c) for n, c in rows.head(ROWS).columns.items()}
 
 
 def _arrivals(model: CompiledModel, rows: Mapping[str, Tensor], seed: int) -> Points:

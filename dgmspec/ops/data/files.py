@@ -1,6 +1,7 @@
-"""Sources that read files: tables, arrays and images. Files are read into memory whole, when training starts.
+"""Sources that read files: tables, arrays and images.
 
-A path is relative to the folder of the spec and stays inside it. `check` opens none of the files.
+A path is relative to the folder of the spec and stays inside it. `check` opens none of the files; they are read when
+training starts, whole or, where they are large, block by block.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from abc import ABC
 from collections.abc import Iterator, Mapping
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -22,14 +23,23 @@ Pairs = tuple[tuple[str, Text], ...]
 TablePairs = tuple[tuple[str, Text | Annotated[tuple[Text, ...], Field(min_length=1)]], ...]
 
 _PATH = Field(description="the file, relative to the folder of the spec and inside it")
+_PARTS = Field(
+    description="the file, relative to the folder of the spec and inside it; a folder of parts ends with `/`"
+)
+
+Stream = Annotated[bool, Field(strict=True)] | Literal["auto"]
+_STREAM: Any = Field("auto", description="read in blocks, `true`, or held whole, `false`; `auto` streams above 1 GiB")
 
 
 class AbstractFile(AbstractData, ABC):
     """A source whose rows stand in a file at `path`; what they are is known when it is read."""
 
-    reads_folder: ClassVar[bool] = False
-
     path: Text = _PATH
+
+    @property
+    def reads_folder(self) -> bool:
+        """Whether the path is that of a folder, all of whose files are read."""
+        return False
 
     def columns(self) -> dict[str, Type] | None:
         return None
@@ -60,9 +70,15 @@ class AbstractTable(AbstractFile, ABC):
     """A file of named columns. A variable takes the columns that the call gives it, in row-major order of its event.
 
     A variable that is not named takes the column of its name; one that is no scalar takes ``x[0]``, ``x[1]``, … .
+    A path that ends with a slash is a folder of parts, which follow one another in alphabetical order.
     """
 
+    path: Text = _PARTS
     variables: Annotated[TablePairs, Keywords()] = Field((), description="its column, or the list of its columns")
+
+    @property
+    def reads_folder(self) -> bool:
+        return self.path.endswith("/")
 
     def mapping(self) -> Mapping[str, int | None]:
         return {name: 1 if isinstance(given, str) else len(given) for name, given in self.variables}
@@ -77,17 +93,26 @@ class Csv(AbstractTable):
     name: ClassVar[str] = "csv"
     examples: ClassVar[tuple[str, ...]] = (
         'csv("events.csv", x = ["px", "py"], c = ["mass"])',
-        'csv("events.csv", delimiter = semicolon)',
+        'csv("events.csv", delimiter = semicolon, stream = true)',
     )
 
     delimiter: Literal["comma", "semicolon", "tab", "space"] = Field("comma", description="what parts the fields")
+    stream: Stream = _STREAM
 
 
 class Parquet(AbstractTable):
-    """A Parquet file with columns of numbers, none of them null; only the columns in use are read."""
+    """A Parquet file with columns of numbers, none of them null; only the columns in use are read.
+
+    It streams by row groups: one is held at least, and the order of rows is mixed over as many as 256 MiB hold.
+    """
 
     name: ClassVar[str] = "parquet"
-    examples: ClassVar[tuple[str, ...]] = ('parquet("events.parquet", x = ["px", "py"], c = "mass")',)
+    examples: ClassVar[tuple[str, ...]] = (
+        'parquet("events.parquet", x = ["px", "py"], c = "mass")',
+        'parquet("events/", x = ["px", "py"], stream = true)',
+    )
+
+    stream: Stream = _STREAM
 
 
 class Npz(AbstractFile):
@@ -119,23 +144,27 @@ class Npy(AbstractArrays):
     """A file of `numpy.save`, (rows, *event), for the one variable that has no file of its own. Pickles are refused."""
 
     name: ClassVar[str] = "npy"
-    examples: ClassVar[tuple[str, ...]] = ('npy("x.npy")', 'npy("x.npy", c = "labels.npy")')
+    examples: ClassVar[tuple[str, ...]] = ('npy("x.npy")', 'npy("x.npy", c = "labels.npy", stream = true)')
+
+    stream: Stream = _STREAM
 
 
 class Idx(AbstractArrays):
     """An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own.
 
-    A file of three dimensions (rows, height, width) gives images of one channel, [1, height, width].
+    A file of three dimensions (rows, height, width) gives images of one channel, [1, height, width]. A compressed one
+    is held whole.
     Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998.
     """
 
     name: ClassVar[str] = "idx"
     examples: ClassVar[tuple[str, ...]] = (
         'idx("train-images-idx3-ubyte.gz", label = "train-labels-idx1-ubyte.gz")',
-        'idx("train-images-idx3-ubyte.gz", flat = true)',
+        'idx("train-images-idx3-ubyte", flat = true, stream = true)',
     )
 
     flat: bool = Field(False, description="one vector a row, in place of an image")
+    stream: Stream = _STREAM
 
 
 class Images(AbstractFile):
@@ -146,8 +175,12 @@ class Images(AbstractFile):
     """
 
     name: ClassVar[str] = "images"
-    reads_folder: ClassVar[bool] = True
-    examples: ClassVar[tuple[str, ...]] = ('images("faces")', 'images("faces", flat = true)')
+    examples: ClassVar[tuple[str, ...]] = ('images("faces")', 'images("faces", flat = true, stream = true)')
 
     path: Text = Field(description="the folder, relative to that of the spec and inside it")
     flat: bool = Field(False, description="one vector a row, in place of an image")
+    stream: Stream = _STREAM
+
+    @property
+    def reads_folder(self) -> bool:
+        return True

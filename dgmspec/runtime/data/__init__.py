@@ -1,18 +1,26 @@
-"""Data in memory: columns by variable name, where they come from, and what they must satisfy."""
+"""Data: tables by variable name, where they come from, what they must satisfy, and the order of training."""
 
 from dgmspec.runtime.data.context import Context, Places
-from dgmspec.runtime.data.dataset import Batches, DataError, Dataset
+from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, Dataset
+from dgmspec.runtime.data.moments import Moments
+from dgmspec.runtime.data.order import Batches, Piece
 from dgmspec.runtime.data.sources import SOURCES, from_arrays, open_source
+from dgmspec.runtime.data.streamed import held_rows
 from dgmspec.runtime.data.support import check_column
 
 __all__ = [
     "SOURCES",
+    "AbstractTable",
     "Batches",
+    "Columns",
     "Context",
     "DataError",
     "Dataset",
+    "Moments",
+    "Piece",
     "Places",
     "check_column",
     "from_arrays",
+    "held_rows",
     "open_source",
 ]

@@ -1,4 +1,4 @@
-"""What a source may use besides its arguments, what it returns, and how it reads a file."""
+"""What a source may use besides its arguments, and how it reads a file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,12 @@ from pathlib import Path
 
 from dgmspec.core.diagnostics import did_you_mean
 from dgmspec.core.types import Type
-from dgmspec.runtime.data.dataset import Column, DataError
-from dgmspec.runtime.data.support import Origin
+from dgmspec.runtime.data.dataset import DataError
 
-__all__ = ["Context", "Places", "Rows", "missing", "reading"]
+__all__ = ["Context", "Places", "missing", "reading"]
 
 _ELSEWHERE = "for a file elsewhere, name the data, `data d = …`, and give `--data d=PATH`"
 _DAMAGED = (ValueError, EOFError, SyntaxError, csv.Error, struct.error, zlib.error, zipfile.BadZipFile)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a source gives: columns by name, of shape (rows, *event), and where those of a file stand in it."""
-
-    columns: dict[str, Column]
-    origins: Mapping[str, Origin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,16 @@
-"""A table in memory, its splits, and the order in which training walks through it."""
+"""Tables of rows by variable: in memory or in blocks that are read when they are needed, with their splits.
+
+Everything that reads data sees an `AbstractTable`. Its rows come in blocks; a table in memory is one block, one that
+streams has many and holds none. Whatever is random about rows is decided block by block from keyed draws, so that both
+kinds are split, sampled and walked through by the same code.
+"""
 
 from __future__ import annotations
 
-import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -13,9 +18,10 @@ from numpy.typing import NDArray
 
 from dgmspec.runtime.keyed import keyed_generator
 
-__all__ = ["Batches", "Column", "DataError", "Dataset", "Indices"]
+__all__ = ["AbstractTable", "Column", "Columns", "DataError", "Dataset", "Indices", "common_rows", "joined"]
 
 Column = NDArray[Any]
+Columns = Mapping[str, Column]
 Indices = NDArray[np.int64]
 
 
@@ -33,87 +39,170 @@ class DataError(Exception):
         self.help = help
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Columns by variable name, each of shape (rows, *event)."""
+class AbstractTable(ABC):
+    """Columns by variable name, (rows, *event), in blocks of `sizes` rows that `block` reads one at a time."""
 
-    columns: Mapping[str, Column]
+    @property
+    @abstractmethod
+    def sizes(self) -> tuple[int, ...]:
+        """The number of rows of each block."""
 
-    def __post_init__(self) -> None:
-        lengths = {name: len(column) if column.ndim else None for name, column in self.columns.items()}
-        if len(set(lengths.values())) != 1 or None in lengths.values():
-            listed = ", ".join(f"`{name}` {'no rows' if n is None else n}" for name, n in lengths.items())
-            raise DataError(
-                "DGM851",
-                f"columns must have one common number of rows, got {listed or 'no columns'}",
-                "give every variable an array whose first dimension counts the samples",
-            )
+    @property
+    @abstractmethod
+    def row_bytes(self) -> int:
+        """The memory that a row takes once it is read."""
+
+    @property
+    @abstractmethod
+    def streams(self) -> bool:
+        """Whether blocks are read from their files each time, and no table of all rows is ever held."""
+
+    @abstractmethod
+    def block(self, index: int) -> Columns:
+        """The rows of one block."""
 
     @property
     def rows(self) -> int:
-        """The number of samples."""
-        return len(next(iter(self.columns.values())))
+        """The number of rows."""
+        return sum(self.sizes)
 
-    def __getitem__(self, name: str) -> Column:
-        return self.columns[name]
+    def batches(self, size: int) -> Iterator[Columns]:
+        """All rows in their order, at most `size` at a time."""
+        for index, rows in enumerate(self.sizes):
+            columns = self.block(index) if rows else {}
+            for start in range(0, rows, size):
+                yield {name: column[start : start + size] for name, column in columns.items()}
 
-    def take(self, indices: Indices) -> Dataset:
-        """The rows at `indices`, in that order."""
-        return Dataset({name: column[indices] for name, column in self.columns.items()})
+    def head(self, rows: int) -> Dataset:
+        """The first rows, in memory."""
+        parts: list[Columns] = []
+        left = rows
+        for index, size in enumerate(self.sizes):
+            if size:
+                parts.append({name: column[:left] for name, column in self.block(index).items()})
+                left -= min(left, size)
+            if not left:
+                break
+        return joined(parts)
 
-    def split(self, fractions: Sequence[float], seed: int) -> tuple[Dataset, ...]:
+    def sample(self, rows: int, seed: int) -> Dataset:
+        """That many rows in memory, drawn from every block by the seed; all of them where there are no more."""
+        if rows >= self.rows:
+            return self.whole()
+        return _parts(self, (0.0, rows / self.rows), "sample", seed)[0].whole()
+
+    def whole(self) -> Dataset:
+        """All rows in memory."""
+        return joined([self.block(index) for index, size in enumerate(self.sizes) if size])
+
+    def split(self, fractions: Sequence[float], seed: int) -> tuple[AbstractTable, ...]:
         """Disjoint random parts of sizes `fractions` (of the rows, at most 1 together), by the seed alone.
 
         Part boundaries are the cumulative fractions rounded, so that parts of fractions adding to 1 cover all rows.
         """
-        edges = np.cumsum([0.0, *fractions])
+        edges = tuple(accumulate(fractions, initial=0.0))
         if min(fractions) <= 0 or edges[-1] > 1 + 1e-9:
             raise ValueError(f"fractions must be positive and at most 1 together, got {tuple(fractions)}")
-        bounds = [min(self.rows, math.floor(edge * self.rows + 0.5)) for edge in edges]
-        parts = list(pairwise(bounds))
-        if any(start == stop for start, stop in parts):
+        parts = _parts(self, edges, "split", seed)
+        if not all(part.rows for part in parts):
             raise DataError(
                 "DGM851",
                 f"{self.rows} rows are too few for parts of {', '.join(f'{f:g}' for f in fractions)}",
                 "give more rows, or hold out a larger fraction",
             )
-        order = keyed_generator("split", seed, 0).permutation(self.rows)
-        return tuple(self.take(order[start:stop]) for start, stop in parts)
+        return parts if self.streams else tuple(part.whole() for part in parts)
 
 
 @dataclass(frozen=True)
-class Batches:
-    """Shuffled epochs: which rows step number s uses is a function of (rows, batch, seed, s).
+class Dataset(AbstractTable):
+    """A table in memory."""
 
-    A resumed run and every process of a parallel one therefore see the same order; a process takes its share of each
-    batch. Rows that do not fill a last batch sit that epoch out (others in the next); fewer rows than `batch` make
-    one batch of them all.
-    """
+    columns: Columns
 
-    rows: int
-    batch: int
+    def __post_init__(self) -> None:
+        common_rows({name: column.shape for name, column in self.columns.items()})
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return (len(next(iter(self.columns.values()))),)
+
+    @property
+    def row_bytes(self) -> int:
+        return sum(column.nbytes // max(1, len(column)) for column in self.columns.values())
+
+    @property
+    def streams(self) -> bool:
+        return False
+
+    def block(self, index: int) -> Columns:
+        return self.columns
+
+    def __getitem__(self, name: str) -> Column:
+        return self.columns[name]
+
+
+@dataclass(frozen=True)
+class _Part(AbstractTable):
+    """Some rows of each block of a table: those between two places of the block's keyed order."""
+
+    table: AbstractTable
+    bounds: tuple[tuple[int, int], ...]
+    purpose: str
     seed: int
 
     @property
-    def size(self) -> int:
-        """Rows in each batch, over all processes."""
-        return min(self.batch, self.rows)
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(stop - start for start, stop in self.bounds)
 
     @property
-    def per_epoch(self) -> int:
-        """Steps in one epoch."""
-        return self.rows // self.size
+    def row_bytes(self) -> int:
+        return self.table.row_bytes
 
-    def order(self, epoch: int) -> Indices:
-        """The permutation of all rows that epoch number `epoch` walks through."""
-        return keyed_generator("epoch", self.seed, epoch).permutation(self.rows)
+    @property
+    def streams(self) -> bool:
+        return self.table.streams
 
-    def walk(self, start: int, stop: int) -> Iterator[Indices]:
-        """The row indices of steps start, …, stop - 1."""
-        step = start
-        while step < stop:
-            epoch, position = divmod(step, self.per_epoch)
-            order = self.order(epoch)
-            for place in range(position, min(self.per_epoch, position + stop - step)):
-                yield order[place * self.size : (place + 1) * self.size]
-                step += 1
+    def block(self, index: int) -> Columns:
+        start, stop = self.bounds[index]
+        order = keyed_generator(self.purpose, self.seed, index).permutation(self.table.sizes[index])
+        return {name: column[order[start:stop]] for name, column in self.table.block(index).items()}
+
+
+def _parts(table: AbstractTable, edges: tuple[float, ...], purpose: str, seed: int) -> tuple[_Part, ...]:
+    """The parts between cumulative fractions of the rows; each block gives every part its share.
+
+    What a block's rounding gives a part too many or too few, the next block makes good.
+    """
+    seen, given = 0, [0] * len(edges)
+    cuts: list[list[int]] = []
+    for size in table.sizes:
+        seen += size
+        low, cut = 0, list[int]()
+        for place, edge in enumerate(edges):
+            low = min(size, max(low, int(edge * seen + 0.5) - given[place]))
+            cut.append(low)
+        given = [before + here for before, here in zip(given, cut, strict=True)]
+        cuts.append(cut)
+    starts_and_stops = zip(*([*pairwise(cut)] for cut in cuts), strict=True)
+    return tuple(_Part(table, tuple(bounds), purpose, seed) for bounds in starts_and_stops)
+
+
+def common_rows(shapes: Mapping[str, tuple[int, ...]]) -> int:
+    """The number of rows that columns of these shapes have in common."""
+    lengths = {name: shape[0] if shape else None for name, shape in shapes.items()}
+    found = set(lengths.values())
+    if len(found) != 1 or None in found:
+        listed = ", ".join(f"`{name}` {'no rows' if n is None else n}" for name, n in lengths.items())
+        raise DataError(
+            "DGM851",
+            f"columns must have one common number of rows, got {listed or 'no columns'}",
+            "give every variable an array whose first dimension counts the samples",
+        )
+    return int(found.pop() or 0)
+
+
+def joined(parts: Sequence[Columns]) -> Dataset:
+    """The rows of several tables of the same columns, one after another."""
+    if len(parts) == 1:
+        return Dataset(parts[0])
+    return Dataset({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from PIL import Image
 
-from dgmspec.runtime.data.context import Context, Rows, reading
-from dgmspec.runtime.data.dataset import Column, DataError
+from dgmspec.runtime.data.context import Context, reading
+from dgmspec.runtime.data.dataset import Column, Columns, DataError
+from dgmspec.runtime.data.streamed import BLOCK_BYTES, Block, Rows, Stream
 from dgmspec.runtime.data.support import Origin
 
 __all__ = ["images"]
@@ -17,23 +19,18 @@ __all__ = ["images"]
 _LEVELS: Final = {"1": np.uint8, "L": np.uint8, "LA": np.uint8, "RGB": np.uint8, "RGBA": np.uint8, "I;16": np.uint16}
 
 
-def images(context: Context, *, path: str, flat: bool = False) -> Rows:
+def images(context: Context, *, path: str, flat: bool = False, stream: Stream = "auto") -> Rows:
     """The images of a folder in alphabetical order, (rows, channels, height, width), or vectors where `flat`."""
     folder = context.main(path)
     files = _files(context, folder, path)
     first = _read(files[0])
-    rows = np.empty((len(files), *first.shape), first.dtype)
-    for i, file in enumerate(files):
-        image = _read(file)
-        if image.shape != first.shape or image.dtype != first.dtype:
-            raise DataError(
-                "DGM851",
-                f"{file} is {_described(image)}, and {files[0].name} is {_described(first)}",
-                "bring all images to one size and mode before training",
-            )
-        rows[i] = image
-    origin = Origin(str(folder), rows=tuple(file.name for file in files))
-    return Rows({"x": rows.reshape(len(files), -1) if flat else rows}, {"x": origin})
+    count = max(1, BLOCK_BYTES // first.nbytes)
+    blocks = []
+    for start in range(0, len(files), count):
+        some = files[start : start + count]
+        origin = Origin(str(folder), rows=tuple(file.name for file in some))
+        blocks.append(Block(len(some), partial(_images, some, files[0].name, first, flat), {"x": origin}))
+    return Rows(("x",), tuple(blocks), first.nbytes, stream)
 
 
 def _files(context: Context, folder: Path, path: str) -> list[Path]:
@@ -47,6 +44,21 @@ def _files(context: Context, folder: Path, path: str) -> list[Path]:
     if not files:
         raise DataError("DGM853", f"{folder} holds no PNG files", "give the folder that the images lie in")
     return [context.locate(f"{path}/{file.name}") for file in files] if context.given is None else files
+
+
+def _images(files: list[Path], name: str, like: Column, flat: bool) -> Columns:
+    """Some images; each is of the size and mode of the folder's first, which is called `name`."""
+    rows = np.empty((len(files), *like.shape), like.dtype)
+    for i, file in enumerate(files):
+        image = _read(file)
+        if image.shape != like.shape or image.dtype != like.dtype:
+            raise DataError(
+                "DGM851",
+                f"{file} is {_described(image)}, and {name} is {_described(like)}",
+                "bring all images to one size and mode before training",
+            )
+        rows[i] = image
+    return {"x": rows.reshape(len(files), -1) if flat else rows}
 
 
 def _read(file: Path) -> Column:

@@ -1,15 +1,15 @@
 """Where columns come from: the built-in sources by name, and arrays given from Python.
 
-A source is one function of its own arguments, by keyword, and a `Context`; it returns columns by name, of shape
-(rows, *event). A new one is a function and its line in `SOURCES`. Sources of files are imported when they are used, so
-that nobody waits for a reader of tables who trains on the digits.
+A source is one function of its own arguments, by keyword, and a `Context`; it returns `Rows`: columns by name, of
+shape (rows, *event), in blocks. A new one is a function and its line in `SOURCES`. Sources of files are imported when
+they are used, so that nobody waits for a reader of tables who trains on the digits.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -18,14 +18,13 @@ from numpy.typing import ArrayLike
 from sklearn.datasets import load_digits
 
 from dgmspec.core.types import Type
-from dgmspec.runtime.data.context import Context, Rows
-from dgmspec.runtime.data.dataset import Column, DataError, Dataset
-from dgmspec.runtime.data.support import Origin, check_column
+from dgmspec.runtime.data.context import Context
+from dgmspec.runtime.data.dataset import AbstractTable, Column, DataError
+from dgmspec.runtime.data.streamed import Rows, table_of
 from dgmspec.runtime.toys import TOYS
 
 __all__ = ["SOURCES", "from_arrays", "open_source"]
 
-Columns = dict[str, Column]
 Source = Callable[..., Rows]
 
 
@@ -36,17 +35,17 @@ def digits(context: Context, *, flat: bool = False, labels: bool = False) -> Row
     `label`: category(10). Source: E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998 (its test part).
     """
     table = load_digits()
-    columns: Columns = {"x": table.images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
+    columns: dict[str, Column] = {"x": table.images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
     if labels:
         columns["label"] = table.target.astype(np.int64)
-    return Rows(columns)
+    return Rows.of(columns)
 
 
 def _toy(name: str) -> Source:
     """The source of one toy set: `n` fresh points by the context's seed, `x`: real[2]."""
 
     def draw(context: Context, *, n: int = 20_000, **constants: float) -> Rows:
-        return Rows({"x": TOYS[name](n, seed=context.seed, **constants)})
+        return Rows.of({"x": TOYS[name](n, seed=context.seed, **constants)})
 
     own = [p for p in inspect.signature(TOYS[name]).parameters.values() if p.name not in ("n", "seed")]
     shown = inspect.signature(draw)
@@ -78,7 +77,9 @@ SOURCES: Final[dict[str, Source]] = {
 """Every built-in source by its name in the language."""
 
 
-def open_source(name: str, arguments: Mapping[str, Any], variables: Mapping[str, Type], context: Context) -> Dataset:
+def open_source(
+    name: str, arguments: Mapping[str, Any], variables: Mapping[str, Type], context: Context
+) -> AbstractTable:
     """The data of a model's variables from a built-in source, checked against their types.
 
     A column goes to the variable of its own name, the others to the remaining variables in order of declaration.
@@ -94,11 +95,10 @@ def open_source(name: str, arguments: Mapping[str, Any], variables: Mapping[str,
         rows = source(replace(context, variables=variables), **arguments)
     except ValueError as mistake:
         raise DataError("DGM853", f"`{name}`: {mistake}", "change the argument") from mistake
-    bound = _bind(name, rows, variables)
-    return _checked(bound.columns, variables, bound.origins)
+    return table_of(rows, _bind(name, rows.names, variables), variables)
 
 
-def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> Dataset:
+def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> AbstractTable:
     """The data of a model's variables from arrays by variable name, checked against their types."""
     for given in arrays:
         if given not in variables:
@@ -111,7 +111,7 @@ def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) 
     missing = [name for name in variables if name not in columns]
     if missing:
         raise DataError("DGM853", f"there are no data for {_names(missing)}", "give an array for it")
-    return _checked(columns, variables)
+    return table_of(Rows.of({name: columns[name] for name in variables}), {name: name for name in variables}, variables)
 
 
 def _array(name: str, values: ArrayLike) -> Column:
@@ -124,9 +124,8 @@ def _array(name: str, values: ArrayLike) -> Column:
         ) from mistake
 
 
-def _bind(source: str, rows: Rows, variables: Mapping[str, Type]) -> Rows:
-    """Columns by the names of the variables they are for."""
-    columns = rows.columns
+def _bind(source: str, columns: Sequence[str], variables: Mapping[str, Type]) -> dict[str, str]:
+    """The variables, each with the column that is for it."""
     free = iter([name for name in columns if name not in variables])
     bound: dict[str, str] = {}
     for variable in variables:
@@ -138,18 +137,7 @@ def _bind(source: str, rows: Rows, variables: Mapping[str, Type]) -> Rows:
                 f"`{source}` takes {_arguments(SOURCES[source])}; or give the data from Python",
             )
         bound[variable] = column
-    origins = {variable: rows.origins[name] for variable, name in bound.items() if name in rows.origins}
-    return Rows({variable: columns[name] for variable, name in bound.items()}, origins)
-
-
-def _checked(columns: Columns, variables: Mapping[str, Type], origins: Mapping[str, Origin] | None = None) -> Dataset:
-    """The table of the columns, once every one of them is what its variable declares."""
-    dataset = Dataset({name: columns[name] for name in variables})
-    for name, declared in variables.items():
-        check_column(name, dataset[name], declared, (origins or {}).get(name))
-    if not dataset.rows:
-        raise DataError("DGM851", f"there are no rows for {_names(variables)}", "give at least one row")
-    return dataset
+    return bound
 
 
 def _arguments(source: Source) -> str:
@@ -160,6 +148,6 @@ def _arguments(source: Source) -> str:
     )
 
 
-def _names(names: Mapping[str, Any] | list[str]) -> str:
+def _names(names: Iterable[str]) -> str:
     """Names in backquotes."""
     return ", ".join(f"`{name}`" for name in names)

@@ -1,73 +1,84 @@
-"""Tables of named columns from CSV and Parquet files, by pyarrow."""
+"""Tables of named columns from Parquet and CSV files, by pyarrow: one file, or a folder of parts.
+
+Both are read in blocks: the row groups of a Parquet file, and whole lines of a CSV file of about `BLOCK_BYTES`.
+"""
 
 from __future__ import annotations
 
-import csv as text_csv
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-from pyarrow import csv as arrow_csv
 from pyarrow import parquet as arrow_parquet
 
-from dgmspec.runtime.data.context import Context, Rows, missing, reading
-from dgmspec.runtime.data.dataset import Column, DataError
+from dgmspec.runtime.data.context import Context, missing, reading
+from dgmspec.runtime.data.dataset import Column, Columns, DataError
+from dgmspec.runtime.data.lines import DELIMITERS, Lines, header_of, numbers, pieces
+from dgmspec.runtime.data.streamed import LARGE_BYTES, Block, Rows, Stream
 from dgmspec.runtime.data.support import Origin
 
 __all__ = ["csv", "parquet"]
 
 Mapping = Iterable[tuple[str, str | tuple[str, ...]]]
 
-_DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " "}
-_HEADER: Final = " (line 1 is the header)"
 _COUNTED: Final = " (the first row is 1)"
 
 
-def csv(context: Context, *, path: str, variables: Mapping = (), delimiter: str = "comma") -> Rows:
+def csv(
+    context: Context, *, path: str, variables: Mapping = (), delimiter: str = "comma", stream: Stream = "auto"
+) -> Rows:
     """The columns of a CSV file that the variables take, as float64; anything that is no number is refused."""
-    file, mark = context.main(path), _DELIMITERS[delimiter]
-    with reading(file, "CSV"), _opened(file) as stream:
-        header = _header(file, mark)
-        taken = _taken(context, file, variables, header)
-        needed = _needed(taken)
-        options = {
-            "read_options": arrow_csv.ReadOptions(),
-            "parse_options": arrow_csv.ParseOptions(delimiter=mark, ignore_empty_lines=False),
-            "convert_options": arrow_csv.ConvertOptions(
-                include_columns=needed, column_types=dict.fromkeys(needed, pa.float64()), null_values=[]
-            ),
-        }
-        try:
-            table = arrow_csv.read_csv(stream, **options)
-        except pa.ArrowInvalid as error:
-            # The fast reader tells no line, so the file is walked again, only to say where it is wrong.
-            _find_fault(file, mark, header, needed)
-            raise DataError("DGM853", f"{file} cannot be read as CSV: {error}", "write the file anew") from error
-    return _rows(taken, table, Origin(str(file), "line", 2, _HEADER))
+    mark, blocks = DELIMITERS[delimiter], list[Block]()
+    for file in _files(context, path, ".csv"):
+        with reading(file, "CSV"):
+            header = header_of(file, mark)
+            taken = _taken(context, file, variables, header)
+            for piece in pieces(file):
+                read = partial(_lines, file, piece, mark, tuple(header), taken)
+                blocks.append(Block(piece.rows, read, _origins(taken, piece.origin(file))))
+    return Rows(tuple(context.variables), tuple(blocks), 8 * _numbers(context), stream)
 
 
-def parquet(context: Context, *, path: str, variables: Mapping = ()) -> Rows:
+def parquet(context: Context, *, path: str, variables: Mapping = (), stream: Stream = "auto") -> Rows:
     """The columns of a Parquet file that the variables take; a null or a column of no numbers is refused."""
-    file = context.main(path)
-    with reading(file, "Parquet"), _opened(file) as stream:
-        opened = arrow_parquet.ParquetFile(stream)
-        taken = _taken(context, file, variables, opened.schema_arrow.names)
-        for name in _needed(taken):
-            _check_numbers(file, name, opened.schema_arrow.field(name).type)
-        table = opened.read(columns=_needed(taken))
-        for name in _needed(taken):
-            _check_nulls(file, name, table[name])
-    return _rows(taken, table, Origin(str(file), "row", 1, _COUNTED))
+    blocks, row_bytes = list[Block](), 0
+    for file in _files(context, path, ".parquet"):
+        with reading(file, "Parquet"), _opened(file) as source, arrow_parquet.ParquetFile(source) as opened:
+            taken = _taken(context, file, variables, opened.schema_arrow.names)
+            types = {name: opened.schema_arrow.field(name).type for name in _needed(taken)}
+            for name, type_ in types.items():
+                _check_numbers(file, name, type_)
+            row_bytes = max(row_bytes, sum(_width(types, found) for found in taken.values()))
+            before = 0
+            for group in range(opened.num_row_groups):
+                rows = opened.metadata.row_group(group).num_rows
+                origin = Origin(str(file), "row", 1 + before, _COUNTED)
+                blocks.append(Block(rows, partial(_group, file, group, taken, before), _origins(taken, origin)))
+                before += rows
+    found = Rows(tuple(context.variables), tuple(blocks), row_bytes, stream)
+    _check_groups(found)
+    return found
 
 
-def _opened(file: Path) -> Any:
-    """The file as pyarrow opens it: its threads may outlive a file of Python's, and abort the process at its end."""
-    # Python's own `open` reports a file that may not be read by its name.
-    file.open("rb").close()
-    return pa.OSFile(str(file))
+def _files(context: Context, path: str, ending: str) -> list[Path]:
+    """The file, or the parts in a folder whose path ends with a slash, in alphabetical order."""
+    place = context.main(path)
+    if not place.is_dir():
+        return [place]
+    kind = ending.removeprefix(".")
+    if not path.endswith("/"):
+        raise DataError("DGM853", f"{place} is a folder", f'for all files of a folder write `{kind}("{path}/")`')
+    files = sorted(file for file in place.iterdir() if not file.name.startswith((".", "_")))
+    stray = next((file for file in files if file.suffix.lower() != ending or not file.is_file()), None)
+    if stray is not None:
+        raise DataError("DGM853", f"{stray} is no {ending} file", f"keep the {ending} files alone in a folder")
+    if not files:
+        raise DataError("DGM853", f"{place} holds no {ending} files", "give the folder that the parts lie in")
+    return [context.locate(f"{path}{file.name}") for file in files] if context.given is None else files
 
 
 # ---- columns --------------------------------------------------------------------------------------------------------
@@ -81,7 +92,10 @@ class _Taken:
     shape: tuple[int, ...]
 
 
-def _taken(context: Context, file: Path, variables: Mapping, header: list[str]) -> dict[str, _Taken]:
+Taken = dict[str, _Taken]
+
+
+def _taken(context: Context, file: Path, variables: Mapping, header: list[str]) -> Taken:
     """The columns of each variable: those the call names, else the one of its name, or ``x[0]``, ``x[1]``, …"""
     named = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in variables}
     taken = {}
@@ -105,65 +119,70 @@ def _taken(context: Context, file: Path, variables: Mapping, header: list[str]) 
     return taken
 
 
-def _needed(taken: dict[str, _Taken]) -> list[str]:
+def _needed(taken: Taken) -> list[str]:
     return list(dict.fromkeys(column for found in taken.values() for column in found.columns))
 
 
-def _rows(taken: dict[str, _Taken], table: Any, origin: Origin) -> Rows:
+def _numbers(context: Context) -> int:
+    """Numbers in a row."""
+    return sum(declared.size for declared in context.variables.values())
+
+
+def _origins(taken: Taken, origin: Origin) -> dict[str, Origin]:
+    return {name: replace(origin, columns=found.columns) for name, found in taken.items()}
+
+
+def _columns(taken: Taken, table: Any) -> Columns:
     """The variables' columns from a table of numbers."""
-    columns, origins = {}, {}
-    for name, found in taken.items():
-        columns[name] = _joined([table[column] for column in found.columns], table.num_rows).reshape(-1, *found.shape)
-        origins[name] = replace(origin, columns=found.columns)
-    return Rows(columns, origins)
+    return {
+        name: _joined([table[column] for column in found.columns], table.num_rows).reshape(-1, *found.shape)
+        for name, found in taken.items()
+    }
 
 
 def _joined(parts: list[Any], rows: int) -> Column:
     """Columns side by side, in the smallest type that holds them all."""
-    dtypes = [np.dtype(part.type.to_pandas_dtype()) for part in parts]
-    joined = np.empty((rows, len(parts)), np.result_type(*dtypes))
+    joined = np.empty((rows, len(parts)), _common([part.type for part in parts]))
     for i, part in enumerate(parts):
         joined[:, i] = part.to_numpy()
     return joined
 
 
-# ---- what is refused ------------------------------------------------------------------------------------------------
+def _common(types: list[Any]) -> np.dtype[Any]:
+    return np.result_type(*(np.dtype(type_.to_pandas_dtype()) for type_ in types))
 
 
-def _header(file: Path, mark: str) -> list[str]:
-    """The names in line 1."""
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        header = next(text_csv.reader(stream, delimiter=mark), None)
-    if not header:
-        raise DataError("DGM853", f"{file} has no header", "write the names of the columns in line 1")
-    return header
+# ---- one block ------------------------------------------------------------------------------------------------------
 
 
-def _find_fault(file: Path, mark: str, header: list[str], needed: list[str]) -> None:
-    """Raise for the first line that is no row of numbers."""
-    places = [(name, header.index(name)) for name in needed]
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = text_csv.reader(stream, delimiter=mark)
-        next(reader)
-        for row in reader:
-            line = f"line {reader.line_num}"
-            if len(row) != len(header):
-                what = f"has {len(row)} fields and the header {len(header)}" if row else "is empty"
-                raise DataError("DGM851", f"{line} of {file} {what}{_HEADER}", "complete the line, or delete it")
-            for name, place in places:
-                if not _is_number(row[place]):
-                    shown = " ".join(row[place].split())[:40]
-                    what = f"holds no number but `{shown}`" if shown else "is empty"
-                    message = f"{line}, column `{name}` of {file} {what}{_HEADER}"
-                    raise DataError("DGM852", message, "fill in a number, or drop the row, before training")
+def _lines(file: Path, piece: Lines, mark: str, header: tuple[str, ...], taken: Taken) -> Columns:
+    """Some lines of a CSV file."""
+    with reading(file, "CSV"):
+        return _columns(taken, numbers(file, piece, mark, header, _needed(taken)))
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+def _group(file: Path, group: int, taken: Taken, before: int) -> Columns:
+    """A row group of a Parquet file, with `before` rows in those before it."""
+    with reading(file, "Parquet"), _opened(file) as source, arrow_parquet.ParquetFile(source) as opened:
+        table = opened.read_row_group(group, columns=_needed(taken))
+        for name in _needed(taken):
+            if table[name].null_count:
+                row = before + int(np.argmax(table[name].is_null().to_numpy())) + 1
+                message = f"row {row}, column `{name}` of {file} is null{_COUNTED}"
+                raise DataError("DGM852", message, "drop the row, or fill the value in, before training")
+        return _columns(taken, table)
+
+
+def _opened(file: Path) -> Any:
+    """The file as pyarrow opens it: its threads may outlive a file of Python's, and abort the process at its end."""
+    # Python's own `open` reports a file that may not be read by its name.
+    file.open("rb").close()
+    return pa.OSFile(str(file))
+
+
+def _width(types: dict[str, Any], found: _Taken) -> int:
+    """The bytes of a variable's numbers in one row."""
+    return _common([types[column] for column in found.columns]).itemsize * len(found.columns)
 
 
 def _check_numbers(file: Path, name: str, type_: Any) -> None:
@@ -173,8 +192,14 @@ def _check_numbers(file: Path, name: str, type_: Any) -> None:
         raise DataError("DGM852", message, "convert the column to numbers; labels of `category(k)` are 0..k-1")
 
 
-def _check_nulls(file: Path, name: str, column: Any) -> None:
-    if column.null_count:
-        row = int(np.argmax(column.is_null().to_numpy())) + 1
-        message = f"row {row}, column `{name}` of {file} is null{_COUNTED}"
-        raise DataError("DGM852", message, "drop the row, or fill the value in, before training")
+def _check_groups(found: Rows) -> None:
+    """Streaming holds a row group at least, so that one must fit."""
+    for block in found.blocks if found.streams else ():
+        if block.rows * found.row_bytes > LARGE_BYTES:
+            file = next(iter(block.origins.values())).of
+            raise DataError(
+                "DGM853",
+                f"a row group of {file} holds {block.rows:,} rows, {block.rows * found.row_bytes / 2**30:.1f} GiB, too "
+                "much to stream",
+                "write the file with smaller row groups, about 100,000 rows each; or `stream = false` to hold it whole",
+            )
