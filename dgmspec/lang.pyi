@@ -168,7 +168,7 @@ coupling: _Coupling
 
 class _Csv(Word):
     """data: A CSV file: UTF-8, the names of the columns in line 1, then one row a line, every field read a number."""
-    def __call__(self, *args: Value, path: Value = ..., delimiter: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., delimiter: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
 
 csv: _Csv
 
@@ -276,13 +276,13 @@ householder: _Householder
 
 class _Idx(Word):
     """data: An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own."""
-    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
 
 idx: _Idx
 
 class _Images(Word):
     """data: A folder of PNG images of one size and mode, in alphabetical order: levels 0..255, [channels, height, width]."""
-    def __call__(self, *args: Value, path: Value = ..., flat: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ...) -> Name | Call: ...
 
 images: _Images
 
@@ -402,7 +402,7 @@ normal: _Normal
 
 class _Npy(Word):
     """data: A file of `numpy.save`, (rows, *event), for the one variable that has no file of its own. Pickles are refused."""
-    def __call__(self, *args: Value, path: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
 
 npy: _Npy
 
@@ -414,7 +414,7 @@ npz: _Npz
 
 class _Parquet(Word):
     """data: A Parquet file with columns of numbers, none of them null; only the columns in use are read."""
-    def __call__(self, *args: Value, path: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
 
 parquet: _Parquet
 
