@@ -14,7 +14,8 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
 from dgmspec.core.op import AbstractStep, DegreeMask, NetUse
 from dgmspec.core.types import REAL, UNIT, Type, category
-from dgmspec.modules.nets import apply, below
+from dgmspec.modules.nets import below
+from dgmspec.modules.nets.layered import apply
 from dgmspec.modules.registry import scalar_twin, step_twin
 from dgmspec.modules.twin import StepContext
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
@@ -228,7 +229,7 @@ def test_draws_are_the_same_everywhere() -> None:
 @pytest.mark.parametrize("net", NETS, ids=str)
 @pytest.mark.parametrize("size", [2, 3, 7])
 def test_every_hidden_unit_is_of_use(net: Mlp, size: int) -> None:
-    for use in (NetUse(size, 2 * size, 0), NetUse(size, 2 * size, 3)):
+    for use in (NetUse(((size,),), (2 * size,)), NetUse(((size,),), (2 * size,), (3,))):
         specs = {s.name: s for s in net.masked_parameters(use, tuple(range(size)))}
         masks = [mask_of(s.mask) for s in specs.values() if s.mask is not None]
         for before, after in pairwise(masks):
@@ -237,7 +238,7 @@ def test_every_hidden_unit_is_of_use(net: Mlp, size: int) -> None:
 
 
 def test_zero_starts_the_last_layer_alone() -> None:
-    specs = Mlp(hidden=(4,)).net_parameters(NetUse(3, 2, 0, zero=True))
+    specs = Mlp(hidden=(4,)).net_parameters(NetUse(((3,),), (2,), zero=True))
     assert [(s.name, s.init.kind) for s in specs] == [
         ("0/weight", "uniform"), ("0/bias", "uniform"), ("1/weight", "constant"), ("1/bias", "constant"),
     ]  # fmt: skip

@@ -33,7 +33,11 @@ WRAPPERS = {
         "coupling({}, mask = half, net = mlp(8))",
         "autoregressive({}, net = made(8))",
     ),
-    "net": ("coupling(affine, mask = half, net = {})", "autoregressive(affine, net = {})"),
+    "net": (
+        "coupling(affine, mask = half, net = {})",
+        "coupling(affine, mask = checkerboard(0), net = {})",
+        "autoregressive(affine, net = {})",
+    ),
     "mask": ("coupling(affine, mask = {}, net = mlp(8))",),
     "order": ("autoregressive(affine, order = {}, net = made(8))",),
     "permutation": ("permute({})",),

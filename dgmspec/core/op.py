@@ -11,6 +11,7 @@ graph room turns into a located diagnostic.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -223,25 +224,46 @@ class AbstractScalar(AbstractOp, ABC):
 
 @dataclass(frozen=True)
 class NetUse:
-    """One use of a net: the sizes on both sides (event sizes flattened), decided by whoever uses it.
+    """One use of a net, decided by whoever uses it: the event shapes of what it reads, in order, and of what it gives.
 
-    `zero`: the last layer starts at zero, so that what the net parameterises starts at the identity.
+    `context`: the shape of the flow's context, read beside the inputs. `zero`: the last layer starts at zero, so that
+    what the net parameterises starts at the identity.
     """
 
-    inputs: int
-    outputs: int
-    context: int = 0
+    inputs: tuple[Shape, ...]
+    output: Shape
+    context: Shape | None = None
     zero: bool = False
+
+    @property
+    def read(self) -> int:
+        """How many numbers the inputs hold together."""
+        return sum(map(math.prod, self.inputs))
+
+    @property
+    def given(self) -> int:
+        """How many numbers the context holds."""
+        return 0 if self.context is None else math.prod(self.context)
+
+    @property
+    def size(self) -> int:
+        """How many numbers the net gives."""
+        return math.prod(self.output)
 
 
 class AbstractNet(AbstractOp, ABC):
-    """A network from a flat vector (and context) to a flat vector of stated size."""
+    """A network from events (and a context) to an event of stated shape.
+
+    One that reads a ``vector`` is given everything flattened and joined in order. One that reads an ``image`` is given
+    the images [c, h, w] among its inputs and context joined along channels; all else that it reads conditions it.
+    """
 
     role: ClassVar[str] = "net"
+    reads: ClassVar[Literal["vector", "image"]] = "vector"
 
     @abstractmethod
     def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
-        """The parameters for this use, names relative to the net's address."""
+        """The parameters for this use, names relative to the net's address; `Refusal` where it cannot serve it."""
 
 
 class AbstractMask(AbstractOp, ABC):

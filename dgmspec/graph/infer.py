@@ -9,17 +9,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from dgmspec.core.address import child, written
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
+from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import REAL, Type
 from dgmspec.graph.building import formulas_in
 from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.formulas import broadcast, joined_size, shape_of, show_shape
-from dgmspec.graph.graph import Graph, StepNode, Value, VariableNode
+from dgmspec.graph.graph import Graph, NetNode, StepNode, Value, VariableNode
+from dgmspec.graph.parameters import net_use
 
 __all__ = ["arriving", "infer", "refused"]
 
@@ -79,6 +81,8 @@ class _Inference:
         self._spread(forward=True)
         for step in self.graph.steps.values():
             self._count(step)
+        for net in self.graph.nets.values():
+            self._net(net)
         for variable in self.graph.variables.values():
             self._declared(variable)
             self._densities(variable)
@@ -154,6 +158,13 @@ class _Inference:
                 label="too large",
                 help=("make its network narrower",),
             )
+
+    def _net(self, node: NetNode) -> None:
+        """Report a named net that cannot serve the types that it reads and gives."""
+        if isinstance(node.op, AbstractNet) and node.target in self.types and all(v in self.types for v in node.inputs):
+            use = net_use(tuple(self.types[v] for v in node.inputs), self.types[node.target])
+            with suppress(Reported), self.findings.refusals_at(child(node.address, "value")):
+                node.op.net_parameters(use)
 
     # ---- outside the arrows -----------------------------------------------------------------------------------------
 

@@ -18,8 +18,7 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         "power",
     ),
     "step": ("batchnorm", "conv1x1", "squeeze", "split", "residual", "planar", "radial", "sylvester"),
-    "mask": ("checkerboard",),
-    "net": ("conv", "resnet", "unet", "transformer", "nearest", "gumbel_softmax"),
+    "net": ("unet", "transformer", "nearest", "gumbel_softmax"),
     "distribution": ("bernoulli", "categorical", "autoregressive"),
     "loss": (
         "elbo",

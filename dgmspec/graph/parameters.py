@@ -6,6 +6,7 @@ from dgmspec.core.address import Address, child
 from dgmspec.core.op import NetUse, ParamSpec
 from dgmspec.core.types import SupportKind, Type
 from dgmspec.graph.graph import Graph, NetNode, StepNode
+from dgmspec.ops.nets import context_shape
 
 
 def step_types(graph: Graph, step: StepNode) -> tuple[Type, Type | None]:
@@ -17,8 +18,8 @@ def step_types(graph: Graph, step: StepNode) -> tuple[Type, Type | None]:
 
 
 def net_use(inputs: tuple[Type, ...], output: Type) -> NetUse:
-    """The sizes of a named net: its arguments flattened and joined, a category as one-hot."""
-    return NetUse(sum(t.size * labels(t) for t in inputs), output.size)
+    """What a named net reads and gives: its arguments' shapes, a category flat and one-hot, and its value's."""
+    return NetUse(tuple(shape for t in inputs if (shape := context_shape(t)) is not None), output.shape)
 
 
 def labels(type_: Type) -> int:

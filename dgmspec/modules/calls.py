@@ -22,6 +22,7 @@ from dgmspec.core.types import SupportKind, Type
 from dgmspec.graph.parameters import labels, net_use
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
+from dgmspec.modules.nets import evaluate
 from dgmspec.modules.registry import distribution_twin, net_twin, resolve_held, step_twin
 from dgmspec.modules.sums import AFFINE, Run, affine, learned, mean, total
 from dgmspec.modules.twin import StepContext, StepFunction
@@ -150,13 +151,13 @@ def _initialise(op: AbstractStep, function: Any, line: Instruction, event: Type,
 def _net(line: Instruction) -> Call:
     op, types, result = line.op, line.input_types, line.type
     assert isinstance(op, AbstractNet) and result is not None
-    twin, shape = net_twin(op), result.shape
-    names = [s.name for s in op.net_parameters(net_use(types, result))]
+    net_twin(op)  # looked up before any graph is traced
+    names, shape = [s.name for s in op.net_parameters(net_use(types, result))], result.shape
+    labelled = [type_.support.kind is SupportKind.CATEGORY for type_ in types]
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
-        flat = [_flat(value, type_, p) for value, type_ in zip(values, types, strict=True)]
-        h = flat[0] if len(flat) == 1 else torch.cat(flat, 1)
-        return twin.apply(op, p, h, None, training).reshape(h.shape[0], *shape)
+        read = [_flat(v, types[i], p) if labelled[i] else v for i, v in enumerate(values)]
+        return evaluate(op, p, read, None, training).reshape(values[0].shape[0], *shape)
 
     return Call(line, run, tuple((name, child(line.address, name)) for name in names))
 

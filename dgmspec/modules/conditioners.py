@@ -12,10 +12,11 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.incremental import invert
-from dgmspec.modules.nets import below, context_features
-from dgmspec.modules.registry import net_twin, scalar_twin
+from dgmspec.modules.nets import below, context_features, evaluate
+from dgmspec.modules.registry import scalar_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
+from dgmspec.ops.masks import image_shape
 
 Result = tuple[Tensor, Tensor]
 
@@ -57,8 +58,8 @@ def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, in
     if constants is not None:
         raw = constants.to(x.dtype).reshape(constants.shape[0], 1, event.size)
     elif p:
-        empty, c = flat[:, :0], _context(x, ctx)
-        raw = _planes(net_twin(op.net).apply(op.net, below(p, "net"), empty, c, ctx.training), event.size)
+        c = _context(x, ctx)
+        raw = _planes(evaluate(op.net, below(p, "net"), (flat[:, :0],), c, ctx.training), event.size)
     else:
         raw = flat[:0]
     y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, flat, event.support)
@@ -78,26 +79,33 @@ def elementwise_inverse(op: Elementwise, p: Parameters, y: Tensor, ctx: StepCont
 
 
 def _coupling_tables(op: Coupling, event: Type, given: Type | None) -> dict[str, Tensor]:
-    """Index tensors of both parts and of their merging; only the untouched one where a part is the event's head."""
+    """Index tensors of both parts and of their merging; only the untouched one where a part is the event's head.
+
+    An image net that meets the whole event reads it times ``read``, 1 at part A and 0 elsewhere.
+    """
     kept, moved = op.parts(event.shape)
     indices = torch.tensor(kept, dtype=torch.long)
     if kept == tuple(range(len(kept))):
-        return {"head": indices}
-    if moved == tuple(range(len(moved))):
-        return {"tail": indices}
-    both = torch.tensor(kept + moved, dtype=torch.long)
-    return {"kept": indices, "moved": both[len(kept) :].clone(), "merge": both.argsort()}
+        found = {"head": indices}
+    elif moved == tuple(range(len(moved))):
+        found = {"tail": indices}
+    else:
+        both = torch.tensor(kept + moved, dtype=torch.long)
+        found = {"kept": indices, "moved": both[len(kept) :].clone(), "merge": both.argsort()}
+    if op.by_image(event.shape) and kept and image_shape(event.shape, kept) == event.shape:
+        found["read"] = torch.zeros(event.size, dtype=torch.float64).index_fill(0, indices, 1.0).reshape(event.shape)
+    return found
 
 
 def _split(p: Parameters, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Part A and part B of (batch, n)."""
+    """Part A and part B of (…, n)."""
     if "head" in p:
         count = p["head"].shape[0]
-        return x[:, :count], x[:, count:]
+        return x[..., :count], x[..., count:]
     if "tail" in p:
-        count = x.shape[1] - p["tail"].shape[0]
-        return x[:, count:], x[:, :count]
-    return x.index_select(1, p["kept"]), x.index_select(1, p["moved"])
+        count = x.shape[-1] - p["tail"].shape[0]
+        return x[..., count:], x[..., :count]
+    return x.index_select(-1, p["kept"]), x.index_select(-1, p["moved"])
 
 
 def _merge(p: Parameters, kept: Tensor, moved: Tensor) -> Tensor:
@@ -107,11 +115,23 @@ def _merge(p: Parameters, kept: Tensor, moved: Tensor) -> Tensor:
     return both if "head" in p else both.index_select(1, p["merge"])
 
 
+def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: StepContext) -> Tensor:
+    """The planes (P, batch, count) that the net gives for part B, from part A as it reads it."""
+    own, c = below(p, "net"), _context(x, ctx)
+    if not op.by_image(ctx.event.shape):
+        return _planes(evaluate(op.net, own, (kept,), c, ctx.training), count)
+    image = x * p["read"] if "read" in p else kept.reshape(kept.shape[0], -1, *ctx.event.shape[1:])
+    found = evaluate(op.net, own, (image,) if kept.shape[1] else (), c, ctx.training).flatten(1)
+    if "read" not in p:
+        return _planes(found, count)
+    planes = _planes(found, ctx.event.size)
+    return planes.index_select(2, p["moved"]) if "moved" in p else _split(p, planes)[1]
+
+
 def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
     twin = scalar_twin(op.scalar)
     kept, moved = _split(p, _flat(x, ctx.event))
-    out = net_twin(op.net).apply(op.net, below(p, "net"), kept, _context(x, ctx), ctx.training)
-    raw = _planes(out, moved.shape[1])
+    raw = _raw(op, p, x, kept, moved.shape[1], ctx)
     y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, moved, ctx.event.support)
     total = x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, moved)
     return _merge(p, kept, y).reshape(x.shape), total
@@ -139,7 +159,7 @@ def _autoregressive_tables(op: Autoregressive, event: Type, given: Type | None) 
 
 def autoregressive_forward(op: Autoregressive, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
     flat = _flat(x, ctx.event)
-    out = net_twin(op.net).apply(op.net, below(p, "net"), flat, _context(x, ctx), ctx.training)
+    out = evaluate(op.net, below(p, "net"), (flat,), _context(x, ctx), ctx.training)
     y, ladj = scalar_twin(op.scalar).forward(op.scalar, _planes(out, ctx.event.size), flat, ctx.event.support)
     return y.reshape(x.shape), x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, flat)
 
@@ -151,6 +171,7 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
         return twin.inverse(op.scalar, raw, value, support)
 
     flat, c = _flat(y, ctx.event), _context(y, ctx)
+    c = None if c is None else c.flatten(1)
     x, ladj = invert(op.layered(), below(p, "net"), flat, c, solve, p.get("order"), ctx.training)
     if "ranks" in p:
         x = x.index_select(1, p["ranks"])

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgmspec.modules.nets import ACTIVATIONS, step_of
+from dgmspec.modules.nets.layered import ACTIVATIONS, step_of
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.nets import AbstractLayered, degree_range
 

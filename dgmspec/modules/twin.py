@@ -74,7 +74,11 @@ class ScalarTwin:
 
 @dataclass(frozen=True)
 class NetTwin:
-    """``apply(op, p, h, c, training) -> (batch, outputs)``; `h` is (batch, inputs), `c` (batch, context) or None."""
+    """``apply(op, p, h, c, training)``, by what the net reads (`AbstractNet`).
+
+    A vector: `h` (batch, numbers) and the context `c` (batch, numbers) or None -> (batch, numbers). An image: `h`
+    (batch, channels, height, width) and the conditions `c` (batch, numbers) or None -> the same with other channels.
+    """
 
     apply: Callable[[Any, Parameters, Tensor, Tensor | None, bool], Tensor]
 

@@ -29,8 +29,8 @@ from dgmspec.core.op import (
     ParamSpec,
 )
 from dgmspec.core.types import REAL, Shape, Support, Type
-from dgmspec.ops.masks import Natural, parts, require_divisible
-from dgmspec.ops.nets import AbstractLayered, Mlp, context_size
+from dgmspec.ops.masks import Natural, image_shape, parts, require_divisible
+from dgmspec.ops.nets import AbstractLayered, Mlp, context_shape
 from dgmspec.ops.scalar import InverseScalar
 
 
@@ -76,7 +76,7 @@ class Elementwise(AbstractStep):
         if not raw:
             return ()
         if self.reads(x, c):
-            use = NetUse(0, len(raw) * x.size, context_size(c), zero=True)
+            use = NetUse((), (len(raw) * x.size,), context_shape(c), zero=True)
             return tuple(spec.under("net") for spec in self.net.net_parameters(use))
         return (ParamSpec("raw", (len(raw), *x.shape), _together(raw, x.size)),)
 
@@ -89,7 +89,8 @@ class Coupling(AbstractStep):
     """``y_A = x_A``, ``y_B = T(x_B; net(x_A, c))``: part A, which the mask names, is untouched and read by the net.
 
     Shapes: any event, kept. Domain -> codomain: a support that T maps onto itself. Log-det: Σ_B log|T'|, O(d), one
-    pass of the net each way. Part A may be empty where there is a context; part B may not.
+    pass of the net each way. Part A may be empty where there is a context; part B may not. A net of images reads an
+    event [c, h, w]: a part of whole channels is an image of these, any other is the event with zeros elsewhere.
     Parameters: those of the net, whose last layer starts at zero, so that the step starts at T(·; 0).
     Reference: Dinh, Krueger and Bengio 2015, "NICE", section 3.
     """
@@ -98,6 +99,8 @@ class Coupling(AbstractStep):
     examples: ClassVar[tuple[str, ...]] = (
         "coupling(affine, mask = alternate(0), net = mlp(8, 8))",
         "coupling(inverse rqs(4), mask = random(1), net = mlp(8))",
+        "coupling(affine, mask = checkerboard(1), net = conv(4))",
+        "coupling(rqs(4), mask = channels(0), net = resnet(4, blocks = 1))",
     )
 
     scalar: AbstractScalar = Field(description="the scalar bijector T")
@@ -150,9 +153,18 @@ class Coupling(AbstractStep):
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         kept, moved = self.parts(x.shape)
-        outputs = len(self.scalar.raw(x.support)) * len(moved)
-        use = NetUse(len(kept), outputs, context_size(c), zero=True)
+        planes, context = len(self.scalar.raw(x.support)), context_shape(c)
+        if self.by_image(x.shape):
+            read = (image_shape(x.shape, kept),) if kept else ()
+            channels, *sides = image_shape(x.shape, moved)
+            use = NetUse(read, (planes * channels, *sides), context, zero=True)
+        else:
+            use = NetUse(((len(kept),),), (planes * len(moved),), context, zero=True)
         return tuple(spec.under("net") for spec in self.net.net_parameters(use))
+
+    def by_image(self, shape: Shape) -> bool:
+        """Whether the net reads part A as an image: its outputs are then an image of parameters, read at part B."""
+        return self.net.reads == "image" and len(shape) == 3
 
 
 class Autoregressive(AbstractStep):
@@ -200,7 +212,8 @@ class Autoregressive(AbstractStep):
         return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", forward, Direction("sequential", x.size))
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
-        use = NetUse(x.size, len(self.scalar.raw(x.support)) * x.size, context_size(c), zero=True)
+        outputs = len(self.scalar.raw(x.support)) * x.size
+        use = NetUse((x.shape,), (outputs,), context_shape(c), zero=True)
         return tuple(spec.under("net") for spec in self.layered().masked_parameters(use, self.order.ranks(x.size)))
 
     def layered(self) -> AbstractLayered:

@@ -1,13 +1,15 @@
 """Masks of couplings, and orders of autoregressive steps.
 
-Both speak of flat coordinates, row-major. The random ones rank coordinates by the uniform draws of Python's Mersenne
-Twister, whose sequence for a seed is the same on every machine and version.
+Both speak of flat coordinates, row-major; `checkerboard` and `channels` choose them by rows, columns and channels. The
+random ones rank coordinates by the uniform draws of Python's Mersenne Twister, whose sequence for a seed is the same on
+every machine and version.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import product
 from random import Random
 from typing import ClassVar, Final
 
@@ -41,6 +43,15 @@ def parts(mask: AbstractMask, shape: Shape) -> tuple[tuple[int, ...], tuple[int,
     kept = mask.untouched(shape)
     inside = frozenset(kept)
     return kept, tuple(i for i in range(math.prod(shape)) if i not in inside)
+
+
+def image_shape(shape: Shape, part: tuple[int, ...]) -> Shape:
+    """The shape in which an image net meets a part of an event [c, h, w]: whole channels are an image of these alone,
+    any other part is the event with zeros elsewhere."""
+    area = math.prod(shape[1:])
+    starts = part[::area]
+    whole = all(start % area == 0 for start in starts) and part == tuple(s + i for s in starts for i in range(area))
+    return (len(starts), *shape[1:]) if whole and part else shape
 
 
 class Half(AbstractMask):
@@ -103,6 +114,47 @@ class Indices(AbstractMask):
                 argument="mask",
             )
         return tuple(sorted(self.at))
+
+
+class Checkerboard(AbstractMask):
+    """Pixels whose row and column add up, with k, to an even number are untouched, in every channel.
+
+    Events [h, w] or [c, h, w]. Reference: Dinh, Sohl-Dickstein and Bengio 2017, "Density estimation using Real NVP",
+    section 3.4.
+    """
+
+    name: ClassVar[str] = "checkerboard"
+    examples: ClassVar[tuple[str, ...]] = ("checkerboard(0)", "checkerboard(k = 1)")
+
+    k: int = Field(0, description="parity: with 0 the first pixel is untouched, with 1 its neighbours are")
+
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        if len(shape) not in (2, 3):
+            raise Refusal(
+                "DGM448",
+                "`checkerboard` divides the pixels of an image [h, w] or [c, h, w], and the event has the shape "
+                f"[{', '.join(map(str, shape))}]",
+                argument="mask",
+                help=("write `alternate(k)`, which divides the coordinates of a vector",),
+            )
+        require_divisible(math.prod(shape))
+        height, width = shape[-2:]
+        flat = enumerate(product(range(math.prod(shape[:-2])), range(height), range(width)))
+        return tuple(i for i, (_, row, column) in flat if (row + column + self.k) % 2 == 0)
+
+
+class Channels(AbstractMask):
+    """Half of the channels (the first dimension) is untouched: the first ⌊c/2⌋ where k is even, else the others."""
+
+    name: ClassVar[str] = "channels"
+    examples: ClassVar[tuple[str, ...]] = ("channels(0)", "channels(k = 1)")
+
+    k: int = Field(0, description="parity: which half is untouched, the first where it is even")
+
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        size = math.prod(shape)
+        middle = (shape[0] // 2 if shape else 0) * math.prod(shape[1:])
+        return tuple(range(middle, size)) if self.k % 2 else tuple(range(middle))
 
 
 class Natural(AbstractOrder):

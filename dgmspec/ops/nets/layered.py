@@ -23,7 +23,7 @@ from pydantic import Field, model_validator
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractNet, DegreeMask, Init, NetUse, ParamSpec, Variadic
-from dgmspec.core.types import SupportKind, Type
+from dgmspec.core.types import Shape, SupportKind, Type
 
 Activation = Literal["silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu"]
 Width = Annotated[int, Field(ge=1)]
@@ -59,9 +59,9 @@ class AbstractLayered(AbstractNet, ABC):
 
     def masked_parameters(self, use: NetUse, ranks: tuple[int, ...]) -> tuple[ParamSpec, ...]:
         """The parameters of the masked reading. Output row k·d + i is parameter k of coordinate i."""
-        columns = tuple(rank + 1 for rank in ranks) + (0,) * use.context
-        hidden = [degrees(width, len(ranks), use.context > 0) for width in self.widths()]
-        return self._parameters(use, [columns, *hidden, ranks * (use.outputs // len(ranks))])
+        columns = tuple(rank + 1 for rank in ranks) + (0,) * use.given
+        hidden = [degrees(width, len(ranks), use.given > 0) for width in self.widths()]
+        return self._parameters(use, [columns, *hidden, ranks * (use.size // len(ranks))])
 
     def first_seen(self, size: int, context: bool) -> tuple[int, ...]:
         """For each input rank, the first output rank whose parameters can depend on it (`size` where none can)."""
@@ -70,7 +70,7 @@ class AbstractLayered(AbstractNet, ABC):
 
     def _parameters(self, use: NetUse, levels: list[tuple[int, ...]] | None) -> tuple[ParamSpec, ...]:
         """Weights and biases of all layers, masked by the degrees of each level where given; shared ones once."""
-        sizes = (use.inputs + use.context, *self.widths(), use.outputs)
+        sizes = (use.read + use.given, *self.widths(), use.size)
         names = ("0", *(link.name for link in self.links()))
         found: dict[str, ParamSpec] = {}
         for i, name in enumerate(names):
@@ -204,11 +204,11 @@ def degree_range(size: int, context: bool) -> tuple[int, int]:
     return (0, size) if context else (1, size - 1)
 
 
-def context_size(c: Type | None) -> int:
-    """How many numbers a net reads of a context; a category is one-hot."""
-    if c is None:
-        return 0
-    return c.size * (int(c.support.high) + 1 if c.support.kind is SupportKind.CATEGORY else 1)
+def context_shape(c: Type | None) -> Shape | None:
+    """The shape in which nets read a context; a category is one-hot and flat."""
+    if c is None or c.support.kind is not SupportKind.CATEGORY:
+        return None if c is None else c.shape
+    return (c.size * (int(c.support.high) + 1),)
 
 
 def _first_seen(degree: int, present: list[list[int]], size: int) -> int:

@@ -11,9 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgmspec.core.types import SupportKind, Type
 from dgmspec.modules.twin import NetTwin, Parameters
-from dgmspec.ops.nets import AbstractLayered, Made, Mlp, ResMlp, context_size
+from dgmspec.ops.nets.layered import AbstractLayered, Made, Mlp, ResMlp
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -54,20 +53,6 @@ def joined(h: Tensor, c: Tensor | None) -> Tensor:
     if c is None:
         return h
     return torch.cat((h, c), 1) if h.shape[1] else c
-
-
-def below(p: Parameters, prefix: str) -> dict[str, Tensor]:
-    """The parameters of the argument `prefix`, under their own names."""
-    start = f"{prefix}/"
-    return {name[len(start) :]: value for name, value in p.items() if name.startswith(start)}
-
-
-def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:
-    """A context (batch, *event) as the numbers a net reads, (batch, context size) in the dtype of `like`."""
-    if type_.support.kind is SupportKind.CATEGORY:
-        labels = torch.arange(int(type_.support.high) + 1, device=c.device)
-        c = c.unsqueeze(-1) == labels
-    return c.to(like.dtype).reshape(c.shape[0], context_size(type_)).expand(like.shape[0], -1)
 
 
 TWINS = {Mlp: NetTwin(apply), ResMlp: NetTwin(apply), Made: NetTwin(apply)}

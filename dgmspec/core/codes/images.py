@@ -1,0 +1,43 @@
+"""Families 3xx and 4xx, continued: steps, masks and nets of images."""
+
+from dgmspec.core.code import Code
+
+
+def _flow(steps: str, x: str = "real[4, 8, 8]", z: str = "real[*] ~ normal(0, 1)") -> str:
+    """A whole file with one flow from x to z."""
+    lines = "".join(f"        {step}\n" for step in steps.split("; "))
+    return f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z}\n    flow x -> z {{\n{lines}    }}\n}}\n"
+
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "DGM447",
+        "error",
+        "a net of images where there is no image",
+        "`conv` and `resnet` read events [c, h, w] and give an event of the same height and width.",
+        "A convolution slides over rows and columns; a vector has none.",
+        wrong=_flow(
+            "coupling(affine, mask = half, net = conv(8)); coupling(affine, mask = alternate(1), net = mlp(8))",
+            "real[4]",
+        ),
+        right=_flow(
+            "coupling(affine, mask = channels(0), net = conv(8)); coupling(affine, mask = channels(1), net = conv(8))"
+        ),
+    ),
+    Code(
+        "DGM448",
+        "error",
+        "a mask of rows and columns on an event without them",
+        "`checkerboard` divides the pixels of an event [h, w] or [c, h, w].",
+        "The parity of row plus column has no meaning for a vector.",
+        wrong=_flow(
+            "coupling(affine, mask = checkerboard(0), net = mlp(8)); "
+            "coupling(affine, mask = checkerboard(1), net = mlp(8))",
+            "real[4]",
+        ),
+        right=_flow(
+            "coupling(affine, mask = checkerboard(0), net = conv(8)); "
+            "coupling(affine, mask = checkerboard(1), net = conv(8))"
+        ),
+    ),
+)

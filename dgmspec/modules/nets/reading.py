@@ -1,0 +1,49 @@
+"""How a net is given what it reads: flattened and joined, or as images beside conditions (see `AbstractNet`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.op import AbstractNet
+from dgmspec.core.types import SupportKind, Type
+from dgmspec.modules.registry import net_twin
+from dgmspec.modules.twin import Parameters
+from dgmspec.ops.nets import context_shape
+from dgmspec.ops.nets.convolutional import images_and_conditions
+
+
+def evaluate(net: AbstractNet, p: Parameters, inputs: Sequence[Tensor], c: Tensor | None, training: bool) -> Tensor:
+    """The net's value from inputs (batch, *event) and a context (batch, *event of c): (batch, *output), flat from a net
+    that reads a vector."""
+    apply = net_twin(net).apply
+    if net.reads == "vector":
+        return apply(net, p, _joined(inputs), None if c is None else c.flatten(1), training)
+    values = (*inputs, *(() if c is None else (c,)))
+    images, others = images_and_conditions([v.shape[1:] for v in values])
+    h = values[images[0]] if len(images) == 1 else torch.cat([values[i] for i in images], 1)
+    return apply(net, p, h, _joined([values[i] for i in others]) if others else None, training)
+
+
+def _joined(values: Sequence[Tensor]) -> Tensor:
+    """Values (batch, *event) flattened and joined: (batch, numbers)."""
+    flat = [v if v.dim() == 2 else v.reshape(v.shape[0], -1) for v in values]
+    return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+
+
+def below(p: Parameters, prefix: str) -> dict[str, Tensor]:
+    """The parameters of the argument `prefix`, under their own names."""
+    start = f"{prefix}/"
+    return {name[len(start) :]: value for name, value in p.items() if name.startswith(start)}
+
+
+def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:
+    """A context (batch, *event) as a net reads it, (batch, *context_shape) in the dtype of `like`."""
+    if type_.support.kind is SupportKind.CATEGORY:
+        labels = torch.arange(int(type_.support.high) + 1, device=c.device)
+        c = c.unsqueeze(-1) == labels
+    shape = context_shape(type_)
+    assert shape is not None
+    return c.to(like.dtype).reshape(c.shape[0], *shape).expand(like.shape[0], *shape)
