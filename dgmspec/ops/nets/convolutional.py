@@ -2,8 +2,8 @@
 
 ``z_0 = W_0 * h + b_0`` on the images h that the net reads, joined along channels; then ``z_i = z_skip +
 W_i * a(n(z_{i-1})) + b_i`` with the activation a and the normalisation n, the last z being the output. Products are
-convolutions with odd square kernels, zeros beyond the border. Parameters of layer i are ``i/weight`` (channels out × in × k × k) and
-``i/bias``, both drawn from U(-1/√n, 1/√n) for n = in · k² inputs.
+convolutions with odd square kernels, zeros beyond the border. Parameters of layer i are ``i/weight`` (channels out ×
+in × k × k) and ``i/bias``, both drawn from U(-1/√n, 1/√n) for n = in · k² inputs.
 
 All else that the net reads (vectors, numbers, labels as one-hot, images of another size) conditions it by FiLM: a
 linear map of it gives each channel of the conditioned layers a factor 1 + γ and a shift β, applied before the
