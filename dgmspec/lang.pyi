@@ -124,9 +124,15 @@ class _Beta(Word):
 
 beta: _Beta
 
+class _Channels(Word):
+    """mask: Half of the channels (the first dimension) is untouched: the first ⌊c/2⌋ where k is even, else the others."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+channels: _Channels
+
 class _Checkerboard(Word):
-    """data: Uniform on the dark squares of a board centred at the origin."""
-    def __call__(self, *args: Value, n: Value = ..., cells: Value = ..., side: Value = ..., seed: Value = ...) -> Name | Call: ...
+    """data: Uniform on the dark squares of a board centred at the origin; mask: Pixels whose row and column add up, with k, to an even number are untouched, in every channel."""
+    def __call__(self, *args: Value, n: Value = ..., cells: Value = ..., side: Value = ..., seed: Value = ..., k: Value = ...) -> Name | Call: ...
 
 checkerboard: _Checkerboard
 
@@ -141,6 +147,12 @@ class _Constant(Word):
     def __call__(self, *args: Value, warmup: Value = ...) -> Name | Call: ...
 
 constant: _Constant
+
+class _Conv(Word):
+    """net: Convolutions with the given numbers of channels, an activation after each: ``conv(64, 64, kernel = [3, 1, 3])``."""
+    def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
+
+conv: _Conv
 
 class _Cos(Word):
     """a function of formulas."""
@@ -472,6 +484,12 @@ class _Resmlp(Word):
 
 resmlp: _Resmlp
 
+class _Resnet(Word):
+    """net: Residual net: a convolution, then per block ``z ← z + W″ * a(n(W′ * a(n(z))))``, then ``W * a(n(z))`` with a 1×1."""
+    def __call__(self, *args: Value, channels: Value = ..., blocks: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
+
+resnet: _Resnet
+
 class _Reverse(Word):
     """order: The last coordinate is produced first; permutation: The coordinates from last to first: ``y[i] = x[d - 1 - i]``."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -623,9 +641,11 @@ __all__ = [
     "binary",
     "category",
     "chain",
+    "channels",
     "checkerboard",
     "circles",
     "constant",
+    "conv",
     "cos",
     "cosh",
     "cosine",
@@ -707,6 +727,7 @@ __all__ = [
     "repeat",
     "reshape",
     "resmlp",
+    "resnet",
     "reverse",
     "reverse_kl",
     "rings",
