@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from dgmspec.algebra.functions import FUNCTIONS
+from dgmspec.algebra.functions import FUNCTIONS, INTERNAL
 from dgmspec.algebra.nodes import (
     AbstractExpr,
     Call,
@@ -176,11 +176,14 @@ def _number(function: Callable[..., Any], *values: Any) -> Any:
 
 def _title(function: Callable[..., Any]) -> str:
     """The language's name of a function."""
-    return next((name for name, entry in FUNCTIONS.items() if entry.value is function), function.__name__.strip("_"))
+    return next(
+        (name for name, entry in (FUNCTIONS | INTERNAL).items() if entry.value is function),
+        function.__name__.strip("_"),
+    )
 
 
 def _call(expression: Call, constants: Constants) -> Any:
-    function = FUNCTIONS.get(expression.name)
+    function = FUNCTIONS.get(expression.name) or INTERNAL.get(expression.name)
     if function is None:
         near = did_you_mean(expression.name, FUNCTIONS)
         help_ = (f"did you mean `{near}`?",) if near else ()

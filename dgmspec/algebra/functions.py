@@ -86,6 +86,17 @@ _MAPS: Final[dict[str, Callable[..., float]]] = {
     "expm1": math.expm1,
 }
 
+
+def _log_expm1(y: float) -> float:
+    """log(exp(y) - 1), the inverse of softplus."""
+    return y + math.log(-math.expm1(-y))
+
+
+def _logaddexp(a: float, b: float) -> float:
+    """log(exp(a) + exp(b))."""
+    return max(a, b) + math.log1p(math.exp(-abs(a - b))) if a != b else a + math.log(2)
+
+
 FUNCTIONS: Final[dict[str, Function]] = {
     **{name: Function(1, "map", value) for name, value in _MAPS.items()},
     "min": Function(2, "map", min),
@@ -97,3 +108,14 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "logsumexp": Function(1, "reduce", _logsumexp),
     "transpose": Function(1, "array", _transpose),
 }
+
+INTERNAL: Final[dict[str, Function]] = {
+    "arcsin": Function(1, "map", math.asin),
+    "arccos": Function(1, "map", math.acos),
+    "arccosh": Function(1, "map", math.acosh),
+    "arctanh": Function(1, "map", math.atanh),
+    "log_expm1": Function(1, "map", _log_expm1),
+    "logaddexp": Function(2, "map", _logaddexp),
+    "step": Function(1, "map", lambda x: float(x >= 0)),
+}
+"""Functions that derived formulas (inverses, log-derivatives) use and that no author can write."""

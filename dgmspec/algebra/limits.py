@@ -1,0 +1,378 @@
+"""Limits of terms at the ends of an interval, from the leading behaviour of their parts.
+
+The variable is replaced by t, -t or end ∓ 1/t with t → ∞. A term without conflict (no ∞ - ∞, no 0 · ∞) has the limit
+of its parts; otherwise parts are compared by their `Lead`, ``c · exp(q(t)) · t^p · (log t)^r`` with a polynomial q.
+What this cannot decide is None: "not known", never a guess.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Final
+
+from dgmspec.algebra.builder import Builder, substitute_term
+from dgmspec.algebra.derive import SLOPES
+from dgmspec.algebra.intervals import REALS, Interval, decimal
+from dgmspec.algebra.terms import ONE, PI, TWO, ZERO, Add, Fn, Mul, Num, Sym, Term
+
+T: Final = Sym("·t")
+_FAR: Final = 2.0**20
+
+Limit = Term | float
+"""A finite limit as a term without the variable, or ±inf."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The leading behaviour ``coefficient · exp(Σ c t^d) · t^power · (log t)^logs``."""
+
+    coefficient: Term
+    exponent: tuple[tuple[Fraction, Term], ...] = ()
+    power: Fraction = Fraction(0)
+    logs: Fraction = Fraction(0)
+
+
+def limit(b: Builder, term: Term, name: str, interval: Interval, end: int) -> Limit | None:
+    """The limit of `term` as `name` goes to the lower (-1) or upper (1) end of its interval; None if not known."""
+    edge = interval.high if end > 0 else interval.low
+    if math.isinf(edge):
+        value, near = b.scale(T, end), Interval(_FAR, math.inf, True, True)
+    else:
+        width = interval.high - interval.low
+        near = Interval(_FAR / min(width, 1.0), math.inf, True, True)
+        value = b.add(Num(decimal(edge)), b.scale(b.power(T, -1), -end))
+    far = b.over({**b.box.names, T.name: near})
+    return limit_at_infinity(far, substitute_term(far, term, name, value))
+
+
+def limit_at_infinity(b: Builder, term: Term) -> Limit | None:
+    """The limit for t → ∞."""
+    if T.name not in term.names:
+        return term
+    match term:
+        case Sym():
+            return math.inf
+        case Add():
+            return _of_sum(b, term)
+        case Mul():
+            return _of_product(b, term)
+        case Fn():
+            return _of_function(b, term)
+    return None
+
+
+def _of_sum(b: Builder, term: Add) -> Limit | None:
+    finite, infinite = [(ONE, term.constant)], set[float]()
+    bounded = True
+    for part, coefficient in term.parts:
+        value = limit_at_infinity(b, part)
+        if value is None:
+            around = b.box.range(part)
+            if math.isinf(around.low) or math.isinf(around.high):
+                return _of_lead(b, term)
+            bounded = False
+        elif isinstance(value, float):
+            infinite.add(value * (1 if coefficient > 0 else -1))
+        else:
+            finite.append((value, coefficient))
+    if len(infinite) == 1:
+        return infinite.pop()
+    if infinite:
+        return _of_lead(b, term)
+    return b.combine(finite) if bounded else None
+
+
+def _of_product(b: Builder, term: Mul) -> Limit | None:
+    finite, zero, infinite, sign = [], False, False, 1
+    for base, exponent in term.factors:
+        value = _of_power(b, base, exponent)
+        if value is None:
+            return _of_lead(b, term)
+        if isinstance(value, float):
+            infinite, sign = True, sign * (1 if value > 0 else -1)
+        elif value == ZERO:
+            zero = True
+        else:
+            finite.append(value)
+    if infinite and zero:
+        return _of_lead(b, term)
+    if zero:
+        return ZERO
+    rest = b.mul(*finite)
+    if not infinite:
+        return rest
+    direction = b.sign(rest)
+    return None if direction in (None, 0) else math.inf * sign * direction  # type: ignore[operator]
+
+
+def _of_power(b: Builder, base: Term, exponent: Term) -> Limit | None:
+    value, power = limit_at_infinity(b, base), limit_at_infinity(b, exponent)
+    if value is None or power is None:
+        return None
+    if not isinstance(exponent, Num):
+        if isinstance(value, float) or value == ZERO or isinstance(power, float):
+            log = limit_at_infinity(b, b.mul(exponent, b.log(base)))
+            return None if log is None else _exp(b, log)
+        return b.raise_to(value, power)
+    n = exponent.value
+    odd = n.denominator == 1 and n.numerator % 2 == 1
+    if isinstance(value, float):
+        return ZERO if n < 0 else value if odd or value > 0 else math.inf
+    if value == ZERO and n < 0:
+        sign = b.sign(base) if odd else 1
+        return None if sign in (None, 0) else math.inf * sign  # type: ignore[operator]
+    return b.power(value, n)
+
+
+def _exp(b: Builder, value: Limit) -> Limit:
+    if isinstance(value, float):
+        return math.inf if value > 0 else ZERO
+    return b.exp(value)
+
+
+_ENDS: Final[dict[str, tuple[Limit, Limit]]] = {
+    "sinh": (-math.inf, math.inf),
+    "cosh": (math.inf, math.inf),
+    "tanh": (Num(-1), ONE),
+    "arcsinh": (-math.inf, math.inf),
+    "sigmoid": (ZERO, ONE),
+    "softplus": (ZERO, math.inf),
+    "erf": (Num(-1), ONE),
+    "abs": (math.inf, math.inf),
+    "exp": (ZERO, math.inf),
+    "log": (-math.inf, math.inf),
+    "log_expm1": (-math.inf, math.inf),
+    "arccosh": (math.inf, math.inf),
+}
+"""The limits of functions for arguments going to -∞ and ∞."""
+
+_POLES: Final[dict[str, dict[Fraction, float]]] = {
+    "log": {Fraction(0): -math.inf},
+    "log_expm1": {Fraction(0): -math.inf},
+    "logit": {Fraction(0): -math.inf, Fraction(1): math.inf},
+    "erfinv": {Fraction(-1): -math.inf, Fraction(1): math.inf},
+    "arctanh": {Fraction(-1): -math.inf, Fraction(1): math.inf},
+}
+"""Where functions go to infinity at a finite end of their domain."""
+
+
+def _of_function(b: Builder, term: Fn) -> Limit | None:
+    values = [limit_at_infinity(b, arg) for arg in term.args]
+    if any(value is None for value in values):
+        return None
+    value = values[0]
+    if term.name == "max":
+        numbers = [v for v in values if isinstance(v, float)]
+        if math.inf in numbers:
+            return math.inf
+        finite = [v for v in values if isinstance(v, Term)]
+        return b.fn("max", *finite) if len(finite) == 2 else finite[0] if finite else -math.inf
+    if isinstance(value, float):
+        if term.name == "arctan":
+            return b.scale(PI, Fraction(1 if value > 0 else -1, 2))
+        ends = _ENDS.get(term.name)
+        return ends[value > 0] if ends else None
+    if isinstance(value, Num) and value.value in _POLES.get(term.name, {}):
+        return _POLES[term.name][value.value]
+    if term.name == "tan":
+        return _of_tangent(b, term.args[0], value)
+    if term.name == "step":
+        return b.fn("step", value) if b.sign(value) in (1, -1) else None
+    return b.fn(term.name, value) if value is not None else None
+
+
+def _of_tangent(b: Builder, arg: Term, value: Term) -> Limit | None:
+    """tan at the limit of its argument: infinite at an odd multiple of π/2, with the sign of its last values."""
+    if b.fn("cos", value) != ZERO:
+        return b.fn("tan", value)
+    sign = b.sign(b.sub(value, arg))
+    return None if sign in (None, 0) else math.inf * sign  # type: ignore[operator]
+
+
+# ---- leading behaviour ----------------------------------------------------------------------------------------------
+
+
+def _of_lead(b: Builder, term: Term) -> Limit | None:
+    found = lead(b, term)
+    if found is None:
+        return None
+    growth = _growth(b, found)
+    sign = b.sign(found.coefficient)
+    if growth is None or (growth > 0 and sign in (None, 0)):
+        return None
+    return found.coefficient if growth == 0 else ZERO if growth < 0 else math.inf * sign  # type: ignore[operator]
+
+
+def _growth(b: Builder, found: Lead) -> int | None:
+    """1 if ``exp(q) t^p (log t)^r`` goes to infinity, -1 if to 0, 0 if it is 1."""
+    for _, coefficient in sorted(found.exponent, key=lambda item: -item[0]):
+        sign = b.sign(coefficient)
+        if sign != 0:
+            return sign
+    for number in (found.power, found.logs):
+        if number:
+            return 1 if number > 0 else -1
+    return 0
+
+
+def lead(b: Builder, term: Term) -> Lead | None:
+    """The leading behaviour of a term for t → ∞, or None."""
+    b.spend()
+    if T.name not in term.names:
+        return None if term == ZERO else Lead(term)
+    match term:
+        case Sym():
+            return Lead(ONE, power=Fraction(1))
+        case Add():
+            return _lead_of_sum(b, term)
+        case Mul():
+            total: Lead | None = Lead(ONE)
+            for base, exponent in term.factors:
+                one = lead(b, base) if isinstance(exponent, Num) else None
+                if one is None or total is None or not isinstance(exponent, Num):
+                    return None
+                total = _times(b, total, one, exponent.value)
+            return total
+        case Fn():
+            return _lead_of_function(b, term)
+    return None
+
+
+def _times(b: Builder, a: Lead, c: Lead, n: Fraction) -> Lead:
+    """a · c^n."""
+    exponent = dict(a.exponent)
+    for degree, coefficient in c.exponent:
+        exponent[degree] = b.add(exponent.get(degree, ZERO), b.scale(coefficient, n))
+    kept = tuple((degree, value) for degree, value in exponent.items() if value != ZERO)
+    return Lead(b.mul(a.coefficient, b.power(c.coefficient, n)), kept, a.power + n * c.power, a.logs + n * c.logs)
+
+
+def _lead_of_sum(b: Builder, term: Add) -> Lead | None:
+    leads = [Lead(Num(term.constant))] if term.constant else []
+    for part, coefficient in term.parts:
+        one = lead(b, part)
+        if one is None:
+            around = b.box.range(part)
+            if math.isinf(around.low) or math.isinf(around.high):
+                return None
+            continue  # bounded: what goes to infinity outgrows it; a finite result is refused below
+        leads.append(replace(one, coefficient=b.scale(one.coefficient, coefficient)))
+    bounded = len(leads) == len(term.parts) + bool(term.constant)
+    top: list[Lead] = []
+    for one in leads:
+        comparison = _compare(b, one, top[0]) if top else 1
+        if comparison is None:
+            return None
+        if comparison > 0:
+            top = [one]
+        elif comparison == 0:
+            top.append(one)
+    if not top or (not bounded and _growth(b, top[0]) != 1):
+        return None
+    total = b.add(*(one.coefficient for one in top))
+    if total == ZERO or b.sign(total) in (None, 0):
+        return None
+    return replace(top[0], coefficient=total)
+
+
+def _compare(b: Builder, a: Lead, c: Lead) -> int | None:
+    """Which of two leads outgrows the other."""
+    return _growth(b, _times(b, replace(a, coefficient=ONE), replace(c, coefficient=ONE), Fraction(-1)))
+
+
+def _lead_of_function(b: Builder, term: Fn) -> Lead | None:
+    u = term.args[0]
+    value = limit_at_infinity(b, u)
+    if value is None or len(term.args) > 1:
+        return None
+    if isinstance(value, Term):
+        return _lead_at(b, term, value)
+    if term.name in ("tanh", "erf", "arctan", "sigmoid", "softplus"):
+        whole = _of_function(b, term)
+        if isinstance(whole, Term) and whole != ZERO:
+            return Lead(whole)
+    match term.name, value > 0:
+        case ("exp", _):
+            return _lead_of_exp(b, u)
+        case ("sigmoid" | "softplus", False):
+            return _lead_of_exp(b, u)
+        case ("softplus", True) | ("log_expm1", True):
+            return lead(b, u)
+        case ("sinh" | "cosh", _):
+            grown = _lead_of_exp(b, u if value > 0 else b.neg(u))
+            half = Num(Fraction(1 if value > 0 or term.name == "cosh" else -1, 2))
+            return None if grown is None else replace(grown, coefficient=b.mul(half, grown.coefficient))
+        case ("abs", _):
+            return lead(b, u if value > 0 else b.neg(u))
+        case ("log", True):
+            return _lead_of_log(b, u)
+        case ("arcsinh", _):
+            found = _lead_of_log(b, b.mul(TWO, u if value > 0 else b.neg(u)))
+            return found if found is None or value > 0 else replace(found, coefficient=b.neg(found.coefficient))
+    return None
+
+
+def _lead_at(b: Builder, term: Fn, value: Term) -> Lead | None:
+    """f(u) with u → L finite: f(L), or f'(L) (u - L) where f(L) = 0."""
+    whole = _of_function(b, term)
+    if isinstance(whole, Term) and whole != ZERO:
+        return Lead(whole)
+    if whole == ZERO and term.name in SLOPES and term.name not in ("abs", "step", "arccosh"):
+        slope = SLOPES[term.name](b, value)
+        return lead(b, b.mul(slope, b.sub(term.args[0], value))) if slope != ZERO else None
+    if term.name == "log" and whole == -math.inf:
+        return _lead_of_log(b, term.args[0])
+    return None
+
+
+def _lead_of_exp(b: Builder, u: Term) -> Lead | None:
+    """exp(u) where u is a polynomial of t plus what has a limit."""
+    exponent: dict[Fraction, Term] = {}
+    factor = [ZERO if not isinstance(u, Add) else Num(u.constant)]
+    for part, coefficient in u.parts if isinstance(u, Add) else ((u, Fraction(1)),):
+        value = limit_at_infinity(b, part)
+        if isinstance(value, Term):
+            factor.append(b.scale(value, coefficient))
+            continue
+        monomial = _monomial(b, part)
+        if monomial is None:
+            return None
+        degree, scale = monomial
+        exponent[degree] = b.add(exponent.get(degree, ZERO), b.scale(scale, coefficient))
+    kept = tuple((degree, value) for degree, value in exponent.items() if value != ZERO)
+    return Lead(b.exp(b.add(*factor)), kept)
+
+
+def _monomial(b: Builder, part: Term) -> tuple[Fraction, Term] | None:
+    """(d, c) where the term is exactly c t^d."""
+    degree, rest = Fraction(0), []
+    for base, exponent in part.factors if isinstance(part, Mul) else ((part, ONE),):
+        if base == T and isinstance(exponent, Num):
+            degree = exponent.value
+        elif T.name in base.names or T.name in exponent.names:
+            return None
+        else:
+            rest.append((base, exponent))
+    return (degree, b.product(rest)) if degree else None
+
+
+def _lead_of_log(b: Builder, u: Term) -> Lead | None:
+    """log(u) for u → ∞ or 0: the polynomial in the exponent of u, else its power of t."""
+    inner = lead(b, u)
+    if inner is None:
+        return None
+    if inner.exponent:
+        degree, coefficient = max(inner.exponent, key=lambda item: item[0])
+        return Lead(coefficient, power=degree) if degree > 0 else None
+    return Lead(Num(inner.power), logs=Fraction(1)) if inner.power else None
+
+
+def finite_value(b: Builder, value: Term) -> float:
+    """A finite limit without names as the nearest float."""
+    if isinstance(value, Num):
+        return float(value.value)
+    around = b.over({}).box.range(value)
+    assert around != REALS
+    return (around.low + around.high) / 2

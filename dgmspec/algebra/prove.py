@@ -1,0 +1,311 @@
+"""Signs proved on whole boxes, and points that refute them.
+
+A term is positive on a box if interval evaluation says so, or if each factor of it has a sign, or if it is so on each
+part of a division of the box. On a part where the term's own derivative has a sign, only the lower end (or the limit at
+infinity) is looked at. Boxes are divided at powers of two on unbounded sides. The number of boxes is limited: what is
+not decided by then is reported as not decided, with the place where the proof got stuck.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import product
+from typing import Final
+
+from dgmspec.algebra.builder import Builder, substitute_term
+from dgmspec.algebra.derive import derivative_term
+from dgmspec.algebra.intervals import Interval, decimal, point
+from dgmspec.algebra.limits import limit
+from dgmspec.algebra.ranges import Box
+from dgmspec.algebra.terms import ONE, PI, ZERO, Add, Fn, Mul, Num, Term, split_multiple, walk_terms
+
+_BOXES: Final = 400
+_FARTHEST: Final = 2.0**24
+_NARROWEST: Final = 2.0**-30
+
+Names = dict[str, Interval]
+Point = dict[str, float]
+
+
+@dataclass
+class Proof:
+    """A sign shown on a whole box (None: not shown), the boxes it took, and where it got stuck."""
+
+    sign: int | None
+    boxes: int = 1
+    stuck: list[Point] = field(default_factory=list)
+
+
+class Prover:
+    """Proofs over the box of a builder."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.b = builder
+        self._proofs: dict[Term, Proof] = {}
+        self._slopes: dict[tuple[Term, str], Term] = {}
+
+    def sign(self, term: Term) -> Proof:
+        """The sign of `term` on the whole box."""
+        found = self._proofs.get(term)
+        if found is None:
+            found = self._proofs[term] = self._sign(term)
+        return found
+
+    def _sign(self, term: Term) -> Proof:
+        plain = self.b.sign(term)
+        if plain is not None:
+            return Proof(plain)
+        factored = factor_sum(self.b, term)
+        scale, rest = split_multiple(factored)
+        if isinstance(rest, Mul):
+            return self._of_product(rest, 1 if scale > 0 else -1)
+        return self._divide(factored)
+
+    def _of_product(self, term: Mul, sign: int) -> Proof:
+        """The product of the factors' signs; base^n has the sign of the base for odd n and is positive else."""
+        total = Proof(sign, 0)
+        for base, exponent in term.factors:
+            proof = self.sign(base)
+            odd = isinstance(exponent, Num) and exponent.value.denominator == 1 and exponent.value.numerator % 2
+            total.boxes += proof.boxes
+            total.stuck += proof.stuck
+            if proof.sign is None or total.sign is None:
+                total.sign = None
+            else:
+                total.sign *= proof.sign if odd else proof.sign**2
+        return total
+
+    def _divide(self, term: Term) -> Proof:
+        """Divide the box until the sign of the first decided part holds everywhere, or somewhere fails."""
+        names = sorted(term.names & self.b.box.names.keys())
+        todo = deque([{name: self.b.box.names[name] for name in names}])
+        sign: int | None = None
+        done = 0
+        while todo:
+            box = todo.popleft()
+            done += 1
+            self.b.spend()
+            here = Box(box, self.b.spend).range(term).sign
+            if here is None:
+                here = self._by_ends(term, box)
+            if here is not None and here != 0 and sign in (None, here):
+                sign = here
+                continue
+            parts = _halves(box) if done + len(todo) < _BOXES and here is None else None
+            if parts is None:
+                return Proof(None, done, [_middle(box), *map(_middle, list(todo)[:3])])
+            todo.extend(parts)
+        return Proof(sign, done)
+
+    def _by_ends(self, term: Term, box: Names) -> int | None:
+        """The sign of a term that is monotone in one name on a part of the box, from its ends there."""
+        for name, interval in box.items():
+            if interval.is_point():
+                continue
+            slope = self._slopes.get((term, name))
+            if slope is None:
+                slope = self._slopes[term, name] = factor_sum(self.b, derivative_term(self.b, term, name))
+            if Box(box, self.b.spend).range(slope).sign in (None, 0):
+                continue
+            signs = {self._at_end(term, box, name, end) for end in (-1, 1)}
+            if len(signs - {0}) == 1 and None not in signs:
+                return (signs - {0}).pop()
+        return None
+
+    def _at_end(self, term: Term, box: Names, name: str, end: int) -> int | None:
+        """The sign at one end of one name's interval: 0 also where the term only tends to 0 there."""
+        interval = box[name]
+        edge = interval.high if end > 0 else interval.low
+        is_open = interval.open_high if end > 0 else interval.open_low
+        if math.isfinite(edge):
+            around = Box({**box, name: Interval(edge, edge)}, self.b.spend).range(term)
+            if around.sign is not None and (around.sign or is_open):
+                return around.sign
+            if not is_open:
+                return None
+        value = limit(self.b.over({**self.b.box.names, **box}), term, name, interval, end)
+        if isinstance(value, float):
+            return 1 if value > 0 else -1
+        return None if value is None else self.b.over({**self.b.box.names, **box}).sign(value)
+
+
+def factor_sum(b: Builder, term: Term) -> Term:
+    """A sum with what its terms have in common taken out: ``x exp(-x) - x^2 exp(-x) = x exp(-x) (1 - x)``.
+
+    Common are bases with numeric exponents, to the lowest that occurs (so quotients come to one denominator), and
+    exponentials of the same argument.
+    """
+    if not isinstance(term, Add):
+        return term
+    parts: list[tuple[Term, Fraction]] = [*term.parts, *([(ONE, term.constant)] if term.constant else [])]
+    if len(parts) < 2:
+        return term
+    tables = [_numeric_factors(part) for part, _ in parts]
+    common: dict[Term, Fraction] = {}
+    for base in dict.fromkeys(base for table in tables for base in table):
+        lowest = min(table.get(base, Fraction(0)) for table in tables)
+        if lowest:
+            common[base] = lowest
+    if not common:
+        return term
+    outside = b.product((base, Num(n)) for base, n in common.items())
+    undo = b.product((base, Num(-n)) for base, n in common.items())
+    inside = b.combine((expanded(b, b.mul(part, undo)), c) for part, c in parts)
+    scale, rest = split_multiple(inside)
+    result = b.product([*(outside.factors if isinstance(outside, Mul) else ((outside, ONE),)), (rest, ONE)])
+    return b.scale(result, scale)
+
+
+def _numeric_factors(part: Term) -> dict[Term, Fraction]:
+    """The bases of a product with numeric exponents."""
+    factors = part.factors if isinstance(part, Mul) else ((part, ONE),)
+    return {base: e.value for base, e in factors if isinstance(e, Num) and not isinstance(base, Num)}
+
+
+def expanded(b: Builder, term: Term) -> Term:
+    """A product of sums to small whole powers, multiplied out; other terms as they are."""
+    scale, rest = split_multiple(term)
+    if not isinstance(rest, Mul):
+        return term
+    sums: list[Add] = []
+    others: list[tuple[Term, Term]] = []
+    for base, exponent in rest.factors:
+        n = exponent.value if isinstance(exponent, Num) else Fraction(0)
+        if isinstance(base, Add) and n.denominator == 1 and 1 <= n <= 4:
+            sums += [base] * int(n)
+        else:
+            others.append((base, exponent))
+    if not sums or math.prod(len(s.parts) + 1 for s in sums) > 64:
+        return term
+    lists = [[*s.parts, *([(ONE, s.constant)] if s.constant else [])] for s in sums]
+    kept = b.product(others)
+    return b.combine(
+        (b.mul(kept, *(part for part, _ in choice)), scale * math.prod((c for _, c in choice), start=Fraction(1)))
+        for choice in product(*lists)
+    )
+
+
+# ---- dividing boxes -------------------------------------------------------------------------------------------------
+
+
+def _halves(box: Names) -> list[Names] | None:
+    """The box cut in two along the name where it is widest; None where it is too narrow or too far out."""
+    widths = {name: _width(interval) for name, interval in box.items()}
+    name = max(widths, key=lambda n: widths[n], default=None)
+    if name is None or widths[name] < _NARROWEST:
+        return None
+    interval = box[name]
+    middle = _cut(interval)
+    if middle is None or not interval.low < middle < interval.high:
+        return None
+    left = Interval(interval.low, middle, interval.open_low, False)
+    right = Interval(middle, interval.high, False, interval.open_high)
+    halves: list[Names] = [{**box, name: left}, {**box, name: right}]
+    return sorted(halves, key=lambda h: abs(_inside(h[name])))
+
+
+def _width(interval: Interval) -> float:
+    """The width as the eye sees it: relative far from 0, the whole of a half-line counts as 2."""
+    squeezed = [math.copysign(1, x) if math.isinf(x) else x / (1 + abs(x)) for x in (interval.low, interval.high)]
+    return squeezed[1] - squeezed[0]
+
+
+def _cut(interval: Interval) -> float | None:
+    """Where an interval is divided: at 0, at the next power of two on an infinite side, else in the middle."""
+    low, high = interval.low, interval.high
+    if math.isinf(low) and math.isinf(high):
+        return 0.0
+    if math.isinf(high):
+        return None if low > _FARTHEST else max(1.0, 2 * low) if low >= 0 else 0.0
+    if math.isinf(low):
+        return None if high < -_FARTHEST else min(-1.0, 2 * high) if high <= 0 else 0.0
+    if low < 0 < high and max(-low, high) > 4 * min(-low, high):
+        return 0.0
+    return low + (high - low) / 2
+
+
+def _inside(interval: Interval) -> float:
+    """A float inside the interval."""
+    if math.isinf(interval.low) or math.isinf(interval.high):
+        cut = _cut(interval)
+        return math.copysign(_FARTHEST, interval.low + interval.high) if cut is None else cut
+    return interval.low + (interval.high - interval.low) / 2
+
+
+def _middle(box: Names) -> Point:
+    return {name: _inside(interval) for name, interval in box.items()}
+
+
+# ---- refuting -------------------------------------------------------------------------------------------------------
+
+_LINE: Final = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 0.1, -0.1, 5.0, -5.0, 10.0, -10.0, 30.0, -30.0)
+_HALF_LINE: Final = (1.0, 0.5, 2.0, 0.1, 3.0, 5.0, 10.0, 0.01, 30.0, 100.0)
+_SHARES: Final = (0.5, 0.25, 0.75, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999)
+
+
+def samples(interval: Interval) -> tuple[float, ...]:
+    """Simple numbers inside an open interval, the simplest first."""
+    low, high = interval.low, interval.high
+    if math.isfinite(low) and math.isfinite(high):
+        return tuple(low + share * (high - low) for share in _SHARES)
+    if math.isfinite(low):
+        return tuple(low + step for step in _HALF_LINE)
+    return tuple(high - step for step in _HALF_LINE) if math.isfinite(high) else _LINE
+
+
+def sample_points(box: Mapping[str, Interval], first: str, most: int = 90) -> Iterator[Point]:
+    """Points of a box: the simplest in every name, `first` varied before the others, then drawn at random."""
+    values = {name: samples(interval) for name, interval in box.items()}
+    start = {name: v[0] for name, v in values.items()}
+    yield from ({**start, first: x} for x in values.get(first, ()))
+    for name in values:
+        if name != first:
+            yield from ({**start, name: x} for x in values[name][1:5])
+    if len(values) > 1:
+        draw = random.Random(0)
+        yield from ({name: draw.choice(v) for name, v in values.items()} for _ in range(most))
+
+
+def sign_at(b: Builder, term: Term, at: Point) -> int | None:
+    """The sign of a term at a point, proved by interval evaluation; None where rounding hides it."""
+    return Box({name: point(x) for name, x in at.items()}, b.spend).range(term).sign
+
+
+def exact_zero(b: Builder, term: Term, name: str, near: float, interval: Interval) -> Term | None:
+    """A simple number next to `near`, a fraction or a fraction of π, where the term is exactly 0."""
+    candidates: list[Term] = [Num(Fraction(near).limit_denominator(n)) for n in (1, 8, 100)]
+    if any(isinstance(part, Fn) and part.name in ("sin", "cos", "tan") for part in walk_terms(term)):
+        candidates.append(b.scale(PI, Fraction(near / math.pi).limit_denominator(4)))
+    for candidate in candidates:
+        where = b.box.range(candidate)
+        outside = not (interval.has(where.low) and interval.has(where.high))
+        if outside or abs(where.low - near) > 1e-3 * max(1.0, abs(near)):
+            continue
+        if substitute_term(b.over({**b.box.names, name: where}), term, name, candidate) == ZERO:
+            return candidate
+    return None
+
+
+def crossing(b: Builder, term: Term, name: str, low: Point, high: Point) -> float:
+    """Where a term changes sign between two points that differ in `name` alone: by bisection."""
+    first = sign_at(b, term, low)
+    a, c = low[name], high[name]
+    for _ in range(200):
+        middle = a + (c - a) / 2
+        if middle in (a, c):
+            break
+        here = sign_at(b, term, {**low, name: middle})
+        if here in (None, 0):
+            return middle
+        a, c = (middle, c) if here == first else (a, middle)
+    return a
+
+
+def decimal_term(value: float) -> Num:
+    """The decimal that a float writes, as a term."""
+    return Num(decimal(value))
