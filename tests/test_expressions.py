@@ -59,7 +59,25 @@ def test_functions_of_tensors_and_of_numbers(name: str, reference, env: dict[str
 def test_every_function_of_the_language_is_here() -> None:
     more = "log1p expm1 min max sum mean norm dot logsumexp transpose"
     names = "exp log sqrt sin cos tan sinh cosh tanh arcsinh arctan sigmoid logit softplus relu abs sign erf erfinv"
-    assert set(FUNCTIONS) == {*names.split(), *more.split()}
+    derived = "arcsin arccos arccosh arctanh log_expm1 logaddexp step"
+    assert set(FUNCTIONS) == {*names.split(), *more.split(), *derived.split()}
+
+
+def test_functions_of_derived_formulas(env: dict[str, Tensor]) -> None:
+    v = env["y"]
+    for name, reference in {
+        "arcsin": torch.asin(v),
+        "arccos": torch.acos(v),
+        "arctanh": torch.atanh(v),
+        "log_expm1": torch.log(v.exp() - 1),
+        "step": torch.ones_like(v),
+    }.items():
+        torch.testing.assert_close(evaluate(call(name, y), env), reference)
+    torch.testing.assert_close(evaluate(call("arccosh", y + 1), env), torch.acosh(v + 1))
+    torch.testing.assert_close(evaluate(call("logaddexp", y, s), env), torch.logaddexp(v, env["s"][:, None]))
+    torch.testing.assert_close(evaluate(call("logaddexp", y, 0.5), env), (v.exp() + math.exp(0.5)).log())
+    assert evaluate(call("step", -0.5), {}) == 0
+    assert evaluate(call("logaddexp", 0.0, 0.0), {}) == pytest.approx(math.log(2))
 
 
 def test_softplus_is_exact_in_double_and_finite_far_out() -> None:

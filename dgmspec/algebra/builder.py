@@ -38,9 +38,13 @@ INVERSE_PAIRS: Final = {
 """(outer, inner) with outer(inner(u)) = u wherever the inner one is defined."""
 
 ODD: Final = {"sin", "tan", "sinh", "tanh", "arcsinh", "arctan", "erf", "erfinv", "arcsin", "arctanh"}
-EVEN: Final = {"cos", "cosh", "abs"}
-AT_ZERO: Final = {"sin": 0, "tan": 0, "sinh": 0, "tanh": 0, "arcsinh": 0, "arctan": 0, "erf": 0, "erfinv": 0,
-                  "arcsin": 0, "arctanh": 0, "cos": 1, "cosh": 1, "exp": 1, "sigmoid": Fraction(1, 2)}  # fmt: skip
+EVEN: Final = {"cos", "cosh", "abs", "bell"}
+AT_ZERO: Final[dict[str, Fraction]] = {
+    **dict.fromkeys(ODD, Fraction(0)),
+    **dict.fromkeys(("cos", "cosh", "exp"), Fraction(1)),
+    "sigmoid": Fraction(1, 2),
+    "bell": Fraction(1, 4),
+}
 
 _LONGEST: Final = 512
 """Bits beyond which rational numbers are no longer multiplied out into powers."""

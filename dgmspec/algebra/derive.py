@@ -35,7 +35,7 @@ def _factor(b: Builder, term: Mul, index: int, name: str) -> Term:
     """The product with one factor differentiated: (v^e)' = e v^(e-1) v' + v^e log(v) e'."""
     base, exponent = term.factors[index]
     others = [*term.factors[:index], *term.factors[index + 1 :]]
-    by_base = ZERO
+    by_base: Term = ZERO
     if name in base.names:
         lowered = (base, b.sub(exponent, ONE))
         by_base = b.product([*others, (exponent, ONE), lowered, (derivative_term(b, base, name), ONE)])
@@ -57,10 +57,11 @@ SLOPES: Final[dict[str, Callable[[Builder, Term], Term]]] = {
     "tan": lambda b, u: b.add(ONE, b.power(b.fn("tan", u), 2)),
     "sinh": lambda b, u: b.fn("cosh", u),
     "cosh": lambda b, u: b.fn("sinh", u),
-    "tanh": lambda b, u: b.sub(ONE, b.power(b.fn("tanh", u), 2)),
+    "tanh": lambda b, u: b.scale(b.fn("bell", b.scale(u, 2)), 4),
+    "bell": lambda b, u: b.neg(b.mul(b.fn("bell", u), b.fn("tanh", b.scale(u, Fraction(1, 2))))),
     "arcsinh": _arcsinh,
     "arctan": lambda b, u: b.power(b.add(ONE, b.power(u, 2)), -1),
-    "sigmoid": lambda b, u: b.mul(b.fn("sigmoid", u), b.fn("sigmoid", b.neg(u))),
+    "sigmoid": lambda b, u: b.fn("bell", u),
     "logit": lambda b, u: b.mul(b.power(u, -1), b.power(b.sub(ONE, u), -1)),
     "softplus": lambda b, u: b.fn("sigmoid", u),
     "abs": lambda b, u: b.fn("sign", u),

@@ -36,7 +36,7 @@ def emit(b: Builder, term: Term) -> AbstractExpr:
 
 
 def _call(name: str, *args: AbstractExpr) -> Call:
-    return Call(name=name, args=tuple(Argument(value=arg) for arg in args))  # type: ignore[arg-type]
+    return Call(name=name, args=tuple(Argument(value=arg) for arg in args))
 
 
 def _number(value: Fraction) -> AbstractExpr:
@@ -48,6 +48,8 @@ def _function(b: Builder, term: Fn) -> AbstractExpr:
     u = term.args[0]
     if term.name == "log" and isinstance(u, Add) and u.constant == 1:
         return _call("log1p", emit(b, b.combine(u.parts)))
+    if term.name == "bell":
+        return _joined([("*", _call("sigmoid", emit(b, u))), ("*", _call("sigmoid", emit(b, b.neg(u))))])
     return _call(term.name, *(emit(b, arg) for arg in term.args))
 
 
@@ -62,7 +64,7 @@ def _sum(b: Builder, term: Add) -> AbstractExpr:
         # (x - 0.3) / 0.7, which is exact near x = 0.3, rather than 1.43 x - 0.43
         inside = emit(b, b.combine([(parts[0][0], Fraction(1))], constant / parts[0][1]))
         scaled = _scaled(abs(parts[0][1]), inside)
-        return scaled if parts[0][1] > 0 else Neg(of=scaled)  # type: ignore[arg-type]
+        return scaled if parts[0][1] > 0 else Neg(of=scaled)
     items: list[tuple[bool, AbstractExpr]] = []
     for part, coefficient in parts:
         size = abs(coefficient)
@@ -77,11 +79,11 @@ def _sum(b: Builder, term: Add) -> AbstractExpr:
         items.append((constant > 0, _number(abs(constant))))
     items.sort(key=lambda item: not item[0])  # what is added stands before what is subtracted
     positive, first = items[0]
-    first = first if positive else Neg(of=first)  # type: ignore[arg-type]
+    first = first if positive else Neg(of=first)
     if len(items) == 1:
         return first
-    head = first.terms if isinstance(first, Sum) else (Summand(of=first),)  # type: ignore[arg-type]
-    tail = (Summand(sign="+" if plus else "-", of=item) for plus, item in items[1:])  # type: ignore[arg-type]
+    head = first.terms if isinstance(first, Sum) else (Summand(of=first),)
+    tail = (Summand(sign="+" if plus else "-", of=item) for plus, item in items[1:])
     return Sum(terms=(*head, *tail))
 
 
@@ -106,8 +108,8 @@ def _joined(items: list[tuple[str, AbstractExpr]]) -> AbstractExpr:
     if len(items) == 1:
         return items[0][1]
     first = items[0][1]
-    head = first.factors if isinstance(first, Product) else (Factor(of=first),)  # type: ignore[arg-type]
-    return Product(factors=(*head, *(Factor(op=op, of=of) for op, of in items[1:])))  # type: ignore[arg-type]
+    head = first.factors if isinstance(first, Product) else (Factor(of=first),)
+    return Product(factors=(*head, *(Factor(op=op, of=of) for op, of in items[1:])))
 
 
 def _product(b: Builder, term: Mul) -> AbstractExpr:
@@ -137,4 +139,4 @@ def _power(b: Builder, base: Term, exponent: Term) -> AbstractExpr:
 def _raised(formula: AbstractExpr, exponent: Term, b: Builder) -> AbstractExpr:
     if exponent == Num(1):
         return formula
-    return Power(base=formula, exponent=emit(b, exponent))  # type: ignore[arg-type]
+    return Power(base=formula, exponent=emit(b, exponent))

@@ -159,10 +159,16 @@ def _logistic(b: Builder, bases: dict[Term, Term], base: Add, n: int) -> Term | 
 
 
 def _function_factor(b: Builder, bases: dict[Term, Term], base: Fn, n: int) -> Term | None:
-    """exp(-u) σ(u) = σ(-u);  (α + β exp(-u)) σ(u) = α σ(u) + β σ(-u);  sinh/cosh = tanh;  sin/cos = tan."""
+    """σ(u) σ(-u) = bell(u);  exp(-u) σ(u) = σ(-u);  (α + β exp(-u)) σ(u) = α σ(u) + β σ(-u);
+    sinh/cosh = tanh;  sin/cos = tan."""
     u = base.args[0]
     if base.name == "sigmoid" and n > 0:
         flipped = b.neg(u)
+        mirror = Fn("sigmoid", (flipped,))
+        if (m := bases.get(mirror)) is not None and isinstance(m, Num) and m.value.denominator == 1 and m.value > 0:
+            pairs = min(n, int(m.value))
+            left = b.mul(b.power(base, n - pairs), b.power(mirror, m.value - pairs))
+            return _others(b, bases, (base, mirror), b.mul(left, b.power(b.fn("bell", u), pairs)))
         other = Fn("exp", (flipped,))
         if bases.get(other) == ONE:
             rest = b.mul(b.power(base, n - 1), b.fn("sigmoid", flipped))

@@ -149,9 +149,9 @@ def multiply(a: Interval, b: Interval) -> Interval:
 
 def _exact_product(x: float, y: float, p: float) -> bool:
     """Whether x · y = p is known to be without rounding."""
-    if abs(x) == 1 or abs(y) == 1:
-        return True
-    return x == int(x) and y == int(y) and abs(p) < _WHOLE if abs(p) < _WHOLE else False
+    if abs(math.frexp(x)[0]) == 0.5 or abs(math.frexp(y)[0]) == 0.5:  # a power of two
+        return abs(p) > 1e-290
+    return abs(p) < _WHOLE and x == int(x) and y == int(y)
 
 
 def reciprocal(a: Interval) -> Interval:
@@ -190,7 +190,8 @@ def power(a: Interval, n: Fraction) -> Interval:
         return increasing(a, lambda x: _rational_power(x, n), Interval(0.0, _INF, a.sign == 1, True), (0.0, 1.0), 3)
     if n.numerator % 2 == 0:
         size = absolute(a)
-        return increasing(size, lambda x: x ** float(n), Interval(0.0, _INF, size.sign == 1, True), (0.0, 1.0), 3)
+        reach = Interval(0.0, _INF, size.sign == 1, True)
+        return increasing(size, lambda x: math.pow(x, float(n)), reach, (0.0, 1.0), 3)
     return increasing(a, lambda x: math.copysign(abs(x) ** float(n), x), REALS, (0.0, 1.0, -1.0), 3)
 
 
@@ -198,10 +199,10 @@ def _rational_power(x: float, n: Fraction) -> float:
     """x^n within two units in the last place (the exponent's own rounding costs |log x| units otherwise)."""
     if n.denominator == 2 and n.numerator % 2:
         whole = n.numerator // 2
-        return math.sqrt(x) * x**whole if whole else math.sqrt(x)
+        return math.sqrt(x) * math.pow(x, whole) if whole else math.sqrt(x)
     if x == 0 or math.isinf(x):
         return x
-    value = x ** float(n)
+    value = math.pow(x, float(n))
     rest = float(n - Fraction(float(n)))
     return value * math.exp(rest * math.log(x)) if rest else value
 
@@ -250,9 +251,9 @@ def increasing(
         low, open_low = reach.low, open_low or reach.open_low
     if high >= reach.high:
         high, open_high = reach.high, open_high or reach.open_high
-    if low >= reach.high:  # rounded onto the upper end
+    if low >= reach.high and reach.open_high:  # rounded onto an end that is not reached
         low, open_low = down(reach.high), True
-    if high <= reach.low:
+    if high <= reach.low and reach.open_low:
         high, open_high = up(reach.low), True
     return Interval(low, high, open_low or low == -_INF, open_high or high == _INF)
 

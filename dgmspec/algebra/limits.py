@@ -14,6 +14,7 @@ from typing import Final
 
 from dgmspec.algebra.builder import Builder, substitute_term
 from dgmspec.algebra.derive import SLOPES
+from dgmspec.algebra.factoring import expanded
 from dgmspec.algebra.intervals import REALS, Interval, decimal
 from dgmspec.algebra.terms import ONE, PI, TWO, ZERO, Add, Fn, Mul, Num, Sym, Term
 
@@ -64,13 +65,13 @@ def limit_at_infinity(b: Builder, term: Term) -> Limit | None:
 
 
 def _of_sum(b: Builder, term: Add) -> Limit | None:
-    finite, infinite = [(ONE, term.constant)], set[float]()
+    finite: list[tuple[Term, Fraction]] = [(ONE, term.constant)]
+    infinite: set[float] = set()
     bounded = True
     for part, coefficient in term.parts:
         value = limit_at_infinity(b, part)
         if value is None:
-            around = b.box.range(part)
-            if math.isinf(around.low) or math.isinf(around.high):
+            if not _bounded(b, part):
                 return _of_lead(b, term)
             bounded = False
         elif isinstance(value, float):
@@ -84,12 +85,29 @@ def _of_sum(b: Builder, term: Add) -> Limit | None:
     return b.combine(finite) if bounded else None
 
 
+def _bounded(b: Builder, term: Term) -> bool:
+    """Whether a term stays bounded for t → ∞, whatever the fixed values of the other names."""
+    if T.name not in term.names:
+        return True
+    match term:
+        case Add():
+            return all(_bounded(b, part) for part, _ in term.parts)
+        case Mul():
+            return all(
+                T.name not in v.names | e.names or (isinstance(e, Num) and e.value > 0 and _bounded(b, v))
+                for v, e in term.factors
+            )
+        case Fn():
+            return term.name in _BOUNDED
+    return False
+
+
 def _of_product(b: Builder, term: Mul) -> Limit | None:
     finite, zero, infinite, sign = [], False, False, 1
     for base, exponent in term.factors:
         value = _of_power(b, base, exponent)
         if value is None:
-            return _of_lead(b, term)
+            return _fading(b, term) if _bounded(b, Mul(((base, exponent),))) else _of_lead(b, term)
         if isinstance(value, float):
             infinite, sign = True, sign * (1 if value > 0 else -1)
         elif value == ZERO:
@@ -104,7 +122,13 @@ def _of_product(b: Builder, term: Mul) -> Limit | None:
     if not infinite:
         return rest
     direction = b.sign(rest)
-    return None if direction in (None, 0) else math.inf * sign * direction  # type: ignore[operator]
+    return None if not direction else math.inf * sign * direction
+
+
+def _fading(b: Builder, term: Mul) -> Limit | None:
+    """A product with a bounded factor that has no limit: 0 if what remains goes to 0."""
+    rest = [(v, e) for v, e in term.factors if _of_power(b, v, e) is not None]
+    return ZERO if limit_at_infinity(b, b.product(rest)) == ZERO else None
 
 
 def _of_power(b: Builder, base: Term, exponent: Term) -> Limit | None:
@@ -122,7 +146,7 @@ def _of_power(b: Builder, base: Term, exponent: Term) -> Limit | None:
         return ZERO if n < 0 else value if odd or value > 0 else math.inf
     if value == ZERO and n < 0:
         sign = b.sign(base) if odd else 1
-        return None if sign in (None, 0) else math.inf * sign  # type: ignore[operator]
+        return None if not sign else math.inf * sign
     return b.power(value, n)
 
 
@@ -132,6 +156,7 @@ def _exp(b: Builder, value: Limit) -> Limit:
     return b.exp(value)
 
 
+_BOUNDED: Final = {"sin", "cos", "tanh", "sigmoid", "erf", "arctan", "step", "bell"}
 _ENDS: Final[dict[str, tuple[Limit, Limit]]] = {
     "sinh": (-math.inf, math.inf),
     "cosh": (math.inf, math.inf),
@@ -140,6 +165,7 @@ _ENDS: Final[dict[str, tuple[Limit, Limit]]] = {
     "sigmoid": (ZERO, ONE),
     "softplus": (ZERO, math.inf),
     "erf": (Num(-1), ONE),
+    "bell": (ZERO, ZERO),
     "abs": (math.inf, math.inf),
     "exp": (ZERO, math.inf),
     "log": (-math.inf, math.inf),
@@ -159,9 +185,12 @@ _POLES: Final[dict[str, dict[Fraction, float]]] = {
 
 
 def _of_function(b: Builder, term: Fn) -> Limit | None:
-    values = [limit_at_infinity(b, arg) for arg in term.args]
-    if any(value is None for value in values):
-        return None
+    values: list[Limit] = []
+    for arg in term.args:
+        found = limit_at_infinity(b, arg)
+        if found is None:
+            return None
+        values.append(found)
     value = values[0]
     if term.name == "max":
         numbers = [v for v in values if isinstance(v, float)]
@@ -180,15 +209,15 @@ def _of_function(b: Builder, term: Fn) -> Limit | None:
         return _of_tangent(b, term.args[0], value)
     if term.name == "step":
         return b.fn("step", value) if b.sign(value) in (1, -1) else None
-    return b.fn(term.name, value) if value is not None else None
+    return b.fn(term.name, value)
 
 
 def _of_tangent(b: Builder, arg: Term, value: Term) -> Limit | None:
     """tan at the limit of its argument: infinite at an odd multiple of π/2, with the sign of its last values."""
     if b.fn("cos", value) != ZERO:
         return b.fn("tan", value)
-    sign = b.sign(b.sub(value, arg))
-    return None if sign in (None, 0) else math.inf * sign  # type: ignore[operator]
+    sign = b.sign(b.sub(value, expanded(b, arg)))
+    return None if not sign else math.inf * sign
 
 
 # ---- leading behaviour ----------------------------------------------------------------------------------------------
@@ -200,9 +229,11 @@ def _of_lead(b: Builder, term: Term) -> Limit | None:
         return None
     growth = _growth(b, found)
     sign = b.sign(found.coefficient)
-    if growth is None or (growth > 0 and sign in (None, 0)):
+    if growth is None:
         return None
-    return found.coefficient if growth == 0 else ZERO if growth < 0 else math.inf * sign  # type: ignore[operator]
+    if growth > 0:
+        return math.inf * sign if sign else None
+    return found.coefficient if growth == 0 else ZERO
 
 
 def _growth(b: Builder, found: Lead) -> int | None:
@@ -254,8 +285,7 @@ def _lead_of_sum(b: Builder, term: Add) -> Lead | None:
     for part, coefficient in term.parts:
         one = lead(b, part)
         if one is None:
-            around = b.box.range(part)
-            if math.isinf(around.low) or math.isinf(around.high):
+            if not _bounded(b, part):
                 return None
             continue  # bounded: what goes to infinity outgrows it; a finite result is refused below
         leads.append(replace(one, coefficient=b.scale(one.coefficient, coefficient)))
@@ -296,8 +326,10 @@ def _lead_of_function(b: Builder, term: Fn) -> Lead | None:
     match term.name, value > 0:
         case ("exp", _):
             return _lead_of_exp(b, u)
-        case ("sigmoid" | "softplus", False):
+        case ("sigmoid" | "softplus" | "bell", False):
             return _lead_of_exp(b, u)
+        case ("bell", True):
+            return _lead_of_exp(b, b.neg(u))
         case ("softplus", True) | ("log_expm1", True):
             return lead(b, u)
         case ("sinh" | "cosh", _):
@@ -321,7 +353,7 @@ def _lead_at(b: Builder, term: Fn, value: Term) -> Lead | None:
         return Lead(whole)
     if whole == ZERO and term.name in SLOPES and term.name not in ("abs", "step", "arccosh"):
         slope = SLOPES[term.name](b, value)
-        return lead(b, b.mul(slope, b.sub(term.args[0], value))) if slope != ZERO else None
+        return lead(b, b.mul(slope, b.sub(expanded(b, term.args[0]), value))) if slope != ZERO else None
     if term.name == "log" and whole == -math.inf:
         return _lead_of_log(b, term.args[0])
     return None
@@ -330,7 +362,7 @@ def _lead_at(b: Builder, term: Fn, value: Term) -> Lead | None:
 def _lead_of_exp(b: Builder, u: Term) -> Lead | None:
     """exp(u) where u is a polynomial of t plus what has a limit."""
     exponent: dict[Fraction, Term] = {}
-    factor = [ZERO if not isinstance(u, Add) else Num(u.constant)]
+    factor: list[Term] = [Num(u.constant) if isinstance(u, Add) else ZERO]
     for part, coefficient in u.parts if isinstance(u, Add) else ((u, Fraction(1)),):
         value = limit_at_infinity(b, part)
         if isinstance(value, Term):

@@ -81,7 +81,7 @@ def _undo_function(old: Builder, new: Builder, term: Fn, value: Term) -> Term | 
         return new.fn(UNDO[term.name], value)
     if term.name == "cosh":
         sign = old.sign(u)
-        return None if sign in (None, 0) else new.scale(new.fn("arccosh", value), sign)  # type: ignore[arg-type]
+        return None if sign in (None, 0) else new.scale(new.fn("arccosh", value), sign)
     if term.name not in ("sin", "cos", "tan"):
         return None
     branch = _branch(old, u, 0.0 if term.name == "cos" else -0.5)

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import product
+from functools import reduce
 from typing import Final
 
 from dgmspec.algebra.builder import Builder, substitute_term
 from dgmspec.algebra.derive import derivative_term
-from dgmspec.algebra.intervals import Interval, decimal, point
+from dgmspec.algebra.factoring import factor_sum
+from dgmspec.algebra.intervals import ONE as ONE_INTERVAL
+from dgmspec.algebra.intervals import Interval, hull, multiply, point
 from dgmspec.algebra.limits import limit
 from dgmspec.algebra.ranges import Box
-from dgmspec.algebra.terms import ONE, PI, ZERO, Add, Fn, Mul, Num, Term, split_multiple, walk_terms
+from dgmspec.algebra.terms import PI, ZERO, Fn, Mul, Num, Term, split_multiple, walk_terms
 
 _BOXES: Final = 400
 _FARTHEST: Final = 2.0**24
+_FADING: Final = {"exp", "sigmoid", "bell"}
 _NARROWEST: Final = 2.0**-30
 
 Names = dict[str, Interval]
@@ -83,14 +85,14 @@ class Prover:
     def _divide(self, term: Term) -> Proof:
         """Divide the box until the sign of the first decided part holds everywhere, or somewhere fails."""
         names = sorted(term.names & self.b.box.names.keys())
-        todo = deque([{name: self.b.box.names[name] for name in names}])
+        todo = [{name: self.b.box.names[name] for name in names}]
         sign: int | None = None
         done = 0
         while todo:
-            box = todo.popleft()
+            box = todo.pop()
             done += 1
             self.b.spend()
-            here = Box(box, self.b.spend).range(term).sign
+            here = self._box(box).range(term).sign
             if here is None:
                 here = self._by_ends(term, box)
             if here is not None and here != 0 and sign in (None, here):
@@ -98,7 +100,7 @@ class Prover:
                 continue
             parts = _halves(box) if done + len(todo) < _BOXES and here is None else None
             if parts is None:
-                return Proof(None, done, [_middle(box), *map(_middle, list(todo)[:3])])
+                return Proof(None, done, [_middle(box)])
             todo.extend(parts)
         return Proof(sign, done)
 
@@ -110,12 +112,61 @@ class Prover:
             slope = self._slopes.get((term, name))
             if slope is None:
                 slope = self._slopes[term, name] = factor_sum(self.b, derivative_term(self.b, term, name))
-            if Box(box, self.b.spend).range(slope).sign in (None, 0):
+            if self._box(box).range(slope).sign in (None, 0):
                 continue
             signs = {self._at_end(term, box, name, end) for end in (-1, 1)}
             if len(signs - {0}) == 1 and None not in signs:
                 return (signs - {0}).pop()
         return None
+
+    def _box(self, names: Names) -> Box:
+        """Enclosures over a part, refined where unbounded factors balance."""
+        return Box(names, self.b.spend, lambda term: self._balanced(term, names))
+
+    def _balanced(self, term: Mul, names: Names) -> Interval | None:
+        """A product of unbounded factors and exponentials that is monotone on a part, from its values at both ends.
+
+        Its direction is the sign of its logarithmic derivative, ``Σ e v'/v`` over the factors v^e.
+        """
+        box = Box(names, self.b.spend)
+        wild, tame = [], [ONE_INTERVAL]
+        for base, exponent in term.factors:
+            around = box.range(Mul(((base, exponent),)))
+            if math.isinf(around.high - around.low) or (isinstance(base, Fn) and base.name in _FADING):
+                wild.append((base, exponent))
+            else:
+                tame.append(around)
+        product_ = self.b.product(wild)
+        free = [name for name in product_.names & names.keys() if not names[name].is_point()]
+        if len(free) != 1 or not isinstance(product_, Mul) or len(product_.factors) < 2:
+            return None
+        slope = self._log_slope(product_, free[0])
+        if box.range(slope).sign in (None, 0):
+            return None
+        ends = [self._value(product_, names, free[0], end) for end in (-1, 1)]
+        if ends[0] is None or ends[1] is None:
+            return None
+        return reduce(multiply, tame, hull(ends[0], ends[1]))
+
+    def _log_slope(self, term: Mul, name: str) -> Term:
+        found = self._slopes.get((term, "log " + name))
+        if found is None:
+            b = self.b
+            parts = [b.mul(e, b.div(derivative_term(b, v, name), v)) for v, e in term.factors if name in v.names]
+            parts += [b.mul(b.log(v), derivative_term(b, e, name)) for v, e in term.factors if name in e.names]
+            found = self._slopes[term, "log " + name] = b.add(*parts)
+        return found
+
+    def _value(self, term: Term, names: Names, name: str, end: int) -> Interval | None:
+        """Where a term lies at one end of a name's interval: its value, or its limit at infinity."""
+        interval = names[name]
+        edge = interval.high if end > 0 else interval.low
+        if math.isfinite(edge):
+            return Box({**names, name: point(edge)}, self.b.spend).range(term)
+        value = limit(self.b.over({**self.b.box.names, **names}), term, name, interval, end)
+        if isinstance(value, Term):
+            return Box(names, self.b.spend).range(value)
+        return None if value is None else Interval(value, value, True, True)
 
     def _at_end(self, term: Term, box: Names, name: str, end: int) -> int | None:
         """The sign at one end of one name's interval: 0 also where the term only tends to 0 there."""
@@ -134,62 +185,6 @@ class Prover:
         return None if value is None else self.b.over({**self.b.box.names, **box}).sign(value)
 
 
-def factor_sum(b: Builder, term: Term) -> Term:
-    """A sum with what its terms have in common taken out: ``x exp(-x) - x^2 exp(-x) = x exp(-x) (1 - x)``.
-
-    Common are bases with numeric exponents, to the lowest that occurs (so quotients come to one denominator), and
-    exponentials of the same argument.
-    """
-    if not isinstance(term, Add):
-        return term
-    parts: list[tuple[Term, Fraction]] = [*term.parts, *([(ONE, term.constant)] if term.constant else [])]
-    if len(parts) < 2:
-        return term
-    tables = [_numeric_factors(part) for part, _ in parts]
-    common: dict[Term, Fraction] = {}
-    for base in dict.fromkeys(base for table in tables for base in table):
-        lowest = min(table.get(base, Fraction(0)) for table in tables)
-        if lowest:
-            common[base] = lowest
-    if not common:
-        return term
-    outside = b.product((base, Num(n)) for base, n in common.items())
-    undo = b.product((base, Num(-n)) for base, n in common.items())
-    inside = b.combine((expanded(b, b.mul(part, undo)), c) for part, c in parts)
-    scale, rest = split_multiple(inside)
-    result = b.product([*(outside.factors if isinstance(outside, Mul) else ((outside, ONE),)), (rest, ONE)])
-    return b.scale(result, scale)
-
-
-def _numeric_factors(part: Term) -> dict[Term, Fraction]:
-    """The bases of a product with numeric exponents."""
-    factors = part.factors if isinstance(part, Mul) else ((part, ONE),)
-    return {base: e.value for base, e in factors if isinstance(e, Num) and not isinstance(base, Num)}
-
-
-def expanded(b: Builder, term: Term) -> Term:
-    """A product of sums to small whole powers, multiplied out; other terms as they are."""
-    scale, rest = split_multiple(term)
-    if not isinstance(rest, Mul):
-        return term
-    sums: list[Add] = []
-    others: list[tuple[Term, Term]] = []
-    for base, exponent in rest.factors:
-        n = exponent.value if isinstance(exponent, Num) else Fraction(0)
-        if isinstance(base, Add) and n.denominator == 1 and 1 <= n <= 4:
-            sums += [base] * int(n)
-        else:
-            others.append((base, exponent))
-    if not sums or math.prod(len(s.parts) + 1 for s in sums) > 64:
-        return term
-    lists = [[*s.parts, *([(ONE, s.constant)] if s.constant else [])] for s in sums]
-    kept = b.product(others)
-    return b.combine(
-        (b.mul(kept, *(part for part, _ in choice)), scale * math.prod((c for _, c in choice), start=Fraction(1)))
-        for choice in product(*lists)
-    )
-
-
 # ---- dividing boxes -------------------------------------------------------------------------------------------------
 
 
@@ -206,7 +201,7 @@ def _halves(box: Names) -> list[Names] | None:
     left = Interval(interval.low, middle, interval.open_low, False)
     right = Interval(middle, interval.high, False, interval.open_high)
     halves: list[Names] = [{**box, name: left}, {**box, name: right}]
-    return sorted(halves, key=lambda h: abs(_inside(h[name])))
+    return sorted(halves, key=lambda h: -abs(_inside(h[name])))
 
 
 def _width(interval: Interval) -> float:
@@ -304,8 +299,3 @@ def crossing(b: Builder, term: Term, name: str, low: Point, high: Point) -> floa
             return middle
         a, c = (middle, c) if here == first else (a, middle)
     return a
-
-
-def decimal_term(value: float) -> Num:
-    """The decimal that a float writes, as a term."""
-    return Num(decimal(value))

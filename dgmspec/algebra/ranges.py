@@ -65,12 +65,20 @@ _ULPS: Final = {"erfinv": 64, "logit": 8, "log_expm1": 8, "sigmoid": 4, "softplu
 class Box:
     """Intervals for names, with the enclosures already found; `spend` is told of every operation.
 
+    `refine` may know more about products of unbounded factors (``x exp(-x)`` on a half-line).
+
     A finite end stands for the decimal number that its float writes, so that ``x - 0.3`` is positive on (0.3, 1).
     """
 
-    def __init__(self, names: Mapping[str, Interval], spend: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        names: Mapping[str, Interval],
+        spend: Callable[[], None] = lambda: None,
+        refine: Callable[[Mul], Interval | None] = lambda term: None,
+    ) -> None:
         self.names = names
         self._spend = spend
+        self._refine = refine
         self._found: dict[Term, Interval] = {}
 
     def range(self, term: Term) -> Interval:
@@ -102,6 +110,8 @@ class Box:
                 for base, exponent in term.factors:
                     value = self._power(base, exponent)
                     total = value if total is ONE else multiply(total, value)
+                if len(term.factors) > 1 and math.isinf(total.high - total.low):
+                    return self._refine(term) or total
                 return total
             case Fn():
                 return apply(term.name, tuple(map(self.range, term.args)))
@@ -180,6 +190,9 @@ def apply(name: str, args: tuple[Interval, ...]) -> Interval:
         case "cosh":
             reach = Interval(1.0, _INF, absolute(first).sign == 1, True)
             return increasing(absolute(first), math.cosh, reach, (0.0,))
+        case "bell":
+            reach = Interval(-0.25, 0.0, False, True)
+            return negative(increasing(absolute(first), lambda x: -_bell(x), reach, (0.0,), 4))
         case "sin":
             return _wave(first, math.sin, 0.25)
         case "cos":
@@ -199,6 +212,12 @@ def apply(name: str, args: tuple[Interval, ...]) -> Interval:
             high = _larger(first, args[1])
             return add(high, Interval(0.0, up(math.log(2)), True, True))
     raise AssertionError(f"`{name}` has no range")
+
+
+def _bell(x: float) -> float:
+    """σ(x) σ(-x), the slope of the sigmoid."""
+    small = math.exp(-abs(x))
+    return small / (1 + small) ** 2
 
 
 def _clipped(a: Interval, domain: Interval) -> Interval:

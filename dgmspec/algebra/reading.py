@@ -14,7 +14,7 @@ from functools import reduce
 from typing import Final
 
 from dgmspec.algebra.builder import Builder
-from dgmspec.algebra.evaluate import check_arity, unknown_name
+from dgmspec.algebra.evaluate import check_arity, evaluate, unknown_name
 from dgmspec.algebra.functions import FUNCTIONS, INTERNAL
 from dgmspec.algebra.intervals import REALS, Interval, decimal, hull
 from dgmspec.algebra.nodes import AbstractExpr, Call, Constant, Index, Name, Neg, Number, Power, Product, Sum, Vector
@@ -126,6 +126,9 @@ class Reader:
                     "one from the others",
                 ),
             )
+        value = evaluate(formula, {}) if not names else ()
+        if isinstance(value, (int, float)):
+            return Num(decimal(float(value)))
         return Opaque(formula, _range_of_whole(formula, self.b.box.names), frozenset(names))
 
     # ---- domains ------------------------------------------------------------------------------------------------

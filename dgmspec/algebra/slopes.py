@@ -14,10 +14,12 @@ from typing import Final
 
 from dgmspec.algebra.builder import Builder
 from dgmspec.algebra.derive import derivative_term
-from dgmspec.algebra.prove import Prover, factor_sum
+from dgmspec.algebra.factoring import factor_sum
+from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.terms import ONE, PI, ZERO, Add, Fn, Mul, Num, Sym, Term, split_multiple, walk_terms
 
 _HALF: Final = Fraction(1, 2)
+_WILD: Final = {"exp", "cosh", "sinh", "sigmoid", "bell"}
 
 
 def log_slope(prover: Prover, term: Term, name: str) -> Term:
@@ -77,12 +79,6 @@ def log_abs(prover: Prover, term: Term) -> Term:
 
 def _log_of_sum(prover: Prover, term: Add) -> Term:
     b = prover.b
-    if len(term.parts) == 1:
-        part, coefficient = term.parts[0]
-        tanh = part.factors[0][0] if isinstance(part, Mul) else part
-        square = part == b.power(tanh, 2)
-        if isinstance(tanh, Fn) and tanh.name == "tanh" and square and coefficient == -1 and term.constant == 1:
-            return b.scale(log_cosh(b, tanh.args[0]), -2)
     sign = prover.sign(term).sign
     signed = b.neg(term) if sign == -1 else term
     if sign is None or not isinstance(signed, Add):
@@ -90,8 +86,9 @@ def _log_of_sum(prover: Prover, term: Add) -> Term:
     logarithm = b.log(signed)
     plain = Fn("log", (signed,))
     items = [b.scale(part, c) for part, c in signed.parts] + ([Num(signed.constant)] if signed.constant else [])
+    wild = [any(isinstance(part, Fn) and part.name in _WILD for part in walk_terms(item)) for item in items]
     grows = any(isinstance(part, Fn) and part.name in ("exp", "cosh", "sinh") for part in walk_terms(signed))
-    if logarithm == plain and grows and all(prover.b.sign(item) == 1 for item in items):
+    if logarithm == plain and (grows or all(wild)) and all(prover.b.sign(item) == 1 for item in items):
         return reduce(lambda a, c: Fn("logaddexp", (a, c)), (log_abs(prover, item) for item in items))
     return logarithm
 
@@ -112,6 +109,7 @@ LOGS: Final[dict[str, Callable[[Builder, Term], Term]]] = {
     "sigmoid": lambda b, u: b.neg(b.fn("softplus", b.neg(u))),
     "cosh": log_cosh,
     "sinh": log_sinh,
+    "bell": lambda b, u: b.neg(b.add(b.fn("softplus", u), b.fn("softplus", b.neg(u)))),
 }
 """log|f(u)| of functions whose own value would overflow or round to 0."""
 
@@ -141,7 +139,7 @@ LOG_SLOPES: Final[dict[str, Callable[[Prover, Term], Term]]] = {
     "tanh": lambda p, u: p.b.scale(log_cosh(p.b, u), -2),
     "arcsinh": lambda p, u: p.b.scale(_log_one_plus_square(p.b, u), -_HALF),
     "arctan": lambda p, u: p.b.neg(_log_one_plus_square(p.b, u)),
-    "sigmoid": lambda p, u: p.b.neg(p.b.add(p.b.fn("softplus", u), p.b.fn("softplus", p.b.neg(u)))),
+    "sigmoid": lambda p, u: log_abs(p, p.b.fn("bell", u)),
     "softplus": lambda p, u: p.b.neg(p.b.fn("softplus", p.b.neg(u))),
     "logit": lambda p, u: p.b.sub(p.b.neg(p.b.log(u)), p.b.log(p.b.sub(ONE, u))),
     "erf": lambda p, u: p.b.sub(_log_gauss(p.b), p.b.power(u, 2)),

@@ -31,7 +31,7 @@ class Term:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return type(self) is type(other) and self._hash == other._hash and self.key == other.key  # type: ignore[attr-defined]
+        return type(self) is type(other) and self._hash == other._hash and self.key == other.key
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key})"

@@ -15,11 +15,12 @@ from typing import Final
 from dgmspec.algebra.builder import Builder, Exhausted
 from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.emit import emit
+from dgmspec.algebra.factoring import factor_sum
 from dgmspec.algebra.intervals import POSITIVES, REALS, Interval
 from dgmspec.algebra.limits import finite_value, limit
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.peel import peel
-from dgmspec.algebra.prove import Point, Prover, crossing, exact_zero, factor_sum, sample_points, sign_at
+from dgmspec.algebra.prove import Point, Prover, crossing, exact_zero, sample_points, sign_at
 from dgmspec.algebra.reading import Reader, shown, words
 from dgmspec.algebra.slopes import log_slope
 from dgmspec.algebra.terms import ZERO, Sym, Term, occurrences

@@ -217,6 +217,13 @@ def _dot(a: Value, b: Value) -> Tensor:
     return _event(_multiply(a, b)).sum(1)  # type: ignore[arg-type]
 
 
+def _tensors(a: Value, b: Value) -> tuple[Tensor, Tensor]:
+    """Two values, one of them perhaps a float, as aligned tensors."""
+    a, b = _aligned(a, b)
+    like = next(v for v in (a, b) if isinstance(v, Tensor))
+    return as_tensor(a, like), as_tensor(b, like)
+
+
 def _extreme(pairwise: Callable[[Tensor, Tensor], Tensor], clamp: str, whole: Callable[..., Tensor]) -> Any:
     """``min`` and ``max``: of several values coordinatewise, of one over its event."""
 
@@ -269,5 +276,12 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "dot": _dot,
     "logsumexp": lambda x: torch.logsumexp(_event(x), 1),
     "transpose": lambda x: x.mT if x.dim() > 2 else x,
+    "arcsin": torch.asin,
+    "arccos": torch.acos,
+    "arccosh": torch.acosh,
+    "arctanh": torch.atanh,
+    "log_expm1": lambda y: y + torch.log(-torch.expm1(-y)),
+    "logaddexp": lambda a, b: torch.logaddexp(*_tensors(a, b)),
+    "step": lambda x: (x >= 0).to(x.dtype),
 }
-"""Every function a formula may call, on tensors ``(batch, *event)``; reductions run over the event."""
+"""Every function of formulas, written or derived, on tensors ``(batch, *event)``; reductions run over the event."""
