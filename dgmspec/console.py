@@ -16,6 +16,7 @@ from dgmspec.checks.explain import explain
 from dgmspec.checks.latex import latex
 from dgmspec.core.codes import CODES
 from dgmspec.core.diagnostics import Diagnostic, did_you_mean, has_errors
+from dgmspec.core.disk import replacing
 from dgmspec.core.render import Format, render, summary
 from dgmspec.frontend import Diagnosis, diagnose_file, repair
 
@@ -66,11 +67,10 @@ def write(path: Path, text: str) -> None:
     """Write a file in one step: whatever happens, it holds the old text or the new one, and keeps its permissions."""
     try:
         target = path.resolve()
-        part = target.with_name(target.name + ".part")
-        part.write_text(text, encoding="utf-8", newline="")
-        if target.exists():
-            shutil.copymode(target, part)
-        part.replace(target)
+        with replacing(target) as part:
+            part.write_text(text, encoding="utf-8", newline="")
+            if target.exists():
+                shutil.copymode(target, part)
     except OSError as error:
         stop(f"cannot write {path}: {error.strerror}")
 

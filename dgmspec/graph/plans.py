@@ -41,6 +41,7 @@ class TrainPlan:
     schedule: Any
     clip: float | None
     ema: float | None
+    accumulate: int
     precision: str
     validate: Any
     stop: Any

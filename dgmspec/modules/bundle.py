@@ -10,7 +10,6 @@ Nothing is pickled and nothing in the folder is executed. Each file is written b
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from dgmspec.core.disk import reason, replacing
 
 __all__ = ["Bundle", "CheckpointError", "load_weights", "read_bundle", "write_bundle"]
 
@@ -55,11 +56,10 @@ def write_bundle(path: Path, bundle: Bundle, weights: Mapping[str, Tensor]) -> P
         text = rest.pop("text")
         _replace(path / SPEC, text.encode())
         _replace(path / REST, (json.dumps(rest, indent=2, ensure_ascii=False) + "\n").encode())
-        part = path / f"{WEIGHTS}.part"
-        save_file({k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}, part, {"format": FORMAT})
-        os.replace(part, path / WEIGHTS)
-    except OSError as error:
-        raise CheckpointError(f"cannot write {path}: {error.strerror or error}") from error
+        with replacing(path / WEIGHTS) as part:
+            save_file({k: v.detach().cpu().contiguous().clone() for k, v in weights.items()}, part, {"format": FORMAT})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {path}: {reason(error)}") from error
     return path
 
 
@@ -119,6 +119,5 @@ def _dtype(weights: Mapping[str, Tensor]) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    with replacing(path) as part:
+        part.write_bytes(content)

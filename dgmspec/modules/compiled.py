@@ -18,6 +18,7 @@ from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError
 from dgmspec.program.build import Unavailable
+from dgmspec.program.program import Program
 
 __all__ = ["CheckpointError", "CompiledModel", "UnavailableError"]
 
@@ -76,7 +77,10 @@ class CompiledModel(AbstractRunner):
         inputs, batch = self._read(direction, x, given)
         program = self.program(direction)
         noise = self._noise(program, start, batch, seed)
-        slots = self._interpreters[direction].keep(self.values(), inputs | noise, self.training)
+        return self._ledger(program, self.keep(direction, inputs | noise), batch)
+
+    def _ledger(self, program: Program, slots: list[Any], batch: int) -> Ledger:
+        """The contributions that a program's slots hold after a run."""
         steps = tuple(
             LedgerStep(e.label, e.address, e.kind, e.direction, e.cost, e.sign, slots[e.slot].expand(batch))
             for e in program.ledger
@@ -97,6 +101,29 @@ class CompiledModel(AbstractRunner):
         A loss that draws from the model itself reads no observed variable; `count` then says how many samples. Draws
         are keyed by (seed, step) when `step` is given, as in training, else by sample; rows count from `start`.
         """
+        inputs, _ = self._loss_inputs(batch, count, seed, step, start)
+        results = self.run("loss", inputs)
+        total = results.pop("total")
+        return LossValue(total, results)
+
+    def loss_ledger(
+        self,
+        batch: Any = None,
+        count: int | None = None,
+        seed: int | None = None,
+        step: int | None = None,
+        start: int = 0,
+    ) -> tuple[LossValue, Ledger]:
+        """`loss`, with the contributions of every walk that its terms average, sample by sample."""
+        inputs, rows = self._loss_inputs(batch, count, seed, step, start)
+        program, slots = self.program("loss"), self.keep("loss", inputs)
+        results = {name: slots[slot] for name, slot in program.outputs.items()}
+        return LossValue(results.pop("total"), results), self._ledger(program, slots, rows)
+
+    def _loss_inputs(
+        self, batch: Any, count: int | None, seed: int | None, step: int | None, start: int
+    ) -> tuple[dict[str, Tensor], int]:
+        """All inputs of the loss's program, its randomness among them, and how many samples they are."""
         program = self.program("loss")
         inputs, rows = self._read_batch(program, batch, count)
         if program.draws:
@@ -105,9 +132,7 @@ class CompiledModel(AbstractRunner):
                 inputs |= self._noise(program, start, rows, seed)
             else:
                 inputs |= step_noise(program, rows, seed, step, self.dtype, self.device, start)
-        results = self.run("loss", inputs)
-        total = results.pop("total")
-        return LossValue(total, results)
+        return inputs, rows
 
     def forward(self, batch: Any = None, **options: Any) -> Tensor:
         """The total loss: calling the model is what data-parallel wrappers synchronise. See `loss`."""

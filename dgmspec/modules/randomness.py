@@ -64,9 +64,11 @@ def step_noise(
     """Draws for rows start..start+count-1 of the global batch of training step `step`."""
     dtype = dtype or torch.get_default_dtype()
     found = {}
+    # Torch draws normals in runs of 16, so a row is the same however many follow only if whole runs are drawn.
+    rows = -(-(start + count) // 16) * 16
     for entry, draw in _draws(program.draws):
         generator = torch.Generator().manual_seed(seed_of(seed, entry.name, -1, step))
-        found[entry.name] = _draw(draw, start + count, generator, dtype)[start:].to(device)
+        found[entry.name] = _draw(draw, rows, generator, dtype)[start : start + count].to(device)
     return found
 
 

@@ -107,6 +107,12 @@ class AbstractRunner(AbstractStore, ABC):
         program = self.programs["log_prob"]
         return isinstance(program, Program) and bool(program.draws)
 
+    @property
+    def trains_all(self) -> bool:
+        """Whether the loss reads every weight that is trained; of an external net, all are taken to be read."""
+        read = {key for call in self._interpreters["loss"].calls for _, key in call.parameters}
+        return all(name in read or "." in name for name, p in self.named_parameters() if p.requires_grad)
+
     def program(self, phase: Phase) -> Program:
         """The program of a phase; `UnavailableError` says what the model lacks for it."""
         found = self.programs[phase]

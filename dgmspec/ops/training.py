@@ -163,6 +163,7 @@ class Train(AbstractBlock):
         "train M { data = two_moons; steps = 5_000; batch = 512; optimizer = adam(lr = 1e-3) }",
         "train M { data = digits; epochs = 20; schedule = cosine(warmup = 200); clip = 1.0; ema = 0.999 }",
         "train M { data = digits; steps = 9; precision = bf16; validate = holdout(0.1); stop = patience(9); seed = 1 }",
+        "train M { data = digits; steps = 9; batch = 4_096; accumulate = 8 }",
     )
 
     data: AbstractData | None = Field(None, description="where the rows come from: a `data` name or a source")
@@ -173,7 +174,10 @@ class Train(AbstractBlock):
     schedule: AbstractSchedule | None = Field(None, description="learning rate over the run")
     clip: Rate | None = Field(None, description="largest norm of a gradient; longer ones are scaled down to it")
     ema: Decay | None = Field(None, description="decay of the moving average of weights that is evaluated and kept")
-    precision: Literal["float32", "float64", "bf16"] = Field("float32", description="number format of the arithmetic")
+    accumulate: Count = Field(1, description="parts of a batch whose gradients are summed, to need less memory")
+    precision: Literal["float32", "float64", "bf16", "fp16"] = Field(
+        "float32", description="number format of the arithmetic; with bf16 and fp16 that of nets alone"
+    )
     validation: AbstractValidation | None = Field(
         None, alias="validate", description="what the loss is measured on while training"
     )

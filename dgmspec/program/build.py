@@ -142,7 +142,8 @@ def _loss(graph: Graph, routes: Routes, listing: Listing) -> Built:
     names = _term_names(graph.loss.terms)
     slots = {key: _term(graph, routes, listing, term, walks) for key, term in graph.loss.terms.items()}
     total = listing.formula(f"{graph.name}/loss", graph.loss.formula, slots)
-    return {"total": total, **{names[key]: slot for key, slot in slots.items()}}, []
+    ledger = [entry for walk in walks.values() for entry in walk.ledger]
+    return {"total": total, **{names[key]: slot for key, slot in slots.items()}}, ledger
 
 
 _PHASES = {

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator
+import torch
 from torch import nn
 
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.report import test_figures
 from dgmspec.runtime.rows import open_parts
-from dgmspec.runtime.rundir import RunDirectory
+from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.runtime.stored import load_model
 from dgmspec.runtime.task import recorded_task
 
@@ -35,14 +36,20 @@ def evaluate(
     a set with a known density. `data` and `nets` are given again where the run was given them; `paths` says by the name
     of a data source where its file lies now, if it has moved.
     """
+    processes = Processes()
     directory = RunDirectory(Path(run))
     task = recorded_task(directory, data, nets, paths)
-    model = model_of(directory.path, nets)
+    model = model_of(directory.path, nets, processes.device)
     parts = open_parts(model, task.plan, task.arrays, task.places)
-    return test_figures(model, parts.test, parts.toy, task.plan.seed if seed is None else seed, draws, visible)
+    seed = task.plan.seed if seed is None else seed
+    return test_figures(model, parts.test, parts.toy, seed, draws, processes, visible and processes.main)
 
 
-def model_of(path: Path, nets: Mapping[str, nn.Module] | None = None) -> CompiledModel:
-    """The model of a run's folder, or of a folder that a model was saved in, on the device that is there."""
+def model_of(
+    path: Path, nets: Mapping[str, nn.Module] | None = None, device: torch.device | None = None
+) -> CompiledModel:
+    """The model of a run's folder, or of a folder that a model was saved in."""
     inner = path / "model"
-    return load_model(inner if inner.is_dir() else path, nets, Accelerator(mixed_precision="no").device)
+    if not inner.is_dir() and RunDirectory(path).begun:
+        raise RunError(f"the run in {path} is not finished: go on with\n    dgmspec train --resume {path}")
+    return load_model(inner if inner.is_dir() else path, nets, device)

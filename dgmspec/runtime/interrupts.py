@@ -4,23 +4,43 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+import torch
+import torch.distributed as dist
+
+from dgmspec.runtime.processes import Processes
 
 __all__ = ["Interrupts"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+ONE_REQUEST = 1.0
+"""Seconds in which several signals are one request: a launcher passes on what its processes got from the terminal."""
+
 
 class Interrupts:
-    """Inside the block, ctrl-C and SIGTERM are kept until `check` raises `KeyboardInterrupt`; a second one is not kept.
+    """Inside the block, ctrl-C and SIGTERM are kept until `check` raises `KeyboardInterrupt`.
 
-    Outside the main thread, where Python delivers no signals, the block changes nothing.
+    One that comes while another is kept does not wait: it raises at once, in the midst of a step, and `forced` says
+    that what is in memory may be half of an update. Outside the main thread, where Python delivers no signals, the
+    block changes nothing. Processes stop after the same step: each says at every step whether it was asked to, and
+    hears one step later, without waiting, whether any was.
     """
 
-    def __init__(self) -> None:
-        self.pending = False
+    def __init__(self, processes: Processes | None = None) -> None:
+        self.control = processes.control if processes else None
+        self.asked = 0.0
+        self.forced = False
         self._before: dict[int, Any] = {}
+        self._told: tuple[torch.Tensor, Any] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self.asked > 0
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -34,11 +54,25 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.pending:
+        now = time.monotonic()
+        if self.pending and now - self.asked > ONE_REQUEST:
+            self.forced = True
             raise KeyboardInterrupt
-        self.pending = True
+        self.asked = self.asked or now
 
     def check(self) -> None:
         """Raise `KeyboardInterrupt` if a stop was asked for."""
-        if self.pending:
+        if self.pending if self.control is None else self._anyone():
             raise KeyboardInterrupt
+
+    def _anyone(self) -> bool:
+        """Whether any process had been asked to stop one step ago."""
+        stop = False
+        if self._told is not None:
+            flag, work = self._told
+            work.wait()
+            stop = bool(flag)
+        if not stop:
+            flag = torch.tensor(int(self.pending))
+            self._told = flag, dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.control, async_op=True)
+        return stop

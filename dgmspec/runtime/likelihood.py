@@ -7,7 +7,7 @@ dequantises, log p averages `draws` independent dequantisations, a lower bound o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import AbstractTable, Columns, Dataset, Moments
 from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.feed import columns_of
+from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import Reporter, show_progress
 from dgmspec.runtime.toys import TOYS
 
@@ -59,41 +60,75 @@ class Validation:
     """The loss on held-out rows (or, where it draws its own points, on a fixed set of draws), in nats.
 
     Every reading uses the same rows and draws, keyed by `seed`, so that readings differ by the weights alone. Of rows
-    that stream, a random part is held and read.
+    that stream, a random part is held and read. Each process reads its share of them, and gets the mean over all.
     """
 
-    def __init__(self, model: CompiledModel, held_out: AbstractTable | None, seed: int) -> None:
+    def __init__(self, model: CompiledModel, held_out: AbstractTable | None, seed: int, processes: Processes) -> None:
         if held_out is not None and held_out.streams:
             held_out = held_out.sample(VALIDATION_ROWS, seed)
-        self.model, self.columns = model, columns_of(model, held_out) if held_out else {}
+        self.model, self.processes = model, processes
         self.rows = held_out.rows if held_out else VALIDATION_POINTS
+        self.first, self.stop = processes.share(self.rows)
+        self.columns: Mapping[str, Tensor] = {}
+        if held_out and self.first < self.stop:
+            share = {name: column[self.first : self.stop] for name, column in held_out.whole().columns.items()}
+            self.columns = columns_of(model, Dataset(share))
         draws = VALIDATION_DRAWS if held_out and model.program("loss").draws else 1
         self.seeds = [seed_of(seed, "validation", draw) for draw in range(draws)]
 
     @torch.no_grad()
     def __call__(self) -> float:
         """The loss with the weights as they are."""
-        parts: list[Tensor] = []
+        parts = [torch.zeros((), device=self.model.device)]
         for seed in self.seeds:
-            for start in range(0, self.rows, BATCH):
-                count = min(BATCH, self.rows - start)
-                batch = {name: column[start : start + count] for name, column in self.columns.items()}
+            for start in range(self.first, self.stop, BATCH):
+                count, place = min(BATCH, self.stop - start), start - self.first
+                batch = {name: column[place : place + count] for name, column in self.columns.items()}
                 own = {} if batch else {"count": count}
                 parts.append(count * self.model.loss(batch or None, seed=seed, start=start, **own).total)
-        return float(torch.stack(parts).cpu().double().sum()) / (self.rows * len(self.seeds))
+        found = sum(part.double() for part in parts)
+        assert isinstance(found, Tensor)
+        return float(self.processes.total(found)) / (self.rows * len(self.seeds))
 
 
 @torch.no_grad()
-def log_probs(model: CompiledModel, data: AbstractTable, seed: int = 0, reporter: Reporter | None = None) -> Array:
+def log_probs(
+    model: CompiledModel,
+    data: AbstractTable,
+    seed: int = 0,
+    processes: Processes | None = None,
+    reporter: Reporter | None = None,
+) -> Array:
     """log p of every row in nats, (rows,), in batches; one draw of the model's randomness each, by `seed`."""
     parts: list[Array] = []
     done = 0
-    for columns in data.batches(BATCH):
-        parts.append(_log_prob(model, columns, seed, done))
-        done += len(parts[-1])
+    for part in _in_turn(data, processes, lambda columns, start: _log_prob(model, columns, seed, start)):
+        parts.append(part)
+        done += len(part)
         if reporter:
             reporter.advance(done)
     return np.concatenate(parts)
+
+
+def _in_turn(
+    data: AbstractTable, processes: Processes | None, work: Callable[[Columns, int], Array]
+) -> Iterator[Array]:
+    """What `work` makes of each batch and the number of its first row, batch by batch.
+
+    Processes take the batches in turn, and each gets what all have made.
+    """
+    count, index = (processes.count, processes.index) if processes else (1, 0)
+    start, mine = 0, np.zeros(0)
+    number = -1
+    for number, columns in enumerate(data.batches(BATCH)):
+        if number % count == index:
+            mine = work(columns, start)
+        start += len(next(iter(columns.values())))
+        if number % count == count - 1:
+            yield from processes.everyone(mine) if processes else [mine]
+            mine = np.zeros(0)
+    if processes and (number + 1) % count:
+        yield from processes.everyone(mine)[: (number + 1) % count]
 
 
 def _log_prob(model: CompiledModel, columns: Columns, seed: int, start: int) -> Array:
@@ -107,14 +142,22 @@ def _log_prob(model: CompiledModel, columns: Columns, seed: int, start: int) -> 
 
 @torch.no_grad()
 def test_likelihood(
-    model: CompiledModel, data: AbstractTable, draws: int, seed: int = 0, visible: bool = False
+    model: CompiledModel,
+    data: AbstractTable,
+    draws: int,
+    seed: int = 0,
+    processes: Processes | None = None,
+    visible: bool = False,
 ) -> Likelihood:
     """The mean over rows and over `draws` dequantisations (one is enough where the model draws nothing)."""
     seeds = [seed_of(seed, "test", draw) for draw in range(draws)]
     found = Moments()
+
+    def work(columns: Columns, start: int) -> Array:
+        return np.asarray(-np.mean([_log_prob(model, columns, s, start) for s in seeds], axis=0))
+
     with show_progress("test", data.rows, visible) as reporter:
-        for columns in data.batches(BATCH):
-            nll = -np.mean([_log_prob(model, columns, s, found.rows) for s in seeds], axis=0)
+        for nll in _in_turn(data, processes, work):
             found.add(nll)
             reporter.advance(found.rows)
     return likelihood(found, draws, sum(model.type_of(name).size for name in model.observed))
@@ -130,7 +173,12 @@ def likelihood(nll: Moments, draws: int, size: int) -> Likelihood:
 
 
 def gap_to_truth(
-    model: CompiledModel, name: str, constants: Mapping[str, float], seed: int, visible: bool = False
+    model: CompiledModel,
+    name: str,
+    constants: Mapping[str, float],
+    seed: int,
+    processes: Processes | None = None,
+    visible: bool = False,
 ) -> dict[str, float]:
     """E_p[log p - log q] on fresh points of a toy set with a known density: KL(p ‖ q) in nats, and its error.
 
@@ -140,7 +188,7 @@ def gap_to_truth(
     (variable,) = model.observed
     truth = log_density(name, x, **constants)
     with show_progress("test", len(x), visible) as reporter:
-        found = log_probs(model, Dataset({variable: x}), reporter=reporter)
+        found = log_probs(model, Dataset({variable: x}), 0, processes, reporter)
     gap, size = truth - found, model.type_of(variable).size
     own = likelihood(Moments.of(-found), 1, size)
     return {

@@ -14,6 +14,7 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
 from dgmspec.runtime.data import AbstractTable
 from dgmspec.runtime.likelihood import gap_to_truth, test_likelihood
+from dgmspec.runtime.processes import Processes
 
 __all__ = ["DRAWS", "Toy", "simple_baselines", "summary", "test_figures", "verdict"]
 
@@ -42,16 +43,17 @@ def test_figures(
     toy: Toy | None,
     seed: int,
     draws: int | None = None,
+    processes: Processes | None = None,
     visible: bool = False,
 ) -> dict[str, Any]:
     """The ``test`` section: the gap to the truth on fresh points of a toy set, else the likelihood on held-out rows."""
     if model.density == "none":
         return {}
     if toy is not None:
-        return gap_to_truth(model, toy.name, toy.constants, seed, visible)
+        return gap_to_truth(model, toy.name, toy.constants, seed, processes, visible)
     if test is None:
         return {}
-    found = test_likelihood(model, test, (draws or DRAWS) if model.dequantises else 1, seed, visible)
+    found = test_likelihood(model, test, (draws or DRAWS) if model.dequantises else 1, seed, processes, visible)
     return {
         "rows": found.rows,
         "dequantisations": found.draws,

@@ -7,7 +7,9 @@
     model/          the trained model, as `dgmspec.load_model` reads it
     samples.png, loss.png, report.json
 
-Every file is written under another name and renamed into place, so a reader never meets half of one.
+Every file but metrics.csv is written under another name, flushed, and renamed into place, so a reader never meets half
+of one; config.json comes after bundle.dgm, so a folder that has it can be gone on with. metrics.csv grows by rows, and
+a row that was cut short counts as not written.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,9 +30,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-__all__ = ["RunDirectory", "RunError", "finite", "fresh_directory", "versions"]
+from dgmspec.core.disk import reason, replacing
+from dgmspec.modules.bundle import CheckpointError
 
+__all__ = ["BUNDLE", "CONFIG", "FORMAT_VERSION", "RunDirectory", "RunError", "finite", "fresh_directory", "versions"]
 
+FORMAT_VERSION = 1
+CHECKPOINT = "dgmspec-checkpoint"
+BUNDLE, CONFIG, METRICS_CSV = "bundle.dgm", "config.json", "metrics.csv"
 METRICS = ("step", "seconds", "loss", "validation")
 
 
@@ -44,57 +51,85 @@ class RunDirectory:
 
     path: Path
 
+    @property
+    def begun(self) -> bool:
+        """Whether a run was begun here: its settings, which are written last, are there."""
+        return (self.path / CONFIG).exists() or self.has_checkpoint("last")
+
+    @property
+    def trained(self) -> bool:
+        """Whether steps were taken here, and so whether there is, or should be, a last checkpoint."""
+        return any(
+            path.exists() for path in (self._checkpoint("last"), self._checkpoint("best"), self.path / METRICS_CSV)
+        )
+
     def create(self) -> None:
         """Make the folder; `RunError` where that cannot be done."""
         try:
             (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            reason = f"cannot write to {self.path}: {error.strerror}; choose another folder with --out"
-            raise RunError(reason) from error
+            raise RunError(f"cannot write to {self.path}: {reason(error)}; choose another folder with --out") from error
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file in one step."""
         path = self.path / name
-        try:
-            part = path.with_name(path.name + ".part")
+        with self.saying(path), replacing(path) as part:
             part.write_text(text, encoding="utf-8")
-            os.replace(part, path)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}; what was written before is unharmed") from error
         return path
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> Path:
         """Write a JSON file in one step."""
         return self.write_text(name, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
+    @contextmanager
+    def saying(self, path: Path) -> Iterator[None]:
+        """A failure to write `path` inside the block says what, why, and how to go on."""
+        try:
+            yield
+        except (OSError, SafetensorError, CheckpointError) as error:
+            raise RunError(f"cannot write {path}: {reason(error)}; {self._going_on()}") from error
+
+    def _going_on(self) -> str:
+        if not self._checkpoint("last").exists():
+            return "nothing was trained yet: choose another folder with --out"
+        return (
+            "the checkpoints written before are unharmed: when the disk can be written to again, go on with\n"
+            f"    dgmspec train --resume {self.path}"
+        )
+
+    # ---- metrics ----------------------------------------------------------------------------------------------------
+
     def append_metrics(self, row: Mapping[str, float]) -> None:
         """Add one row to metrics.csv; a figure that was not read this time stays empty."""
-        path = self.path / "metrics.csv"
-        try:
+        path = self.path / METRICS_CSV
+        with self.saying(path):
             new = not path.exists()
             with path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, METRICS, restval="")
                 if new:
                     writer.writeheader()
                 writer.writerow(row)
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from error
 
     def metrics(self) -> list[dict[str, float]]:
         """All rows of metrics.csv, empty fields left out."""
-        if not (self.path / "metrics.csv").exists():
-            return []
-        with (self.path / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(self._metric_lines())]
 
     def cut_metrics(self, step: int) -> None:
         """Drop the rows after `step`, which a resumed run will write again."""
-        try:
-            lines = (self.path / "metrics.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-        except OSError:
-            return
+        lines = self._metric_lines()
         kept = [line for line in lines[1:] if float(line.partition(",")[0]) <= step]
-        self.write_text("metrics.csv", "".join([*lines[:1], *kept]))
+        if lines:
+            self.write_text("metrics.csv", "".join([*lines[:1], *kept]))
+
+    def _metric_lines(self) -> list[str]:
+        """The whole lines of metrics.csv: of a row that a full disk or a kill cut short nothing is left."""
+        try:
+            text = (self.path / METRICS_CSV).read_bytes().decode("utf-8", "replace")
+        except OSError:
+            return []
+        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
 
     def read_json(self, name: str) -> dict[str, Any]:
         """A JSON file of the run; `RunError` where the folder is none of a run."""
@@ -107,28 +142,57 @@ class RunDirectory:
             raise RunError(f"{self.path} is no folder of a dgmspec run: {name} holds no object")
         return found
 
+    def config(self) -> dict[str, Any]:
+        """What the run was begun with; `RunError` where there is no run, or one that a later release wrote."""
+        if not self.begun and (self.path / BUNDLE).exists():
+            raise RunError(f"the run in {self.path} was stopped before it began: train anew with --out {self.path}")
+        found = self.read_json(CONFIG)
+        if found.get("format_version") != FORMAT_VERSION:
+            raise RunError(
+                f"{self.path} has run format {found.get('format_version')}, and this release reads {FORMAT_VERSION}: "
+                "use the release of dgmspec that wrote it" + _release(found)
+            )
+        return found
+
+    # ---- checkpoints ------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self, name: str) -> Path:
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+    def has_checkpoint(self, name: str) -> bool:
+        """Whether there is such a checkpoint, sound or not."""
+        return self._checkpoint(name).exists()
+
     def save_checkpoint(self, name: str, tensors: Mapping[str, Tensor], counters: Mapping[str, Any]) -> None:
         """Write ``checkpoints/<name>.safetensors`` in one step; `counters` travel in its header as JSON."""
-        path = self.path / "checkpoints" / f"{name}.safetensors"
-        part = path.with_name(path.name + ".part")
-        try:
-            packed = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-            save_file(packed, part, metadata={"counters": json.dumps(counters)})
-            os.replace(part, path)
-        except (OSError, SafetensorError) as error:
-            part.unlink(missing_ok=True)
-            raise RunError(f"cannot write {path}: {error}; the last good checkpoint is kept") from error
+        path = self._checkpoint(name)
+        metadata = {"format": CHECKPOINT, "version": str(FORMAT_VERSION), "counters": json.dumps(counters)}
+        packed = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        with self.saying(path), replacing(path) as part:
+            save_file(packed, part, metadata)
 
     def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Read a checkpoint back; `RunError` where it is missing, cut short or foreign."""
-        path = self.path / "checkpoints" / f"{name}.safetensors"
+        """Read a checkpoint back; `RunError` where it is missing, cut short, foreign or of a later release."""
+        path = self._checkpoint(name)
+        again = "put back a copy of it, or train anew in another folder: nothing here was changed"
         try:
             header = _safetensors_header(path)
+            if header.get("format") == CHECKPOINT and header.get("version") != str(FORMAT_VERSION):
+                version = f"format {header.get('version')}, and this release reads {FORMAT_VERSION}"
+                raise RunError(f"{path} has {version}: use the release of dgmspec that wrote it")
+            if header.get("format") != CHECKPOINT:
+                raise RunError(f"{path} was not written by dgmspec; {again}")
             return load_file(path), json.loads(header["counters"])
         except FileNotFoundError as error:
-            raise RunError(f"{self.path} has no checkpoint `{name}`, so nothing to go on with") from error
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise RunError(f"{path} is no checkpoint of a dgmspec run: {error}") from error
+            raise RunError(f"{self.path} has no checkpoint `{name}`; {again}") from error
+        except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+            raise RunError(f"{path} is damaged: {reason(error)}; {again}") from error
+
+
+def _release(config: Mapping[str, Any]) -> str:
+    versions = config.get("versions")
+    found = versions.get("dgmspec") if isinstance(versions, dict) else None
+    return f", {found}" if found else ""
 
 
 def _safetensors_header(path: Path) -> dict[str, str]:
@@ -137,7 +201,7 @@ def _safetensors_header(path: Path) -> dict[str, str]:
         length = int.from_bytes(file.read(8), "little")
         if length > 1 << 27:
             raise ValueError("its header is too long")
-        metadata: dict[str, str] = json.loads(file.read(length))["__metadata__"]
+        metadata: dict[str, str] = json.loads(file.read(length)).get("__metadata__") or {}
         return metadata
 
 

@@ -22,6 +22,7 @@ from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.runtime.data import DataError, check_column
 from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.pictures import draw_samples
+from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.rundir import RunError
 from dgmspec.spec.model import Sample
@@ -48,7 +49,7 @@ def sample(
     """`count` samples of a finished run (or of a saved model), a tensor (count, *event), or a dict by name where there
     are several observed variables. `given` holds one value for each conditioning variable. Without a count or a seed
     those of the spec's sample block hold, else 100 samples and seed 0."""
-    model = model_of(Path(run), nets)
+    model = model_of(Path(run), nets, Processes().device)
     count, seed = _settled(model, count, seed)
     drawn = {name: torch.from_numpy(rows) for name, rows in _draw(model, count, seed, dict(given or {}), False).items()}
     return next(iter(drawn.values())) if len(drawn) == 1 else drawn
@@ -77,7 +78,7 @@ def draw_samples_of(
     """
     if out is not None:
         _writer(out)
-    model = model_of(run)
+    model = model_of(run, None, Processes().device)
     count, seed = _settled(model, count, seed)
     return Drawn(_draw(model, count, seed, _values(model, given), visible), model, seed)
 

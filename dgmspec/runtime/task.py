@@ -110,7 +110,7 @@ def recorded_task(
     paths: Mapping[str, str | Path] | None = None,
 ) -> Task:
     """The task that a run folder records; `paths` are for files that have moved since."""
-    config = directory.read_json("config.json")
+    config = directory.config()
     if config.get("data") == "arrays" and arrays is None:
         raise RunError(f"{directory.path} was trained on arrays given from Python; give them again as `data`")
     try:

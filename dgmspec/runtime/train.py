@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import nn
 
 from dgmspec.compiler import compile
@@ -20,17 +19,25 @@ from dgmspec.runtime.feed import Feed
 from dgmspec.runtime.gallery import draw_run
 from dgmspec.runtime.likelihood import VALIDATION_ROWS, Validation
 from dgmspec.runtime.loop import Loop
+from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.report import BASELINE_ROWS, OK, simple_baselines, summary, test_figures, verdict
 from dgmspec.runtime.rows import Parts, open_parts
-from dgmspec.runtime.rundir import RunDirectory, RunError, finite, fresh_directory, versions
+from dgmspec.runtime.rundir import (
+    BUNDLE,
+    CONFIG,
+    FORMAT_VERSION,
+    RunDirectory,
+    RunError,
+    finite,
+    fresh_directory,
+    versions,
+)
 from dgmspec.runtime.task import Task, recorded_task, task_of
 from dgmspec.spec import Spec
 from dgmspec.spec.model import Train
 
 __all__ = ["Run", "resume_run", "train", "train_spec"]
-
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -96,10 +103,12 @@ def train_spec(
     """`train` for a spec whose params are set; `name` is that of the folder below ``runs`` where `out` is not given."""
     given = {name: Path(path) for name, path in (paths or {}).items()}
     task = task_of(spec, model, seed, data, nets, Places(None if folder is None else Path(folder), given))
-    path = Path(out) if out is not None else fresh_directory(Path("runs"), name or task.plan.model.lower())
-    if (path / "bundle.dgm").exists():
+    processes = Processes()
+    named = name or task.plan.model.lower()
+    path = Path(out) if out is not None else processes.on_main(lambda: fresh_directory(Path("runs"), named))
+    if processes.on_main(lambda: RunDirectory(path).begun):
         raise RunError(f"{path} holds a run already; choose another folder, or go on with it by --resume {path}")
-    return _run(task, RunDirectory(path), visible, fresh=True)
+    return _run(task, RunDirectory(path), processes, visible, fresh=True)
 
 
 def resume_run(
@@ -110,33 +119,33 @@ def resume_run(
     paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
 ) -> Run:
-    """Go on with a stopped run from its last checkpoint; `data` and `nets` as they were given when it began.
+    """Go on with a stopped run from its last checkpoint, or from its start where it has none yet; `data` and `nets` as
+    they were given when it began.
 
     `paths` says by the name of a data source where its file lies now, if it has moved.
     """
     directory = RunDirectory(Path(path))
-    return _run(recorded_task(directory, data, nets, paths), directory, visible, fresh=False)
+    task = recorded_task(directory, data, nets, paths)
+    return _run(task, directory, Processes(), visible, fresh=False)
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
 
 
-def _run(task: Task, directory: RunDirectory, visible: bool, fresh: bool) -> Run:
+def _run(task: Task, directory: RunDirectory, processes: Processes, visible: bool, fresh: bool) -> Run:
     """Everything from data to report."""
     began = time.monotonic()
-    accelerator = Accelerator(mixed_precision="no")
-    model = _compiled(task, accelerator.device)
+    model = _compiled(task, processes.device)
     parts = open_parts(model, task.plan, task.arrays, task.places)
-    visible = visible and accelerator.is_main_process
-    loop = _loop(model, task, parts, accelerator, directory)
+    visible = visible and processes.main
+    loop = _loop(model, task, parts, processes, directory)
+    processes.on_main(directory.create)
     if fresh:
-        _write_beginning(task, directory, accelerator)
-    else:
-        loop.restore()
-        began -= loop.fit.seconds
-    with show_progress("train", loop.steps, visible) as reporter:
+        processes.on_main(lambda: _write_beginning(task, directory))
+    with show_progress("train", loop.steps.count, visible) as reporter:
         fit = loop.run(reporter)
-    report = {
+    model = loop.result(lambda: _compiled(task, processes.device))
+    report: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "model": task.plan.model,
         "density": model.density,
@@ -145,16 +154,27 @@ def _run(task: Task, directory: RunDirectory, visible: bool, fresh: bool) -> Run
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "loss": directory.metrics()[-1]["loss"],
         "validation": fit.best if fit.best_step else None,
-        **_figures(model, task, parts, visible),
+        "test": test_figures(model, parts.test, parts.toy, task.plan.seed, processes=processes, visible=visible),
         **_sampled(parts),
     }
-    if accelerator.is_main_process:
+    if processes.main:
+        report |= _ending(model, task, parts, directory, report["test"])
+        report |= {"seconds": loop.before + time.monotonic() - began, "versions": versions()}
+        directory.write_json("report.json", finite(report))
+    return Run(directory.path, model, processes.on_main(lambda: report))
+
+
+def _ending(
+    model: CompiledModel, task: Task, parts: Parts, directory: RunDirectory, test: dict[str, Any]
+) -> dict[str, Any]:
+    """What simple densities reach on the test rows, whether the figures can be right; pictures and the model."""
+    others: dict[str, float] = {}
+    if test and parts.train and parts.validation and parts.test:
+        others = simple_baselines(model, parts.train, parts.validation, parts.test, task.plan.seed)
+    with directory.saying(directory.path):
         draw_run(model, parts, directory, task.plan.seed)
         model.save(directory.path / "model")
-    report |= {"seconds": time.monotonic() - began, "versions": versions()}
-    if accelerator.is_main_process:
-        directory.write_json("report.json", finite(report))
-    return Run(directory.path, model, report)
+    return {"baselines": others, "verdict": verdict(test)}
 
 
 def _compiled(task: Task, device: torch.device) -> CompiledModel:
@@ -168,20 +188,11 @@ def _compiled(task: Task, device: torch.device) -> CompiledModel:
     )
 
 
-def _loop(model: CompiledModel, task: Task, parts: Parts, accelerator: Accelerator, directory: RunDirectory) -> Loop:
+def _loop(model: CompiledModel, task: Task, parts: Parts, processes: Processes, directory: RunDirectory) -> Loop:
     plan = task.plan
     feed = Feed(model, parts.train, plan.batch, plan.seed) if parts.train else None
-    validate = Validation(model, parts.validation, plan.seed) if plan.validate is not None else None
-    return Loop(model, feed, plan, accelerator, directory, validate)
-
-
-def _figures(model: CompiledModel, task: Task, parts: Parts, visible: bool) -> dict[str, Any]:
-    """The test, read once, what simple densities reach on the same rows, and whether the figures can be right."""
-    test = test_figures(model, parts.test, parts.toy, task.plan.seed, visible=visible)
-    others: dict[str, float] = {}
-    if test and parts.train and parts.validation and parts.test:
-        others = simple_baselines(model, parts.train, parts.validation, parts.test, task.plan.seed)
-    return {"test": test, "baselines": others, "verdict": verdict(test)}
+    validate = Validation(model, parts.validation, plan.seed, processes) if plan.validate is not None else None
+    return Loop(model, feed, plan, processes, directory, validate)
 
 
 def _sampled(parts: Parts) -> dict[str, Any]:
@@ -193,12 +204,9 @@ def _sampled(parts: Parts) -> dict[str, Any]:
     return {"streamed": {"training_rows": parts.train.rows, **read}}
 
 
-def _write_beginning(task: Task, directory: RunDirectory, accelerator: Accelerator) -> None:
-    """The folder with what the run starts from."""
-    if not accelerator.is_main_process:
-        return
-    directory.create()
-    directory.write_text("bundle.dgm", task.spec.text())
+def _write_beginning(task: Task, directory: RunDirectory) -> None:
+    """What the run starts from."""
+    directory.write_text(BUNDLE, task.spec.text())
     settings = {name: _plain(value) for name, value in vars(task.plan).items() if name not in ("address", "written")}
     config = {
         "format_version": FORMAT_VERSION,
@@ -209,7 +217,7 @@ def _write_beginning(task: Task, directory: RunDirectory, accelerator: Accelerat
         "versions": versions(),
         **task.recorded_places(),
     }
-    directory.write_json("config.json", config)
+    directory.write_json(CONFIG, config)
 
 
 def _plain(value: Any) -> Any:

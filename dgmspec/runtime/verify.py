@@ -94,7 +94,7 @@ def verify(model: CompiledModel, seed: int = 0) -> Verification:
 
 def verify_run(path: Path, seed: int = 0) -> Verification:
     """Every claim of a trained model with its weights, at held-out data (where the run read any) and random points."""
-    model = model_of(path).cpu().double()
+    model = model_of(path).double()
     rows = _held_out(model, path)
     if rows is None:
         return _verified(model, {}, None, seed, "weights as they are, random points")
@@ -170,7 +170,7 @@ def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -
 def _held_out(model: CompiledModel, path: Path) -> dict[str, Tensor] | None:
     """The first rows that the run did not train on; None for a saved model, or a run on arrays given from Python."""
     directory = RunDirectory(path)
-    if not (path / "config.json").exists() or directory.read_json("config.json").get("data") == "arrays":
+    if not directory.begun or directory.config().get("data") == "arrays":
         return None
     task = recorded_task(directory, None, None)
     parts = open_parts(model, task.plan, task.arrays, task.places)
