@@ -352,6 +352,12 @@ class _Logsumexp(Word):
 
 logsumexp: _Logsumexp
 
+class _LowRank(Word):
+    """step: The identity plus a matrix of rank k, invertible for all values of its parameters."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+low_rank: _LowRank
+
 class _Made(Word):
     """net: Masked net of an autoregressive step; `residual` adds each hidden z to the next, which needs equal widths."""
     def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ...) -> Name | Call: ...
@@ -448,6 +454,12 @@ class _Pinwheel(Word):
 
 pinwheel: _Pinwheel
 
+class _Planar(Word):
+    """step: A planar flow: the event is moved along u by how far it lies in the direction w."""
+    def __call__(self, *args: Value, net: Value = ...) -> Name | Call: ...
+
+planar: _Planar
+
 class _Plu(Word):
     """linear form: ``W = P (I + lower) (upper + diag(exp(log_diagonal)))``, P a fixed permutation drawn by `seed`."""
     def __call__(self, *args: Value, seed: Value = ...) -> Name | Call: ...
@@ -459,6 +471,12 @@ class _Qr(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 qr: _Qr
+
+class _Radial(Word):
+    """step: A radial flow: the event is moved towards or away from a centre."""
+    def __call__(self, *args: Value, net: Value = ...) -> Name | Call: ...
+
+radial: _Radial
 
 class _Random(Word):
     """mask: ⌊d/2⌋ of d coordinates, drawn from `seed`, are untouched; order: An order drawn from `seed`; permutation: A permutation drawn by `seed`, the same on every machine and in every run."""
@@ -580,6 +598,12 @@ class _SwissRoll(Word):
 
 swiss_roll: _SwissRoll
 
+class _Sylvester(Word):
+    """step: A Sylvester flow: k planar moves in orthonormal directions, coupled by triangular matrices."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+sylvester: _Sylvester
+
 class _Tan(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -697,6 +721,7 @@ __all__ = [
     "logit",
     "logsumexp",
     "loss",
+    "low_rank",
     "made",
     "mean",
     "mixture",
@@ -717,10 +742,12 @@ __all__ = [
     "permute",
     "pi",
     "pinwheel",
+    "planar",
     "plu",
     "positive",
     "predict",
     "qr",
+    "radial",
     "random",
     "real",
     "relu",
@@ -745,6 +772,7 @@ __all__ = [
     "sqrt",
     "student_t",
     "swiss_roll",
+    "sylvester",
     "sym",
     "tan",
     "tanh",

@@ -86,6 +86,12 @@ def _reflect(vectors: Tensor, x: Tensor, transposed: bool) -> Tensor:
     return torch.addmm(x, x @ rows.mT, applied, alpha=-1)
 
 
+def first_columns(vectors: Tensor) -> Tensor:
+    """The first k columns of H(v₁) … H(v_k), as k orthonormal rows (k, d)."""
+    rows = torch.eye(*vectors.shape, dtype=vectors.dtype, device=vectors.device)
+    return _reflect(vectors, rows, transposed=False)
+
+
 def _householder_multiply(op: Householder, p: Parameters, x: Tensor) -> Tensor:
     return _reflect(p["vectors"], x, transposed=False)
 

@@ -42,7 +42,7 @@ def _strictly_lower(name: str, d: int) -> ParamSpec:
     return ParamSpec(name, (d, d), Init(), DegreeMask(tuple(range(d)), tuple(range(d)), strict=True))
 
 
-def _strictly_upper(name: str, d: int) -> ParamSpec:
+def strictly_upper(name: str, d: int) -> ParamSpec:
     """A d × d weight that is zero on and below the diagonal; it starts at zero."""
     down = tuple(range(d, 0, -1))
     return ParamSpec(name, (d, d), Init(), DegreeMask(down, down, strict=True))
@@ -73,7 +73,7 @@ class Triangular(AbstractLinearForm):
     upper: Annotated[bool, Field(strict=True)] = False
 
     def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
-        weight = _strictly_upper("weight", d) if self.upper else _strictly_lower("weight", d)
+        weight = strictly_upper("weight", d) if self.upper else _strictly_lower("weight", d)
         return weight, ParamSpec("log_diagonal", (d,))
 
     def form_jacobian(self, d: int) -> Jacobian:
@@ -97,7 +97,7 @@ class Plu(AbstractLinearForm):
         return shuffled(d, self.seed)
 
     def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
-        return _strictly_lower("lower", d), _strictly_upper("upper", d), ParamSpec("log_diagonal", (d,))
+        return _strictly_lower("lower", d), strictly_upper("upper", d), ParamSpec("log_diagonal", (d,))
 
     def form_jacobian(self, d: int) -> Jacobian:
         return _scaled(Structure.DENSE, d)
@@ -114,7 +114,7 @@ class Qr(AbstractLinearForm):
     examples: ClassVar[tuple[str, ...]] = ("qr",)
 
     def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
-        return _reflections(d, d), _strictly_upper("upper", d), ParamSpec("log_diagonal", (d,))
+        return _reflections(d, d), strictly_upper("upper", d), ParamSpec("log_diagonal", (d,))
 
     def form_jacobian(self, d: int) -> Jacobian:
         return _scaled(Structure.DENSE, d)
