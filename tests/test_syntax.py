@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import dgmspec
 from dgmspec.core.codes import CODES
 from dgmspec.core.diagnostics import Diagnostic, Span
 from dgmspec.syntax import Token, Tree, parse_tree
@@ -356,3 +357,9 @@ def test_reading_is_fast() -> None:
     start = time.perf_counter()
     parse_tree(text)
     assert time.perf_counter() - start < 2.0
+
+
+@pytest.mark.parametrize("odd", ["½", "²", "x₀"])
+def test_a_name_that_is_too_long_and_none_is_read_on_as_a_name(odd: str) -> None:
+    text = f"dgm 1\nparam {'a' * 80}{odd}{'a' * 40} = 1\n"
+    assert {"DGM102", "DGM124"} <= {d.code for d in dgmspec.diagnose(text).diagnostics}

@@ -1,4 +1,4 @@
-"""The twin of `linear`: each form multiplies rows by its matrix and solves with it.
+"""The twins of `linear` and `orthogonal`: each form multiplies rows by its matrix and solves with it.
 
 A batch holds events as rows, so ``y = x Wᵀ`` and ``x = y W⁻ᵀ``. Masked weights come with their zeros stored.
 """
@@ -15,19 +15,20 @@ from torch import Tensor
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import Type
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
-from dgmspec.ops.linear import Dense, Diagonal, Householder, Linear, Plu, Qr, Triangular
+from dgmspec.ops.linear import Cayley, Dense, Diagonal, Expm, Householder, Linear, Orthogonal, Plu, Qr, Triangular
 
 
 @dataclass(frozen=True)
 class FormTwin:
-    """``multiply(op, p, x) -> x Wᵀ``, ``solve(op, p, y) -> y W⁻ᵀ``, ``log_det(p) -> log|det W|`` (0-dimensional)."""
+    """``multiply(op, p, x) -> x Wᵀ``, ``solve(op, p, y) -> y W⁻ᵀ``, ``log_det(p, x) -> log|det W|`` (0-dimensional)
+    in the precision of x."""
 
     multiply: Callable[[Any, Parameters, Tensor], Tensor]
     solve: Callable[[Any, Parameters, Tensor], Tensor]
-    log_det: Callable[[Parameters], Tensor]
+    log_det: Callable[[Parameters, Tensor], Tensor]
 
 
-def _sum_log_diagonal(p: Parameters) -> Tensor:
+def _sum_log_diagonal(p: Parameters, like: Tensor) -> Tensor:
     return p["log_diagonal"].sum()
 
 
@@ -118,40 +119,83 @@ def _dense_solve(op: Dense, p: Parameters, y: Tensor) -> Tensor:
     return x
 
 
+def _dense_log_det(p: Parameters, like: Tensor) -> Tensor:
+    found: Tensor = torch.linalg.slogdet(p["weight"]).logabsdet
+    return found
+
+
+def _skew(p: Parameters, like: Tensor) -> Tensor:
+    """The skew-symmetric matrix whose lower half is the weight."""
+    return p["half"] - p["half"].mT if "half" in p else like.new_zeros(1, 1)
+
+
+def _cayley(p: Parameters, like: Tensor) -> Tensor:
+    a = _skew(p, like)
+    eye = torch.eye(len(a), dtype=a.dtype, device=a.device)
+    w: Tensor = torch.linalg.solve(eye + a, eye - a)
+    return w
+
+
+def _expm(p: Parameters, like: Tensor) -> Tensor:
+    w: Tensor = torch.linalg.matrix_exp(_skew(p, like))
+    return w
+
+
+def _rotation(matrix: Callable[[Parameters, Tensor], Tensor]) -> FormTwin:
+    """A form whose orthogonal matrix is formed once a batch: its inverse is the transpose."""
+
+    def multiply(op: AbstractOp, p: Parameters, x: Tensor) -> Tensor:
+        return x @ matrix(p, x).mT
+
+    def solve(op: AbstractOp, p: Parameters, y: Tensor) -> Tensor:
+        return y @ matrix(p, y)
+
+    return FormTwin(multiply, solve, _no_log_det)
+
+
+def _no_log_det(p: Parameters, like: Tensor) -> Tensor:
+    return like.new_zeros(())
+
+
 FORMS: Final[dict[type[AbstractOp], FormTwin]] = {
     Diagonal: FormTwin(_diagonal_multiply, _diagonal_solve, _sum_log_diagonal),
     Triangular: FormTwin(_triangular_multiply, _triangular_solve, _sum_log_diagonal),
     Plu: FormTwin(_plu_multiply, _plu_solve, _sum_log_diagonal),
     Qr: FormTwin(_qr_multiply, _qr_solve, _sum_log_diagonal),
-    Householder: FormTwin(_householder_multiply, _householder_solve, lambda p: p["vectors"].new_zeros(())),
-    Dense: FormTwin(_dense_multiply, _dense_solve, lambda p: torch.linalg.slogdet(p["weight"]).logabsdet),
+    Householder: FormTwin(_householder_multiply, _householder_solve, _no_log_det),
+    Cayley: _rotation(_cayley),
+    Expm: _rotation(_expm),
+    Dense: FormTwin(_dense_multiply, _dense_solve, _dense_log_det),
 }
 
 
-def _tables(op: Linear, event: Type, given: Type | None) -> dict[str, Tensor]:
+def _tables(op: Linear | Orthogonal, event: Type, given: Type | None) -> dict[str, Tensor]:
     if not isinstance(op.form, Plu):
         return {}
     source = torch.tensor(op.form.source(event.size))
     return {"source": source, "target": torch.argsort(source)}
 
 
-def _forward(op: Linear, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
+def _forward(op: Linear | Orthogonal, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
     form, x = FORMS[type(op.form)], _widened(x, p)
     with torch.autocast(x.device.type, enabled=False):
         y = form.multiply(op.form, p, x)
-        return y + p["bias"] if op.bias else y, form.log_det(p)
+        return y + p["bias"] if "bias" in p else y, form.log_det(p, x)
 
 
-def _inverse(op: Linear, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
+def _inverse(op: Linear | Orthogonal, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
     form, y = FORMS[type(op.form)], _widened(y, p)
     with torch.autocast(y.device.type, enabled=False):
-        return form.solve(op.form, p, y - p["bias"] if op.bias else y), -form.log_det(p)
+        return form.solve(op.form, p, y - p["bias"] if "bias" in p else y), -form.log_det(p, y)
 
 
 def _widened(x: Tensor, p: Parameters) -> Tensor:
     """x in the precision of the weights: in half precision a product would be no inverse of its solve."""
-    weight = next(value for value in p.values() if value.is_floating_point())
+    weight = next((value for value in p.values() if value.is_floating_point()), x)
     return x.to(weight.dtype)
 
 
-TWINS: Final = {Linear: StepTwin(_forward, _inverse, _tables)}
+TWINS: Final[dict[type[Any], StepTwin]] = {
+    Linear: StepTwin(_forward, _inverse, _tables),
+    Orthogonal: StepTwin(_forward, _inverse, _tables),
+}

@@ -1,11 +1,12 @@
-"""`linear`: an invertible matrix applied to a vector, in six parametrisations."""
+"""`linear` and `orthogonal`: an invertible matrix applied to a vector, in eight parametrisations."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
@@ -122,6 +123,7 @@ class Qr(AbstractLinearForm):
 
 class Householder(AbstractLinearForm):
     """``W = H(v₁) … H(v_k)``, ``H(v) = I - 2 v vᵀ / (vᵀ v)``: orthogonal, the identity plus a matrix of rank at most k.
+    Without k there are d reflections, which reach every orthogonal matrix.
 
     Applied as ``I - V T Vᵀ`` with a triangular k × k matrix T, O(d k) a sample. log|det W| = 0. A vector that reaches
     zero counts as no reflection. Tomczak and Welling, Householder flow, 2016; compact form: Schreiber and Van Loan,
@@ -129,17 +131,63 @@ class Householder(AbstractLinearForm):
     """
 
     name: ClassVar[str] = "householder"
-    examples: ClassVar[tuple[str, ...]] = ("householder(1)", "householder(k = 4)")
+    examples: ClassVar[tuple[str, ...]] = ("householder(1)", "householder(k = 4)", "householder")
     log_det: ClassVar[str] = "0"
 
-    k: Annotated[int, Field(ge=1, strict=True)]
+    k: Annotated[int, Field(ge=1, strict=True)] | None = None
 
     def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
-        return (_reflections(self.k, d),)
+        return (_reflections(self.k or d, d),)
 
     def form_jacobian(self, d: int) -> Jacobian:
-        rank = self.k if self.k < d else None
-        return Jacobian.of(Structure.DENSE, d, Fact.YES, unit_det=Fact.YES, orthogonal=Fact.YES, rank=rank)
+        return _orthogonal(d, self.k if self.k is not None and self.k < d else None)
+
+
+class Cayley(AbstractLinearForm):
+    """``W = (I + A)⁻¹ (I - A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A.
+
+    Reaches every rotation that turns no plane by 180°. The product costs O(d³) once a batch, the inverse is Wᵀ.
+    log|det W| = 0. Cayley 1846; as weights: Helfrich, Willmott and Ye, Orthogonal recurrent neural networks with scaled
+    Cayley transform, ICML 2018.
+    """
+
+    name: ClassVar[str] = "cayley"
+    examples: ClassVar[tuple[str, ...]] = ("cayley",)
+    log_det: ClassVar[str] = "0"
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        return _skew(d)
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        return _orthogonal(d)
+
+
+class Expm(AbstractLinearForm):
+    """``W = exp(A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A; reaches every rotation.
+
+    The product costs O(d³) once a batch, the inverse is Wᵀ. log|det W| = 0. Golinski, Lezcano-Casado and Rainforth,
+    Improving normalizing flows via better orthogonal parameterizations, ICML 2019 workshop.
+    """
+
+    name: ClassVar[str] = "expm"
+    examples: ClassVar[tuple[str, ...]] = ("expm",)
+    log_det: ClassVar[str] = "0"
+
+    def form_parameters(self, d: int) -> tuple[ParamSpec, ...]:
+        return _skew(d)
+
+    def form_jacobian(self, d: int) -> Jacobian:
+        return _orthogonal(d)
+
+
+def _orthogonal(d: int, rank: int | None = None) -> Jacobian:
+    """A constant orthogonal matrix, which is a single sign where there is one coordinate."""
+    return Jacobian.of(Structure.DENSE, d, Fact.YES, unit_det=Fact.YES, orthogonal=Fact.YES, rank=rank)
+
+
+def _skew(d: int) -> tuple[ParamSpec, ...]:
+    """The lower half of a skew-symmetric matrix; the rotation starts at random. One coordinate cannot turn."""
+    return (replace(_strictly_lower("half", d), init=Init("normal", d**-0.5)),) if d > 1 else ()
 
 
 def _reflections(count: int, d: int) -> ParamSpec:
@@ -166,13 +214,69 @@ class Dense(AbstractLinearForm):
         return _scaled(Structure.DENSE, d)
 
 
-class Linear(AbstractStep):
-    """A learned invertible matrix, with a learned shift where `bias` is true.
+class AbstractMatrixStep(AbstractStep, ABC):
+    """A step that multiplies a real vector by the matrix of a form."""
 
-    Formula: ``y = W x`` (``+ bias``), W by its form: `diagonal`, `triangular`, `plu`, `qr`, `householder(k)`, `dense`.
+    form: AbstractLinearForm
+
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        need_real(self.name, x)
+        if len(x.shape) != 1:
+            remedy = "put `flatten` before it" if x.shape else f"declare the event as {x}[1], or write `actnorm`"
+            raise Refusal("DGM304", f"`{self.name}` acts on a vector, and {x} is none", help=(remedy,))
+        return x
+
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        return self.infer_type(y, c)
+
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        return self.form.form_jacobian(x.size)
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        return Cost(self.form.log_det, _LINEAR, _LINEAR)
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        return self.form.form_parameters(x.size)
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        return Facts(assumed=self.form.assumed)
+
+
+class Orthogonal(AbstractMatrixStep):
+    """A learned rotation (or, by reflections, any orthogonal map) that stays orthogonal under training.
+
+    Formula: ``y = W x``, W by its form: `householder(k)`, `cayley` or `expm`.
     Shapes: ``[d]`` -> ``[d]``; larger events are flattened first.
     Domain: real -> real, onto.
-    Log-determinant: constant in x; O(d) once a batch, O(d³) for `dense`, 0 for `householder`.
+    Log-determinant: 0.
+    Caveat: `cayley` and `expm` form a d × d matrix once a batch; `householder(k)` costs O(d k) a sample.
+    Reference: as for its form.
+    """
+
+    name: ClassVar[str] = "orthogonal"
+    examples: ClassVar[tuple[str, ...]] = (
+        "orthogonal(householder)",
+        "orthogonal(householder(2))",
+        "orthogonal(cayley)",
+        "orthogonal(form = expm)",
+    )
+
+    @field_validator("form")
+    @classmethod
+    def _is_orthogonal(cls, form: AbstractLinearForm) -> AbstractLinearForm:
+        if form.form_jacobian(2).orthogonal is not Fact.YES:
+            raise ValueError(f"`{form.name}` is not orthogonal for all values of its parameters; `linear` takes it")
+        return form
+
+
+class Linear(AbstractMatrixStep):
+    """A learned invertible matrix, with a learned shift where `bias` is true.
+
+    Formula: ``y = W x`` (``+ bias``), W by its form: `diagonal`, `triangular`, `plu`, `qr`, `householder(k)`,
+    `cayley`, `expm`, `dense`.
+    Shapes: ``[d]`` -> ``[d]``; larger events are flattened first.
+    Domain: real -> real, onto.
+    Log-determinant: constant in x; O(d) once a batch, O(d³) for `dense`, 0 for the orthogonal forms.
     Caveat: triangular solves lose accuracy as the diagonal spreads over many orders of magnitude.
     Reference: Kingma and Dhariwal, Glow, NeurIPS 2018; Hoogeboom et al., Emerging convolutions, ICML 2019.
     """
@@ -189,28 +293,8 @@ class Linear(AbstractStep):
         "linear(form = dense)",
     )
 
-    form: AbstractLinearForm
     bias: Annotated[bool, Field(strict=True)] = False
-
-    def infer_type(self, x: Type, c: Type | None) -> Type:
-        need_real(self.name, x)
-        if len(x.shape) != 1:
-            remedy = "put `flatten` before it" if x.shape else f"declare the event as {x}[1], or write `actnorm`"
-            raise Refusal("DGM304", f"`linear` acts on a vector, and {x} is none", help=(remedy,))
-        return x
-
-    def infer_input(self, y: Type, c: Type | None) -> Type:
-        return self.infer_type(y, c)
-
-    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
-        return self.form.form_jacobian(x.size)
-
-    def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost(self.form.log_det, _LINEAR, _LINEAR)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         bias = (ParamSpec("bias", (x.size,)),) if self.bias else ()
         return *self.form.form_parameters(x.size), *bias
-
-    def facts(self, x: Type, c: Type | None) -> Facts:
-        return Facts(assumed=self.form.assumed)

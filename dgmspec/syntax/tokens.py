@@ -142,7 +142,8 @@ class _Reader:
         if len(name) > limits.NAME_CHARACTERS * (2 if kind == "QNAME" else 1):
             message = f"this name has {len(name):,} characters; at most {limits.NAME_CHARACTERS} are allowed"
             self.sink.report("DGM124", message, start, end, help="shorten it")
-            self.lexemes[-1].type, self.lexemes[-1].text = "NAME", name[: limits.NAME_CHARACTERS].replace(".", "_")
+            last = self.lexemes[-1]
+            last.type, last.text = "NAME", last.text[: limits.NAME_CHARACTERS].replace(".", "_")
 
     def _limit(self, kind: str, text: str, start: int) -> None:
         """Strings and numbers of a size that can be read."""
