@@ -124,6 +124,12 @@ class _Beta(Word):
 
 beta: _Beta
 
+class _Cayley(Word):
+    """linear form: ``W = (I + A)⁻¹ (I - A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+cayley: _Cayley
+
 class _Channels(Word):
     """mask: Half of the channels (the first dimension) is untouched: the first ⌊c/2⌋ where k is even, else the others."""
     def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
@@ -243,6 +249,12 @@ class _Exp(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 exp: _Exp
+
+class _Expm(Word):
+    """linear form: ``W = exp(A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A; reaches every rotation."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+expm: _Expm
 
 class _Expm1(Word):
     """a function of formulas."""
@@ -429,6 +441,12 @@ class _Npz(Word):
     def __call__(self, *args: Value, path: Value = ..., **others: Value) -> Name | Call: ...
 
 npz: _Npz
+
+class _Orthogonal(Word):
+    """step: A learned rotation (or, by reflections, any orthogonal map) that stays orthogonal under training."""
+    def __call__(self, *args: Value, form: Value = ...) -> Name | Call: ...
+
+orthogonal: _Orthogonal
 
 class _Parquet(Word):
     """data: A Parquet file with columns of numbers, none of them null; only the columns in use are read."""
@@ -664,6 +682,7 @@ __all__ = [
     "bijector",
     "binary",
     "category",
+    "cayley",
     "chain",
     "channels",
     "checkerboard",
@@ -688,6 +707,7 @@ __all__ = [
     "erf",
     "erfinv",
     "exp",
+    "expm",
     "expm1",
     "exponential",
     "false",
@@ -735,6 +755,7 @@ __all__ = [
     "npy",
     "npz",
     "observe",
+    "orthogonal",
     "param",
     "parquet",
     "path",
