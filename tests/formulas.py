@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import mpmath
 
 import dgmspec
 from dgmspec.algebra.evaluate import evaluate
+from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Call, Constant, Name, Neg, Number, Power, Product, Sum
 from dgmspec.algebra.updates import Update
 from dgmspec.core.diagnostics import Refusal
@@ -127,11 +128,25 @@ def exactly(e: AbstractExpr, values: Mapping[str, float], name: str) -> tuple[mp
         return middle, (high - low) / (2 * step)
 
 
-_EXACT = {
-    "arcsinh": mpmath.asinh, "arctan": mpmath.atan, "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "logit": lambda x: mpmath.log(x / (1 - x)), "softplus": lambda x: mpmath.log1p(mpmath.exp(x)), "abs": abs,
-    "relu": lambda x: max(x, mpmath.mpf(0)), "max": max, "min": min,
-}  # fmt: skip
+EXACT: dict[str, Callable[..., mpmath.mpf]] = {
+    **{name: getattr(mpmath, name) for name in ("exp", "log", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{name: getattr(mpmath, name) for name in ("erf", "erfinv", "log1p", "expm1", "sign")},
+    "arcsinh": mpmath.asinh,
+    "arctan": mpmath.atan,
+    "arcsin": mpmath.asin,
+    "arccosh": mpmath.acosh,
+    "arctanh": mpmath.atanh,
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "bell": lambda x: 1 / (2 + mpmath.exp(x) + mpmath.exp(-x)),
+    "logit": lambda x: mpmath.log(x / (1 - x)),
+    "softplus": lambda x: mpmath.log1p(mpmath.exp(x)),
+    "log_expm1": lambda x: mpmath.log(mpmath.expm1(x)),
+    "abs": abs,
+    "relu": lambda x: max(x, mpmath.mpf(0)),
+    "max": max,
+    "min": min,
+}
+"""The functions to any number of digits."""
 
 
 def _exact(e: AbstractExpr, values: Mapping[str, mpmath.mpf]) -> mpmath.mpf:
@@ -155,6 +170,63 @@ def _exact(e: AbstractExpr, values: Mapping[str, mpmath.mpf]) -> mpmath.mpf:
         case Power():
             return _exact(e.base, values) ** _exact(e.exponent, values)
         case Call():
-            function = _EXACT.get(e.name) or getattr(mpmath, e.name)
-            return function(*(_exact(a.value, values) for a in e.args))
+            return EXACT[e.name](*(_exact(a.value, values) for a in e.args))
+    raise AssertionError(e)
+
+
+def grid(domain: Support, count: int) -> list[float]:
+    """Ascending points of an interval, dense near finite ends and reaching to ±60 on unbounded sides."""
+    places = [(i + 0.5) / count for i in range(count)]
+    if math.isinf(domain.low):
+        return [math.sinh(4.8 * (2 * p - 1)) for p in places]
+    if math.isinf(domain.high):
+        return [domain.low + math.expm1(4.1 * p) for p in places]
+    return [domain.low + (domain.high - domain.low) * (1 - math.cos(math.pi * p)) / 2 for p in places]
+
+
+def closure(e: AbstractExpr) -> Callable[[Mapping[str, float]], float]:
+    """A formula as a Python function, quick to call; NaN where it has no value."""
+    run = _closure(e)
+
+    def value(values: Mapping[str, float]) -> float:
+        try:
+            return run(values)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            return math.nan
+
+    return value
+
+
+def _closure(e: AbstractExpr) -> Callable[[Mapping[str, float]], float]:
+    match e:
+        case Number():
+            number = float(e.value)
+            return lambda v: number
+        case Constant():
+            return lambda v: math.pi
+        case Name():
+            name = e.id
+            return lambda v: v[name]
+        case Neg():
+            of = _closure(e.of)
+            return lambda v: -of(v)
+        case Sum():
+            terms = [(_closure(t.of), 1.0 if t.sign == "+" else -1.0) for t in e.terms]
+            return lambda v: sum(sign * term(v) for term, sign in terms)
+        case Product():
+            factors = [(_closure(f.of), f.op) for f in e.factors]
+
+            def product(v: Mapping[str, float]) -> float:
+                total = 1.0
+                for factor, op in factors:
+                    total = total * factor(v) if op == "*" else total / factor(v)
+                return total
+
+            return product
+        case Power():
+            base, exponent = _closure(e.base), _closure(e.exponent)
+            return lambda v: math.pow(base(v), exponent(v))
+        case Call():
+            function, args = FUNCTIONS[e.name].value, [_closure(a.value) for a in e.args]
+            return lambda v: function(*(arg(v) for arg in args))
     raise AssertionError(e)

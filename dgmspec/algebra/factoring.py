@@ -64,3 +64,30 @@ def expanded(b: Builder, term: Term) -> Term:
         (b.mul(kept, *(part for part, _ in choice)), scale * math.prod((c for _, c in choice), start=Fraction(1)))
         for choice in product(*lists)
     )
+
+
+def grouped(b: Builder, term: Term) -> Term:
+    """A sum with the terms that share a factor put together: ``a + a sin(u) + b = a (1 + sin(u)) + b``.
+
+    The factor that most terms share goes first, then the same within the group and among the rest: interval evaluation
+    then sees each factor once.
+    """
+    if isinstance(term, Mul):
+        return b.product((grouped(b, factor_sum(b, base)), exponent) for base, exponent in term.factors)
+    if not isinstance(term, Add):
+        return term
+    tables = [_numeric_factors(part) for part, _ in term.parts]
+    count: dict[Term, int] = {}
+    for table in tables:
+        for base in table:
+            count[base] = count.get(base, 0) + 1
+    best = max(count, key=lambda base: count[base], default=None)
+    if best is None or count[best] < 2:
+        return b.combine(((grouped(b, part), c) for part, c in term.parts), term.constant)
+    inside = [(part, c, table[best]) for (part, c), table in zip(term.parts, tables, strict=True) if best in table]
+    outside = [item for item, table in zip(term.parts, tables, strict=True) if best not in table]
+    lowest = min(n for _, _, n in inside)
+    undo = b.power(best, -lowest)
+    group = grouped(b, b.combine((b.mul(part, undo), c) for part, c, _ in inside))
+    rest = grouped(b, b.combine(outside, term.constant))
+    return b.add(b.mul(b.power(best, lowest), group), rest)

@@ -33,16 +33,17 @@ def _sign(x: float) -> float:
 
 
 def _erfinv(y: float) -> float:
-    """The inverse of erf on (-1, 1), by Newton's method on log erfc from the leading term of its tail."""
+    """The inverse of erf on (-1, 1): Newton's method on erf below 1/2, on log erfc from its leading term beyond."""
     if not -1 < y < 1:
         raise ValueError("outside (-1, 1)")
-    tail = 1 - abs(y)
-    x = math.sqrt(max(-math.log(tail * math.sqrt(math.pi)), 0.0)) if tail < 0.3 else abs(y) * math.sqrt(math.pi) / 2
+    size, half = abs(y), math.sqrt(math.pi) / 2
+    tail = 1 - size
+    x = math.sqrt(max(-math.log(tail * math.sqrt(math.pi)), 0.0)) if tail < 0.3 else size * half
     for _ in range(60):
-        slope = -2 / math.sqrt(math.pi) * math.exp(-x * x)
-        step = (math.erfc(x) - tail) / slope if tail > 1e-3 else math.log(math.erfc(x) / tail) * math.erfc(x) / slope
+        gap = math.erf(x) - size if size < 0.5 else -math.log(math.erfc(x) / tail) * math.erfc(x)
+        step = gap * half * math.exp(x * x)
         x -= step
-        if abs(step) <= 1e-16 * max(x, 1.0):
+        if abs(step) <= 1e-16 * x:
             break
     return math.copysign(x, y)
 

@@ -18,7 +18,7 @@ from typing import Final
 
 from dgmspec.algebra.builder import Builder, substitute_term
 from dgmspec.algebra.derive import derivative_term
-from dgmspec.algebra.factoring import factor_sum
+from dgmspec.algebra.factoring import factor_sum, grouped
 from dgmspec.algebra.intervals import ONE as ONE_INTERVAL
 from dgmspec.algebra.intervals import Interval, hull, multiply, point
 from dgmspec.algebra.limits import limit
@@ -85,6 +85,7 @@ class Prover:
     def _divide(self, term: Term) -> Proof:
         """Divide the box until the sign of the first decided part holds everywhere, or somewhere fails."""
         names = sorted(term.names & self.b.box.names.keys())
+        together = grouped(self.b, term)
         todo = [{name: self.b.box.names[name] for name in names}]
         sign: int | None = None
         done = 0
@@ -92,7 +93,10 @@ class Prover:
             box = todo.pop()
             done += 1
             self.b.spend()
-            here = self._box(box).range(term).sign
+            within = self._box(box)
+            here = within.range(term).sign
+            if here is None and together != term:
+                here = within.range(together).sign
             if here is None:
                 here = self._by_ends(term, box)
             if here is not None and here != 0 and sign in (None, here):

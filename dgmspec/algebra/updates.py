@@ -27,7 +27,7 @@ from dgmspec.algebra.terms import ZERO, Sym, Term, occurrences
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Support, SupportKind
 
-_BUDGET: Final = 60_000
+_BUDGET: Final = 30_000
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def analyse(variable: str, expression: AbstractExpr, supports: Mapping[str, Supp
     except Exhausted:
         raise Refusal(
             "DGM454",
-            "the formula is too large for a proof in bounded time",
+            "the update could not be proved to be a bijection within the work that `check` allows itself",
             help=("divide it into several updates, each of which is simple",),
         ) from None
 
