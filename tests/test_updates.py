@@ -13,6 +13,7 @@ import mpmath
 import pytest
 from formulas import at, exactly, formula, inside, points, show, solve, supports
 
+from dgmspec.algebra.nodes import Argument, Call, Name
 from dgmspec.algebra.updates import Update, analyse
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Support
@@ -231,3 +232,44 @@ def test_a_typical_update_takes_no_more_than_50_ms() -> None:
         analyse("x", formula(text), supports(domains))
         taken.append(time.process_time() - start)
     assert sorted(taken)[len(taken) // 2] < 0.05
+
+
+EXTREMES = """
+1/(1+exp(-x))                       | -100, -15, 0, 15, 100
+exp(x)/(1+exp(x))                   | -100, -15, 0, 15, 100
+log(1+exp(x))                       | -100, -15, 0, 15, 100
+(exp(x)-exp(-x))/2                  | -100, -15, 0, 15, 100
+(exp(x)-exp(-x))/(exp(x)+exp(-x))   | -100, -15, 0, 15, 100
+log(x + sqrt(x^2+1))                | -100, -15, 0, 15, 100
+x + sqrt(x^2+1)                     | -100, -15, 0, 15, 100
+x + log(1+exp(x))                   | -100, -15, 0, 15, 100
+tanh(x) + tanh(2*x - 1)             | -100, -15, 0, 15, 100
+0.3/(1+exp(-x)) + 0.7/(1+exp(1-2*x)) | -100, -15, 0, 15, 100
+exp(x) + exp(2*x)                   | -100, -15, 0, 15, 100
+log(x/(1-x))                        | 1e-30, 1e-7, 0.5, 0.9999, 0.9999999
+"""
+
+
+@pytest.mark.parametrize(("text", "places"), rows(EXTREMES), ids=lambda v: v)
+def test_idioms_written_naively_are_accurate_at_extremes(text: str, places: str) -> None:
+    """Value and log-derivative to 1e-12 where the formula as written overflows or loses all digits."""
+    written = formula(text)
+    update = analyse("x", written, supports("x: unit" if "e-30" in places else "x: real"))
+    for x in map(float, places.split(",")):
+        value, slope = exactly(written, {"x": x}, "x")
+        assert at(update.forward, {"x": x}) == pytest.approx(float(value), rel=1e-12, abs=0), x
+        assert at(update.log_slope, {"x": x}) == pytest.approx(float(mpmath.log(slope)), rel=1e-12, abs=1e-14), x
+
+
+def test_formulas_of_any_size_are_decided_or_given_up_in_bounded_time() -> None:
+    deep, wide, doubled = Name(id="x"), Name(id="x"), Name(id="x")
+    for k in range(1, 100):
+        deep = Call(name="sin", args=(Argument(value=deep),))
+        wide = wide * (Name(id="x") + k)
+    for _ in range(11):
+        doubled = doubled + 0.1 * Call(name="sin", args=(Argument(value=doubled),))
+    for expression in (deep, wide, doubled, wide**10**9, 1e-320 * Name(id="x") + 1e308):
+        start = time.process_time()
+        with pytest.raises(Refusal, match=r"DGM45[04]"):
+            analyse("x", expression, supports("x: real"))
+        assert time.process_time() - start < 2

@@ -101,6 +101,7 @@ class Builder:
             if isinstance(term, Num):
                 constant += coefficient * term.value
             elif isinstance(term, Add):
+                self.spend(len(term.parts))
                 constant += coefficient * term.constant
                 for part, inner in term.parts:
                     parts[part] = parts.get(part, 0) + coefficient * inner
@@ -162,6 +163,7 @@ class Builder:
     def _gather(self, bases: dict[Term, Term], base: Term, exponent: Term) -> Fraction:
         """Multiply base^exponent into `bases`; the rational factor that comes out (sums may be multiples)."""
         if isinstance(base, Add) and isinstance(exponent, Num) and exponent.value.denominator == 1:
+            self.spend(len(bases))
             for other, known in bases.items():
                 ratio = _ratio(base, other)
                 if ratio is not None and ratio != 1 and isinstance(known, Num) and known.value.denominator == 1:

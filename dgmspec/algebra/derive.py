@@ -7,7 +7,8 @@ from fractions import Fraction
 from typing import Final
 
 from dgmspec.algebra.builder import Builder
-from dgmspec.algebra.terms import HALF, ONE, PI, TWO, ZERO, Add, Fn, Mul, Sym, Term
+from dgmspec.algebra.terms import HALF, ONE, PI, TWO, ZERO, Add, Fn, Mul, Opaque, Sym, Term
+from dgmspec.core.diagnostics import Refusal
 
 
 def derivative_term(b: Builder, term: Term, name: str) -> Term:
@@ -26,6 +27,8 @@ def derivative_term(b: Builder, term: Term, name: str) -> Term:
             step = b.fn("step", b.sub(left, right))
             other = derivative_term(b, right, name)
             return b.add(b.mul(step, b.sub(derivative_term(b, left, name), other)), other)
+        case Opaque():
+            raise Refusal("DGM455", f"`{name}` is used as a whole, where it has no derivative coordinate by coordinate")
         case Fn():
             return b.mul(SLOPES[term.name](b, term.args[0]), derivative_term(b, term.args[0], name))
     raise AssertionError(f"{term!r} has no derivative")

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Final
 
 from dgmspec.algebra.builder import Builder
-from dgmspec.algebra.intervals import decimal
+from dgmspec.algebra.intervals import decimal, nearest
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Factor, Name, Neg, Power, Product, Sum, expr
 from dgmspec.algebra.nodes import Term as Summand
 from dgmspec.algebra.terms import Add, Fn, Mul, Num, Opaque, Sym, Term
@@ -41,7 +41,7 @@ def _call(name: str, *args: AbstractExpr) -> Call:
 
 def _number(value: Fraction) -> AbstractExpr:
     """A rational number: whole as it is, a decimal or the nearest float otherwise."""
-    return expr(int(value)) if value.denominator == 1 and abs(value) < 2**53 else expr(float(value))
+    return expr(int(value)) if value.denominator == 1 and abs(value) < 2**53 else expr(nearest(value))
 
 
 def _function(b: Builder, term: Fn) -> AbstractExpr:
@@ -55,7 +55,7 @@ def _function(b: Builder, term: Fn) -> AbstractExpr:
 
 def _short(value: Fraction) -> bool:
     """Whether a float's shortest decimal is exactly this number."""
-    return decimal(float(value)) == value
+    return decimal(nearest(value)) == value
 
 
 def _sum(b: Builder, term: Add) -> AbstractExpr:

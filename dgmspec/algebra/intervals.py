@@ -14,6 +14,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from dgmspec.core.diagnostics import Refusal
+
 _INF: Final = math.inf
 _WHOLE: Final = 2.0**53
 
@@ -74,6 +76,17 @@ def exact(value: Fraction) -> Interval:
 def decimal(value: float) -> Fraction:
     """The number that a float's shortest decimal writes: 0.1 is 1/10, as its author meant."""
     return Fraction(repr(value))
+
+
+def nearest(value: Fraction) -> float:
+    """The nearest float of a rational number, which float64 has to hold."""
+    try:
+        near = float(value)
+    except OverflowError:
+        near = _INF
+    if math.isinf(near) or (near == 0 and value != 0):
+        raise Refusal("DGM454", "the update computes with numbers beyond float64, larger than 1e308 or below 1e-323")
+    return near
 
 
 def down(value: float, steps: int = 1) -> float:

@@ -15,7 +15,7 @@ from typing import Final
 from dgmspec.algebra.builder import Builder, substitute_term
 from dgmspec.algebra.derive import SLOPES
 from dgmspec.algebra.factoring import expanded
-from dgmspec.algebra.intervals import REALS, Interval, decimal
+from dgmspec.algebra.intervals import REALS, Interval, decimal, nearest
 from dgmspec.algebra.terms import ONE, PI, TWO, ZERO, Add, Fn, Mul, Num, Sym, Term
 
 T: Final = Sym("·t")
@@ -404,7 +404,7 @@ def _lead_of_log(b: Builder, u: Term) -> Lead | None:
 def finite_value(b: Builder, value: Term) -> float:
     """A finite limit without names as the nearest float."""
     if isinstance(value, Num):
-        return float(value.value)
+        return nearest(value.value)
     around = b.over({}).box.range(value)
     assert around != REALS
     return (around.low + around.high) / 2

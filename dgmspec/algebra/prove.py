@@ -13,7 +13,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Final
 
 from dgmspec.algebra.builder import Builder, substitute_term
@@ -23,7 +23,7 @@ from dgmspec.algebra.intervals import ONE as ONE_INTERVAL
 from dgmspec.algebra.intervals import Interval, hull, multiply, point
 from dgmspec.algebra.limits import limit
 from dgmspec.algebra.ranges import Box
-from dgmspec.algebra.terms import PI, ZERO, Fn, Mul, Num, Term, split_multiple, walk_terms
+from dgmspec.algebra.terms import PI, ZERO, Fn, Mul, Num, Opaque, Term, split_multiple, walk_terms
 
 _BOXES: Final = 400
 _FARTHEST: Final = 2.0**24
@@ -111,7 +111,7 @@ class Prover:
     def _by_ends(self, term: Term, box: Names) -> int | None:
         """The sign of a term that is monotone in one name on a part of the box, from its ends there."""
         for name, interval in box.items():
-            if interval.is_point():
+            if interval.is_point() or not plain_in(term, name):
                 continue
             slope = self._slopes.get((term, name))
             if slope is None:
@@ -140,14 +140,16 @@ class Prover:
                 wild.append((base, exponent))
             else:
                 tame.append(around)
-        product_ = self.b.product(wild)
-        free = [name for name in product_.names & names.keys() if not names[name].is_point()]
-        if len(free) != 1 or not isinstance(product_, Mul) or len(product_.factors) < 2:
+        product = self.b.product(wild)
+        if not isinstance(product, Mul) or len(product.factors) < 2:
             return None
-        slope = self._log_slope(product_, free[0])
+        free = [name for name in product.names & names.keys() if not names[name].is_point()]
+        if len(free) != 1 or not plain_in(product, free[0]):
+            return None
+        slope = self._log_slope(product, free[0])
         if box.range(slope).sign in (None, 0):
             return None
-        ends = [self._value(product_, names, free[0], end) for end in (-1, 1)]
+        ends = [self._value(product, names, free[0], end) for end in (-1, 1)]
         if ends[0] is None or ends[1] is None:
             return None
         return reduce(multiply, tame, hull(ends[0], ends[1]))
@@ -187,6 +189,12 @@ class Prover:
         if isinstance(value, float):
             return 1 if value > 0 else -1
         return None if value is None else self.b.over({**self.b.box.names, **box}).sign(value)
+
+
+@lru_cache(maxsize=1024)
+def plain_in(term: Term, name: str) -> bool:
+    """Whether a name stands in no formula that is taken as it stands, so that the term can be differentiated in it."""
+    return not any(isinstance(part, Opaque) and name in part.names for part in walk_terms(term))
 
 
 # ---- dividing boxes -------------------------------------------------------------------------------------------------

@@ -31,7 +31,13 @@ class Term:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return type(self) is type(other) and self._hash == other._hash and self.key == other.key
+        if type(self) is not type(other) or self._hash != other._hash:
+            return False
+        if self.key is not other.key:
+            if self.key != other.key:
+                return False
+            other.key = self.key  # so that equal terms are compared in depth once
+        return True
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.key})"
