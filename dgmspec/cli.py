@@ -41,6 +41,7 @@ VERBS: dict[str, Callable[..., Answer]] = {
     "train": runs.train,
     "sample": runs.sample,
     "eval": runs.evaluate,
+    "report": runs.report,
 }
 """The verbs by the names that they are called by."""
 

@@ -57,6 +57,7 @@ def commands(place: Path) -> dict[str, list[str]]:
         "train": ["train", tiny, "--out", str(place / "again")],
         "sample": ["sample", run, "-n", "3"],
         "eval": ["eval", run],
+        "report": ["report", run, "-o", str(place / "page.html")],
     }
 
 

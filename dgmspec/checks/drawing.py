@@ -202,7 +202,7 @@ def to_svg(drawn: Drawing) -> str:
         f"<title>{escape(drawn.title)}</title>",
         '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path d="M0 0L8 4L0 8z" fill="#444"/></marker></defs>',
-        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
+        f'<rect width="{width:.0f}" height="{height:.0f}" class="paper" fill="#fff"/>',
     ]
     parts += [_line(placed[edge.source], placed[edge.target], edge.dashed) for edge in drawn.edges]
     parts += [_shape(spot) for spot in placed.values()]
@@ -251,7 +251,7 @@ def _line(a: _Placed, b: _Placed, dashed: bool) -> str:
     else:
         path = f"M{a.x:.1f} {start:.1f}C{a.x:.1f} {start + bend:.1f} {b.x:.1f} {end - bend:.1f} {b.x:.1f} {end:.1f}"
     dash = ' stroke-dasharray="4 3"' if dashed else ""
-    return f'<path d="{path}" fill="none" stroke="#444"{dash} marker-end="url(#head)"/>'
+    return f'<path class="edge" d="{path}" fill="none" stroke="#444"{dash} marker-end="url(#head)"/>'
 
 
 def _shape(spot: _Placed) -> str:
@@ -264,8 +264,8 @@ def _shape(spot: _Placed) -> str:
         for i, line in enumerate(box.lines)
     )
     return (
-        f'<rect x="{left:.1f}" y="{top:.1f}" width="{spot.width:.1f}" height="{spot.height:.1f}" rx="{round_:.0f}" '
-        f'fill="{_FILL[box.kind]}" stroke="#444"{dash}/>{text}'
+        f'<rect class="box {box.kind}" x="{left:.1f}" y="{top:.1f}" width="{spot.width:.1f}" '
+        f'height="{spot.height:.1f}" rx="{round_:.0f}" fill="{_FILL[box.kind]}" stroke="#444"{dash}/>{text}'
     )
 
 

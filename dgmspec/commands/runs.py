@@ -13,7 +13,7 @@ from dgmspec.checks.explain_table import explain_table
 from dgmspec.console import checked, chosen, lines, paths, tables
 from dgmspec.options import AsJson, DataFiles, ModelName, Out, Quiet, RunFolder, Seed, Sets, SpecFile
 
-__all__ = ["compile", "evaluate", "sample", "train", "verify"]
+__all__ = ["compile", "evaluate", "report", "sample", "train", "verify"]
 
 
 def compile(
@@ -129,7 +129,7 @@ def train(
         else:
             assert resume is not None
             run = resume_run(resume, paths=files, visible=visible)
-    text = "" if quiet else f"{run.summary()}\n"
+    text = "" if quiet else f"{run.summary()}\nnext: dgmspec report {run.path}\n"
     return Answer(text, {"run": str(run.path), **run.report}, 1 if run.failure else 0, found=found)
 
 
@@ -184,3 +184,19 @@ def evaluate(
 
         figures = evaluate_run(run, paths=files, seed=seed, draws=draws, visible=not (quiet or as_json))
     return Answer(f"{lines(figures)}\n", finite(figures))
+
+
+def report(
+    run: RunFolder, out: Out = None, data: DataFiles = None, quiet: Quiet = False, as_json: AsJson = False
+) -> Answer:
+    """Write one HTML page on a run: figures, graph, costs, curves, samples beside data, ledger, self-check.
+
+    The file holds everything and needs no network. Examples: dgmspec report runs/digits;
+    dgmspec report runs/digits -o digits.html
+    """
+    files = paths(data)
+    with mistakes():
+        from dgmspec.runtime.page import write_page
+
+        wrote = write_page(run, out, files)
+    return Answer("" if quiet else f"wrote {wrote}\n", {"wrote": str(wrote), "bytes": wrote.stat().st_size})

@@ -46,7 +46,7 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
     if plane and not model.givens:
         shown = samples if real is None else real
         grid = Grid.around(shown, 150)
-        inside = _inside(grid.points, type_.support.low, type_.support.high)
+        inside = grid.inside(type_.support.low, type_.support.high)
         found = np.full(len(inside), -np.inf)
         found[inside] = log_probs(model, Dataset({name: grid.points[inside]}))
         truth = log_density(parts.toy.name, grid.points, **parts.toy.constants) if parts.toy else None
@@ -67,7 +67,3 @@ def _samples(model: CompiledModel, data: Dataset | None, count: int, seed: int) 
     else:
         return None
     return np.asarray(drawn.cpu().double())
-
-
-def _inside(points: Array, low: float, high: float) -> NDArray[np.bool_]:
-    return np.asarray(((points > low) & (points < high)).all(axis=1))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dgmspec.core.types import Shape
 
-__all__ = ["Grid", "draw_density", "draw_loss", "draw_samples"]
+__all__ = ["Grid", "draw_density", "draw_loss", "draw_samples", "frame_of", "image_shape"]
 
 Array = NDArray[Any]
 FilePath = str | PathLike[str]
@@ -47,7 +47,7 @@ class Grid:
     @staticmethod
     def around(data: Array, size: int = 200) -> Grid:
         """The lattice that frames nearly all rows of `data` (n, 2), with a margin."""
-        (left, right), (bottom, top) = (_range(data[:, axis]) for axis in (0, 1))
+        (left, right), (bottom, top) = (frame_of(data[:, axis]) for axis in (0, 1))
         return Grid((left, right, bottom, top), size)
 
     @property
@@ -57,6 +57,10 @@ class Grid:
         middle = (np.arange(self.size) + 0.5) / self.size
         x, y = np.meshgrid(left + (right - left) * middle, bottom + (top - bottom) * middle)
         return np.stack([x.ravel(), y.ravel()], axis=-1)
+
+    def inside(self, low: float, high: float) -> NDArray[np.bool_]:
+        """Which cell centres have both coordinates in the open interval (low, high)."""
+        return np.asarray(((self.points > low) & (self.points < high)).all(axis=1))
 
 
 def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePath) -> None:
@@ -70,7 +74,7 @@ def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePat
     finite = np.asarray(np.isfinite(drawn).all(axis=1))
     lost = int((~finite).sum())
     groups = ({} if data is None else {"data": _flat(data)}) | {"samples": drawn[finite]}
-    image = _image_shape(shape)
+    image = image_shape(shape)
     if image is not None:
         figure = _mosaics(groups, image)
     elif drawn.shape[1] == 1:
@@ -135,7 +139,7 @@ def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_
     _save(figure, path)
 
 
-def _image_shape(shape: Shape) -> tuple[int, int, int] | None:
+def image_shape(shape: Shape) -> tuple[int, int, int] | None:
     """(channels, height, width) where events of this shape are images."""
     side = math.isqrt(math.prod(shape))
     if len(shape) == 1 and side * side == shape[0] >= _SMALLEST_IMAGE:
@@ -236,7 +240,7 @@ def _marginals(groups: Mapping[str, Array]) -> Figure:
             else:
                 rows, color = (last[:2_000], MODEL) if i < j or len(groups) == 1 else (first[:2_000], DATA)
                 axes.scatter(rows[:, j], rows[:, i], s=3, color=color, alpha=0.35, linewidths=0)
-                axes.set(xlim=_range(first[:, j]), ylim=_range(first[:, i]))
+                axes.set(xlim=frame_of(first[:, j]), ylim=frame_of(first[:, i]))
             axes.tick_params(labelsize=7)
             axes.set(xlabel=f"x[{j}]", ylabel=f"x[{i}]")
             axes.label_outer()
@@ -249,7 +253,7 @@ def _overlay(axes: Axes, groups: Mapping[str, Array], axis: int) -> None:
     lead = next(iter(groups.values()))[:, axis]
     low, high = (float(lead.min()), float(lead.max())) if len(lead) else (0.0, 1.0)
     whole = bool((lead == np.round(lead)).all()) and high - low <= 256
-    edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(*_range(lead), 61)
+    edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(*frame_of(lead), 61)
     for title, rows in groups.items():
         style: dict[str, Any] = {"color": FAINT} if title == "data" else {"color": MODEL, "histtype": "step"}
         if len(rows):
@@ -279,7 +283,7 @@ def _frame_losses(axes: Axes, loss: Array, held: Array) -> None:
     axes.set_ylim(low - 0.06 * span, high + 0.2 * span)
 
 
-def _range(values: Array) -> tuple[float, float]:
+def frame_of(values: Array) -> tuple[float, float]:
     """An interval holding nearly all values, with a margin."""
     low, high = (float(q) for q in np.quantile(values, (0.0005, 0.9995)))
     margin = 0.08 * (high - low) or 0.5

@@ -1,0 +1,315 @@
+"""The sections of a report, each from its material to HTML; an empty one is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from dgmspec.checks.explain_html import drawing_html, flows_html
+from dgmspec.core.markup import Html, join, tag
+from dgmspec.runtime.page.charts import Line, curves
+from dgmspec.runtime.page.material import Entry, Material
+from dgmspec.runtime.page.views import key, samples_section
+from dgmspec.runtime.report import OK
+from dgmspec.syntax.highlight import highlight
+
+__all__ = ["SECTIONS", "header"]
+
+_EMPTY: Final = Html("")
+
+_DENSITY: Final = {
+    "exact": "by change of variables",
+    "estimate": "unbiased, from random draws",
+    "lower bound": "log p is at least as large",
+    "none": "the model has none",
+}
+
+
+def header(material: Material, links: Html) -> Html:
+    """Name, verdict, and the figures that matter, each with its unit and what it is of."""
+    report = material.report
+    good = report["verdict"] == OK and material.verification.holds
+    said = "Sound: the figures can be right, and no claim was refuted" if good else "Not sound: " + _failure(material)
+    return tag(
+        "header",
+        tag("h1", report["model"]),
+        tag("p", "Report of the run ", tag("code", material.path), class_="under"),
+        tag("p", said, class_=f"verdict {'good' if good else 'bad'}"),
+        tag("dl", *(_figure(*figure) for figure in _figures(material)), class_="figures"),
+        links,
+    )
+
+
+def _failure(material: Material) -> str:
+    if material.report["verdict"] != OK:
+        return str(material.report["verdict"])
+    return "a claim was refuted, see the self-check"
+
+
+def _figure(name: str, value: str, unit: str, of: str) -> Html:
+    return tag(
+        "div", tag("dt", name), tag("dd", value, " ", tag("small", unit)), tag("p", of, class_="of") if of else None
+    )
+
+
+def _figures(material: Material) -> list[tuple[str, str, str, str]]:
+    """Name, value, unit, and what it is of."""
+    report, test = material.report, material.report.get("test") or {}
+    label, found = str(report["density"]), list[tuple[str, str, str, str]]()
+    draws = test.get("dequantisations", 1)
+    rows = f"{test.get('rows', 0):,} rows" + (f", {draws} dequantisations each" if draws > 1 else "")
+    bound = {"lower bound": "an upper bound (log p is a lower one)", "estimate": "an estimate"}.get(label, label)
+    if test.get("nll_nats") is not None:
+        found.append(("test −log p", f"{test['nll_nats']:.4f}", f"± {test['nll_stderr']:.4f} nats", f"{bound}; {rows}"))
+        found.append(("test bits per dimension", f"{test['bits_per_dim']:.4f}", "bits/dim", f"−log₂ p / d, {bound}"))
+    if test.get("gap_to_entropy_nats") is not None:
+        value, error = f"{test['gap_to_entropy_nats']:.4f}", f"± {test['gap_stderr']:.4f} nats"
+        found.append(("gap to the true density", value, error, "KL(true ‖ model), on fresh points"))
+    if report.get("validation") is not None:
+        found.append(
+            ("best validation loss", f"{report['validation']:.4f}", "nats", f"at step {report['best_step']:,}")
+        )
+    elif report.get("loss") is not None:
+        found.append(("last training loss", f"{report['loss']:.4f}", "nats", ""))
+    found.append(("log-density", label, "", _DENSITY[label]))
+    found.append(("parameters", f"{report['parameters']:,}", "", "trained"))
+    rate = report["steps"] / report["seconds"] if report.get("seconds") else 0.0
+    found.append(
+        ("training", f"{report['steps']:,}", "steps", f"{report['seconds']:.1f} s in all, {rate:,.0f} steps/s")
+    )
+    return found
+
+
+# ---- model and plan -------------------------------------------------------------------------------------------------
+
+
+def _model(material: Material) -> Html:
+    return tag(
+        "div",
+        tag("div", tag("h3", "Spec"), tag("div", highlight(material.text.rstrip() + "\n"))),
+        tag("div", tag("h3", "Graph"), tag("div", drawing_html(material.model.graph), class_="tall")),
+        class_="columns",
+    )
+
+
+def _plan(material: Material) -> Html:
+    said = (
+        "One row a step, in the order of the arrow. In the pictures rows are outputs and columns inputs: a filled cell "
+        "is a possible dependency, an empty one is proved absent. Passes are those that wait for one another."
+    )
+    return join([tag("p", said, class_="dgm-soft"), flows_html(material.model.graph)])
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+
+def _training(material: Material) -> Html:
+    chart = _curves(material.metrics)
+    plan = material.config.get("train", {})
+    rows = [
+        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", _said(value))))
+        for name, value in plan.items()
+        if value is not None and name not in ("model", "data_name")
+    ]
+    settings = tag("table", tag("tbody", *rows), class_="dgm-table")
+    return join([chart, tag("h3", "Settings"), settings])
+
+
+def _curves(metrics: list[dict[str, float]]) -> Html:
+    """Training loss, faint, its running mean, and the validation loss."""
+    step, loss = _series(metrics, "loss")
+    held_step, held = _series(metrics, "validation")
+    if not len(loss) and not len(held):
+        return _EMPTY
+    lines: list[Line] = []
+    if len(loss):
+        window = max(1, len(loss) // 50)
+        middle, smooth = (np.convolve(line, np.full(window, 1 / window), "valid") for line in (step, loss))
+        lines += [Line("training", "faint", step, loss), Line("its running mean", "training", middle, smooth)]
+    if len(held):
+        lines.append(Line("validation", "validation", held_step, held, dots=True))
+    best = ""
+    if len(held):
+        at = int(np.argmin(held))
+        best = f"best validation {held[at]:.4f} nats at step {held_step[at]:,.0f}"
+    names = [("training", "training"), *([("validation", "validation")] if len(held) else [])]
+    title = f"loss against step; {best or 'no validation'}"
+    return tag("figure", key(names, best), curves(lines, title, "step", "nats", _frame(loss, held)))
+
+
+def _series(metrics: list[dict[str, float]], name: str) -> tuple[Any, Any]:
+    table = np.array([(row["step"], row[name]) for row in metrics if name in row], dtype=np.float64).reshape(-1, 2)
+    table = table[np.isfinite(table[:, 1])]
+    return table[:, 0], table[:, 1]
+
+
+def _frame(loss: Any, held: Any) -> tuple[float, float]:
+    """Heights that show where the run settles, not how high it began."""
+    settled = np.concatenate([loss[len(loss) // 10 :], held[len(held) // 10 :]])
+    low, high = (float(q) for q in np.quantile(settled, (0.002, 0.98)))
+    low = min(low, float(held.min())) if len(held) else low
+    span = (high - low) or 1.0
+    return low - 0.08 * span, high + 0.15 * span
+
+
+def _said(value: Any) -> str:
+    """A setting of ``config.json`` as the language writes it."""
+    if isinstance(value, Mapping):
+        inner = ", ".join(f"{k} = {_said(v)}" for k, v in value.items() if k != "name" and v is not None)
+        return f"{value['name']}({inner})" if inner else str(value["name"])
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(_said, value))}]"
+    return f"{value:,}".replace(",", "_") if isinstance(value, int) else str(value)
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
+
+
+def _baselines(material: Material) -> Html:
+    """Test bits per dimension beside those of simple densities, best first."""
+    others, test = material.report.get("baselines") or {}, material.report.get("test") or {}
+    if not others:
+        return _EMPTY
+    own = material.report["model"]
+    rows = sorted([(own, test["bits_per_dim"]), *others.items()], key=lambda row: row[1])
+    top = max(bits for _, bits in rows)
+    body = [
+        tag(
+            "tr",
+            tag("th", tag("b", name) if name == own else name, scope="row"),
+            tag("td", f"{bits:.3f}", class_="dgm-right"),
+            tag("td", _bar(bits, top, name == own), class_="of"),
+        )
+        for name, bits in rows
+    ]
+    head = tag(
+        "tr", tag("th", "density", scope="col"), tag("th", "bits/dim", scope="col", class_="dgm-right"), tag("th")
+    )
+    said = (
+        "The same test rows under simple densities fitted to the training rows. "
+        f"The model's log-density: {material.report['density']}."
+    )
+    table = tag("table", tag("thead", head), tag("tbody", *body), class_="dgm-table")
+    return join([tag("p", said, class_="dgm-soft"), table])
+
+
+def _bar(value: float, top: float, own: bool) -> Html:
+    width = f"width:{max(1.0, 150 * abs(value) / (top or 1.0)):.0f}px"
+    return tag("span", class_=f"dgm-bar{' dgm-minus' if own else ''}", style=width)
+
+
+def _ledger(material: Material) -> Html:
+    table = material.ledger
+    if table is None:
+        return _EMPTY
+    top = max(abs(entry.mean) for entry in (*table.entries, table.total)) or 1.0
+    label = material.model.density
+    said = (
+        f"What each step and prior adds to log p, in nats: mean ± standard deviation over {table.rows:,} {table.of}. "
+        f"The sum is the log-density ({label})."
+    )
+    head = tag(
+        "tr",
+        *(tag("th", name, scope="col") for name in ("contribution", "kind", "run")),
+        *(tag("th", name, scope="col", class_="dgm-right") for name in ("mean", "± sd")),
+        tag("th"),
+    )
+    body = [_entry(entry, top) for entry in table.entries]
+    foot = _entry(table.total, top)
+    drawn = tag("table", tag("thead", head), tag("tbody", *body), tag("tfoot", foot), class_="dgm-table")
+    return join([tag("p", said, class_="dgm-soft"), tag("div", drawn, class_="dgm-scroll")])
+
+
+def _entry(entry: Entry, top: float) -> Html:
+    width = f"width:{max(0.5, 150 * abs(entry.mean) / top):.1f}px"
+    return tag(
+        "tr",
+        tag("th", tag("code", entry.name), scope="row"),
+        tag("td", entry.kind.replace("log_det", "log |det|").replace("log_prob", "log p")),
+        tag("td", entry.direction),
+        tag("td", f"{entry.mean:+.4f}".replace("-", "−"), class_="dgm-right"),
+        tag("td", f"{entry.deviation:.4f}", class_="dgm-right"),
+        tag("td", tag("span", class_=f"dgm-bar{' dgm-minus' if entry.mean < 0 else ''}", style=width), class_="of"),
+    )
+
+
+# ---- checks and environment -----------------------------------------------------------------------------------------
+
+
+def _checks(material: Material) -> Html:
+    """What is proved, what was tried with its worst error, and what is assumed."""
+    found = material.verification
+    groups: dict[str, list[Any]] = {}
+    for finding in found.findings:
+        groups.setdefault(finding.claim, []).append(finding)
+    rows = [
+        tag(
+            "tr",
+            _word("proved", "help"),
+            tag("th", f"{f.source} → {f.target}", scope="row"),
+            tag("td", "; ".join(f.proved)),
+            tag("td"),
+        )
+        for f in found.flows
+    ]
+    rows += [_claim(claim, group) for claim, group in groups.items()]
+    assumed = list(dict.fromkeys(reason for flow in found.flows for reason in flow.assumed)) or ["nothing"]
+    rows += [
+        tag("tr", _word("assumed", "warning"), tag("th", reason, scope="row"), tag("td"), tag("td"))
+        for reason in assumed
+    ]
+    head = tag("tr", *(tag("th", name, scope="col") for name in ("", "claim", "tried", "worst error")))
+    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="dgm-table")
+    said = f"Every claim tried numerically in float64: {found.points}."
+    return join([tag("p", said, class_="dgm-soft"), tag("div", table, class_="dgm-scroll")])
+
+
+def _claim(claim: str, group: list[Any]) -> Html:
+    tried = [f for f in group if f.error is not None]
+    broken = [f for f in tried if not f.holds]
+    if not tried:
+        word, role, times, worst = "not tried", "soft", str(group[0].reason), ""
+    else:
+        word, role = ("VIOLATED", "error") if broken else ("checked", "note")
+        times = f"{len(tried)} of {len(group)}" if len(tried) < len(group) else f"{len(tried)}"
+        most = max(broken or tried, key=lambda f: f.error / f.tolerance)
+        unit = " standard errors" if claim == "sampler" else ""
+        worst = f"{most.error:.1e}{unit}, allowed {most.tolerance:.1e}" + (f", at {most.step}" if most.error else "")
+    return tag("tr", _word(word, role), tag("th", claim, scope="row"), tag("td", times), tag("td", worst))
+
+
+def _word(word: str, role: str) -> Html:
+    return tag("td", tag("span", word, class_=f"dgm-{role}"))
+
+
+def _environment(material: Material) -> Html:
+    rows = {
+        **material.report.get("versions", {}),
+        "data": material.config.get("data") or "none",
+        "folder": material.path.resolve(),
+    }
+    body = [tag("tr", tag("th", name, scope="row"), tag("td", tag("code", value))) for name, value in rows.items()]
+    again = f"dgmspec train {material.path / 'bundle.dgm'}"
+    return join(
+        [
+            tag("table", tag("tbody", *body), class_="dgm-table"),
+            tag("p", "Again, from the spec with every default written out: ", tag("code", again)),
+        ]
+    )
+
+
+SECTIONS: Final[dict[str, tuple[str, Callable[[Material], Html]]]] = {
+    "model": ("Model", _model),
+    "plan": ("Plan and costs", _plan),
+    "training": ("Training", _training),
+    "samples": ("Samples beside data", samples_section),
+    "baselines": ("Beside simple densities", _baselines),
+    "ledger": ("Ledger", _ledger),
+    "checks": ("Self-check", _checks),
+    "environment": ("Environment", _environment),
+}
+"""Every section by its place on the page: its title and what writes it."""
