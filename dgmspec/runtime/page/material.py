@@ -35,7 +35,7 @@ SAMPLES: Final = 4000
 NUMBERS: Final = 500_000
 FEWEST: Final = 64
 ROWS: Final = 10_000
-"""Rows of the test that the ledger averages."""
+"""Rows that are read for the pictures and the ledger: the first of the test, whatever the size of the whole."""
 
 BATCH: Final = 2048
 CELLS: Final = 120
@@ -98,7 +98,8 @@ def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Materia
     report, config = directory.read_json("report.json"), directory.read_json("config.json")
     model, seed = model_of(path), int(config["train"]["seed"])
     parts, missing = _parts(directory, model, paths)
-    data = parts.test or parts.validation or parts.train
+    table = parts.test or parts.validation or parts.train
+    data = None if table is None else table.head(ROWS)
     samples = _samples(model, data, seed)
     return Material(
         path=path,
@@ -197,8 +198,8 @@ def _ledger(
     if parts.toy is not None:
         fresh = TOYS[parts.toy.name](ROWS, seed=seed_of(seed, "ledger"), **parts.toy.constants)
         rows, of = Dataset({next(iter(model.observed)): fresh}), "fresh points of the set"
-    elif parts.test is not None:
-        rows, of = parts.test, "rows of the test"
+    elif data is not None and parts.test is not None:
+        rows, of = data, "rows of the test"
     elif data is not None:
         rows, of = (
             data,
