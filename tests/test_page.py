@@ -167,7 +167,7 @@ addEventListener("load", async () => {
       .map(e => e.outerHTML.slice(0, 120)),
     requests: performance.getEntriesByType("resource").map(e => e.name).filter(name => !name.startsWith("data:")),
     titles: all("h2").map(e => e.innerText), texts: all("section").map(e => e.innerText.length),
-    unnamed: all("img:not([alt]), svg:not(:has(title))").length,
+    unnamed: all("img:not([alt]), svg:not(:has(title)):not(svg svg)").length,
   };
   out.id = "probe";
   out.textContent = JSON.stringify(found);

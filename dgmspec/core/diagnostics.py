@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from dgmspec.core.codes import CODES, Severity
+from dgmspec.core.markup import Html, fragment, tag
 
 __all__ = [
     "Applicability",
@@ -111,6 +112,16 @@ class Diagnostic:
     def __str__(self) -> str:
         return concise(self, {})
 
+    def _repr_html_(self) -> Html:
+        """For notebooks: the message with its notes and helps; a finding by itself holds no text to point into."""
+        head = tag("b", f"{self.severity}[{self.code}]", class_=f"dgm-{self.severity}")
+        where = tag("div", tag("code", self.at), class_="dgm-soft") if isinstance(self.at, str) else None
+        more = [tag("div", tag("b", f"{word}: ", class_=f"dgm-{word}"), text) for word, text in self._more()]
+        return fragment(tag("div", head, f": {self.message}"), where, *more)
+
+    def _more(self) -> "list[tuple[str, str]]":
+        return [*(("note", text) for text in self.notes), *(("help", text) for text in self.help)]
+
 
 class SpecError(Exception):
     """A spec with errors; `diagnostics` holds all findings, `sources` the texts they point into.
@@ -122,6 +133,10 @@ class SpecError(Exception):
         self.diagnostics = tuple(diagnostics)
         self.sources = dict(sources or {})
         super().__init__("\n".join(concise(d, self.sources) for d in self.diagnostics))
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback: where in Python a wrong spec was met helps nobody."""
+        return str(self).split("\n")
 
 
 class Refusal(Exception):

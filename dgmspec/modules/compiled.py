@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dgmspec.checks.explain_html import drawing_html, flows_html
+from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.modules.bundle import CheckpointError, write_bundle
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
@@ -227,6 +229,19 @@ class CompiledModel(AbstractRunner):
         if len(self.observed) != 1:
             raise ValueError(f"a torch Distribution has one variable, and {self.graph.name} has {len(self.observed)}")
         return Law(self, next(iter(self.observed)), given)
+
+    # ---- in a notebook ----------------------------------------------------------------------------------------------
+
+    def _repr_html_(self) -> Html:
+        """For notebooks: what the model is, its plan with costs and dependencies, and its graph to unfold."""
+        count = sum(parameter.numel() for parameter in self.parameters())
+        kind = str(self.dtype).removeprefix("torch.")
+        said = f"log-density {self.density}, {count:,} parameters, {kind} on {self.device}"
+        return fragment(
+            tag("div", tag("b", self.graph.name), f"   {said}{', frozen' if self.frozen else ''}"),
+            flows_html(self.graph),
+            tag("details", tag("summary", "graph"), drawing_html(self.graph)),
+        )
 
     # ---- other forms ------------------------------------------------------------------------------------------------
 

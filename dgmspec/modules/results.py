@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from dgmspec.core.address import Address
+from dgmspec.core.markup import Html, fragment, tag
 
 __all__ = ["Ledger", "LedgerStep", "LossValue"]
 
@@ -37,7 +39,7 @@ class LedgerStep:
     logdet: Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ledger:
     """The contributions in the order they were run; they sum, with their signs, to `total` = log p, (batch,)."""
 
@@ -52,3 +54,46 @@ class Ledger:
 
     def __getitem__(self, index: int) -> LedgerStep:
         return self.steps[index]
+
+    def __repr__(self) -> str:
+        """One line a contribution: its mean and standard deviation over the batch, in nats."""
+        rows = self._rows()
+        width = max(len(name) for name, _, _, _ in rows)
+        said = [f"  {name:{width}}  {mean:+10.4f} ± {spread:.4f}" for name, _, mean, spread in rows]
+        return "\n".join([self._title(), *said])
+
+    def _repr_html_(self) -> Html:
+        """The same for notebooks, with a bar each."""
+        rows = self._rows()
+        top = max(abs(mean) for _, _, mean, _ in rows) or 1.0
+        heads = (("contribution", None), ("", None), ("mean", "dgm-right"), ("± sd", "dgm-right"), ("", None))
+        table = tag(
+            "table",
+            tag("caption", self._title()),
+            tag("thead", tag("tr", *(tag("th", name, scope="col", class_=side) for name, side in heads))),
+            tag("tbody", *(_row(*row, top) for row in rows[:-1])),
+            tag("tfoot", _row(*rows[-1], top)),
+            class_="dgm-table",
+        )
+        return fragment(tag("div", table, class_="dgm-scroll"))
+
+    def _title(self) -> str:
+        return f"log p by its contributions, nats, over {len(self.total):,} rows"
+
+    def _rows(self) -> list[tuple[str, str, float, float]]:
+        """Name, kind, mean and standard deviation of each contribution with its sign, and of the sum last."""
+        steps = [(s.name, s.kind, s.sign * s.logdet) for s in self.steps]
+        values = [(name, kind, v.detach()) for name, kind, v in (*steps, ("log p", "", self.total))]
+        return [(name, kind, float(v.mean()), float(v.std(correction=0))) for name, kind, v in values]
+
+
+def _row(name: str, kind: str, mean: float, spread: float, top: float) -> Html:
+    bar = f"width:{max(0.5, 120 * abs(mean) / top):.1f}px" if math.isfinite(mean / top) else None
+    return tag(
+        "tr",
+        tag("th", tag("code", name), scope="row"),
+        tag("td", kind.replace("log_det", "log |det|").replace("log_prob", "log p")),
+        tag("td", f"{mean:+.4f}".replace("-", "−"), class_="dgm-right"),
+        tag("td", f"{spread:.4f}", class_="dgm-right"),
+        tag("td", tag("span", class_="dgm-bar dgm-minus" if mean < 0 else "dgm-bar", style=bar)),
+    )

@@ -22,7 +22,9 @@ from pydantic import Field, ValidationError
 
 from dgmspec.algebra.nodes import Call, Formula, Identifier, Index, Label, Name, Node, Range, expr
 from dgmspec.core.diagnostics import Diagnostic, SpecError, did_you_mean
+from dgmspec.core.markup import Html, fragment
 from dgmspec.spec.invalid import diagnostics_of
+from dgmspec.syntax.highlight import highlight
 
 EDITION: Literal[1] = 1
 FORMAT_VERSION: Literal[1] = 1
@@ -385,6 +387,10 @@ class Spec(Node):
     def text(self) -> str:
         """The spec as canonical text; ``parse(spec.text(), spec.sources) == spec``."""
         return type(self).printer(self)
+
+    def _repr_html_(self) -> Html:
+        """For notebooks: the canonical text in colours."""
+        return fragment(highlight(self.text()))
 
     def check(self) -> list[Diagnostic]:
         """Everything that can be said against this spec; an empty list is a clean one."""

@@ -43,6 +43,12 @@ class Axes:
         up = (y - self.y[0]) / ((self.y[1] - self.y[0]) or 1)
         return self.left + across * self.width, self.top + (1 - up) * self.height
 
+    def window(self, *parts: str) -> Html:
+        """Parts of which only what lies inside the frame is seen; a dot on its edge is seen whole."""
+        left, top, width, height = self.left - 3, self.top, self.width + 6, self.height + 3
+        place = {"x": left, "y": top, "width": width, "height": height, "viewBox": f"{left} {top} {width} {height}"}
+        return tag("svg", *parts, overflow="hidden", **place)
+
     def svg(self, *parts: str, title: str, x_label: str = "", y_label: str = "", y_ticks: bool = True) -> Html:
         """The chart: grid and ticks below, `parts` above; `title` describes it for those who cannot see it."""
         full = (self.left + self.width + self.right, self.top + self.height + self.bottom)
@@ -88,14 +94,13 @@ def curves(lines: Sequence[Line], title: str, x_label: str, y_label: str, frame:
     parts: list[Html] = []
     for line in lines:
         x, y = axes.at(*_thinned(line.x, line.y))
-        y = np.clip(y, axes.top, axes.top + axes.height)
         parts.append(_path(x, y, f"line {line.kind}"))
         if line.dots and len(x) <= 80:
             parts += [
                 tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r="2.5", class_=f"dot {line.kind}")
                 for a, b in zip(x, y, strict=True)
             ]
-    return axes.svg(*parts, title=title, x_label=x_label, y_label=y_label)
+    return axes.svg(axes.window(*parts), title=title, x_label=x_label, y_label=y_label)
 
 
 def histogram(groups: Sequence[tuple[str, Array]], edges: Array, title: str, curve: Line | None = None) -> Html:
