@@ -217,7 +217,7 @@ def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
             said.append("Jacobian triangular as a whole")
         else:
             said.append("Jacobian not triangular as a whole")
-    return tuple(said)
+    return (*said, *dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved))
 
 
 def volume_preserving(chain: ChainFacts) -> Fact:

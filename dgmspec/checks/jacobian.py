@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
 from dgmspec.core.jacobian import Dependency, Fact, Structure, row_bits
-from dgmspec.core.op import AbstractMask
 from dgmspec.graph.graph import Graph
 
 _MOVES_NOTHING = (Structure.IDENTITY, Structure.DIAGONAL)
@@ -73,14 +72,10 @@ def _touched(step: StepFacts, before: int) -> int:
 
 def untouched(step: StepFacts) -> tuple[int, ...] | None:
     """The coordinates that a step with a mask leaves as they are; None where the step has no mask."""
-    for name in type(step.node.op).model_fields:
-        mask = getattr(step.node.op, name)
-        if isinstance(mask, AbstractMask):
-            try:
-                return mask.untouched(step.before.shape)
-            except Refusal:
-                return None
-    return None
+    try:
+        return step.node.op.untouched(step.before)
+    except Refusal:
+        return None
 
 
 def _strangers(chain: ChainFacts) -> Iterator[Diagnostic]:

@@ -142,7 +142,8 @@ class SpecError(Exception):
 class Refusal(Exception):
     """Raised by an operation that cannot hold for its arguments or its input; see the module's docstring.
 
-    `argument` names the argument at fault, or is None where the input as a whole is refused.
+    `argument` names the argument at fault, or is None where the input as a whole is refused. `place` is the address in
+    the text that is at fault where that is not the use: a line of an author's bijector, which its operation knows.
     """
 
     def __init__(
@@ -153,6 +154,7 @@ class Refusal(Exception):
         notes: tuple[str, ...] = (),
         help: tuple[str, ...] = (),
         label: str = "",
+        place: str | None = None,
     ) -> None:
         assert code in CODES, f"{code} is not in the registry"
         super().__init__(f"{code}: {message}")
@@ -162,9 +164,12 @@ class Refusal(Exception):
         self.notes = notes
         self.help = help
         self.label = label
+        self.place = place
 
     def diagnostic(self, at: Place | None, labels: tuple[Label, ...] = ()) -> Diagnostic:
-        """The same finding as a value, at the place that only the caller knows."""
+        """The same finding as a value, at the place that only the caller knows, or with that as its second place."""
+        if self.place is not None and at is not None:
+            at, labels = self.place, labels or (Label(at, "used here"),)
         return Diagnostic(self.code, self.message, at, self.label, labels, self.notes, self.help)
 
 

@@ -124,10 +124,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Facts:
-    """Which guarantees hold and why: ``proved``, ``checked numerically`` or ``assumed`` with the reason."""
+    """What holds and why: `assumed` and `checked` numerically each with the reason, `proved` where the way is news."""
 
     assumed: tuple[str, ...] = ()
     checked: tuple[str, ...] = ()
+    proved: tuple[str, ...] = ()
 
 
 class AbstractStep(AbstractOp, ABC):
@@ -169,6 +170,10 @@ class AbstractStep(AbstractOp, ABC):
         """Guarantees that are not proved, each with its reason."""
         return Facts()
 
+    def untouched(self, x: Type) -> tuple[int, ...] | None:
+        """The flat coordinates that the step leaves as they are, ascending; None where it is not of that kind."""
+        return None
+
     def is_identity(self, x: Type) -> bool:
         """Whether the step leaves every event of type `x` as it is."""
         return False
@@ -200,6 +205,10 @@ class AbstractScalar(AbstractOp, ABC):
     def fixed(self, size: int) -> tuple[tuple[float, ...], ...]:
         """Planes of fixed numbers, `size` each, that the twin receives where it has no raw parameters."""
         return ()
+
+    def facts(self, support: Support) -> Facts:
+        """Guarantees on `support` that are worth a word, each with its reason."""
+        return Facts()
 
     def density(self) -> Literal["exact", "lower bound"]:
         """``lower bound`` where the image is by design a part of the next domain (``logit(alpha)``)."""

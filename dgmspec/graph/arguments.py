@@ -7,7 +7,7 @@ reported at the address of the argument it concerns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import NoneType
 from typing import Any, get_args, get_origin
@@ -29,6 +29,9 @@ from dgmspec.graph.scope import close_formula
 from dgmspec.graph.words import TITLES, a, advice, complaint, shown, wanted
 from dgmspec.ops import Parameter, find, names, roles_of, signature
 
+Maker = Callable[["Caller", str, AbstractExpr, Address], AbstractOp]
+"""(caller, role, call, address) -> the operation of a use of a bijector of the file."""
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -40,6 +43,8 @@ class Caller:
     functions: Mapping[str, Lambda] = field(default_factory=dict)
     open_names: frozenset[str] = frozenset()
     own: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    makers: Mapping[str, Maker] = field(default_factory=dict)
+    """The file's own bijectors by name: each makes the operation of a use, a scalar bijector or a step."""
     labels: tuple[Label, ...] = ()
     """Second places of every finding, such as the use of the chain that a step was written in."""
 
@@ -67,6 +72,8 @@ class Caller:
             )
             raise Reported
         name = expression.id if isinstance(expression, Name) else expression.name
+        if role in ("scalar", "step") and name in self.makers:
+            return self.makers[name](self, role, expression, at)
         if (role, name) in self.own:
             self._report("DGM901", self.own[role, name], at, label="not compiled by this version")
             raise Reported
@@ -76,6 +83,11 @@ class Caller:
             self._unknown(role, name, at, args)
         assert cls is not None
         return self.build(cls, args, at)
+
+    def _has(self, role: str, name: str) -> bool:
+        """Whether a name stands for something in a role, of the file or of the library."""
+        own = (role, name) in self.own or (role in ("scalar", "step") and name in self.makers)
+        return own or find(role, name) is not None
 
     def build(self, cls: type[AbstractOp], args: tuple[Argument, ...], at: Address) -> AbstractOp:
         """The operation of that class with these arguments, evaluated."""
@@ -130,7 +142,7 @@ class Caller:
             return None
         roles = [m.role for m in members if isinstance(m, type) and issubclass(m, AbstractOp)]
         for role in roles if not (isinstance(expression, Name) and expression.quoted) else ():
-            if isinstance(expression, Inverse) or find(role, head) is not None or (role, head) in self.own:
+            if isinstance(expression, Inverse) or self._has(role, head):
                 return self.operation(role, expression, at)
         for member in members:
             if get_origin(member) is tuple and isinstance(expression, Vector) and holds_operations(member):

@@ -51,10 +51,8 @@ class Building:
 
     def caller(self, open_names: frozenset[str] = frozenset()) -> Caller:
         """Makes operations in this model's scope; names of the file that only later versions can place are refused."""
-        later = "`{}` is a bijector of the author's own: read and kept, but this version does not compile it yet"
         shared = "`{}` is a net with a name; this version takes a net written in place here, such as `mlp(64)`"
-        own = {(role, name): later.format(name) for name in self.scope.bijectors for role in ("step", "scalar")}
-        own |= {("net", name): shared.format(name) for name in self.named_nets}
+        own = {("net", name): shared.format(name) for name in self.named_nets}
         return Caller(self.findings, self.scope.constants, self.functions, open_names, own)
 
     def names_in_formulas(self) -> frozenset[str]:

@@ -16,15 +16,16 @@ class Reported(Exception):
 
 @dataclass
 class Findings:
-    """Diagnostics in the order of their discovery, each once."""
+    """Diagnostics in the order of their discovery, each once: another use of what is wrong in itself adds nothing."""
 
     found: list[Diagnostic] = field(default_factory=list)
-    _seen: set[Diagnostic] = field(default_factory=set)
+    _seen: set[tuple[str, str, object]] = field(default_factory=set)
 
     def add(self, diagnostic: Diagnostic) -> None:
-        """Keep a finding; one that is already there (a repeat's other turns) is dropped."""
-        if diagnostic not in self._seen:
-            self._seen.add(diagnostic)
+        """Keep a finding; one that is already there (a repeat's other turns, a chain's other uses) is dropped."""
+        key = (diagnostic.code, diagnostic.message, diagnostic.at)
+        if key not in self._seen:
+            self._seen.add(key)
             self.found.append(diagnostic)
 
     def report(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from dgmspec.algebra.shapes import broadcast, joined_size, shape_of, show_shape
 from dgmspec.core.address import child, written
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
 from dgmspec.core.op import AbstractNet
@@ -19,7 +20,6 @@ from dgmspec.core.types import REAL, Type
 from dgmspec.graph.building import formulas_in
 from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
-from dgmspec.graph.formulas import broadcast, joined_size, shape_of, show_shape
 from dgmspec.graph.graph import Graph, NetNode, StepNode, Value, VariableNode
 from dgmspec.graph.parameters import net_use
 

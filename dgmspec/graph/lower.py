@@ -16,6 +16,8 @@ from dgmspec.algebra.rewrite import Lambda
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic
 from dgmspec.graph.arguments import Caller
+from dgmspec.graph.authored import close_bijector
+from dgmspec.graph.bijectors import Bijectors
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.flows import lower_flow
@@ -62,9 +64,13 @@ def lower(
 
 
 def check_definitions(spec: Spec) -> list[Diagnostic]:
-    """What is wrong with the params, functions and data sources of a file, whether a model uses them or not."""
+    """What is wrong with a file's params, functions, data sources and bijectors, whether a model uses them or not."""
     findings = Findings()
-    _check_data(lower_scope(spec, None, findings), findings)
+    scope = lower_scope(spec, None, findings)
+    _check_data(scope, findings)
+    for name, bijector in scope.bijectors.items():
+        with suppress(Reported):
+            close_bijector(bijector, scope.home.get(name, scope), findings)
     return findings.found
 
 
@@ -113,7 +119,8 @@ def _graph(building: Building) -> Graph:
     for member in kept:
         if isinstance(member, Variable):
             lower_density(building, member)
-    unroller = Unroller(building.findings, building.scope, building.caller())
+    bijectors = Bijectors(building.findings, building.scope)
+    unroller = Unroller(building.findings, building.scope, building.caller(), bijectors)
     for member in kept:
         if isinstance(member, Flow):
             lower_flow(building, unroller, member)

@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 64
 
 @dataclass(frozen=True)
 class FileScope:
-    """One file's names; functions and chains of a used file stand under their qualified names (``blocks.step``)."""
+    """One file's names; those of a used file stand under their qualified names (``blocks.step``)."""
 
     constants: Mapping[str, Any] = field(default_factory=dict)
     functions: Mapping[str, Lambda] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class FileScope:
     nets: Mapping[str, Net] = field(default_factory=dict)
     data: Mapping[str, Data] = field(default_factory=dict)
     home: Mapping[str, FileScope] = field(default_factory=dict)
-    """The scope in which a qualified chain was written."""
+    """The scope in which a qualified chain or bijector was written."""
     prefix: Address = ""
     """The address of the file's `use`, below which its definitions stand."""
 
@@ -57,10 +57,11 @@ def _file(spec: Spec, overrides: Mapping[str, Any], findings: Findings, prefix: 
     for alias, file in uses.items():
         inner = _file(file, {}, Findings(), child(prefix, alias), depth + 1)
         functions |= {f"{alias}.{name}": fn for name, fn in inner.functions.items() if "." not in name}
-        bijectors |= {f"{alias}.{name}": bijector for name, bijector in inner.bijectors.items() if "." not in name}
+        own_bijectors = {f"{alias}.{name}": of for name, of in inner.bijectors.items() if "." not in name}
+        bijectors |= own_bijectors
         own_chains = {f"{alias}.{name}": chain for name, chain in inner.chains.items() if "." not in name}
         chains |= own_chains
-        home |= dict.fromkeys(own_chains, inner)
+        home |= dict.fromkeys((*own_chains, *own_bijectors), inner)
     own = Definitions(findings, functions)
     for param in spec.params.values():
         own.add_param(param, overrides.get(param.name))
@@ -86,11 +87,13 @@ class Definitions:
         functions: Mapping[str, Lambda],
         constants: Constants | None = None,
         open_names: frozenset[str] = frozenset(),
+        open_calls: frozenset[str] = frozenset(),
     ) -> None:
         self.findings = findings
         self.functions: dict[str, Lambda] = dict(functions)
         self.constants: dict[str, Any] = dict(constants or {})
         self._open = open_names
+        self._open_calls = open_calls
         self._written = 0
 
     def add_param(self, param: Param, override: Any) -> None:
@@ -144,7 +147,7 @@ class Definitions:
 
     def closed(self, body: AbstractExpr, bound: frozenset[str]) -> AbstractExpr:
         """`body` with constants put in and functions written out; `Refusal` for a name that stands for nothing."""
-        return close_formula(body, self.functions, self.constants, bound | self._open)
+        return close_formula(body, self.functions, self.constants, bound | self._open, self._open_calls)
 
 
 def _check_circle(name: str, above: tuple[str, ...]) -> None:
@@ -157,11 +160,16 @@ def _check_circle(name: str, above: tuple[str, ...]) -> None:
 
 
 def close_formula(
-    body: AbstractExpr, functions: Mapping[str, Lambda], constants: Constants, open_names: frozenset[str]
+    body: AbstractExpr,
+    functions: Mapping[str, Lambda],
+    constants: Constants,
+    open_names: frozenset[str],
+    open_calls: frozenset[str] = frozenset(),
 ) -> AbstractExpr:
-    """A formula over `open_names` alone: constants put in, functions written out; `Refusal` (DGM201) otherwise."""
+    """A formula over `open_names` alone: constants put in, functions but `open_calls` written out; `Refusal` (DGM201)
+    for a name that stands for nothing."""
     for name in called(body):
-        if name not in functions and name not in FUNCTIONS:
+        if name not in functions and name not in FUNCTIONS and name not in open_calls:
             raise unknown_function(name, functions)
     values: dict[str, AbstractExpr] = {}
     for name in free_names(body):

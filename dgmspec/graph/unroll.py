@@ -13,6 +13,7 @@ from dgmspec.core.address import Address, callee, child, turn
 from dgmspec.core.diagnostics import Label
 from dgmspec.core.op import AbstractScalar, AbstractStep
 from dgmspec.graph.arguments import Caller
+from dgmspec.graph.bijectors import Bijectors
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.scope import FileScope
 from dgmspec.graph.words import describe
@@ -67,6 +68,7 @@ class Unroller:
     findings: Findings
     scope: FileScope
     caller: Caller
+    bijectors: Bijectors
     count: int = 0
     _made: dict[Hashable, tuple[AbstractStep | None, str]] = field(default_factory=dict)
 
@@ -245,15 +247,18 @@ class Unroller:
             self.caller,
             constants=frame.constants,
             functions={**self.caller.functions, **frame.scope.functions},
+            makers=self.bijectors.makers(frame.scope),
             labels=frame.labels,
         )
         try:
-            if find("step", name) is None and ("step", name) not in caller.own and find("scalar", name) is not None:
-                scalar = caller.operation("scalar", call, frame.place)
-                assert isinstance(scalar, AbstractScalar)
-                with self.findings.refusals_at(frame.place, frame.labels):
-                    return as_step(scalar), describe(scalar)
-            if find("step", name) is None and ("step", name) not in caller.own and meant_chain(name, frame.scope):
+            if name in caller.makers or (find("step", name) is None and find("scalar", name) is not None):
+                op = caller.operation("step" if name in caller.makers else "scalar", call, frame.place)
+                if isinstance(op, AbstractScalar):
+                    with self.findings.refusals_at(frame.place, frame.labels):
+                        return as_step(op), describe(op)
+                assert isinstance(op, AbstractStep)
+                return op, describe(op)
+            if find("step", name) is None and meant_chain(name, frame.scope):
                 near = meant_chain(name, frame.scope)
                 self.findings.report(
                     "DGM230",
@@ -272,10 +277,11 @@ class Unroller:
 
 
 def meant_chain(name: str, scope: FileScope) -> tuple[str, ...]:
-    """The help for a misspelt name of one of the file's own chains; nothing where the library is nearer."""
+    """The help for a misspelt name of one of the file's own maps; nothing where the library is nearer."""
     library = (*names("step"), *names("scalar"))
-    help_ = meant(name, [*scope.chains, *library])
-    return help_ if any(f"`{chain}`?" in line for line in help_ for chain in scope.chains) else ()
+    own = (*scope.chains, *scope.bijectors)
+    help_ = meant(name, [*own, *library])
+    return help_ if any(f"`{chain}`?" in line for line in help_ for chain in own) else ()
 
 
 def _names_operation(value: AbstractExpr, constants: Constants) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final, get_args
 from dgmspec.algebra.evaluate import show
 from dgmspec.core.op import AbstractOp
 from dgmspec.ops import signature
+from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
 
 TITLES: Final = {
     "step": "step",
@@ -31,6 +32,8 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
 
     Masks and orders show their numbers always, ``alternate(0)``: that is what tells one turn of a repeat from another.
     """
+    if isinstance(op, (AuthoredScalar, AuthoredStep)):
+        return op.label
     parts = []
     parameters = signature(type(op))
     shown = op.role in ("mask", "order")

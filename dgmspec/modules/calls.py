@@ -23,7 +23,7 @@ from dgmspec.graph.parameters import labels, net_use
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import evaluate
-from dgmspec.modules.registry import distribution_twin, net_twin, resolve_held, step_twin
+from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin
 from dgmspec.modules.sums import AFFINE, Run, affine, learned, mean, total
 from dgmspec.modules.twin import StepContext, StepFunction
 from dgmspec.program.program import Instruction
@@ -95,6 +95,7 @@ def _step(line: Instruction, resources: Resources) -> Call:
     given = line.input_types[0] if line.context else None
     twin = step_twin(op)
     resolve_held(op)
+    prepare_scalars(op, event.support)
     tables = resources.step_tables(line.address, lambda: twin.tables(op, event, given))
     names = (*(s.name for s in op.parameters(event, given)), *tables)
     if line.target in ("initialise", "initialise_inverse"):

@@ -9,9 +9,10 @@ import importlib
 from typing import Any
 
 from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractOp, AbstractScalar, AbstractStep
+from dgmspec.core.types import Support
 from dgmspec.modules.twin import DistributionTwin, NetTwin, ScalarTwin, StepTwin
 
-__all__ = ["distribution_twin", "net_twin", "resolve_held", "scalar_twin", "step_twin", "twin_of"]
+__all__ = ["distribution_twin", "net_twin", "prepare_scalars", "resolve_held", "scalar_twin", "step_twin", "twin_of"]
 
 
 WITH_TWINS = (AbstractStep, AbstractScalar, AbstractNet, AbstractDistribution)
@@ -41,6 +42,14 @@ def resolve_held(op: AbstractOp) -> None:
                 if isinstance(held, WITH_TWINS):
                     twin_of(type(held))
                 resolve_held(held)
+
+
+def prepare_scalars(op: AbstractStep, support: Support) -> None:
+    """Let the scalar bijectors that a step holds work out what their twins look up, for events on `support`."""
+    for field in type(op).model_fields:
+        held = getattr(op, field)
+        if isinstance(held, AbstractScalar):
+            scalar_twin(held).prepare(held, support)
 
 
 def step_twin(op: AbstractStep) -> StepTwin:

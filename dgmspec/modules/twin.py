@@ -58,6 +58,10 @@ class StepTwin:
     """``none``, ``bounded`` or ``adaptive``; adaptive ones are opaque to `to_fx`."""
 
 
+def no_preparation(op: Any, support: Support) -> None:
+    """Of a scalar bijector that looks nothing up."""
+
+
 ScalarFunction = Callable[[Any, Tensor, Tensor, Support], tuple[Tensor, Tensor]]
 
 
@@ -70,6 +74,8 @@ class ScalarTwin:
     forward: ScalarFunction
     inverse: ScalarFunction
     loop: str = "none"
+    prepare: Callable[[Any, Support], None] = no_preparation
+    """(op, support of x): works out, before anything is traced, what the functions look up."""
 
 
 @dataclass(frozen=True)

@@ -95,11 +95,12 @@ def signature(cls: type[AbstractOp]) -> tuple[Parameter, ...]:
 
 
 def _concrete(module: Any) -> Iterator[type[AbstractOp]]:
-    """The operations that a module defines itself; abstract ones are named ``Abstract…``."""
+    """The operations that a module defines itself; abstract ones are named ``Abstract…``, and those that stand for an
+    author's definitions have a name in each object only, by which no text of the library's finds them."""
     for value in vars(module).values():
         own = isinstance(value, type) and value.__module__ == module.__name__
         if own and issubclass(value, AbstractOp) and not value.__name__.startswith("Abstract"):
-            yield value
+            yield from (value,) if isinstance(value.name, str) else ()
 
 
 def _parameter(attribute: str, field: FieldInfo) -> Parameter:

@@ -24,6 +24,7 @@ from dgmspec.core.op import (
     AbstractStep,
     Cost,
     Direction,
+    Facts,
     Init,
     NetUse,
     ParamSpec,
@@ -70,6 +71,9 @@ class Elementwise(AbstractStep):
         net = 1 if self.reads(x, c) else 0
         log_det = "O(1)" if self.scalar.constant_slope() and not net else "O(d)"
         return Cost(log_det, *_directions(self.scalar, net))
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        return self.scalar.facts(x.support)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         raw = self.scalar.raw(x.support)
@@ -131,6 +135,9 @@ class Coupling(AbstractStep):
     def infer_input(self, y: Type, c: Type | None) -> Type:
         return self.infer_type(y, c)
 
+    def untouched(self, x: Type) -> tuple[int, ...] | None:
+        return self.parts(x.shape)[0]
+
     def parts(self, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The flat indices of part A (untouched) and of part B (transformed), ascending."""
         return parts(self.mask, shape)
@@ -150,6 +157,9 @@ class Coupling(AbstractStep):
 
     def cost(self, x: Type, c: Type | None) -> Cost:
         return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", *_directions(self.scalar, 1))
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        return self.scalar.facts(x.support)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         kept, moved = self.parts(x.shape)
@@ -210,6 +220,9 @@ class Autoregressive(AbstractStep):
     def cost(self, x: Type, c: Type | None) -> Cost:
         forward, _ = _directions(self.scalar, 1)
         return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", forward, Direction("sequential", x.size))
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        return self.scalar.facts(x.support)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         outputs = len(self.scalar.raw(x.support)) * x.size

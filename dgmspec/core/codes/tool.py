@@ -12,7 +12,7 @@ CODES: tuple[Code, ...] = (
         "error",
         "a member that this version reads but does not compile",
         "Flows between typed variables are compiled; ode, sde, markov, perturb, generate, infer, networks as energies, "
-        "learned functions, indexed variables, joint states and author-written bijectors are read, printed and kept.",
+        "learned functions, indexed variables and joint states are read, printed and kept.",
         "Refusing them plainly is better than compiling a model that leaves out what its text says.",
         wrong="dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n"
         "    ode x -> z over t in 0..1 { velocity(y, t) = mlp(64) }\n}\n",

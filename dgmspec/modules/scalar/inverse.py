@@ -18,4 +18,8 @@ def inverse_inverse(op: InverseScalar, raw: Tensor, y: Tensor, support: Support)
     return scalar_twin(op.of).forward(op.of, raw, y, op.of.preimage(support))
 
 
-TWINS = {InverseScalar: ScalarTwin(inverse_forward, inverse_inverse)}
+def _prepare(op: InverseScalar, support: Support) -> None:
+    scalar_twin(op.of).prepare(op.of, op.of.preimage(support))
+
+
+TWINS = {InverseScalar: ScalarTwin(inverse_forward, inverse_inverse, prepare=_prepare)}

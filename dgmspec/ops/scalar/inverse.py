@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.op import AbstractScalar, Facts, Init
 from dgmspec.core.types import Support
 
 
@@ -25,6 +25,9 @@ class InverseScalar(AbstractScalar):
 
     def fixed(self, size: int) -> tuple[tuple[float, ...], ...]:
         return self.of.fixed(size)
+
+    def facts(self, support: Support) -> Facts:
+        return self.of.facts(self.of.preimage(support))
 
     def density(self) -> Literal["exact", "lower bound"]:
         return self.of.density()

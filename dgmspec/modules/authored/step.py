@@ -1,0 +1,131 @@
+"""Twin of the author's steps: the event divided, the lines in turn with their nets, the parts joined again."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Shape, Type
+from dgmspec.modules.authored.lines import backward, forward, prepared
+from dgmspec.modules.expressions import Prepared, as_tensor
+from dgmspec.modules.expressions import prepare as prepare_expression
+from dgmspec.modules.initial import constrain
+from dgmspec.modules.nets import below, context_features
+from dgmspec.modules.registry import net_twin
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, sum_event
+from dgmspec.ops.authored import AuthoredStep, Definition, Reading
+
+Result = tuple[Tensor, Tensor]
+
+
+def _tables(op: AuthoredStep, event: Type, given: Type | None) -> dict[str, Tensor]:
+    """Index tensors where the parts do not follow one another: what to take for them, and where it came from.
+
+    The event's lines and the arguments of its nets are prepared on the way, before anything is traced.
+    """
+    prepared(op.definition, event.support)
+    _arguments(op.definition)
+    for net in op.definition.nets:
+        net_twin(net.op)
+    divided = [at for at, _ in op.divided(event.shape).values()]
+    tables = {"first": torch.tensor(divided[0], dtype=torch.long)} if op.mask is not None else {}
+    source = torch.tensor([i for at in divided for i in at], dtype=torch.long)
+    if not torch.equal(source, torch.arange(event.size)):
+        tables |= {"order": source, "back": source.argsort()}
+    return tables
+
+
+def step_forward(op: AuthoredStep, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+    return _run(op, p, x, ctx, inverse=False)
+
+
+def step_inverse(op: AuthoredStep, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+    return _run(op, p, y, ctx, inverse=True)
+
+
+def _run(op: AuthoredStep, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
+    definition, shapes = op.definition, _shapes(op, p, ctx.event)
+    env: dict[str, Tensor] = {
+        own.name: constrain(own.support, p[own.name]).unsqueeze(0) for own in definition.constants
+    }
+    env |= _split(p, x, shapes)
+    total = x.new_zeros(())
+    lines = list(zip(definition.lines, prepared(definition, ctx.event.support), strict=True))
+    for line, ready in reversed(lines) if inverse else lines:
+        for reading in (r for r in line.readings if r.symbol not in env):
+            _read(op, reading, p, env, shapes, x, ctx)
+        old = env[line.target]
+        new, slope = (backward if inverse else forward)(ready, old, env)
+        env[line.target] = new.expand_as(old)
+        total = total + sum_event(slope.expand_as(old), Type(ctx.event.support, shapes[line.target]))
+    return _join(p, [env[name] for name in definition.parts], x), total
+
+
+# ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+def _shapes(op: AuthoredStep, p: Parameters, event: Type) -> dict[str, Shape]:
+    """The shape of each part, from what is at hand while a graph is traced."""
+    names = op.definition.parts
+    if op.mask is not None:
+        count = p["first"].shape[0]
+        return dict(zip(names, ((count,), (event.size - count,)), strict=True))
+    if op.counts:
+        return {name: (count, *event.shape[1:]) for name, count in zip(names, op.counts, strict=True)}
+    return {names[0]: event.shape}
+
+
+def _split(p: Parameters, x: Tensor, shapes: dict[str, Shape]) -> dict[str, Tensor]:
+    """The parts by name, (batch, *shape) each."""
+    flat = x.reshape(x.shape[0], -1)
+    if "order" in p:
+        flat = flat.index_select(1, p["order"])
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    pieces = torch.split(flat, sizes, 1)
+    return {name: piece.reshape(-1, *shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
+
+
+def _join(p: Parameters, parts: list[Tensor], x: Tensor) -> Tensor:
+    flat = torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1) if len(parts) > 1 else parts[0]
+    if "back" in p:
+        flat = flat.index_select(1, p["back"])
+    return flat.reshape(x.shape)
+
+
+# ---- nets -----------------------------------------------------------------------------------------------------------
+
+_ARGUMENTS: dict[tuple[str, str], tuple[Prepared, ...]] = {}
+"""The arguments of each reading, by the definition's key and the reading's name."""
+
+
+def _arguments(definition: Definition) -> None:
+    for reading in definition.readings:
+        _ARGUMENTS[definition.key, reading.symbol] = tuple(map(prepare_expression, reading.args))
+
+
+def _read(
+    op: AuthoredStep,
+    reading: Reading,
+    p: Parameters,
+    env: dict[str, Tensor],
+    shapes: dict[str, Shape],
+    x: Tensor,
+    ctx: StepContext,
+) -> None:
+    """The value of a net put into the environment: its arguments end to end, the context after them."""
+    net = op.definition.net(reading.net)
+    if (op.definition.key, reading.symbol) not in _ARGUMENTS:
+        _arguments(op.definition)
+    values = [as_tensor(arg(env, x), x) for arg in _ARGUMENTS[op.definition.key, reading.symbol]]
+    batch = x.shape[0]
+    h = torch.cat([value.reshape(value.shape[0], -1).expand(batch, -1) for value in values], 1)
+    c = None
+    if ctx.given is not None and ctx.given_type is not None:
+        c = context_features(ctx.given, ctx.given_type, x)
+    out = net_twin(net.op).apply(net.op, below(p, net.name), h, c, ctx.training)
+    env[reading.symbol] = constrain(net.support, out.reshape(batch, *net.size.at(shapes)))
+
+
+TWINS = {AuthoredStep: StepTwin(step_forward, step_inverse, _tables, loop="bounded")}

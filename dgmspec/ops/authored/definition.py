@@ -1,0 +1,165 @@
+"""What a bijector of the author's own says, closed: params put in, functions written out, nets read off by name.
+
+A definition is a value. Its lines are formulas over plain names: the parts, the constants it learns, and the values of
+its nets, each of which a `Reading` names before the line that uses it. A reading's name belongs to one state of the
+parts, so its value is the same whether the lines run forwards or backwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import blake2b
+
+from dgmspec.algebra.functions import FUNCTIONS
+from dgmspec.algebra.nodes import AbstractExpr, Call, Index, Product, Vector, walk
+from dgmspec.core.address import Address
+from dgmspec.core.op import AbstractNet, Init
+from dgmspec.core.types import Shape, Support
+
+__all__ = ["Definition", "Line", "OwnConstant", "OwnNet", "Reading", "Size", "coordinatewise"]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A shape: its own, or that of the part `like`."""
+
+    shape: Shape = ()
+    like: str = ""
+
+    def at(self, shapes: Mapping[str, Shape]) -> Shape:
+        """The shape where the parts have these."""
+        return shapes[self.like] if self.like else self.shape
+
+
+@dataclass(frozen=True)
+class OwnConstant:
+    """A parameter after ``;``, or a ``learn`` of the body: a number of `support`, or an array of them.
+
+    `initial` is where it starts, one number or one for each entry; None is 0, 1 beyond a bound, an interval's middle.
+    """
+
+    name: str
+    support: Support
+    size: Size = Size()
+    initial: float | tuple[float, ...] | None = None
+    place: Address = ""
+
+
+@dataclass(frozen=True)
+class OwnNet:
+    """``net s(a) : like(b) = mlp(64)``: a network of the body, fresh at each use; its values lie in `support`."""
+
+    name: str
+    op: AbstractNet
+    support: Support
+    size: Size
+    place: Address = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The value of a net under a name of its own: ``s_1 = s(a, 2 * k)``."""
+
+    symbol: str
+    net: str
+    args: tuple[AbstractExpr, ...]
+
+
+@dataclass(frozen=True)
+class Line:
+    """``target <- value``, after its readings; `place` is where it was written."""
+
+    target: str
+    value: AbstractExpr
+    readings: tuple[Reading, ...] = ()
+    place: Address = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A whole bijector; two are equal if they say the same at the same place."""
+
+    name: str
+    parts: tuple[str, ...]
+    parameters: tuple[OwnConstant, ...] = ()
+    learned: tuple[OwnConstant, ...] = ()
+    nets: tuple[OwnNet, ...] = ()
+    lines: tuple[Line, ...] = ()
+    place: Address = ""
+    key: str = field(init=False)
+    """Stands for the whole: what is prepared once for a definition is filed under it."""
+
+    def __post_init__(self) -> None:
+        said = (self.name, self.parts, self.parameters, self.learned, self.nets, self.lines, self.place)
+        object.__setattr__(self, "key", blake2b(repr(said).encode(), digest_size=12).hexdigest())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Definition) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @cached_property
+    def scalar(self) -> bool:
+        """Whether it maps each coordinate by itself, its parameters left to whoever uses it."""
+        plain = not self.nets and not self.learned and all(p.size == Size() for p in self.parameters)
+        return len(self.parts) == 1 and plain and all(coordinatewise(line.value) for line in self.lines)
+
+    @property
+    def constants(self) -> tuple[OwnConstant, ...]:
+        """All that it learns as constants, where it stands as a step."""
+        return (*self.parameters, *self.learned)
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """Every reading of every line, in order, each once."""
+        return tuple(dict.fromkeys(reading for line in self.lines for reading in line.readings))
+
+    def net(self, name: str) -> OwnNet:
+        """The net of that name."""
+        return next(net for net in self.nets if net.name == name)
+
+
+def coordinatewise(formula: AbstractExpr) -> bool:
+    """Whether a formula is made of functions of single coordinates alone."""
+    for node in walk(formula):
+        if isinstance(node, (Index, Vector)):
+            return False
+        if isinstance(node, Product) and any(factor.op == "@" for factor in node.factors):
+            return False
+        if isinstance(node, Call) and FUNCTIONS[node.name].kind != "map":
+            return False
+    return True
+
+
+def start(constant: OwnConstant, shape: Shape) -> Init:
+    """Where the unconstrained numbers of a learned constant start."""
+    support, initial = constant.support, constant.initial
+    if initial is None and math.isinf(support.low) and math.isinf(support.high):
+        return Init("normal", 0.1) if shape else Init()
+    if isinstance(initial, tuple):
+        return Init("values", data=tuple(unconstrained(support, value) for value in initial))
+    return Init("constant", unconstrained(support, usual(support) if initial is None else initial))
+
+
+def usual(support: Support) -> float:
+    """Where a constant starts of which nothing is said: 0, 1 beyond a bound, the middle of an interval."""
+    low, high = support.low, support.high
+    if math.isinf(low):
+        return 0.0 if math.isinf(high) else high - 1.0
+    return low + 1.0 if math.isinf(high) else (low + high) / 2
+
+
+def unconstrained(support: Support, value: float) -> float:
+    """The number that a softplus beyond one bound, or a scaled sigmoid between two, takes to `value`."""
+    low, high = support.low, support.high
+    if math.isinf(low) and math.isinf(high):
+        return value
+    if math.isinf(low) or math.isinf(high):
+        distance = value - low if math.isinf(high) else high - value
+        return distance + math.log(-math.expm1(-distance))
+    share = (value - low) / (high - low)
+    return math.log(share) - math.log1p(-share)
