@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 import dgmspec
 from dgmspec.core.diagnostics import Span
 from dgmspec.modules.compiled import CompiledModel
-from tests.authored import ACCEPTED, REFUSED, Own, Refused
+from tests.authored import ACCEPTED, REFUSED, REVNET, SLIDE, TILTED, Own, Refused
 from tests.zoo import draw_event, randomise
 
 BATCH = 5
@@ -101,3 +103,106 @@ def test_refusals_name_the_place(case: Refused) -> None:
     assert isinstance(diagnostic.at, Span)
     assert case.text[diagnostic.at.start : diagnostic.at.end] == case.at
     assert diagnostic.message
+
+
+# ---- against the library --------------------------------------------------------------------------------------------
+
+
+def test_a_coupling_written_out_is_the_librarys_with_the_same_weights() -> None:
+    spec = dgmspec.load(Path(__file__).parent.parent / "specs" / "slide.dgm").with_params(depth=3, width=8)
+    own, built_in = (dgmspec.compile(spec, model=name, dtype=torch.float64) for name in ("Slide", "BuiltIn"))
+    randomise(own)
+    state = own.state_dict()
+    # One net of both: side by side below, s above m in what it gives.
+    joined = {}
+    for key, value in built_in.state_dict().items():
+        step, _, rest = key.replace("BuiltIn/", "Slide/").partition("/net/")
+        if not rest:
+            joined[key] = state[step]
+            continue
+        s, m = state[f"{step}/s/{rest}"], state[f"{step}/m/{rest}"]
+        stacked = rest.endswith("bias") or rest.startswith("0/")
+        joined[key] = torch.cat([s, m]) if stacked else torch.block_diag(s, m)
+        assert joined[key].shape == value.shape
+    built_in.load_state_dict(joined)
+    x = torch.randn(32, 2, dtype=torch.float64)
+    torch.testing.assert_close(own.log_prob(x), built_in.log_prob(x), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(own.decode(x), built_in.decode(x), rtol=1e-12, atol=1e-12)
+    counts = [sum(p.numel() for p in model.parameters()) for model in (own, built_in)]
+    assert counts[0] < counts[1]  # two nets beside each other have no weights between them
+
+
+PAIRS = (
+    ("bijector f(x) { x <- 1 / (1 + exp(-x)) }", "f", "sigmoid", "real[3]", "unit"),
+    ("bijector f(x) { x <- exp(x) }", "f", "exp", "real[3]", "positive"),
+    ("bijector f(x) { x <- log(1 + exp(x)) }", "f", "softplus", "real[3]", "positive"),
+    ("bijector f(x) { x <- log(x) - log(1 - x) }", "f", "logit", "unit[3]", "real"),
+    ("bijector f(x) { x <- tanh(x) }", "inverse f", "inverse tanh", "interval(-1, 1)[3]", "real"),
+)
+
+
+@pytest.mark.parametrize(("bijector", "step", "same", "before", "after"), PAIRS, ids=[p[2] for p in PAIRS])
+def test_a_map_written_out_is_the_librarys_in_single_precision(
+    bijector: str, step: str, same: str, before: str, after: str
+) -> None:
+    own, other = (dgmspec.compile(dgmspec.parse(Own(bijector, s, before, after).text)) for s in (step, same))
+    spread = draw_event(own.type_of("x"), 400, spread=5).float()
+    ends = {"unit[3]": [1e-30, 0.9999, 1 - 6e-8], "interval(-1, 1)[3]": [-1 + 6e-8, 0.9999, 1e-20]}
+    x = torch.cat([spread, torch.tensor([ends.get(before, [-100.0, 15.0, 80.0])])])
+    torch.testing.assert_close(own.encode(x), other.encode(x), rtol=1e-6, atol=2e-7)
+    for model in (own, other):
+        assert torch.isfinite(model.encode(x)).all()
+    found, expected = (model.ledger(x, direction="encode").total for model in (own, other))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    z = own.encode(x)
+    torch.testing.assert_close(own.decode(z), other.decode(z), rtol=1e-5, atol=1e-9)
+
+
+POINTS = torch.tensor([-100.0, -30, -15, -5, -1, -1e-3, 0, 1e-3, 1, 5, 15, 30, 100])
+EXTREME = (
+    (TILTED, "elementwise(tilted(1.5, 0.5))", "real"),
+    (TILTED, "elementwise(tilted(0.5, -2))", "real"),
+    ("bijector f(x) { x <- x + 0.5 * sin(x) }", "f", "real"),
+    ("bijector f(x) { x <- log(1 + exp(x)) }", "f", "positive"),
+    ("bijector f(x) { x <- x + softplus(x) }", "f", "real"),
+    ("bijector f(x) { x <- x^3 + x }", "f", "real"),
+    ("bijector f(x) { x <- x + sqrt(x^2 + 1) }", "f", "positive"),
+    ("bijector f(x) { x <- x / sqrt(1 + x^2) }", "f", "interval(-1, 1)"),
+)
+
+
+@pytest.mark.parametrize(("bijector", "step", "after"), EXTREME, ids=[f"{e[0][9:60]} {e[1]}" for e in EXTREME])
+def test_single_precision_at_extremes(bijector: str, step: str, after: str) -> None:
+    spec = dgmspec.parse(Own(bijector, step, "real", after).text)
+    single, double = dgmspec.compile(spec), dgmspec.compile(spec, dtype=torch.float64)
+    x = POINTS
+    torch.testing.assert_close(single.encode(x).double(), double.encode(x.double()), rtol=3e-6, atol=1e-6)
+    found, expected = (m.ledger(v, direction="encode").total for m, v in ((single, x), (double, x.double())))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+    near = x[x.abs() <= 15]
+    torch.testing.assert_close(single.decode(single.encode(near)), near, rtol=1e-5, atol=1e-5)
+
+
+# ---- through torch.compile ------------------------------------------------------------------------------------------
+
+
+def check_compiled(bijector: str, steps: str) -> None:
+    text = Own(bijector, steps).text.replace("real[*]", "real[*] ~ normal(0, 1)")
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    randomise(model)
+    x, fast = draw_event(model.type_of("x"), BATCH), model.compiled(backend="aot_eager")
+    torch.testing.assert_close(fast.log_prob(x), model.log_prob(x))
+    torch.testing.assert_close(fast.sample(BATCH, seed=1), model.sample(BATCH, seed=1))
+
+
+def test_a_whole_flow_is_one_graph_each_way() -> None:
+    check_compiled(
+        f"{SLIDE}\n{TILTED}\n{REVNET}",
+        "slide_coupling(mask = half); coupling(tilted, mask = alternate(1), net = mlp(8)); revnet(parts = [2, 2]); "
+        "elementwise(inverse tilted)",
+    )
+
+
+@pytest.mark.slow  # seconds: seventy Newton steps unrolled
+def test_a_numeric_inverse_is_one_graph() -> None:
+    check_compiled("bijector wiggle(x) { x <- x + 0.5 * sin(x) }", "wiggle")

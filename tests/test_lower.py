@@ -331,10 +331,30 @@ def test_each_member_of_later_work_is_refused_once(member: str) -> None:
     assert [d.code for d in found] == ["DGM901"], [str(d) for d in found]
 
 
-def test_the_authors_bijectors_are_refused_where_they_stand() -> None:
-    top = "bijector tilted(x; a : positive) { x <- sinh(a * arcsinh(x)) }"
-    assert only(flow("tilted", top=top)).code == "DGM901"
-    assert only(flow("elementwise(tilted)", top=top)).at == "M/x->z/0/0"
+def test_the_authors_bijectors_become_scalars_and_steps() -> None:
+    top = """bijector tilted(x; a : positive, b) { x <- sinh(a * arcsinh(x) + b) }
+    bijector slide(a, b; k : positive) { net m(a) : like(b) = mlp(8); b <- k * (b - m(a)) }"""
+    used = "elementwise(tilted); elementwise(inverse tilted(b = 0)); repeat 2 as k { slide(2, mask = alternate(k)) }"
+    assert labels(clean(flow(used, top=top))) == [
+        "elementwise(tilted)",
+        "elementwise(inverse tilted(b = 0))",
+        "slide(k = 2, mask = alternate(0))",
+        "slide(k = 2, mask = alternate(1))",
+    ]
+    assert only(flow("tilted", top=top)).code == "DGM442"
+    assert only(flow("elementwise(tilted(a = inf))", top=top)).at == "M/x->z/0/0/a"
+
+
+def test_an_authors_bijector_of_a_used_file_sees_that_files_params() -> None:
+    sources = {"b.dgm": "dgm 1\nparam w = 3\nfn g(t) = w * t\nbijector shift(x) { x <- x + g(1) }\n"}
+    graph = clean('use "b.dgm" as b\n' + flow("b.shift; inverse b.shift"), sources)
+    (first, second) = (step.op for step in graph.steps.values())
+    assert first == second and labels(graph) == ["b.shift", "inverse b.shift"]
+
+
+def test_what_is_wrong_with_a_definition_is_said_once_whatever_uses_it() -> None:
+    top = "bijector f(a, b) { net s(a) = mlp(8); b <- b + s(a) }"
+    assert only(flow("f(mask = half); f(mask = alternate(1)); f(mask = half)", top=top)).at == "f/s"
 
 
 # ---- blocks ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from dgmspec.algebra.nodes import (
 )
 from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.drawing import law, step_label
-from dgmspec.core.op import AbstractDistribution
+from dgmspec.core.op import AbstractDistribution, AbstractOp
 from dgmspec.core.types import SupportKind, Type, Unknown, number
 from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, VariableNode
 from dgmspec.graph.words import describe
@@ -170,6 +170,20 @@ def _arrow(graph: Graph, arrow: ArrowNode, f: str) -> Iterator[str]:
     yield f"{z} &= {f}({x}{given}){composed}"
     for k, address in enumerate(arrow.steps, 1):
         yield rf"{f}_{{{k}}} &: \text{{{escaped(step_label(graph.steps[address]))}}}"
+    written = dict.fromkeys(found for address in arrow.steps for found in _written(graph.steps[address].op))
+    for name, equations in written:
+        lines = r",\; ".join(rf"{symbol(v)} \leftarrow {expression(value)}" for v, value in equations)
+        yield rf"\text{{{escaped(name)}}} &: {lines}"
+
+
+def _written(op: AbstractOp) -> Iterator[tuple[str, tuple[tuple[str, AbstractExpr], ...]]]:
+    """The maps of the author's own in an operation and those that it holds, with their updates."""
+    if equations := op.equations():
+        yield op.name, equations
+    for field in type(op).model_fields:
+        held = getattr(op, field)
+        if isinstance(held, AbstractOp):
+            yield from _written(held)
 
 
 def _context(graph: Graph, arrow: ArrowNode) -> str:

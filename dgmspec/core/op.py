@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -31,6 +31,10 @@ class AbstractOp(BaseModel, ABC):
     name: ClassVar[str]
     examples: ClassVar[tuple[str, ...]] = ()
     """Calls as an author writes them, at least one per argument: the law tests, docs and generators use them."""
+
+    def equations(self) -> tuple[tuple[str, Any], ...]:
+        """The updates that define it, (what changes, its formula), where an author wrote them."""
+        return ()
 
 
 @dataclass(frozen=True)

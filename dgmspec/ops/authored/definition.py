@@ -14,7 +14,8 @@ from functools import cached_property
 from hashlib import blake2b
 
 from dgmspec.algebra.functions import FUNCTIONS
-from dgmspec.algebra.nodes import AbstractExpr, Call, Index, Product, Vector, walk
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Index, Product, Vector, walk
+from dgmspec.algebra.rewrite import substitute
 from dgmspec.core.address import Address
 from dgmspec.core.op import AbstractNet, Init
 from dgmspec.core.types import Shape, Support
@@ -117,6 +118,14 @@ class Definition:
     def readings(self) -> tuple[Reading, ...]:
         """Every reading of every line, in order, each once."""
         return tuple(dict.fromkeys(reading for line in self.lines for reading in line.readings))
+
+    def equations(self) -> tuple[tuple[str, AbstractExpr], ...]:
+        """The lines with their nets applied as they were written."""
+        applied: dict[str, AbstractExpr] = {}
+        for reading in self.readings:
+            args = tuple(Argument(value=substitute(arg, applied)) for arg in reading.args)
+            applied[reading.symbol] = Call(name=reading.net, args=args)
+        return tuple((line.target, substitute(line.value, applied)) for line in self.lines)
 
     def net(self, name: str) -> OwnNet:
         """The net of that name."""

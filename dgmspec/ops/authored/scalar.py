@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import InstanceOf
 
+from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractScalar, Facts, Init
 from dgmspec.core.types import Support
@@ -46,6 +47,9 @@ class AuthoredScalar(AbstractScalar):
     @property
     def inverts(self) -> Literal["closed form", "iterative"]:  # type: ignore[override]  # likewise
         return "iterative" if self._kind.numeric else "closed form"
+
+    def equations(self) -> tuple[tuple[str, AbstractExpr], ...]:
+        return self.definition.equations()
 
     def raw(self, support: Support) -> tuple[Init, ...]:
         return (Init(),) * len(self.definition.parameters)

@@ -10,6 +10,7 @@ from operator import or_
 from pydantic import InstanceOf
 
 from dgmspec.algebra.evaluate import evaluate
+from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.shapes import broadcast, shape_of, show_shape
 from dgmspec.core.diagnostics import Refusal
@@ -45,6 +46,9 @@ class AuthoredStep(AbstractStep):
     @property
     def name(self) -> str:  # type: ignore[override]  # the author's, so each object has its own
         return self.definition.name
+
+    def equations(self) -> tuple[tuple[str, AbstractExpr], ...]:
+        return self.definition.equations()
 
     # ---- types ------------------------------------------------------------------------------------------------------
 
