@@ -11,8 +11,8 @@ def _file(bijector: str, step: str, x: str = "real[4]", z: str = "real[4] ~ norm
     )
 
 
-_SLIDE = "slide(a, b) { net m(a) : like(b) = mlp(8); b <- b - m(a); a <- sinh(a) }"
-_THREE = "ring(a, b, c) { b <- b + sinh(a); c <- c * exp(tanh(b)); a <- a + c }"
+_SLIDE = "slide(a, b) { net m(a) : like(b) = mlp(8); b <- sinh(b) - m(a); a <- a + sum(b) }"
+_THREE = "ring(a, b, c) { b <- b + sum(a); c <- c * exp(tanh(b)); a <- sinh(a) + sum(c) }"
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -32,7 +32,7 @@ CODES: tuple[Code, ...] = (
         "The counts of `parts` add up to the event's first dimension, which is that of the channels for an image.",
         "Every coordinate belongs to one part.",
         wrong=_file(_THREE, "ring(parts = [1, 1, 1])"),
-        right=_file(_THREE, "ring(parts = [1, 1, 2])"),
+        right=_file(_THREE, "ring(parts = [2, 1, 1])"),
     ),
     Code(
         "DGM462",
