@@ -38,6 +38,12 @@ REVNET = """bijector revnet(a, b) {
 }"""
 NAMED = f"{SLIDE}\nbijector block(w = 64) = {{ actnorm; linear(plu); slide_coupling(mask = half) }}"
 
+_CONV = """bijector f(a, b) {
+    net s(a) : like(b) = conv(2)
+    net m(a) : like(b) = conv(2)
+    b <- b * exp(s(a)) + m(a)
+}"""
+
 ACCEPTED = (
     # One part, no parameters: the map is a step by itself.
     Own("bijector f(x) { x <- x + 0.5 * sin(x) }", "f"),
@@ -114,6 +120,11 @@ ACCEPTED = (
         "f(mask = half)",
     ),
     Own("bijector f(a, b) { net s(a) : real = resmlp(8); b <- b + s(a); b <- b * exp(s(a)) }", "f(mask = half)"),
+    # Images: parts of whole channels, and pixels of a checkerboard, which nets of images meet in the event's shape.
+    Own(SLIDE, "slide_coupling(mask = channels(1))", "real[4, 2, 2]"),
+    Own(_CONV, "f(mask = channels(0))", "real[2, 3, 3]"),
+    Own(_CONV, "f(mask = checkerboard(1)); inverse f(mask = checkerboard(0))", "real[1, 3, 3]", context=True),
+    Own(_CONV, "f(parts = [1, 2])", "real[3, 2, 2]"),
     # Three parts.
     Own(
         "bijector f(a, b, c) { net n(a, c) : like(b) = mlp(8); net k(b) : like(c) = mlp(8);"

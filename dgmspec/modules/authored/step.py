@@ -7,12 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from dgmspec.algebra.nodes import Name
 from dgmspec.core.types import Shape, Type
 from dgmspec.modules.authored.lines import backward, forward, prepared
 from dgmspec.modules.expressions import Prepared, as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.initial import constrain
-from dgmspec.modules.nets import below, context_features
+from dgmspec.modules.nets import below, context_features, evaluate
 from dgmspec.modules.registry import net_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, sum_event
 from dgmspec.ops.authored import AuthoredStep, Definition, Reading
@@ -21,7 +22,8 @@ Result = tuple[Tensor, Tensor]
 
 
 def _tables(op: AuthoredStep, event: Type, given: Type | None) -> dict[str, Tensor]:
-    """Index tensors where the parts do not follow one another: what to take for them, and where it came from.
+    """Under a mask the coordinates of each part, in the part's shape; where the parts do not follow one another, also
+    all of them in turn (`order`), and the way back.
 
     The event's lines and the arguments of its nets are prepared on the way, before anything is traced.
     """
@@ -29,11 +31,13 @@ def _tables(op: AuthoredStep, event: Type, given: Type | None) -> dict[str, Tens
     _arguments(op.definition)
     for net in op.definition.nets:
         net_twin(net.op)
-    divided = [at for at, _ in op.divided(event.shape).values()]
-    tables = {"first": torch.tensor(divided[0], dtype=torch.long)} if op.mask is not None else {}
-    source = torch.tensor([i for at in divided for i in at], dtype=torch.long)
-    if not torch.equal(source, torch.arange(event.size)):
-        tables |= {"order": source, "back": source.argsort()}
+    if op.mask is None:
+        return {}
+    divided = op.divided(event.shape).items()
+    tables = {f"at/{name}": torch.tensor(at, dtype=torch.long).reshape(shape) for name, (at, shape) in divided}
+    order = torch.cat([table.flatten() for table in tables.values()])
+    if not torch.equal(order, torch.arange(event.size)):
+        tables |= {"order": order, "back": order.argsort()}
     return tables
 
 
@@ -70,8 +74,7 @@ def _shapes(op: AuthoredStep, p: Parameters, event: Type) -> dict[str, Shape]:
     """The shape of each part, from what is at hand while a graph is traced."""
     names = op.definition.parts
     if op.mask is not None:
-        count = p["first"].shape[0]
-        return dict(zip(names, ((count,), (event.size - count,)), strict=True))
+        return {name: tuple(p[f"at/{name}"].shape) for name in names}
     if op.counts:
         return {name: (count, *event.shape[1:]) for name, count in zip(names, op.counts, strict=True)}
     return {names[0]: event.shape}
@@ -114,18 +117,29 @@ def _read(
     x: Tensor,
     ctx: StepContext,
 ) -> None:
-    """The value of a net put into the environment: its arguments end to end, the context after them."""
-    net = op.definition.net(reading.net)
-    if (op.definition.key, reading.symbol) not in _ARGUMENTS:
-        _arguments(op.definition)
-    values = [as_tensor(arg(env, x), x) for arg in _ARGUMENTS[op.definition.key, reading.symbol]]
-    batch = x.shape[0]
-    h = torch.cat([value.reshape(value.shape[0], -1).expand(batch, -1) for value in values], 1)
+    """The value of a net put into the environment, read from its arguments and the context.
+
+    A net of images meets a part that is none as the event with zeros elsewhere, and gives an event read at the part.
+    """
+    definition, event = op.definition, ctx.event.shape
+    net = definition.net(reading.net)
+    if (definition.key, reading.symbol) not in _ARGUMENTS:
+        _arguments(definition)
+    inputs = []
+    for written, argument in zip(reading.args, _ARGUMENTS[definition.key, reading.symbol], strict=True):
+        value = as_tensor(argument(env, x), x)
+        value = value.expand(x.shape[0], *value.shape[1:])
+        if isinstance(written, Name) and op.whole(net, written.id, event, shapes):
+            at = p[f"at/{written.id}"]
+            value = x.new_zeros(x.shape[0], math.prod(event)).index_copy(1, at, value).reshape(-1, *event)
+        inputs.append(value)
     c = None
     if ctx.given is not None and ctx.given_type is not None:
         c = context_features(ctx.given, ctx.given_type, x)
-    out = net_twin(net.op).apply(net.op, below(p, net.name), h, c, ctx.training)
-    env[reading.symbol] = constrain(net.support, out.reshape(batch, *net.size.at(shapes)))
+    out = evaluate(net.op, below(p, net.name), inputs, c, ctx.training)
+    if net.size.like and op.whole(net, net.size.like, event, shapes):
+        out = out.flatten(1).index_select(1, p[f"at/{net.size.like}"])
+    env[reading.symbol] = constrain(net.support, out.reshape(x.shape[0], *net.size.at(shapes)))
 
 
 TWINS = {AuthoredStep: StepTwin(step_forward, step_inverse, _tables, loop="bounded")}

@@ -10,7 +10,7 @@ from operator import or_
 from pydantic import InstanceOf
 
 from dgmspec.algebra.evaluate import evaluate
-from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.nodes import AbstractExpr, Name
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.shapes import broadcast, shape_of, show_shape
 from dgmspec.core.diagnostics import Refusal
@@ -20,8 +20,9 @@ from dgmspec.core.types import Shape, Support, Type
 from dgmspec.ops.authored.definition import Definition, Line, OwnNet, Reading, coordinatewise, start, usual
 from dgmspec.ops.authored.patterns import Reads, degree, pattern, spread
 from dgmspec.ops.authored.proofs import Proof, facts, proved, supports_before
+from dgmspec.ops.masks import image_shape
 from dgmspec.ops.masks import parts as masked
-from dgmspec.ops.nets import context_size
+from dgmspec.ops.nets import context_shape
 
 Divided = Mapping[str, tuple[tuple[int, ...], Shape]]
 """For each part its flat coordinates in the event, ascending, and its shape."""
@@ -68,7 +69,7 @@ class AuthoredStep(AbstractStep):
         """The coordinates and the shape of each part; `Refusal` where the event does not divide."""
         names = self.definition.parts
         if self.mask is not None:
-            return {name: (at, (len(at),)) for name, at in zip(names, masked(self.mask, shape), strict=True)}
+            return {n: (at, _part_shape(shape, at)) for n, at in zip(names, masked(self.mask, shape), strict=True)}
         if not self.counts:
             return {names[0]: (tuple(range(prod(shape))), shape)}
         if not shape or sum(self.counts) != shape[0]:
@@ -225,30 +226,46 @@ class AuthoredStep(AbstractStep):
         known = self.shapes(x)
         found = [ParamSpec(own.name, known[own.name], start(own, known[own.name])) for own in self.definition.constants]
         for net in self.definition.nets:
-            use = self.net_use(net, known, c)
+            use = self.net_use(net, x.shape, known, c)
             if use is not None:
                 found += [spec.under(net.name) for spec in _net_parameters(net, use)]
         return tuple(found)
 
-    def net_use(self, net: OwnNet, known: Mapping[str, Shape], c: Type | None) -> NetUse | None:
-        """The sizes of a net, from the arguments that it is applied to; None where no line reads it."""
-        sizes: dict[int, Line] = {}
+    def net_use(self, net: OwnNet, event: Shape, known: Mapping[str, Shape], c: Type | None) -> NetUse | None:
+        """The shapes of a net, from the arguments that it is applied to; None where no line reads it."""
+        found: dict[tuple[Shape, ...], Line] = {}
         for line in self.definition.lines:
-            for reading in line.readings:
-                if reading.net == net.name:
-                    sizes.setdefault(sum(prod(shape_of(arg, known)) for arg in reading.args), line)
-        if len(sizes) > 1:
-            first, second = list(sizes)[:2]
+            for reading in (r for r in line.readings if r.net == net.name):
+                found.setdefault(tuple(self._met(net, arg, event, known) for arg in reading.args), line)
+        if len(found) > 1:
+            first, second = (" and ".join(map(show_shape, shapes)) for shapes in list(found)[:2])
             raise Refusal(
                 "DGM312",
-                f"`{net.name}` reads {first} numbers in one place and {second} here",
+                f"`{net.name}` reads {first} in one place and {second} here",
                 help=("a net has one size: declare a second net",),
-                place=sizes[second].place,
+                place=list(found.values())[1].place,
             )
-        if not sizes:
+        if not found:
             return None
-        outputs = prod(net.size.at({name: known[name] for name in self.definition.parts}))
-        return NetUse(next(iter(sizes)), outputs, context_size(c), zero=felt(self.definition, net))
+        whole = self.whole(net, net.size.like, event, known)
+        output = event if whole else net.size.at({name: known[name] for name in self.definition.parts})
+        return NetUse(next(iter(found)), output, context_shape(c), zero=felt(self.definition, net))
+
+    def _met(self, net: OwnNet, arg: AbstractExpr, event: Shape, known: Mapping[str, Shape]) -> Shape:
+        """The shape in which a net meets an argument."""
+        whole = isinstance(arg, Name) and self.whole(net, arg.id, event, known)
+        return event if whole else shape_of(arg, known)
+
+    def whole(self, net: OwnNet, name: str, event: Shape, known: Mapping[str, Shape]) -> bool:
+        """Whether a net of images meets what has this name as the event with zeros elsewhere: a part of an image that
+        is not whole channels of it."""
+        return net.op.reads == "image" and len(event) == 3 and name in self.definition.parts and len(known[name]) == 1
+
+
+def _part_shape(shape: Shape, at: tuple[int, ...]) -> Shape:
+    """The shape of a part under a mask: an image where it is whole channels of one, else a vector."""
+    met = image_shape(shape, at) if len(shape) == 3 else ()
+    return met if prod(met) == len(at) and met else (len(at),)
 
 
 def _net_parameters(net: OwnNet, use: NetUse) -> tuple[ParamSpec, ...]:
