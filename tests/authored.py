@@ -202,12 +202,6 @@ REFUSED = (
     Refused(
         "bijector f(a, b) { net s(a) : like(b) = mlp(8); b <- b * s(a) }", "f(mask = half)", "DGM452", "b <- b * s(a)"
     ),
-    Refused(
-        "bijector f(a, b) { b <- b + b * tanh(sum(a)) * 2 }",
-        "f(mask = half)",
-        "DGM452",
-        "b <- b + b * tanh(sum(a)) * 2",
-    ),
     # Outside a domain.
     _line("log(x)", "DGM453"),
     _line("sqrt(x)", "DGM453"),
@@ -266,6 +260,7 @@ REFUSED = (
         "DGM312",
         "b <- b * exp(s([a, a]))",
     ),
+    Refused("net h(a) : real[2] = mlp(8)\nbijector f(a, b) { b <- b + h(a) }", "f(mask = half)", "DGM463", "b + h(a)"),
     Refused("bijector f(x; k : category(3)) { x <- x + k }", "elementwise(f)", "DGM463", "category(3)"),
     Refused("bijector f(x) { learn a : positive = -1; x <- x * a }", "f", "DGM234", "-1"),
     Refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 import dgmspec
+from dgmspec import lang
+from dgmspec.checks.latex import latex
 from dgmspec.core.diagnostics import Span
 from dgmspec.modules.compiled import CompiledModel
 from tests.authored import ACCEPTED, REFUSED, REVNET, SLIDE, TILTED, Own, Refused
@@ -206,3 +209,91 @@ def test_a_whole_flow_is_one_graph_each_way() -> None:
 @pytest.mark.slow  # seconds: seventy Newton steps unrolled
 def test_a_numeric_inverse_is_one_graph() -> None:
     check_compiled("bijector wiggle(x) { x <- x + 0.5 * sin(x) }", "wiggle")
+
+
+# ---- round about ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_body_declares_and_never_reads_is_said() -> None:
+    own = Own("bijector f(x; a) { learn s : positive; net u(x) : like(x) = mlp(4); fn h(t) = t + s; x <- x + 1 }", "f")
+    found = [d.message for d in dgmspec.diagnose(own.text).diagnostics]
+    assert [m.split("`")[1] for m in found if "never used" in m] == ["a", "u", "h"]
+
+
+def test_a_saved_model_says_how_its_masks_were_drawn(tmp_path: Path) -> None:
+    model = dgmspec.compile(dgmspec.parse(Own(SLIDE, "slide_coupling(mask = random)").text))
+    assert "slide_coupling(mask = random(seed = 0))" in model.bundle.text
+    model.save(tmp_path / "saved")
+    x = torch.randn(3, 4)
+    assert torch.equal(dgmspec.load_model(tmp_path / "saved").encode(x), model.encode(x))
+
+
+def test_text_objects_and_python_say_the_same() -> None:
+    from_python = dgmspec.Spec(
+        lang.bijector(
+            "slide",
+            ["a", "b"],
+            lang.net("m", "a", lang.mlp(8), lang.like("b")),
+            lang.learn("s", lang.positive, 2.0),
+            lang.update("b", (lang.sym("b") - lang.apply("m", lang.sym("a"))) / lang.sym("s")),
+        ),
+        lang.bijector(
+            "tilted",
+            "x",
+            lang.update("x", lang.sinh(lang.sym("a") * lang.arcsinh(lang.sym("x")) + lang.sym("b"))),
+            learned={"a": lang.positive, "b": None},
+        ),
+        lang.model(
+            "M",
+            lang.observe("x", lang.real[4]),
+            lang.latent("z", lang.real[4], lang.normal(0, 1)),
+            lang.flow("x", "z", lang.apply("slide", mask=lang.half), lang.elementwise(lang.sym("tilted"))),
+        ),
+    )
+    text = """dgm 1
+    bijector slide(a, b) { net m(a) : like(b) = mlp(8); learn s : positive = 2.0; b <- (b - m(a)) / s }
+    bijector tilted(x; a : positive, b) { x <- sinh(a * arcsinh(x) + b) }
+    model M {
+        observe x : real[4]
+        latent z : real[4] ~ normal(0, 1)
+        flow x -> z { slide(mask = half); elementwise(tilted) }
+    }
+    """
+    assert from_python == dgmspec.parse(text) == dgmspec.Spec.from_json(from_python.model_dump_json())
+    assert not [d for d in from_python.check() if d.severity == "error"]
+
+
+def test_a_net_starts_at_zero_unless_no_line_would_feel_it() -> None:
+    text = Own(
+        "bijector f(a, b) { net s(a) : like(b) = mlp(8); net m(a) : like(b) = mlp(8); net u(a) : like(b) = mlp(8);"
+        " b <- (b - m(a)) * exp(-s(a)^2 / 2); b <- b + u(a) * s(a) }",
+        "f(mask = half)",
+    ).text
+    state = dgmspec.compile(dgmspec.parse(text)).state_dict()
+    zero = {name: not state[f"M/x->z/0/{name}/1/weight"].any() for name in "smu"}
+    assert zero == {"s": False, "m": True, "u": False}
+
+
+def test_equations_stand_in_the_drawing() -> None:
+    graph = dgmspec.diagnose(Own(f"{SLIDE}\n{TILTED}", "slide_coupling(mask = half); elementwise(tilted)").text).graphs[
+        "M"
+    ]
+    drawn = latex(graph)
+    assert r"\text{slide\_coupling} &: b \leftarrow \left(b - \operatorname{m}\left(a\right)\right)" in drawn
+    assert r"\text{tilted} &: x \leftarrow \sinh\left(a \cdot \operatorname{arcsinh}\left(x\right) + b\right)" in drawn
+
+
+@pytest.mark.slow  # the largest formulas that are still tried
+@pytest.mark.parametrize(
+    "body",
+    [
+        " + ".join(["x", *(f"sin({i} * x) / {10 * i * i}" for i in range(1, 100))]),
+        "x + " + " + ".join(f"cos({i} * x)^2 * sin(x)^{i} / {i}" for i in range(1, 30)),
+        "k(k(x))",
+    ],
+)
+def test_a_check_ends_soon_whatever_the_formula(body: str) -> None:
+    functions = "fn g(t) = t + tanh(t) + sin(t) / 10\nfn h(t) = g(g(t))\nfn k(t) = h(h(t))\n" if "k(" in body else ""
+    start = time.process_time()
+    dgmspec.diagnose(Own(f"{functions}bijector f(x) {{ x <- {body} }}", "f").text)
+    assert time.process_time() - start < 15

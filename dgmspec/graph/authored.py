@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from dgmspec.algebra.evaluate import evaluate, is_constant, show
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name, children, expr
-from dgmspec.algebra.rewrite import free_names, rebuild
+from dgmspec.algebra.rewrite import called, free_names, rebuild
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractNet
@@ -59,7 +59,9 @@ class _Closing:
         own.add_functions({part.name: part for part in body if isinstance(part, Fn)}, self.at)
         lines = [self._line(i, part, own) for i, part in enumerate(body) if isinstance(part, Update)]
         if not lines:
-            self._report("DGM462", f"`{self.bijector.name}` has no update, so it changes nothing", self.at, "no update")
+            help_ = (f"write one: `{self.bijector.parts[0]} <- …`",)
+            message = f"`{self.bijector.name}` has no update, so it changes nothing"
+            self._report("DGM462", message, self.at, "no update", help_)
         nets = tuple(self.nets.values())
         return Definition(self.bijector.name, self.bijector.parts, parameters, learned, nets, tuple(lines), self.at)
 
@@ -136,12 +138,26 @@ class _Closing:
         """A line closed: its nets read before it, under names of their own."""
         at = child(self.at, index)
         with self.findings.refusals_at(child(at, "value")):
+            self._require_own_nets(update)
             closed = own.closed(update.value, frozenset())
         readings: list[Reading] = []
         with self.findings.refusals_at(at):
             value = _folded(self._read(closed, update.target, readings))
         self.versions[update.target] = self.versions.get(update.target, 0) + 1
         return Line(update.target, value, tuple(readings), at)
+
+    def _require_own_nets(self, update: Update) -> None:
+        """Refuse a net of the file, which is shared, in a body, whose nets are fresh at each use."""
+        theirs = self.scope.nets.keys() - self.nets.keys()
+        shared = next((name for name in called(update.value) if name in theirs), None)
+        if shared is not None:
+            net = self.scope.nets[shared]
+            raise Refusal(
+                "DGM463",
+                f"`{shared}` is a net of the file, and the nets of a bijector are its own, fresh at each use",
+                label=f"`{shared}` is shared",
+                help=(f"declare it in the body: `net {net.name}({', '.join(net.args)}) : … = …`",),
+            )
 
     def _read(self, node: AbstractExpr, target: str, readings: list[Reading]) -> AbstractExpr:
         """The formula with the value of each net under a name; the same net of the same values is read once."""

@@ -26,6 +26,8 @@ from dgmspec.spec.model import (
     Net,
     Param,
     Spec,
+    Unknowns,
+    Update,
     Use,
     Variable,
     member_name,
@@ -49,6 +51,9 @@ def check_unused(spec: Spec) -> list[Diagnostic]:
             found.append(_unused(_definition(item), name, name))
     for model in spec.models.values():
         found += _members(model)
+    for item in spec.items:
+        if isinstance(item, Bijector):
+            found += _body(item)
     return found
 
 
@@ -82,6 +87,19 @@ def _members(model: Model) -> Iterator[Diagnostic]:
         name = member_name(member)
         if _helper(member) and not readers[name] - (name in names):
             yield _unused(_helper(member), name, child(model.name, name))
+
+
+def _body(bijector: Bijector) -> Iterator[Diagnostic]:
+    """What a bijector declares and none of its updates, functions or nets reads."""
+    read = [(getattr(part, "name", ""), frozenset(_read(part))) for part in bijector.body]
+    for part in (*bijector.parameters, *(part for part in bijector.body if not isinstance(part, Update))):
+        if not any(part.name in names for owner, names in read if owner != part.name):
+            yield _unused(_inside(part), part.name, child(bijector.name, part.name))
+
+
+def _inside(part: Unknowns | Net | Learn | Fn) -> str:
+    """What a declaration of a bijector is called."""
+    return "the parameter" if isinstance(part, Unknowns) else _helper(part)
 
 
 def _helper(member: Member) -> str:

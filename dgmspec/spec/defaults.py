@@ -167,6 +167,10 @@ class _Writer:
         if not isinstance(written, (Call, Name)) or getattr(written, "quoted", False):
             return written
         name = written.id if isinstance(written, Name) else written.name
+        if name in self.own and isinstance(written, Call):
+            # What the file defines has no defaults of the library's, but a mask that divides an event may.
+            own = (arg.model_copy(update={"value": self.call(("mask",), arg.value)}) for arg in written.args)
+            return Call(name=name, args=tuple(own))  # type: ignore[return-value]
         cls = next((found for role in roles if (found := find(role, name))), None)
         if cls is None or name in self.own:
             return written
