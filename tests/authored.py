@@ -120,6 +120,7 @@ ACCEPTED = (
         "f(mask = half)",
     ),
     Own("bijector f(a, b) { net s(a) : real = resmlp(8); b <- b + s(a); b <- b * exp(s(a)) }", "f(mask = half)"),
+    Own(SLIDE, "slide_coupling(mask = indices([]))", "real[2]", context=True),
     # Images: parts of whole channels, and pixels of a checkerboard, which nets of images meet in the event's shape.
     Own(SLIDE, "slide_coupling(mask = channels(1))", "real[4, 2, 2]"),
     Own(_CONV, "f(mask = channels(0))", "real[2, 3, 3]"),
@@ -247,7 +248,14 @@ REFUSED = (
     Refused(TILTED, "elementwise(tilted(1, 2, 3))", "DGM232", "3"),
     Refused(TILTED, "elementwise(tilted(c = 1))", "DGM232", "c"),
     Refused("bijector f(x) { x <- sinh(x) }", "coupling(f, mask = half, net = mlp(8))", "DGM441", "f"),
+    Refused(SLIDE, "inverse slide_coupling(parts = [1, 2])", "DGM461", "[1, 2]"),
     # What it declares.
+    Refused(
+        "bijector f(a, b) { net s(a) : real[3] = mlp(8); b <- b + s(a) }",
+        "inverse f(mask = half)",
+        "DGM312",
+        "b <- b + s(a)",
+    ),
     Refused("bijector f(a, b) { net s(a) = mlp(8); b <- b + s(a) }", "f(mask = half)", "DGM305", "net s(a) = mlp(8)"),
     Refused("bijector f(a, b) { net s(a) : like(c) = mlp(8); b <- b + s(a) }", "f(mask = half)", "DGM201", "c"),
     Refused(

@@ -9,7 +9,7 @@ from dgmspec.modules.authored.lines import backward, forward, prepared
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.twin import ScalarTwin
 from dgmspec.ops.authored import AuthoredScalar
-from dgmspec.ops.authored.definition import unconstrained, usual
+from dgmspec.ops.authored.starts import unconstrained, usual
 
 
 def authored_forward(op: AuthoredScalar, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:

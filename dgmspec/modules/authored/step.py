@@ -87,7 +87,9 @@ def _split(p: Parameters, x: Tensor, shapes: dict[str, Shape]) -> dict[str, Tens
         flat = flat.index_select(1, p["order"])
     sizes = [math.prod(shape) for shape in shapes.values()]
     pieces = torch.split(flat, sizes, 1)
-    return {name: piece.reshape(-1, *shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
+    return {
+        name: piece.reshape(x.shape[0], *shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)
+    }
 
 
 def _join(p: Parameters, parts: list[Tensor], x: Tensor) -> Tensor:
@@ -131,7 +133,7 @@ def _read(
         value = value.expand(x.shape[0], *value.shape[1:])
         if isinstance(written, Name) and op.whole(net, written.id, event, shapes):
             at = p[f"at/{written.id}"]
-            value = x.new_zeros(x.shape[0], math.prod(event)).index_copy(1, at, value).reshape(-1, *event)
+            value = x.new_zeros(x.shape[0], math.prod(event)).index_copy(1, at, value).reshape(x.shape[0], *event)
         inputs.append(value)
     c = None
     if ctx.given is not None and ctx.given_type is not None:

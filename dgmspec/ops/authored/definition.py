@@ -7,7 +7,6 @@ parts, so its value is the same whether the lines run forwards or backwards.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +16,7 @@ from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Index, Product, Vector, walk
 from dgmspec.algebra.rewrite import substitute
 from dgmspec.core.address import Address
-from dgmspec.core.op import AbstractNet, Init
+from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import Shape, Support
 
 __all__ = ["Definition", "Line", "OwnConstant", "OwnNet", "Reading", "Size", "coordinatewise"]
@@ -142,33 +141,3 @@ def coordinatewise(formula: AbstractExpr) -> bool:
         if isinstance(node, Call) and FUNCTIONS[node.name].kind != "map":
             return False
     return True
-
-
-def start(constant: OwnConstant, shape: Shape) -> Init:
-    """Where the unconstrained numbers of a learned constant start."""
-    support, initial = constant.support, constant.initial
-    if initial is None and math.isinf(support.low) and math.isinf(support.high):
-        return Init("normal", 0.1) if shape else Init()
-    if isinstance(initial, tuple):
-        return Init("values", data=tuple(unconstrained(support, value) for value in initial))
-    return Init("constant", unconstrained(support, usual(support) if initial is None else initial))
-
-
-def usual(support: Support) -> float:
-    """Where a constant starts of which nothing is said: 0, 1 beyond a bound, the middle of an interval."""
-    low, high = support.low, support.high
-    if math.isinf(low):
-        return 0.0 if math.isinf(high) else high - 1.0
-    return low + 1.0 if math.isinf(high) else (low + high) / 2
-
-
-def unconstrained(support: Support, value: float) -> float:
-    """The number that a softplus beyond one bound, or a scaled sigmoid between two, takes to `value`."""
-    low, high = support.low, support.high
-    if math.isinf(low) and math.isinf(high):
-        return value
-    if math.isinf(low) or math.isinf(high):
-        distance = value - low if math.isinf(high) else high - value
-        return distance + math.log(-math.expm1(-distance))
-    share = (value - low) / (high - low)
-    return math.log(share) - math.log1p(-share)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache, reduce
+from functools import reduce
 from math import prod
 from operator import or_
 
 from pydantic import InstanceOf
 
-from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.nodes import AbstractExpr, Name
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.shapes import broadcast, shape_of, show_shape
@@ -17,9 +16,10 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
 from dgmspec.core.op import AbstractMask, AbstractStep, Cost, Direction, Facts, NetUse, ParamSpec
 from dgmspec.core.types import Shape, Support, Type
-from dgmspec.ops.authored.definition import Definition, Line, OwnNet, Reading, coordinatewise, start, usual
+from dgmspec.ops.authored.definition import Definition, Line, OwnNet, Reading
 from dgmspec.ops.authored.patterns import Reads, degree, pattern, spread
 from dgmspec.ops.authored.proofs import Proof, facts, proved, supports_before
+from dgmspec.ops.authored.starts import felt, start
 from dgmspec.ops.masks import image_shape
 from dgmspec.ops.masks import parts as masked
 from dgmspec.ops.nets import context_shape
@@ -58,6 +58,7 @@ class AuthoredStep(AbstractStep):
         return x.with_support(self._common(self.proof(x).after))
 
     def infer_input(self, y: Type, c: Type | None) -> Type:
+        self._require_shapes(y, c)
         before = supports_before(self.definition, (y.support,) * len(self.definition.parts))
         return y.with_support(self._common(before))
 
@@ -274,30 +275,3 @@ def _net_parameters(net: OwnNet, use: NetUse) -> tuple[ParamSpec, ...]:
     except Refusal as refusal:
         refusal.place = net.place
         raise
-
-
-@lru_cache(maxsize=1024)
-def felt(definition: Definition, net: OwnNet) -> bool:
-    """Whether some line changes with a net's values at first order around zero, the other nets being zero.
-
-    Where none does (``exp(-s(a)^2)``, or the product of two nets), a net that starts at zero would never leave it.
-    """
-    symbols = frozenset(r.symbol for r in definition.readings if r.net == net.name)
-    pairs = [(line, name) for line in definition.lines for name in free_names(line.value) if name in symbols]
-    return not pairs or any(not coordinatewise(line.value) or _slope(definition, line, name) for line, name in pairs)
-
-
-def _slope(definition: Definition, line: Line, symbol: str) -> bool:
-    """Whether a central difference in `symbol` at zero is none, at two points of everything else."""
-    step = 1e-3
-    for point in (0.37, 0.71):
-        values = dict.fromkeys(definition.parts, point)
-        values |= {c.name: point * usual(c.support) or point for c in definition.constants}
-        values |= {r.symbol: 0.0 for r in definition.readings}
-        try:
-            high, low = (evaluate(line.value, {**values, symbol: sign * step}) for sign in (1, -1))
-        except Refusal:
-            continue
-        if abs(high - low) > 1e-6 * step:
-            return True
-    return False
