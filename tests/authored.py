@@ -203,6 +203,12 @@ REFUSED = (
     Refused(
         "bijector f(a, b) { net s(a) : like(b) = mlp(8); b <- b * s(a) }", "f(mask = half)", "DGM452", "b <- b * s(a)"
     ),
+    Refused(
+        "bijector f(a, b) { b <- b + b * tanh(sum(a)) * 2 }",
+        "f(mask = half)",
+        "DGM452",
+        "b <- b + b * tanh(sum(a)) * 2",
+    ),
     # Outside a domain.
     _line("log(x)", "DGM453"),
     _line("sqrt(x)", "DGM453"),
