@@ -15,6 +15,7 @@ from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import infer
 from dgmspec.graph.lower import check_definitions, lower
 from dgmspec.graph.plans import TrainPlan, lower_sample, lower_train
+from dgmspec.graph.standardizing import standardized
 from dgmspec.graph.unused import check_hiding, check_unused
 from dgmspec.spec import Diagnosis as Reading
 from dgmspec.spec import Spec, override
@@ -119,8 +120,9 @@ def examine(spec: Spec, rest: Remains | None = None) -> tuple[dict[str, Graph], 
         found += lowered
         if rest is not None and model not in rest.sound:
             continue
-        graphs[model], inferred = infer(graph)
-        found += [*inferred, *check_graph(graphs[model], *(p for p in plans if p.model == model))]
+        own = [plan for plan in plans if plan.model == model]
+        graphs[model], inferred = infer(standardized(graph) if any(plan.standardize for plan in own) else graph)
+        found += [*inferred, *check_graph(graphs[model], *own)]
     return graphs, found
 
 

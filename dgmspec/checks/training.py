@@ -11,10 +11,11 @@ from dgmspec.core.op import AbstractLoss
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.graph.graph import VariableNode
 from dgmspec.graph.plans import TrainPlan
+from dgmspec.graph.standardizing import unstandardized
 
 
 def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """DGM804, 805, 806, 808, 809, 810."""
+    """DGM804, 805, 806, 808, 809, 810, 812."""
     if plan.stop is not None and plan.validate is None:
         yield Diagnostic(
             "DGM809",
@@ -59,6 +60,28 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         )
     elif plan.data is not None:
         yield from _columns(analysis, plan)
+    if plan.standardize:
+        yield from _standardizing(analysis, plan, "log_prob" in walks)
+
+
+def _standardizing(analysis: Analysis, plan: TrainPlan, reads: bool) -> Iterator[Diagnostic]:
+    """Each observed variable is real, at the end of one flow, and there are rows to take statistics from."""
+    at = child(plan.address, "standardize")
+    if not reads:
+        message = "`standardize` takes statistics from training rows, and this loss reads none"
+        yield Diagnostic("DGM812", message, at, "nothing to record", help=("leave `standardize` out",))
+        return
+    for variable in analysis.graph.variables.values():
+        why = unstandardized(analysis.graph, variable) if variable.role == "observe" else None
+        if why is not None:
+            yield Diagnostic(
+                "DGM812",
+                f"`standardize` {why}",
+                at,
+                "cannot be standardised",
+                (Label(child(variable.address, "type"), "declared here"),),
+                help=("leave `standardize` out; the flow's own first steps can map the data to a common scale",),
+            )
 
 
 def _columns(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:

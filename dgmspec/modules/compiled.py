@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, fragment, tag
+from dgmspec.graph.standardizing import standardizer
 from dgmspec.modules.bundle import CheckpointError, write_bundle
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
@@ -147,6 +148,27 @@ class CompiledModel(AbstractRunner):
         if program.instructions:
             inputs, rows = self._read_batch(program, batch, None)
             self.run("initialise", inputs | self._noise(program, 0, rows, seed))
+
+    @property
+    def standardized(self) -> tuple[str, ...]:
+        """The variables that the model standardises (`standardize = true` of its train block)."""
+        return tuple(v.name for v in self.graph.variables.values() if standardizer(v) in self.graph.steps)
+
+    @torch.no_grad()
+    def set_statistics(self, variable: str, mean: Any, std: Any) -> None:
+        """Record the mean and the standard deviation, of the event's shape, that a variable is standardised by.
+
+        Training does so from its rows; in a loop of one's own it is called before `initialise`.
+        """
+        if variable not in self.standardized:
+            raise ValueError(f"`{variable}` is not standardised: write `standardize = true` in the train block")
+        mean, std = (torch.as_tensor(value, dtype=torch.float64) for value in (mean, std))
+        if not bool(((std > 0) & torch.isfinite(std) & torch.isfinite(mean)).all()):
+            raise ValueError(f"`{variable}` has a standard deviation that is not positive, or a mean that is no number")
+        at = standardizer(self.graph.variables[variable])
+        for name, value in (("mean", mean), ("log_std", std.log())):
+            parameter = self.get_parameter(f"{at}/{name}")
+            parameter.copy_(value.expand(parameter.shape))
 
     # ---- samples and both directions --------------------------------------------------------------------------------
 

@@ -164,6 +164,7 @@ class Train(AbstractBlock):
         "train M { data = digits; epochs = 20; schedule = cosine(warmup = 200); clip = 1.0; ema = 0.999 }",
         "train M { data = digits; steps = 9; precision = bf16; validate = holdout(0.1); stop = patience(9); seed = 1 }",
         "train M { data = digits; steps = 9; batch = 4_096; accumulate = 8 }",
+        "train M { data = two_moons; steps = 100; standardize = true }",
     )
 
     data: AbstractData | None = Field(None, description="where the rows come from: a `data` name or a source")
@@ -177,6 +178,10 @@ class Train(AbstractBlock):
     accumulate: Count = Field(1, description="parts of a batch whose gradients are summed, to need less memory")
     precision: Literal["float32", "float64", "bf16", "fp16"] = Field(
         "float32", description="number format of the arithmetic; with bf16 and fp16 that of nets alone"
+    )
+    standardize: Annotated[bool, Field(strict=True)] = Field(
+        False,
+        description="real variables enter less their mean, over their standard deviation, of the training rows",
     )
     validation: AbstractValidation | None = Field(
         None, alias="validate", description="what the loss is measured on while training"

@@ -33,9 +33,10 @@ from dgmspec.runtime.rundir import (
     fresh_directory,
     versions,
 )
+from dgmspec.runtime.standardizing import record_statistics
 from dgmspec.runtime.task import Task, recorded_task, task_of
 from dgmspec.spec import Spec
-from dgmspec.spec.model import Train
+from dgmspec.spec.model import Item, Train
 
 __all__ = ["Run", "resume_run", "train", "train_spec"]
 
@@ -138,6 +139,8 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     model = _compiled(task, processes.device)
     parts = open_parts(model, task.plan, task.arrays, task.places)
     visible = visible and processes.main
+    if fresh and parts.train:
+        record_statistics(model, parts.train)
     loop = _loop(model, task, parts, processes, directory)
     processes.on_main(directory.create)
     if fresh:
@@ -180,12 +183,18 @@ def _ending(
 def _compiled(task: Task, device: torch.device) -> CompiledModel:
     """The model at its starting weights, in the precision of the plan."""
     dtype = torch.float64 if task.plan.precision == "float64" else torch.float32
-    # Arrays stand in place of the block's data, so the block's own lack of them is no mistake.
-    items = [i for i in task.spec.items if not isinstance(i, Train)] if task.arrays is not None else task.spec.items
+    items = task.spec.items if task.arrays is None else [_without_data(item) for item in task.spec.items]
     spec = Spec(*items, edition=task.spec.edition, sources=task.spec.sources)
     return compile(
         spec, model=task.plan.model, nets=dict(task.nets or {}), seed=task.plan.seed, dtype=dtype, device=device
     )
+
+
+def _without_data(item: Item) -> Item:
+    """A train block without its data: arrays stand in their place, so that what is wrong with them is no mistake."""
+    if not isinstance(item, Train):
+        return item
+    return Train(model=item.model, settings=tuple(s for s in item.settings if s.name != "data"))
 
 
 def _loop(model: CompiledModel, task: Task, parts: Parts, processes: Processes, directory: RunDirectory) -> Loop:

@@ -21,8 +21,8 @@ CODES: tuple[Code, ...] = (
         "DGM801",
         "error",
         "a setting that the block does not have",
-        "A train block's settings are data, steps, epochs, batch, optimizer, schedule, clip, ema, precision, validate, "
-        "stop and seed.",
+        "A train block's settings are data, steps, epochs, batch, optimizer, schedule, clip, ema, precision, "
+        "standardize, validate, stop and seed.",
         "A misspelt setting that were dropped would leave a default in its place.",
         wrong=_train(*_GOOD, "bacth = 64"),
         right=_train(*_GOOD, "batch = 64"),
@@ -121,5 +121,22 @@ CODES: tuple[Code, ...] = (
         "`--data NAME=PATH`.",
         wrong=_train('data = csv("../moons.csv", x = ["a", "b"])', "steps = 100"),
         right=_train('data = csv("moons.csv", x = ["a", "b"])', "steps = 100"),
+    ),
+    Code(
+        "DGM812",
+        "error",
+        "standardising what has no scale of its own",
+        "With `standardize = true` every observed variable is `real`, and the end of one flow.",
+        "A shift and a scale that come from the data would move integers off the whole numbers, and an interval to one "
+        "that nobody declared; without a flow nothing lies between the data and their law.",
+        wrong=_train(
+            "data = digits(flat = true)",
+            "steps = 100",
+            "standardize = true",
+            x="integer(0..16)[64]",
+            z="real[64]",
+            steps="dequantize(uniform); logit",
+        ),
+        right=_train(*_GOOD, "standardize = true"),
     ),
 )

@@ -1,0 +1,96 @@
+"""`standardize = true`: a graph whose flows and nets see the data less their mean, over their standard deviation.
+
+A fixed affine step stands at the data end of each flow, and one behind each continuous given variable that a net reads.
+So log-densities, samples, ledgers and whatever else is derived from a graph are in the units of the data by
+construction. Formulas read variables in the units of the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dgmspec.algebra.nodes import Name, Vector
+from dgmspec.core.address import Address, child
+from dgmspec.core.types import REAL, Support, Type
+from dgmspec.graph.graph import FormulaNode, Graph, StepNode, Value, ValueId, VariableNode
+from dgmspec.ops.standardizing import Standardize
+
+__all__ = ["standardized", "standardizer", "unstandardized"]
+
+
+def standardizer(variable: VariableNode) -> Address:
+    """The address of the step that standardises a variable, where there is one."""
+    return child(variable.address, Standardize.name)
+
+
+def standardized(graph: Graph) -> Graph:
+    """The graph with the steps put in; a variable that cannot be standardised stays as it is (see `unstandardized`)."""
+    for variable in graph.variables.values():
+        if variable.role == "observe" and unstandardized(graph, variable) is None:
+            graph = _at_end(graph, variable)
+        elif variable.role == "given" and isinstance(variable.declared, Type) and variable.declared.support.continuous:
+            graph = _behind(graph, variable, variable.declared.with_support(REAL))
+    return graph
+
+
+def unstandardized(graph: Graph, variable: VariableNode) -> str | None:
+    """Why an observed variable cannot be standardised, or None."""
+    ends = [a for a in graph.arrows.values() if variable.name in (a.source, a.target)]
+    if _support(variable) != REAL:
+        return f"shifts and scales numbers of all of ℝ, and `{variable.name}` is {variable.declared}"
+    if variable.prior is not None or len(ends) != 1:
+        return f"stands at the data end of a flow, and `{variable.name}` is the end of {len(ends) or 'no'} flow" + (
+            "s" * (len(ends) > 1)
+        )
+    return None
+
+
+def _support(variable: VariableNode) -> Support | None:
+    return variable.declared.support if isinstance(variable.declared, Type) else variable.support
+
+
+def _at_end(graph: Graph, variable: VariableNode) -> Graph:
+    """The step before the first of the flow that begins at the variable, or, undone, after the last that ends there."""
+    arrow = next(a for a in graph.arrows.values() if variable.name in (a.source, a.target))
+    at, begins = standardizer(variable), arrow.source == variable.name
+    inner = f"{at}:out"
+    ends = (variable.value, inner) if begins else (inner, variable.value)
+    label = f"{'' if begins else 'inverse '}{Standardize.name}"
+    node = StepNode(at, Standardize(), not begins, *ends, arrow.context, arrow.address, label, arrow.address)
+    steps = {k: _moved(s, variable.value, inner) for k, s in graph.steps.items()}
+    steps = {at: node, **steps} if begins else {**steps, at: node}
+    order = (at, *arrow.steps) if begins else (*arrow.steps, at)
+    arrows = {**graph.arrows, arrow.address: replace(arrow, steps=order)}
+    return replace(graph, values={**graph.values, inner: Value(inner)}, steps=steps, arrows=arrows)
+
+
+def _moved(step: StepNode, old: ValueId, new: ValueId) -> StepNode:
+    """The step with its end at `old` moved to `new`."""
+    source, target = (new if end == old else end for end in (step.source, step.target))
+    return replace(step, source=source, target=target)
+
+
+def _behind(graph: Graph, variable: VariableNode, type_: Type) -> Graph:
+    """The step behind a given variable, and every net that reads the variable reading what the step gives."""
+    old, at = variable.value, standardizer(variable)
+    new = f"{at}:out"
+    steps = {k: replace(s, context=new) if s.context == old else s for k, s in graph.steps.items()}
+    arrows = {k: replace(a, context=new) if a.context == old else a for k, a in graph.arrows.items()}
+    nets = {k: replace(n, inputs=tuple(new if v == old else v for v in n.inputs)) for k, n in graph.nets.items()}
+    formulas = {k: _read(f, variable, new) for k, f in graph.formulas.items()}
+    changed = replace(graph, steps=steps, arrows=arrows, nets=nets, formulas=formulas)
+    if changed == graph or not arrows:
+        return graph
+    node = StepNode(at, Standardize(), False, old, new, None, next(iter(arrows)), Standardize.name, variable.address)
+    return replace(changed, values={**graph.values, new: Value(new, type_)}, steps={**steps, at: node})
+
+
+def _read(node: FormulaNode, variable: VariableNode, new: ValueId) -> FormulaNode:
+    """A context that joins items: the variable as an item by itself is standardised, in a formula it is not."""
+    if not isinstance(node.formula, Vector):
+        return node
+    name = f"{variable.name}.{Standardize.name}"
+    items = tuple(Name(id=name) if i == Name(id=variable.name) else i for i in node.formula.items)
+    if items == node.formula.items:
+        return node
+    return replace(node, formula=Vector(items=items), inputs=(*node.inputs, new), names=(*node.names, name))
