@@ -136,8 +136,14 @@ def test_a_bad_header_is_told(case: str, tmp_path: Path) -> None:
 def test_tables_of_nothing_are_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "header.csv").write_text("px,kind,py\n")
+    (tmp_path / "bare.csv").write_text("1.5,0,2\n1.0,1,3\n")
     (tmp_path / "latin.csv").write_bytes("px,kind,py\n1,2,é\n".encode("latin-1"))
-    for name, said in {"empty": "no header", "header": "no rows", "latin": "'utf-8' codec"}.items():
+    for name, said in {
+        "empty": "no header",
+        "header": "no rows",
+        "bare": "line 1 of",
+        "latin": "'utf-8' codec",
+    }.items():
         assert said in refused(tmp_path, "csv", BOTH, path=f"{name}.csv", variables=MAPPED).message
 
 
@@ -446,6 +452,41 @@ def test_mistakes_in_data_end_a_command_with_one_message(
     assert cli.run(["train", "../spec/m.dgm", "-q", *options]) == code
     shown = capsys.readouterr()
     assert said in shown.err and "Traceback" not in shown.err and "bug in dgmspec" not in shown.err
+
+
+BROKEN = [
+    ('csv("a.csv", x = ["px", "py"], c = "kind")', "a.csv", b"", 1, "a.csv has no header: it is empty"),
+    (
+        'csv("a.csv", x = ["px", "py"], c = "kind")',
+        "a.csv",
+        b"1,2,3\n4,5,6\n",
+        1,
+        "holds numbers, `1,2,3`, where",
+    ),
+    ('csv("a.csv", x = ["px", "py"], c = "kind")', "a.csv", b"px,kind,py\n1,0,x\n", 1, "line 2, column `py`"),
+    ('parquet("a.parquet")', "a.parquet", b"PAR1 cut short", 1, "a.parquet cannot be read as Parquet"),
+    ('npy("a.npy", c = "a.npy")', "a.npy", b"\x93NUMPY\x01", 1, "a.npy cannot be read as npy"),
+    ('npy("a.npy", c = "a.npy")', "a.npy", b"", 1, "a.npy cannot be read as npy"),
+    ('idx("a.idx", c = "a.idx")', "a.idx", b"\0\0\x08\x01\0\0\0\x09abc", 1, "announces 9 bytes"),
+    ('npz("a.npz")', "a.npz", b"PK", 1, "a.npz cannot be read as npz"),
+    ('npy("folder", c = "folder")', "folder/x", b"", 2, "folder"),
+    ('npz("b.npz")', "a.npz", b"", 1, "did you mean `a.npz`?"),
+    ('cvs("a.csv")', "a.csv", b"", 1, "did you mean `csv`?"),
+]
+
+
+@pytest.mark.parametrize(("source", "file", "content", "code", "said"), BROKEN, ids=range(len(BROKEN)))
+def test_a_file_that_cannot_be_read_ends_a_command_with_one_message(
+    source: str, file: str, content: bytes, code: int, said: str, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = project / "spec" / file
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(content)
+    (project / "spec" / "m.dgm").write_text(SPEC.format(data=source))
+
+    assert cli.run(["train", "../spec/m.dgm", "-q"]) == code
+    shown = capsys.readouterr().err
+    assert said in shown and "Traceback" not in shown and "bug in dgmspec" not in shown
 
 
 def test_a_wrong_shape_ends_a_command_with_one_message(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,9 @@
-"""A caller's tensors made a program's inputs: names, event shapes and batches checked, precision and device matched."""
+"""A caller's tensors made a program's inputs: names, event shapes and batches checked, precision and device matched.
+
+Values of integer and category variables are checked too, whole and in range, where they lie on the CPU; looking at
+those on an accelerator would wait for it. Values of continuous variables are not: outside its support a density is
+whatever the formula gives, mostly no number.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgmspec.core.types import Type
+from dgmspec.core.types import SupportKind, Type
 from dgmspec.program.program import Program
 
-__all__ = ["as_event", "batch_of", "broadcast", "read_given", "read_variables"]
+__all__ = ["as_event", "batch_of", "broadcast", "checked_event", "read_given", "read_variables"]
 
 Arrays = Mapping[str, Any]
 
@@ -26,6 +31,28 @@ def as_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device: tor
     return tensor.to(device, dtype)
 
 
+def checked_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`as_event`; ValueError also where a value on the CPU is no whole number or label of a discrete variable's."""
+    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    event = as_event(name, tensor, type_, dtype, device)
+    if type_.support.kind in (SupportKind.INTEGER, SupportKind.CATEGORY) and tensor.is_cpu:
+        # Judged before a rounding to the model's precision; small integer types compare with little else.
+        _check_discrete(name, tensor if tensor.is_floating_point() else tensor.long(), type_)
+    return event
+
+
+def _check_discrete(name: str, values: Tensor, type_: Type) -> None:
+    low, high = type_.support.low, type_.support.high
+    wrong = ~((values >= low) & (values <= high) & (values == values.floor()))
+    if bool(wrong.any()):
+        row, *place = wrong.nonzero()[0].tolist()
+        where = f"row {row}" + (f", coordinate {place}" if place else "")
+        found = float(values[(row, *place)])
+        labels = type_.support.kind is SupportKind.CATEGORY
+        allowed = f"labels {low:g}..{high:g}" if labels else f"whole numbers {low:g}..{high:g}"
+        raise ValueError(f"`{name}` is {type_}, {allowed}: {where} is {found:g}")
+
+
 def read_variables(program: Program, values: Any, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
     """The variables of a program: a tensor where there is one, a dict by name otherwise."""
     types = {i.name: i.type for i in program.inputs if i.kind == "variable"}
@@ -35,7 +62,7 @@ def read_variables(program: Program, values: Any, dtype: torch.dtype, device: to
             raise ValueError(f"{program.phase} reads {named or 'no variable'}: pass a dict of tensors by name")
         values = {next(iter(types)): values}
     _same_names("variable", types, values, program.phase)
-    return {n: as_event(n, values[n], t, dtype, device) for n, t in types.items() if t is not None}
+    return {n: checked_event(n, values[n], t, dtype, device) for n, t in types.items() if t is not None}
 
 
 def read_given(
@@ -47,7 +74,7 @@ def read_given(
     given = given or {}
     needed = {i.name: i.type for i in program.inputs if i.kind == "given"}
     _same_names("given variable", needed, {n: v for n, v in given.items() if n not in declared or n in needed}, "it")
-    return {n: as_event(n, given[n], t, dtype, device) for n, t in needed.items() if t is not None}
+    return {n: checked_event(n, given[n], t, dtype, device) for n, t in needed.items() if t is not None}
 
 
 def _same_names(what: str, types: Mapping[str, Type | None], values: Arrays, reader: str) -> None:

@@ -14,7 +14,7 @@ from dgmspec.graph.graph import Graph
 from dgmspec.modules.bundle import Bundle
 from dgmspec.modules.calls import Resources
 from dgmspec.modules.fx import Backend, to_fx
-from dgmspec.modules.inputs import as_event, batch_of, broadcast, read_given, read_variables
+from dgmspec.modules.inputs import as_event, batch_of, broadcast, checked_event, read_given, read_variables
 from dgmspec.modules.interpreter import Interpreter
 from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.store import AbstractStore
@@ -171,7 +171,7 @@ class AbstractRunner(AbstractStore, ABC):
         missing = [name for name in types if name not in batch]
         if missing:
             raise ValueError(f"the batch lacks `{missing[0]}` ({types[missing[0]]}); it has: {', '.join(batch) or '–'}")
-        inputs = {n: as_event(n, batch[n], t, self.dtype, self.device) for n, t in types.items()}
+        inputs = {n: checked_event(n, batch[n], t, self.dtype, self.device) for n, t in types.items()}
         if not program.batches:
             if count is None:
                 raise ValueError("this loss draws its samples from the model: say how many with `count`")
