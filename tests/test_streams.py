@@ -227,6 +227,7 @@ def test_figures_of_a_stream_are_those_of_its_rows(folder: Path, tmp_path: Path)
     run = trained(folder, tmp_path / "r")
     assert dgmspec.evaluate(run.path) == pytest.approx(run.report["test"])
     assert run.report["test"]["rows"] == 50 and run.report["streamed"]["validation_rows"] == 50
+    assert "streamed 400 training rows; each validation on 50 held-out rows" in run.summary()
     memory = trained(folder, tmp_path / "m", "false")
     assert abs(memory.report["test"]["nll_nats"] - run.report["test"]["nll_nats"]) < 0.3
     assert "streamed" not in memory.report and (run.path / "samples.png").exists()
@@ -284,5 +285,6 @@ def test_five_gigabytes_train_in_under_two(tmp_path: Path) -> None:
     nll, tested = figures.split()
     entropy = 4 * np.log(2 * np.pi * np.e) + np.log(np.arange(1, 9)).sum()
 
+    print(f"peak {int(peak) / 1e9:.2f} GB, test {float(nll):.3f} nats, entropy {entropy:.3f}")
     assert int(tested) == rows // 100 and abs(float(nll) - entropy) < 0.5
     assert int(peak) < 2e9
