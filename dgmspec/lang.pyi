@@ -598,6 +598,12 @@ class _Sqrt(Word):
 
 sqrt: _Sqrt
 
+class _Standardize(Word):
+    """data end: Each coordinate less its mean, over its standard deviation, both recorded from the training rows and then fixed."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+standardize: _Standardize
+
 class _StudentT(Word):
     """distribution: Student's t law with `df` degrees of freedom: normal in the middle, tails like ``|x|^-(df + 1)``."""
     def __call__(self, *args: Value, df: Value = ..., loc: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -791,6 +797,7 @@ __all__ = [
     "sinh",
     "softplus",
     "sqrt",
+    "standardize",
     "student_t",
     "swiss_roll",
     "sylvester",
