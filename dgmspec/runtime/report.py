@@ -120,9 +120,9 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
         gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
         lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points")
     if streamed := report.get("streamed"):
-        rows = f"{streamed['validation_rows']:,} held-out rows"
+        held_out = f"{streamed['validation_rows']:,} held-out rows"
         others = f", baselines on {streamed['baseline_rows']:,} of each part" if report.get("baselines") else ""
-        lines.append(f"streamed {streamed['training_rows']:,} training rows; each validation on {rows}{others}")
+        lines.append(f"streamed {streamed['training_rows']:,} training rows; each validation on {held_out}{others}")
     if report["verdict"] != OK:
         lines.append(f"FAILED: {report['verdict']}")
     return "\n".join([*lines, *(f"wrote {path}" for path in pictures)])
