@@ -25,7 +25,18 @@ from dgmspec.core.render import as_data, render, summary
 from dgmspec.core.width import ellipsis
 from dgmspec.frontend import Diagnosis
 
-__all__ = ["BUG", "FORMAT_VERSION", "INTERRUPTED", "Answer", "Failure", "bug", "installed", "mistakes", "stop"]
+__all__ = [
+    "BUG",
+    "FORMAT_VERSION",
+    "INTERRUPTED",
+    "Answer",
+    "Failure",
+    "bug",
+    "first_process",
+    "installed",
+    "mistakes",
+    "stop",
+]
 
 FORMAT_VERSION: Final = 1
 
@@ -97,9 +108,18 @@ def stop(message: str, code: int = 2, kind: Kind = "usage") -> NoReturn:
     raise Failure(message, code, kind)
 
 
+def first_process() -> bool:
+    """Whether this is the first, or only, process that a launcher started: the one that speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def put(answer: Answer | Failure, verb: str, as_json: bool) -> int:
     """Print what a verb came to, and return its exit code."""
-    if as_json:
+    if not first_process():
+        # What all processes find is said once; what one alone met, such as a disk of its own, it says itself.
+        if isinstance(answer, Failure) and answer.kind in ("data", "run", "bug"):
+            sys.stderr.write(answer.text)
+    elif as_json:
         print(json.dumps(answer.envelope(verb), indent=2, ensure_ascii=False, allow_nan=False))
     elif isinstance(answer, Failure):
         sys.stderr.write(answer.text)
@@ -119,7 +139,7 @@ def mistakes() -> Iterator[None]:
     from dgmspec.modules.bundle import CheckpointError
     from dgmspec.modules.compiled import UnavailableError
     from dgmspec.runtime.data import DataError
-    from dgmspec.runtime.rundir import RunError
+    from dgmspec.runtime.rundir import RunError, ToldError
 
     try:
         yield
@@ -129,6 +149,8 @@ def mistakes() -> Iterator[None]:
         raise wrong([Diagnostic(error.code, error.message, None, help=(error.help,))], {}, "data") from None
     except UnavailableError as error:
         stop(str(error), 1, "model")
+    except ToldError as error:
+        raise Failure(str(error), 2, "run", text="") from None
     except (RunError, CheckpointError) as error:
         stop(str(error), 2, "run")
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from dgmspec import __version__
-from dgmspec.answers import stop, wrong
+from dgmspec.answers import first_process, stop, wrong
 from dgmspec.checks.drawing import RENDERERS, drawing
 from dgmspec.checks.explain import explain
 from dgmspec.checks.latex import latex
@@ -150,7 +150,8 @@ def rendered(diagnostics: Sequence[Diagnostic], found: Diagnosis, file: TextIO, 
 
 
 def checked(name: str, overrides: Sequence[str] | None, visible: bool = True) -> Diagnosis:
-    """The front end over a file; errors end the verb, warnings go to standard error where `visible`."""
+    """The front end over a file; errors end the verb, warnings go to standard error where `visible`, once."""
+    visible = visible and first_process()
     found = diagnosed(name, overrides)
     if has_errors(found.diagnostics) or found.spec is None:
         shown = found.diagnostics if visible else [d for d in found.diagnostics if d.severity == "error"]

@@ -82,7 +82,9 @@ class Loop:
 
     def run(self, reporter: Reporter) -> Fit:
         """Train to the last step or to early stopping; keep the best weights."""
-        with own_generator(self.plain.device), Interrupts(self.processes) as interrupts:
+        resume = f"go on with\n    dgmspec train --resume {self.directory.path}"
+        attended = self.processes.attended(resume)
+        with own_generator(self.plain.device), Interrupts(self.processes) as interrupts, attended:
             self.begin()
             try:
                 self.walk(reporter, interrupts)
@@ -90,10 +92,7 @@ class Loop:
                 if interrupts.forced:
                     raise
                 self.save()
-                raise Interrupted(
-                    f"stopped at step {self.fit.step} of {self.steps.count}; go on with\n"
-                    f"    dgmspec train --resume {self.directory.path}"
-                ) from stop
+                raise Interrupted(f"stopped at step {self.fit.step} of {self.steps.count}; {resume}") from stop
             self.finish()
         return self.fit
 

@@ -8,9 +8,11 @@ optimiser's state are divided among the processes.
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.rundir import RunError
+from dgmspec.runtime.rundir import RunError, ToldError
 
 __all__ = ["Processes"]
 
@@ -30,18 +32,27 @@ T = TypeVar("T")
 Array = NDArray[np.float64]
 
 
+@cache
+def _control_group() -> Any:
+    """The group in which processes talk on the host; at exit all groups are closed."""
+    atexit.register(dist.destroy_process_group)
+    return dist.new_group(backend="gloo")
+
+
 class Processes:
     """This process among those of the run; a run of one needs no communication and pays for none."""
 
     def __init__(self) -> None:
-        self.accelerator = Accelerator(mixed_precision="no")
+        # Under torchrun, Accelerate makes a group of processes on CPUs only where it is told to.
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        self.accelerator = Accelerator(mixed_precision="no", cpu=several and not torch.accelerator.is_available())
         self.device: torch.device = self.accelerator.device
         self.count: int = self.accelerator.num_processes
         self.index: int = self.accelerator.process_index
         divided = self.count > 1 and os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
         self.sharding: Any = import_module("dgmspec.runtime.sharded") if divided else None
         # What processes tell each other between steps goes past the device, which need not wait for it.
-        self.control = dist.new_group(backend="gloo") if self.count > 1 else None
+        self.control = _control_group() if self.count > 1 else None
 
     @property
     def main(self) -> bool:
@@ -85,8 +96,19 @@ class Processes:
                 told[1] = str(error)
         dist.broadcast_object_list(told, src=0, group=self.control)
         if told[1] is not None:
-            raise RunError(told[1])
+            raise RunError(told[1]) if self.main else ToldError(told[1])
         return cast(T, told[0])
+
+    @contextmanager
+    def attended(self, remedy: str) -> Iterator[None]:
+        """Inside the block, the end of another process is a `RunError` that says so, with the `remedy`."""
+        try:
+            yield
+        except RuntimeError as error:
+            broken = isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+            if self.count == 1 or not broken:
+                raise
+            raise RunError(f"another process of this run has ended; {remedy}") from error
 
     # ---- the model over the processes -------------------------------------------------------------------------------
 
@@ -106,7 +128,6 @@ class Processes:
         return nn.parallel.DistributedDataParallel(
             model,
             device_ids=[self.device] if self.device.type == "cuda" else None,
-            broadcast_buffers=False,
             gradient_as_bucket_view=True,
             find_unused_parameters=not model.trains_all,
         )

@@ -33,7 +33,17 @@ from torch import Tensor
 from dgmspec.core.disk import reason, replacing
 from dgmspec.modules.bundle import CheckpointError
 
-__all__ = ["BUNDLE", "CONFIG", "FORMAT_VERSION", "RunDirectory", "RunError", "finite", "fresh_directory", "versions"]
+__all__ = [
+    "BUNDLE",
+    "CONFIG",
+    "FORMAT_VERSION",
+    "RunDirectory",
+    "RunError",
+    "ToldError",
+    "finite",
+    "fresh_directory",
+    "versions",
+]
 
 FORMAT_VERSION = 1
 CHECKPOINT = "dgmspec-checkpoint"
@@ -43,6 +53,10 @@ METRICS = ("step", "seconds", "loss", "validation")
 
 class RunError(Exception):
     """Something outside the spec stopped a run: a path, a disk, a checkpoint. The message is meant for the user."""
+
+
+class ToldError(RunError):
+    """A `RunError` of another process, which has told the user."""
 
 
 @dataclass(frozen=True)
