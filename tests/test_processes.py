@@ -127,3 +127,9 @@ def test_a_process_that_ends_is_said_by_the_others(spec: Path, tmp_path: Path) -
         workers[0], logs[0], 2
     )
     assert RunDirectory(tmp_path / "r").load_checkpoint("last")[1]["step"] == 0
+
+
+def test_weights_divided_among_processes_make_the_run_of_one(spec: Path, alone: Path, tmp_path: Path) -> None:
+    """FSDP: masked weights keep their zeros where other tensors stand for them, and a stop gathers all parts."""
+    group(tmp_path, "train", spec, "--out", tmp_path / "r", ACCELERATE_USE_FSDP="true")
+    alike(tmp_path / "r", alone)

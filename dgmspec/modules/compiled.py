@@ -139,6 +139,7 @@ class CompiledModel(AbstractRunner):
 
     def forward(self, batch: Any = None, **options: Any) -> Tensor:
         """The total loss: calling the model is what data-parallel wrappers synchronise. See `loss`."""
+        self.mask_gradients()
         return self.loss(batch, **options).total
 
     @torch.no_grad()

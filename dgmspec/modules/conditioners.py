@@ -172,7 +172,8 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
 
     flat, c = _flat(y, ctx.event), _context(y, ctx)
     c = None if c is None else c.flatten(1)
-    x, ladj = invert(op.layered(), below(p, "net"), flat, c, solve, p.get("order"), ctx.training)
+    with torch.autocast(flat.device.type, enabled=False):  # coordinate by coordinate, where errors would add up
+        x, ladj = invert(op.layered(), below(p, "net"), flat, c, solve, p.get("order"), ctx.training)
     if "ranks" in p:
         x = x.index_select(1, p["ranks"])
     return x.reshape(y.shape), y.new_zeros(()) if op.scalar.unit_slope() else ladj

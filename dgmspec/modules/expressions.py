@@ -142,8 +142,16 @@ def _power(a: Value, b: Value) -> Value:
 
 
 def _matmul(a: Value, b: Value) -> Value:
-    """Matrix products of events: matrix·matrix, matrix·vector, vector·matrix, and the dot of two vectors."""
+    """Matrix products of events: matrix·matrix, matrix·vector, vector·matrix, and the dot of two vectors.
+
+    Never in half precision: a formula is part of the density, and no net.
+    """
     assert isinstance(a, Tensor) and isinstance(b, Tensor)
+    with torch.autocast(a.device.type, enabled=False):
+        return _product(a, b)
+
+
+def _product(a: Tensor, b: Tensor) -> Value:
     if a.dim() == 3 and b.dim() == 2:
         return b @ a[0].mT if a.shape[0] == 1 else (a @ b.unsqueeze(2)).squeeze(2)
     if a.dim() == 2 and b.dim() == 3:

@@ -8,6 +8,7 @@ is masked by a hook, so that no pass multiplies by the mask.
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -33,7 +34,8 @@ class AbstractStore(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self._masters: dict[str, Tensor] = {}
-        self._hooks: dict[str, Any] = {}
+        self._masked: list[str] = []
+        self._hooks: dict[str, tuple[weakref.ref[Tensor], Tensor, Any]] = {}
         # Constants are the same in every process: distributed wrappers need not broadcast them at each step.
         self._ddp_params_and_buffers_to_ignore: list[str] = [ANCHOR]
         self.register_buffer(ANCHOR, torch.empty(0, dtype=torch.float64), persistent=False)
@@ -78,6 +80,8 @@ class AbstractStore(nn.Module, ABC):
     def add_table(self, key: str, master: Tensor) -> None:
         """A constant: integers, booleans or float64, kept as given beside the copy in use."""
         self._masters[key] = master
+        if key.endswith(MASKED):
+            self._masked.append(key)
         self.register_buffer(key, self._cast(master), persistent=False)
         self._ddp_params_and_buffers_to_ignore.append(key)
 
@@ -94,16 +98,22 @@ class AbstractStore(nn.Module, ABC):
         return self
 
     def mask_gradients(self) -> None:
-        """Hook every masked weight as it is now, with the mask where the weight is."""
-        for key in [k for k in self._masters if k.endswith(MASKED)]:
-            weight = self._parameters.get(key.removesuffix(MASKED))
-            if weight is None or not weight.requires_grad:
+        """Hook every masked weight that stands for its parameter now, with the mask where the weight is.
+
+        Wrappers that divide a model among processes put other tensors in the parameters' place while it runs, so this
+        is asked for at every pass that they wrap; what is hooked already costs a comparison.
+        """
+        for key in self._masked:
+            weight, masked = self._parameters.get(key.removesuffix(MASKED)), self._buffers[key]
+            if weight is None or masked is None or not weight.requires_grad:
                 continue
-            masked = self._buffers[key]
-            assert masked is not None
-            if key in self._hooks:
-                self._hooks.pop(key).remove()
-            self._hooks[key] = weight.register_hook(_Masked(masked))  # type: ignore[no-untyped-call]
+            hooked = self._hooks.get(key)
+            if hooked is not None and hooked[0]() is weight and hooked[1] is masked:
+                continue
+            if hooked is not None:
+                hooked[2].remove()
+            handle = weight.register_hook(_Masked(masked))  # type: ignore[no-untyped-call]
+            self._hooks[key] = weakref.ref(weight), masked, handle
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -128,8 +138,8 @@ class _Masked:
 @torch.no_grad()
 def _after_load(store: AbstractStore, keys: Any) -> None:
     """Loaded weights keep their zeros, and weights that loading replaced get their hooks."""
-    for key in store._masters:
+    for key in store._masked:
         weight, masked = store._parameters.get(key.removesuffix(MASKED)), store._buffers[key]
-        if key.endswith(MASKED) and weight is not None and masked is not None:
+        if weight is not None and masked is not None:
             weight.masked_fill_(masked, 0.0)
     store.mask_gradients()

@@ -84,9 +84,16 @@ class NetTwin:
 
     A vector: `h` (batch, numbers) and the context `c` (batch, numbers) or None -> (batch, numbers). An image: `h`
     (batch, channels, height, width) and the conditions `c` (batch, numbers) or None -> the same with other channels.
+
+    The result has the precision of `h`: under autocast the net alone runs in half precision, and every map and
+    log-determinant made of its result in the model's.
     """
 
-    apply: Callable[[Any, Parameters, Tensor, Tensor | None, bool], Tensor]
+    function: Callable[[Any, Parameters, Tensor, Tensor | None, bool], Tensor]
+
+    def apply(self, op: Any, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
+        """The net's result."""
+        return self.function(op, p, h, c, training).to(h.dtype)
 
 
 @dataclass(frozen=True)

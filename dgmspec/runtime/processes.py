@@ -112,14 +112,16 @@ class Processes:
 
     # ---- the model over the processes -------------------------------------------------------------------------------
 
-    def wrap(self, model: CompiledModel) -> nn.Module:
-        """The module whose gradients are means over processes.
+    def wrap(self, model: CompiledModel, fp16: bool = False) -> nn.Module:
+        """The module whose gradients are means over processes; `fp16` says that its loss is scaled.
 
         Each process holds all weights (DDP), unless they are divided (FSDP2); `model` itself is changed then.
         """
         if self.count == 1:
             return model
         if self.sharding:
+            if fp16:
+                raise RunError("fp16 under FSDP is not supported: write `precision = bf16`")
             scalars = [name for name, weight in model.named_parameters() if not weight.dim()]
             if scalars:
                 what = f"`{scalars[0]}` is a single number, which FSDP cannot divide among processes"

@@ -58,7 +58,7 @@ class Steps:
         the whole of it in every process, so that all start from the same numbers."""
         if self.feed and not resumed:
             self.plain.initialise(next(self.feed.walk(0, 1)), seed=self.plan.seed)
-        self.model: nn.Module = self.processes.wrap(self.plain)
+        self.model: nn.Module = self.processes.wrap(self.plain, fp16=self.plan.precision == "fp16")
         self.trained = Trained(self.plain, self.plan, self.processes)
 
     def batches(self) -> Iterator[Tensors | None]:
