@@ -7,6 +7,7 @@ have to move in one direction. A second generator composes formulas that are mon
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -137,10 +138,29 @@ def check_one_direction(e: AbstractExpr, update: Update) -> None:
                 assert (slope > 0) == update.increasing and slope != 0, (show(e), str(update.domain), others, xs[i])
 
 
+def check_image(e: AbstractExpr, update: Update) -> None:
+    """No value leaves the image, and far out the values come close to its finite ends."""
+    value, image = closure(e), update.image
+    spread = 1e-9 * max(1.0, *(abs(end) for end in (image.low, image.high) if math.isfinite(end)), 1.0)
+    for others in points({"a": POSITIVE, "c": UNIT}, 2):
+        seen = [v for x in grid(update.domain, 40) if math.isfinite(v := value({**others, "x": x}))]
+        assert all(image.low - spread <= v <= image.high + spread for v in seen if abs(v) < 1e6), (show(e), str(image))
+        if sum(1 for node in walk(e) if isinstance(node, Call) and node.name in ("exp", "sinh", "cosh", "expm1")) > 1:
+            continue  # towers of exponentials have too many digits
+        for upper in (False, True):
+            end = image.high if upper == update.increasing else image.low
+            edge = update.domain.high if upper else update.domain.low
+            far = (edge + (-1e-9 if upper else 1e-9)) if math.isfinite(edge) else math.copysign(1e4, edge)
+            if math.isfinite(end):
+                near, _ = exactly(e, {**others, "x": far}, "x")
+                assert abs(near - end) < 0.03 * (1 + abs(end)), (show(e), str(image), others, float(near))
+
+
 def run(pair: tuple[AbstractExpr, Support], tally: Counter[str]) -> None:
     update = accepted(*pair, tally)
     if update is not None:
         check_one_direction(pair[0], update)
+        check_image(pair[0], update)
 
 
 def explore(count: int) -> Counter[str]:

@@ -43,6 +43,9 @@ exp(x)/(1+exp(x))                   | x: real                         | unit
 0.3 + 0.7/(1+exp(-x))               | x: real                         | (0.3, 1)
 1/(2 + 3*exp(-x))                   | x: real                         | (0, 0.5)
 log(x/(1-x))                        | x: unit                         | real
+log(c*exp(x) + 1 - c)               | x: positive, c: unit            | positive
+exp(a*x)/(b + exp(a*x))             | x: real, a: positive, b: positive | unit
+x*exp(tanh(sum(y)))                 | x: real, y: real                | real
 log(x) - log(1-x)                   | x: unit                         | real
 log(1+exp(x))                       | x: real                         | positive
 log(exp(x) - 1)                     | x: positive                     | real
@@ -141,6 +144,8 @@ a*x + b                             | x: real, a: real, b: positive   | DGM452 |
 x^b                                 | x: positive, b: real            | DGM452 | `b`
 a^x                                 | x: real, a: positive            | DGM452 | `a`
 tanh(a*x)                           | x: real, a: real                | DGM452 | `a`
+x + x*tanh(sum(y))*2                | x: real, y: real                | DGM454 | strictly monotone
+exp(x) + x + 0.5*sin(exp(x) + x)    | x: real                         | DGM454 | strictly monotone
 (a - b)*x                           | x: real, a: positive, b: positive | DGM452 | `a`, `b`
 log(x)                              | x: real                         | DGM453 | not at x = 0
 log(x + 1)                          | x: real                         | DGM453 | not at x = -1
@@ -238,6 +243,7 @@ EXTREMES = """
 1/(1+exp(-x))                       | -100, -15, 0, 15, 100
 exp(x)/(1+exp(x))                   | -100, -15, 0, 15, 100
 log(1+exp(x))                       | -100, -15, 0, 15, 100
+log(0.3*exp(x) + exp(3*x) + 2)      | -100, -15, 0, 15, 100
 (exp(x)-exp(-x))/2                  | -100, -15, 0, 15, 100
 (exp(x)-exp(-x))/(exp(x)+exp(-x))   | -100, -15, 0, 15, 100
 log(x + sqrt(x^2+1))                | -100, -15, 0, 15, 100

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial, reduce
 from typing import Final
 
 from dgmspec.algebra.builder import Builder
@@ -46,11 +47,28 @@ def _number(value: Fraction) -> AbstractExpr:
 
 def _function(b: Builder, term: Fn) -> AbstractExpr:
     u = term.args[0]
+    if term.name == "log" and isinstance(u, Add) and (balanced := _log_of_exponentials(b, u)) is not None:
+        return balanced
     if term.name == "log" and isinstance(u, Add) and u.constant == 1:
         return _call("log1p", emit(b, b.combine(u.parts)))
     if term.name == "bell":
         return _joined([("*", _call("sigmoid", emit(b, u))), ("*", _call("sigmoid", emit(b, b.neg(u))))])
     return _call(term.name, *(emit(b, arg) for arg in term.args))
+
+
+def _log_of_exponentials(b: Builder, u: Add) -> AbstractExpr | None:
+    """``log(a + c exp(v)) = logaddexp(log a, log c + v)`` for positive terms: exp(v) itself may overflow."""
+    grown = [b.scale(part, c) for part, c in u.parts if _exponential(part)]
+    rest = b.combine([(part, c) for part, c in u.parts if not _exponential(part)], u.constant)
+    items = grown if rest == Num(0) else [*grown, rest]
+    if not grown or len(items) < 2 or any(b.sign(item) != 1 for item in items):
+        return None
+    return reduce(partial(_call, "logaddexp"), (emit(b, b.log(item)) for item in items))
+
+
+def _exponential(part: Term) -> bool:
+    factors = part.factors if isinstance(part, Mul) else ((part, Num(1)),)
+    return any(isinstance(base, Fn) and base.name == "exp" for base, _ in factors)
 
 
 def _short(value: Fraction) -> bool:

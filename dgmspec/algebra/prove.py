@@ -23,7 +23,7 @@ from dgmspec.algebra.intervals import ONE as ONE_INTERVAL
 from dgmspec.algebra.intervals import Interval, hull, multiply, point
 from dgmspec.algebra.limits import limit
 from dgmspec.algebra.ranges import Box
-from dgmspec.algebra.terms import PI, ZERO, Fn, Mul, Num, Opaque, Term, split_multiple, walk_terms
+from dgmspec.algebra.terms import PI, ZERO, Fn, Mul, Num, Opaque, Sym, Term, split_multiple, walk_terms
 
 _BOXES: Final = 400
 _FARTHEST: Final = 2.0**24
@@ -84,7 +84,7 @@ class Prover:
 
     def _divide(self, term: Term) -> Proof:
         """Divide the box until the sign of the first decided part holds everywhere, or somewhere fails."""
-        names = sorted(term.names & self.b.box.names.keys())
+        names = sorted({part.name for part in walk_terms(term) if isinstance(part, Sym)})
         together = grouped(self.b, term)
         todo = [{name: self.b.box.names[name] for name in names}]
         sign: int | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 from dgmspec.algebra.functions import FUNCTIONS, INTERNAL
@@ -168,10 +169,15 @@ def _polynomial(term: Add) -> tuple[Term | None, list[tuple[int, Fraction]]]:
     return base, sorted(powers, reverse=True)
 
 
+@lru_cache(maxsize=4096)
+def _around(end: float) -> Interval:
+    """The tightest interval around the decimal that a finite end stands for."""
+    return exact(decimal(end)) if math.isfinite(end) else point(end)
+
+
 def _outward(a: Interval) -> Interval:
     """The interval with its ends moved from the decimals they stand for to floats outside."""
-    low = exact(decimal(a.low)) if math.isfinite(a.low) else point(a.low)
-    high = exact(decimal(a.high)) if math.isfinite(a.high) else point(a.high)
+    low, high = _around(a.low), _around(a.high)
     return Interval(low.low, high.high, a.open_low or low.open_low, a.open_high or high.open_high)
 
 
