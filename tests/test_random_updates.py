@@ -89,7 +89,7 @@ def rising(draw: Draw, depth: int) -> AbstractExpr:
         case 1 | 2:
             return inner + rising(draw, depth - 1)
         case 3:
-            return number(draw) * inner + number(draw)
+            return number(draw) * inner + NUMBERS[draw(len(NUMBERS))]
         case 4:
             return call("exp", inner) * call("softplus", rising(draw, depth - 1))
         case 5:
@@ -139,7 +139,7 @@ def check_one_direction(e: AbstractExpr, update: Update) -> None:
 
 
 def check_image(e: AbstractExpr, update: Update) -> None:
-    """No value leaves the image, and far out the values come close to its finite ends."""
+    """No value leaves the image, and far out the values come near its finite ends (1 / log(x) slowly)."""
     value, image = closure(e), update.image
     spread = 1e-9 * max(1.0, *(abs(end) for end in (image.low, image.high) if math.isfinite(end)), 1.0)
     for others in points({"a": POSITIVE, "c": UNIT}, 2):
@@ -153,7 +153,7 @@ def check_image(e: AbstractExpr, update: Update) -> None:
             far = (edge + (-1e-9 if upper else 1e-9)) if math.isfinite(edge) else math.copysign(1e4, edge)
             if math.isfinite(end):
                 near, _ = exactly(e, {**others, "x": far}, "x")
-                assert abs(near - end) < 0.03 * (1 + abs(end)), (show(e), str(image), others, float(near))
+                assert abs(near - end) < 0.15 * (1 + abs(end)), (show(e), str(image), others, float(near))
 
 
 def run(pair: tuple[AbstractExpr, Support], tally: Counter[str]) -> None:
@@ -178,12 +178,12 @@ def share_accepted(count: int) -> tuple[float, Counter[str]]:
 
 
 def test_no_accepted_update_turns_back() -> None:
-    tally = explore(150)
+    tally = explore(100)
     assert tally["accepted, x twice or more"] >= 20, tally
 
 
 def test_known_monotone_updates_are_accepted() -> None:
-    share, tally = share_accepted(60)
+    share, tally = share_accepted(80)
     assert share >= 0.8, tally
 
 
