@@ -15,25 +15,40 @@ from dgmspec.ops.conditioners import as_step
 from dgmspec.ops.scalar import (
     Additive,
     Affine,
+    Arcsinh,
+    CubicSpline,
+    Elu,
     Exp,
     InverseScalar,
     LeakyRelu,
+    LinearSpline,
     Logit,
+    Power,
+    QuadraticSpline,
     Rqs,
     ShiftScale,
     Sigmoid,
+    SinhArcsinh,
     Softplus,
+    Softsign,
     Tanh,
 )
 
 PIXELS = interval(0, 17)
-LINE = [Affine(), Affine(clamp=math.inf), Additive(), InverseScalar(of=Affine())]
-SPLINES = [Rqs(), Rqs(bins=4, bound=1.5), Rqs(bins=17, knots="uniform"), InverseScalar(of=Rqs(bins=5))]
-FIXED = [Exp(), Softplus(), Sigmoid(), Tanh(), LeakyRelu(slope=0.1), ShiftScale(shift=1, scale=-2)]
+LINE = [Affine(), Affine(clamp=math.inf), Additive(), InverseScalar(of=Affine()), SinhArcsinh()]
+SPLINES = [
+    *(Rqs(), Rqs(bins=4, bound=1.5), Rqs(bins=17, knots="uniform"), InverseScalar(of=Rqs(bins=5))),
+    *(LinearSpline(), QuadraticSpline(), QuadraticSpline(bins=2), CubicSpline(), CubicSpline(bins=3, bound=2)),
+]
+FIXED = [
+    *(Exp(), Softplus(), Sigmoid(), Tanh(), LeakyRelu(slope=0.1), ShiftScale(shift=1, scale=-2)),
+    *(Elu(), Softsign(), Arcsinh()),
+]
 CASES: list[tuple[AbstractScalar, Support]] = [
     *((op, REAL) for op in LINE),
     *((op, support) for op in SPLINES for support in (REAL, UNIT, POSITIVE, interval(-math.inf, 2), PIXELS)),
     *((op, support) for op in FIXED for support in (REAL, interval(-1, 2), POSITIVE)),
+    *((Power(p=p), support) for p in (2, 0.5, -1.5) for support in (POSITIVE, UNIT, interval(2, 3))),
     *((Logit(alpha=alpha), support) for alpha in (0, 0.05) for support in (UNIT, PIXELS)),
     *((InverseScalar(of=op), op.image(REAL)) for op in FIXED),
     (InverseScalar(of=Logit()), REAL),

@@ -24,7 +24,7 @@ def exp_forward(op: Exp, raw: Tensor, x: Tensor, support: Support) -> tuple[Tens
 
 
 def exp_inverse(op: Exp, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
-    x = _off_zero(y).log()
+    x = off_zero(y).log()
     return x, -x
 
 
@@ -33,7 +33,7 @@ def softplus_forward(op: Softplus, raw: Tensor, x: Tensor, support: Support) -> 
 
 
 def softplus_inverse(op: Softplus, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
-    log_slope = torch.log(-torch.expm1(-_off_zero(y)))
+    log_slope = torch.log(-torch.expm1(-off_zero(y)))
     return y + log_slope, -log_slope
 
 
@@ -42,7 +42,7 @@ def sigmoid_forward(op: Sigmoid, raw: Tensor, x: Tensor, support: Support) -> tu
 
 
 def sigmoid_inverse(op: Sigmoid, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
-    low, high = _off_zero(y).log(), torch.log1p(-_off_one(y))
+    low, high = off_zero(y).log(), torch.log1p(-off_one(y))
     return low - high, -low - high
 
 
@@ -51,7 +51,7 @@ def tanh_forward(op: Tanh, raw: Tensor, x: Tensor, support: Support) -> tuple[Te
 
 
 def tanh_inverse(op: Tanh, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
-    low, high = torch.log1p(-_off_one(-y)), torch.log1p(-_off_one(y))
+    low, high = torch.log1p(-off_one(-y)), torch.log1p(-off_one(y))
     return (low - high) / 2, -low - high
 
 
@@ -88,12 +88,12 @@ def softplus(x: Tensor) -> Tensor:
     return F.softplus(x, threshold=40.0)
 
 
-def _off_zero(y: Tensor) -> Tensor:
+def off_zero(y: Tensor) -> Tensor:
     """0 replaced by the smallest normal number."""
     return torch.where(y == 0, torch.finfo(y.dtype).tiny, y)
 
 
-def _off_one(y: Tensor) -> Tensor:
+def off_one(y: Tensor) -> Tensor:
     """1 replaced by the number before it."""
     return torch.where(y == 1, 1 - torch.finfo(y.dtype).eps / 2, y)
 

@@ -1,4 +1,4 @@
-"""Rational-quadratic splines over planes of raw parameters, in two forms that agree.
+"""Bins of splines over planes of raw parameters, and the rational-quadratic spline in two forms that agree.
 
 Eager: the knots are stacked and each coordinate gathers those of its bin. Compiled: knots stay separate planes and the
 bin is selected by K - 1 comparisons, so that everything fuses into one loop without an index.
@@ -40,17 +40,17 @@ class _Bin(NamedTuple):
 
 def rqs_forward(op: Rqs, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
     box = op.box(support)
-    inside, at = _inside(x, box)
+    inside, at = inside_box(x, box)
     found = _find(op, raw, at, box, by_value=False)
     theta = ((at - found.x) / found.width).clamp(0, 1)
     share, rate = _share(found, theta)
-    y = found.y + found.height * share
+    y = (found.y + found.height * share).clamp(box.low, box.high)
     return torch.where(inside, y, x), torch.where(inside, (rate * found.slope).log(), 0.0)
 
 
 def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
     box = op.box(support)
-    inside, at = _inside(y, box)
+    inside, at = inside_box(y, box)
     found = _find(op, raw, at, box, by_value=True)
     eta = ((at - found.y) / found.height).clamp(0, 1)
     theta = _solve(found, eta)
@@ -58,11 +58,11 @@ def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tens
     if y.dtype != torch.float64:
         theta = (theta - (share - eta) / rate).clamp(0, 1)
         _, rate = _share(found, theta)
-    x = found.x + found.width * theta
+    x = (found.x + found.width * theta).clamp(box.low, box.high)
     return torch.where(inside, x, y), torch.where(inside, -(rate * found.slope).log(), 0.0)
 
 
-def _inside(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
+def inside_box(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
     """Whether x lies in the box, and x moved into it, so that the unselected branch has finite gradients."""
     return (x >= box.low) & (x <= box.high), x.clamp(box.low, box.high)
 
@@ -99,28 +99,44 @@ def _find(op: Rqs, raw: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
 
 def _slopes(op: Rqs, box: Box) -> int:
     """How many slopes are parameters."""
-    return op.bins - 1 + (not box.low_tail) + (not box.high_tail)
+    return op.bins - 1 + box.free_ends
 
 
 def _find_eager(widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
     span = box.high - box.low
-    height = _bins(heights.softmax(0), span, heights.shape[0])
+    height = bins_of(heights.softmax(0), span, heights.shape[0])
     width = torch.full_like(height, span / height.shape[0])
     if widths is not None:
-        width = _bins(widths.softmax(0), span, height.shape[0])
-    x, y = (box.low + size.cumsum(0) - size for size in (width, height))
+        width = bins_of(widths.softmax(0), span, height.shape[0])
+    cell, index = find_cell(width, height, at, box, by_value)
     tail = torch.zeros_like(slopes[:1])
     knots = torch.cat([tail] * box.low_tail + [slopes] + [tail] * box.high_tail)
+    low, high = slope_of(pick(knots, index)), slope_of(pick(knots, index + 1))
+    return _Bin(*cell, low, high)
+
+
+class Cell(NamedTuple):
+    """The bin of each coordinate: lower corner and size."""
+
+    x: Tensor
+    width: Tensor
+    y: Tensor
+    height: Tensor
+
+
+def find_cell(width: Tensor, height: Tensor, at: Tensor, box: Box, by_value: bool) -> tuple[Cell, Tensor]:
+    """The bin of each coordinate by its x, or by its y, from all bins' sizes (K, …), and its number (1, …)."""
+    x, y = (box.low + size.cumsum(0) - size for size in (width, height))
     index = (at >= (y if by_value else x)[1:]).sum(0, keepdim=True)
-
-    def pick(planes: Tensor, index: Tensor) -> Tensor:
-        return planes.expand(planes.shape[0], *at.shape).gather(0, index)[0]
-
-    low, high = _slope(pick(knots, index)), _slope(pick(knots, index + 1))
-    return _Bin(pick(x, index), pick(width, index), pick(y, index), pick(height, index), low, high)
+    return Cell(*(pick(planes, index) for planes in (x, width, y, height))), index
 
 
-def _bins(shares: Tensor, span: float, count: int) -> Tensor:
+def pick(planes: Tensor, index: Tensor) -> Tensor:
+    """From planes (K, …) that of each coordinate."""
+    return planes.expand(planes.shape[0], *index.shape[1:]).gather(0, index)[0]
+
+
+def bins_of(shares: Tensor, span: float, count: int) -> Tensor:
     """Sizes of bins from shares that sum to 1, none below the smallest."""
     return shares * (span * (1 - MIN_BIN * count)) + span * MIN_BIN
 
@@ -142,16 +158,16 @@ def _find_compiled(
         beyond = at >= (y if by_value else x)
         bin_k = (x, width[k], y, height[k], knots[k], knots[k + 1])
         found = [torch.where(beyond, new, old) for new, old in zip(bin_k, found, strict=True)]
-    return _Bin(found[0], found[1], found[2], found[3], _slope(found[4]), _slope(found[5]))
+    return _Bin(found[0], found[1], found[2], found[3], slope_of(found[4]), slope_of(found[5]))
 
 
-def _slope(raw: Tensor) -> Tensor:
+def slope_of(raw: Tensor) -> Tensor:
     """The slope at a knot from its raw parameter: 1 at zero, which is also what a tail has."""
     return MIN_SLOPE + softplus(raw + _UNIT_SLOPE)
 
 
 def _unrolled_bins(raw: Sequence[Tensor], span: float) -> list[Tensor]:
-    """`_bins` of the softmax, plane by plane."""
+    """`bins_of` of the softmax, plane by plane."""
     top = raw[0]
     for plane in raw[1:]:
         top = torch.maximum(top, plane)

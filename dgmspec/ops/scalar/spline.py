@@ -1,8 +1,9 @@
-"""Monotonic splines."""
+"""The box that monotonic splines live in, and the rational-quadratic spline."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
@@ -30,35 +31,18 @@ class Box:
     low_tail: bool
     high_tail: bool
 
+    @property
+    def free_ends(self) -> int:
+        """How many ends have a slope of their own."""
+        return (not self.low_tail) + (not self.high_tail)
 
-class Rqs(AbstractScalar):
-    """Monotonic rational-quadratic spline on K bins. With θ = (x - x_k) / w_k, s = h_k / w_k and knot slopes δ,
 
-    ``y = y_k + h_k (s θ² + δ_k θ(1-θ)) / (s + (δ_{k+1} + δ_k - 2s) θ(1-θ))``.
-
-    Shapes: raw (P, *x): K bin widths and K bin heights (a softmax each, at least 0.001 of the box; no widths where the
-    knots are uniform), then the slopes at the knots (softplus, at least 0.001, 1 at zero). Zero raw is the identity.
-    Domain: the support onto itself. ℝ: the box is (-bound, bound), the tails are the identity, P = 3K - 1. An interval
-    (a, b) is the box, without tails, `bound` unused and both end slopes free, P = 3K + 1. A half-line has one of each.
-    Log-derivative: ``log(s² (δ_{k+1} θ² + 2s θ(1-θ) + δ_k (1-θ)²) / (s + (δ_{k+1} + δ_k - 2s) θ(1-θ))²)``.
-    Cost: O(K) comparisons a coordinate each way; the inverse solves a quadratic.
-    Caveat: narrow steep bins lose digits in float32; the inverse is polished there by a Newton step.
-    Reference: Durkan, Bekasov, Murray and Papamakarios 2019, "Neural spline flows", eq. 4 to 8.
-    """
-
-    name: ClassVar[str] = "rqs"
-    examples: ClassVar[tuple[str, ...]] = ("rqs", "rqs(4)", "rqs(bins = 5, bound = 2)", "rqs(6, knots = uniform)")
+class AbstractSpline(AbstractScalar, ABC):
+    """A monotonic spline: the support onto itself. On ℝ the box is (-bound, bound) and the map outside is the identity;
+    an interval (a, b) is the box, without tails and `bound` unused; a half-line has one of each."""
 
     bins: int = Field(8, ge=2, le=512, description="number of bins K")
     bound: float = Field(3.0, gt=0, allow_inf_nan=False, description="half-width of the box where the support is ℝ")
-    knots: Literal["learned", "uniform"] = Field(
-        "learned", description="whether the bins' widths are parameters or all equal (integers on (0, K))"
-    )
-
-    def raw(self, support: Support) -> tuple[Init, ...]:
-        box = self.box(support)
-        slopes = self.bins - 1 + (not box.low_tail) + (not box.high_tail)
-        return (Init(),) * ((2 if self.knots == "learned" else 1) * self.bins + slopes)
 
     def image(self, support: Support) -> Support:
         require_interval(self.name, support)
@@ -78,3 +62,30 @@ class Rqs(AbstractScalar):
         if high_tail and not low_tail:
             high = low + 2 * self.bound
         return Box(low, high, low_tail, high_tail)
+
+
+class Rqs(AbstractSpline):
+    """Monotonic rational-quadratic spline on K bins. With θ = (x - x_k) / w_k, s = h_k / w_k and knot slopes δ,
+
+    ``y = y_k + h_k (s θ² + δ_k θ(1-θ)) / (s + (δ_{k+1} + δ_k - 2s) θ(1-θ))``.
+
+    Shapes: raw (P, *x): K bin widths and K bin heights (a softmax each, at least 0.001 of the box; no widths where the
+    knots are uniform), then the slopes at the knots (softplus, at least 0.001, 1 at zero). Zero raw is the identity.
+    Domain: the support onto itself. ℝ: the box is (-bound, bound), the tails are the identity, P = 3K - 1. An interval
+    (a, b) is the box, without tails, `bound` unused and both end slopes free, P = 3K + 1. A half-line has one of each.
+    Log-derivative: ``log(s² (δ_{k+1} θ² + 2s θ(1-θ) + δ_k (1-θ)²) / (s + (δ_{k+1} + δ_k - 2s) θ(1-θ))²)``.
+    Cost: O(K) comparisons a coordinate each way; the inverse solves a quadratic.
+    Caveat: narrow steep bins lose digits in float32; the inverse is polished there by a Newton step.
+    Reference: Durkan, Bekasov, Murray and Papamakarios 2019, "Neural spline flows", eq. 4 to 8.
+    """
+
+    name: ClassVar[str] = "rqs"
+    examples: ClassVar[tuple[str, ...]] = ("rqs", "rqs(4)", "rqs(bins = 5, bound = 2)", "rqs(6, knots = uniform)")
+
+    knots: Literal["learned", "uniform"] = Field(
+        "learned", description="whether the bins' widths are parameters or all equal (integers on (0, K))"
+    )
+
+    def raw(self, support: Support) -> tuple[Init, ...]:
+        box = self.box(support)
+        return (Init(),) * ((2 if self.knots == "learned" else 1) * self.bins + self.bins - 1 + box.free_ends)
