@@ -16,35 +16,49 @@ from dgmspec.ops.scalar import (
     Additive,
     Affine,
     Arcsinh,
+    Bernstein,
     CubicSpline,
     Elu,
     Exp,
     InverseScalar,
     LeakyRelu,
     LinearSpline,
+    LogisticMixtureCdf,
     Logit,
     Power,
     QuadraticSpline,
     Rqs,
     ShiftScale,
     Sigmoid,
+    SigmoidMixture,
     SinhArcsinh,
     Softplus,
     Softsign,
+    Sos,
     Tanh,
+    Umnn,
 )
 
 PIXELS = interval(0, 17)
-LINE = [Affine(), Affine(clamp=math.inf), Additive(), InverseScalar(of=Affine()), SinhArcsinh()]
+LINE = [Affine(), Affine(clamp=math.inf), Additive(), InverseScalar(of=Affine()), SinhArcsinh(), Sos(), Umnn()]
 SPLINES = [
     *(Rqs(), Rqs(bins=4, bound=1.5), Rqs(bins=17, knots="uniform"), InverseScalar(of=Rqs(bins=5))),
-    *(LinearSpline(), QuadraticSpline(), QuadraticSpline(bins=2), CubicSpline(), CubicSpline(bins=3, bound=2)),
+    *(
+        Bernstein(),
+        LinearSpline(),
+        QuadraticSpline(),
+        QuadraticSpline(bins=2),
+        CubicSpline(),
+        CubicSpline(bins=3, bound=2),
+    ),
 ]
 FIXED = [
     *(Exp(), Softplus(), Sigmoid(), Tanh(), LeakyRelu(slope=0.1), ShiftScale(shift=1, scale=-2)),
     *(Elu(), Softsign(), Arcsinh()),
 ]
 CASES: list[tuple[AbstractScalar, Support]] = [
+    *((op, REAL) for op in (SigmoidMixture(), SigmoidMixture(k=1), LogisticMixtureCdf(k=4))),
+    (InverseScalar(of=LogisticMixtureCdf()), UNIT),
     *((op, REAL) for op in LINE),
     *((op, support) for op in SPLINES for support in (REAL, UNIT, POSITIVE, interval(-math.inf, 2), PIXELS)),
     *((op, support) for op in FIXED for support in (REAL, interval(-1, 2), POSITIVE)),

@@ -25,7 +25,7 @@ __all__ = ["Function", "solve"]
 Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 """x -> (f(x), log|f'(x)|), elementwise and of the shape of x; f closes over its parameters."""
 
-STEPS: Final = {True: (26, 34), False: (40, 72)}
+STEPS: Final = {True: (26, 64), False: (40, 80)}
 """Evaluations in single and in double precision, with a bracket given and without."""
 
 ROUNDING: Final = 64
@@ -43,9 +43,11 @@ def solve(
 ) -> tuple[Tensor, Tensor]:
     """x in `support` with f(x) = y, and log|dx/dy| = -log|f'(x)|; NaN where there is none.
 
-    `y` has the shape of the result. `bracket` holds ends known to enclose the root (they may be off by a rounding
-    error), which saves steps. Gradients reach y and all that f closes over, exact to third order.
+    `bracket` holds ends known to enclose the root (they may be off by rounding errors), which saves steps; without it
+    `y` has the shape of the result. Gradients reach y and all that f closes over, exact to third order.
     """
+    if bracket is not None:
+        y = y.expand_as(y + bracket[0])
     with torch.no_grad():
         at = y.detach()
         ends = _ends(at, support) if bracket is None else _widened(*bracket, at)

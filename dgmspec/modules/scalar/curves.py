@@ -10,7 +10,7 @@ from torch import Tensor
 from dgmspec.core.types import Support
 from dgmspec.modules.scalar.fixed import off_one, off_zero
 from dgmspec.modules.twin import ScalarTwin
-from dgmspec.ops.scalar.curves import Arcsinh, Elu, Power, SinhArcsinh, Softsign
+from dgmspec.ops.scalar.curves import MAX_SKEW, Arcsinh, Elu, Power, SinhArcsinh, Softsign
 
 Result = tuple[Tensor, Tensor]
 
@@ -58,20 +58,20 @@ def _power(x: Tensor, p: float) -> Result:
     return torch.exp(p * log), math.log(abs(p)) + (p - 1) * log
 
 
-def _tail(op: SinhArcsinh, raw: Tensor) -> Tensor:
-    """log a."""
-    return op.clamp * torch.tanh(raw / op.clamp)
+def _shape(op: SinhArcsinh, raw: Tensor) -> tuple[Tensor, Tensor]:
+    """log a and b."""
+    return op.clamp * torch.tanh(raw[0] / op.clamp), MAX_SKEW * torch.tanh(raw[1] / MAX_SKEW)
 
 
 def sinh_arcsinh_forward(op: SinhArcsinh, raw: Tensor, x: Tensor, support: Support) -> Result:
-    log_a, u = _tail(op, raw[0]), torch.asinh(x)
-    v = log_a.exp() * u + raw[1]
+    (log_a, b), u = _shape(op, raw), torch.asinh(x)
+    v = log_a.exp() * u + b
     return torch.sinh(v), log_a + log_cosh(v) - log_cosh(u)
 
 
 def sinh_arcsinh_inverse(op: SinhArcsinh, raw: Tensor, y: Tensor, support: Support) -> Result:
-    log_a, v = _tail(op, raw[0]), torch.asinh(y)
-    u = (v - raw[1]) * torch.exp(-log_a)
+    (log_a, b), v = _shape(op, raw), torch.asinh(y)
+    u = (v - b) * torch.exp(-log_a)
     return torch.sinh(u), log_cosh(u) - log_cosh(v) - log_a
 
 

@@ -103,21 +103,19 @@ def _parabola(low: Tensor, high: Tensor, theta: Tensor) -> Result:
 def _cubic(op: CubicSpline, raw: Tensor, at: Tensor, box: Box, by_value: bool) -> tuple[Cell, Tensor, Tensor]:
     """The bin of each coordinate, and the slopes at both its knots over that of its chord."""
     width, height = (_sizes(raw[i : i + op.bins], op, box) for i in (0, op.bins))
-    chord, ends = height / width, iter(raw[2 * op.bins :].split(1))
+    chord, first, last = height / width, raw[2 * op.bins : 2 * op.bins + 1], raw[-1:]
     before, after = chord[:-1], chord[1:]
     parabola = (before * width[1:] + after * width[:-1]) / (width[:-1] + width[1:])
     inner = torch.minimum(2 * torch.minimum(before, after), parabola)
-    first = _end_slope(chord[:1], None if box.low_tail else next(ends))
-    last = _end_slope(chord[-1:], None if box.high_tail else next(ends))
-    knots = torch.cat((first, inner, last))
+    knots = torch.cat((_end_slope(chord[:1], first, box.low_tail), inner, _end_slope(chord[-1:], last, box.high_tail)))
     cell, index = find_cell(width, height, at, box, by_value)
     slope = cell.height / cell.width
     return cell, pick(knots, index) / slope, pick(knots, index + 1) / slope
 
 
-def _end_slope(chord: Tensor, raw: Tensor | None) -> Tensor:
+def _end_slope(chord: Tensor, raw: Tensor, tail: bool) -> Tensor:
     """The slope at an end: a share of the largest that keeps the cubic monotone, or the tail's."""
-    return (3 * chord).clamp(max=1.0) if raw is None else 3 * chord * torch.sigmoid(raw - math.log(2))
+    return (3 * chord).clamp(max=1.0) if tail else 3 * chord * torch.sigmoid(raw - math.log(2))
 
 
 def cubic_forward(op: CubicSpline, raw: Tensor, x: Tensor, support: Support) -> Result:

@@ -111,19 +111,24 @@ class Power(AbstractScalar):
         return image_interval(name, support, *sorted(_power(end, exponent) for end in (support.low, support.high)))
 
 
-class SinhArcsinh(AbstractScalar):
-    """``y = sinh(a arcsinh(x) + b)`` with ``a = exp(c tanh(r / c))``: b skews, a < 1 draws the tails in, a > 1 out.
+MAX_SKEW = 10.0
+"""Bound of b, approached smoothly."""
 
-    Shapes: raw (2, *x): r, then b. Domain: ℝ onto ℝ; zero raw is the identity.
+
+class SinhArcsinh(AbstractScalar):
+    """``y = sinh(a arcsinh(x) + b)``: b skews, a < 1 draws the tails in, a > 1 draws them out.
+
+    Shapes: raw (2, *x): r and t with ``a = exp(c tanh(r / c))``, ``b = 10 tanh(t / 10)``. Domain: ℝ onto ℝ; zero raw is
+    the identity.
     Log-derivative: ``log a + log cosh(a arcsinh(x) + b) - ½ log(1 + x²)``.
-    Caveat: y grows as x^a, so large `clamp`s overflow far out.
+    Caveat: y grows as x^a and the inverse as y^(1/a): beyond the default `clamp` float32 overflows far out.
     Reference: Jones and Pewsey 2009, "Sinh-arcsinh distributions", eq. 1.
     """
 
     name: ClassVar[str] = "sinh_arcsinh"
-    examples: ClassVar[tuple[str, ...]] = ("sinh_arcsinh", "sinh_arcsinh(clamp = 1)")
+    examples: ClassVar[tuple[str, ...]] = ("sinh_arcsinh", "sinh_arcsinh(clamp = 0.5)")
 
-    clamp: float = Field(2.0, gt=0, allow_inf_nan=False, description="bound c of log a, approached smoothly")
+    clamp: float = Field(1.0, gt=0, allow_inf_nan=False, description="bound c of log a, approached smoothly")
 
     def raw(self, support: Support) -> tuple[Init, ...]:
         return (Init(), Init())
