@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import pytest
 import torch
+from _pytest.mark.structures import ParameterSet
 
 import dgmspec
+from dgmspec.core.op import AbstractScalar
 from dgmspec.ops import library
 from tests.flows import flow
 from tests.zoo import TYPES, WRAPPERS, draw_event, randomise
 
-STEPS = [WRAPPERS[cls.role][0].format(cls.examples[0]) for cls in library() if cls.role in WRAPPERS]
+ITERATIVE = [cls for cls in library() if issubclass(cls, AbstractScalar) and cls.inverts == "iterative"]
+"""Numeric inverses: one of them stands for all by default, since their steps are unrolled and slow to trace."""
+
+
+def steps() -> list[ParameterSet]:
+    """The first example of every operation that is a step or makes one."""
+    found = []
+    for cls in library():
+        if cls.role in WRAPPERS:
+            marks = [pytest.mark.slow] if cls in ITERATIVE[1:] else []
+            found.append(pytest.param(WRAPPERS[cls.role][0].format(cls.examples[0]), marks=marks))
+    return found
+
+
 LAWS = [cls.examples[0] for cls in library() if cls.role == "distribution"]
 
 
@@ -25,7 +40,7 @@ def agree(text: str) -> None:
     torch.testing.assert_close(other.loss(x, seed=1, step=1).total, model.loss(x, seed=1, step=1).total)
 
 
-@pytest.mark.parametrize("step", dict.fromkeys(STEPS))
+@pytest.mark.parametrize("step", steps())
 def test_every_step_is_one_graph(step: str) -> None:
     text = next((found for before in TYPES if (found := flow(before, [step]))), None)
     if text is None:

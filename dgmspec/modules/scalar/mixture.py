@@ -20,6 +20,7 @@ from dgmspec.ops.scalar.fixed import Sigmoid
 from dgmspec.ops.scalar.mixture import MAX_LOG_SLOPE, AbstractMixtureMap, LogisticMixtureCdf, SigmoidMixture
 
 Result = tuple[Tensor, Tensor]
+_SIGMOID = Sigmoid()
 
 
 class _Components(NamedTuple):
@@ -74,7 +75,7 @@ def logistic_mixture_cdf_forward(op: LogisticMixtureCdf, raw: Tensor, x: Tensor,
 
 
 def logistic_mixture_cdf_inverse(op: LogisticMixtureCdf, raw: Tensor, y: Tensor, support: Support) -> Result:
-    logit, log_rise = sigmoid_inverse(Sigmoid(), raw, y, REAL)
+    logit, log_rise = sigmoid_inverse(_SIGMOID, raw, y, REAL)
     x, log_slope = _solved(op, raw, logit)
     return x, log_slope + log_rise
 

@@ -61,7 +61,7 @@ class Arcsinh(AbstractIncreasing):
     """
 
     name: ClassVar[str] = "arcsinh"
-    examples: ClassVar[tuple[str, ...]] = ("arcsinh", "inverse arcsinh")
+    examples: ClassVar[tuple[str, ...]] = ("arcsinh",)
 
     def at(self, x: float) -> float:
         return math.asinh(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -53,17 +52,26 @@ class Umnn(AbstractScalar):
         return REAL
 
 
-@lru_cache(maxsize=32)
-def clenshaw_curtis(intervals: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+Rule = tuple[tuple[float, ...], tuple[float, ...]]
+
+_RULES: dict[int, Rule] = {}
+"""Rules worked out so far: a plain dictionary, which a compiled graph can read."""
+
+
+def clenshaw_curtis(intervals: int) -> Rule:
     """Nodes in [0, 1], ends included, and their weights, which are positive and sum to 1 (`intervals` even).
 
     Reference: Waldvogel 2006, "Fast construction of the Fejér and Clenshaw-Curtis quadrature rules", eq. 2.3.
     """
-    n = intervals
-    nodes, weights = [], []
-    for k in range(n + 1):
-        angle = k * math.pi / n
-        terms = ((1 if 2 * j == n else 2) / (4 * j * j - 1) * math.cos(2 * j * angle) for j in range(1, n // 2 + 1))
-        nodes.append((1 - math.cos(angle)) / 2)
-        weights.append((1 if k in (0, n) else 2) / n * (1 - sum(terms)) / 2)
-    return tuple(nodes), tuple(weights)
+    if intervals not in _RULES:
+        angles = [k * math.pi / intervals for k in range(intervals + 1)]
+        nodes = tuple((1 - math.cos(angle)) / 2 for angle in angles)
+        _RULES[intervals] = nodes, tuple(_weight(angle, intervals) for angle in angles)
+    return _RULES[intervals]
+
+
+def _weight(angle: float, n: int) -> float:
+    total = 1.0
+    for j in range(1, n // 2 + 1):
+        total -= (1 if 2 * j == n else 2) / (4 * j * j - 1) * math.cos(2 * j * angle)
+    return total / (2 * n if math.sin(angle) < 1e-9 else n)
