@@ -19,6 +19,7 @@ PRIORS = {
     "unit": "beta(2, 3)",
     "interval(-1, 1)": "uniform(-1, 1)",
     "interval(0, 17)": "uniform(0, 17)",
+    "circle": "von_mises(0.5, 2)",
 }
 """A law for every support that the library's examples give."""
 

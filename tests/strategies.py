@@ -164,7 +164,7 @@ class Maker:
             "integer": lambda: (self.range(names),),
             "category": lambda: (self.formula(names, depth=1),),
         }
-        name = self.pick(("real", "positive", "unit", "binary", "simplex", *args))
+        name = self.pick(("real", "positive", "unit", "circle", "binary", "simplex", *args))
         dims = self.many(lambda: self.formula(names, depth=1) if self.upto(2) else m.Star(), 2)
         return m.TypeExpr(name=name, args=args[name]() if name in args else (), dims=dims)
 

@@ -50,7 +50,7 @@ def test_every_step_is_one_graph(step: str) -> None:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_every_distribution_is_one_graph(law: str) -> None:
-    for support in ("real", "positive", "unit", "interval(0, 2)", "interval(-1, 1)"):
+    for support in ("real", "positive", "unit", "interval(0, 2)", "interval(-1, 1)", "circle"):
         text = f"""dgm 1
         model M {{
             observe x : {support}[2]

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 import dgmspec
-from dgmspec.core.types import Support, SupportKind
+from dgmspec.core.types import Support
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops import library
 from dgmspec.ops.distributions.product import AbstractProduct
@@ -24,7 +24,7 @@ DOUBLE = torch.float64
 STEPS = tuple(dict.fromkeys(step_texts()))
 TYPES = (
     "real[2]", "real[1]", "real", "unit[2]", "unit", "positive[2]", "interval(-1, 1)[2]", "interval(0, 17)",
-    "integer(0..16)[2]", "real[2, 1]",
+    "integer(0..16)[2]", "real[2, 1]", "circle[2]", "circle",
 )  # fmt: skip
 """Types of one and two coordinates, those of every support among them."""
 
@@ -33,7 +33,7 @@ LAWS = {
     for cls in library()
     if cls.role == "distribution"
     for example in cls.examples
-    for support in ("real", "positive", "unit", "interval(-1, 3)")
+    for support in ("real", "positive", "unit", "interval(-1, 3)", "circle")
     if not dgmspec.diagnose(f"dgm 1\nmodel M {{ observe x : {support}[2] ~ {example} }}").diagnostics
 }
 """Every example of a distribution, and the support it is declared to live on."""
@@ -55,7 +55,7 @@ def nodes(support: Support, count: int, reach: float = 4.8) -> tuple[Tensor, Ten
     """Points of a support and their weights: trapezia after a substitution that is fine at its ends (x = sinh(t) up to
     |t| = `reach` on the line, double-exponential where an end is finite); the integers where it is discrete."""
     low, high = support.low, support.high
-    if support.kind is not SupportKind.CONTINUOUS:
+    if not support.continuous:
         points = torch.arange(int(low), int(high) + 1, dtype=DOUBLE)
         return points, torch.ones_like(points)
     reach = reach if math.isinf(low) else 3.4

@@ -21,14 +21,16 @@ OTHER = {
     "rings": {"radius": 2.0, "noise": 0.12},
     "two_spirals": {"turns": 1.0, "scale": 0.4, "noise": 0.2},
     "swiss_roll": {"scale": 0.25, "noise": 0.3},
+    "torus": {"concentration": 1.5},
 }
 CASES = [(name, constants) for name in TOYS for constants in ({}, OTHER[name])]
 SIDE = 360
 
 
 def lattice(name, constants):
-    """Cell centres and cell area of a lattice over a frame that the set does not leave; the board's edges lie on it."""
-    reach = {"checkerboard": 4.0}.get(name, 1.6 * np.abs(TOYS[name](4_000, seed=9, **constants)).max())
+    """Cell centres and cell area of a lattice over a frame that the set does not leave; the board's and the
+    torus's edges lie on it."""
+    reach = {"checkerboard": 4.0, "torus": np.pi}.get(name, 1.6 * np.abs(TOYS[name](4_000, seed=9, **constants)).max())
     grid = Grid((-reach, reach, -reach, reach), SIDE)
     return grid, (2 * reach / SIDE) ** 2
 

@@ -17,13 +17,13 @@ from torch import Tensor
 
 import dgmspec
 from dgmspec.core.diagnostics import has_errors
-from dgmspec.core.types import SupportKind, Type
+from dgmspec.core.types import Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops import library
 
 TYPES = (
     "real[4]", "real[2, 4, 4]", "real", "unit[3]", "positive[3]", "interval(0, 17)[3]", "interval(-1, 1)[4]",
-    "integer(0..16)[3]", "real[2]", "real[1]",
+    "integer(0..16)[3]", "real[2]", "real[1]", "circle[3]",
 )  # fmt: skip
 """Types tried in front of every example: the first two that it accepts are used."""
 
@@ -47,7 +47,7 @@ WRAPPERS = {
 }
 """How an example of each role becomes a step."""
 
-AFTER = ("real", "unit", "positive", "interval(0, 17)", "interval(-1, 1)", "integer(0..16)")
+AFTER = ("real", "unit", "positive", "interval(0, 17)", "interval(-1, 1)", "integer(0..16)", "circle")
 """Supports tried for what comes out; the shape is always inferred."""
 
 
@@ -119,7 +119,7 @@ def draw_event(type_: Type, batch: int, seed: int = 0, spread: float = 1.5) -> T
     generator = torch.Generator().manual_seed(seed)
     normal = spread * torch.randn(batch, *type_.shape, generator=generator, dtype=torch.float64)
     low, high = type_.support.low, type_.support.high
-    if type_.support.kind is not SupportKind.CONTINUOUS:
+    if not type_.support.continuous:
         return torch.randint(int(low), int(high) + 1, normal.shape, generator=generator).double()
     if math.isinf(low) and math.isinf(high):
         return normal

@@ -193,6 +193,8 @@ def prior_on(support: Support) -> str:
     """A distribution of the library whose support this is, as it is written; nothing where there is none."""
     if not support.continuous:
         return ""
+    if support.circular:
+        return "uniform(-pi, pi)"
     if support == REAL:
         return "normal(0, 1)"
     if support == POSITIVE:
@@ -206,6 +208,8 @@ def prior_on(support: Support) -> str:
 
 def onto_line(support: Support) -> str:
     """A step that maps an interval onto the line, as it is written; nothing where one step does not do it."""
+    if support.circular:
+        return ""
     if support.continuous and math.isfinite(support.low) and math.isfinite(support.high):
         return "`logit`"
     return "`inverse exp`" if support == POSITIVE else ""

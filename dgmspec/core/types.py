@@ -1,8 +1,9 @@
 """Types of events: a support and a shape.
 
-A support is an open interval of the reals (``real``, ``positive``, ``unit``, ``interval(a, b)``), a range of integers
-(``integer(a..b)``, ``binary``), labels (``category(k)``) or the probability simplex. A shape is the event shape alone;
-batch dimensions are never part of a type. `UNKNOWN` stands for what could not be inferred and silences what follows.
+A support is an open interval of the reals (``real``, ``positive``, ``unit``, ``interval(a, b)``), the circle of angles
+(``circle``), a range of integers (``integer(a..b)``, ``binary``), labels (``category(k)``) or the probability simplex.
+A shape is the event shape alone; batch dimensions are never part of a type. `UNKNOWN` stands for what could not be
+inferred and silences what follows.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class SupportKind(Enum):
     """What sort of set a support is."""
 
     CONTINUOUS = "continuous"
+    CIRCLE = "circle"
     INTEGER = "integer"
     CATEGORY = "category"
     SIMPLEX = "simplex"
@@ -40,8 +42,9 @@ class SupportKind(Enum):
 class Support:
     """One coordinate's set of values.
 
-    CONTINUOUS is the open interval (low, high); INTEGER the whole numbers low..high, both included; CATEGORY the
-    labels 0..high; SIMPLEX ignores both bounds (it constrains a whole event).
+    CONTINUOUS is the open interval (low, high); CIRCLE the angles from -π to π, whose ends are one point; INTEGER the
+    whole numbers low..high, both included; CATEGORY the labels 0..high; SIMPLEX ignores both bounds (it constrains a
+    whole event).
     """
 
     kind: SupportKind
@@ -51,6 +54,8 @@ class Support:
     def __str__(self) -> str:
         if self.kind is SupportKind.SIMPLEX:
             return "simplex"
+        if self.kind is SupportKind.CIRCLE:
+            return "circle"
         if self.kind is SupportKind.CATEGORY:
             return f"category({int(self.high) + 1})"
         if self.kind is SupportKind.INTEGER:
@@ -61,7 +66,12 @@ class Support:
     @property
     def continuous(self) -> bool:
         """Whether densities with respect to Lebesgue measure live here."""
-        return self.kind is SupportKind.CONTINUOUS
+        return self.kind in (SupportKind.CONTINUOUS, SupportKind.CIRCLE)
+
+    @property
+    def circular(self) -> bool:
+        """Whether the values are angles."""
+        return self.kind is SupportKind.CIRCLE
 
     def contains(self, other: Support) -> bool:
         """Whether every value of `other` is a value of this support (same kind)."""
@@ -73,6 +83,8 @@ class Support:
             if (self.low, self.high) == (-math.inf, math.inf):
                 return "all of ℝ"
             return f"({number(self.low)}, {number(self.high)})".replace("inf", "∞")
+        if self.circular:
+            return "the circle"
         if self.kind is SupportKind.INTEGER:
             return f"the integers {int(self.low)}..{int(self.high)}"
         return str(self)
@@ -88,6 +100,7 @@ def number(value: float) -> str:
 REAL: Final = Support(SupportKind.CONTINUOUS)
 POSITIVE: Final = Support(SupportKind.CONTINUOUS, 0.0)
 UNIT: Final = Support(SupportKind.CONTINUOUS, 0.0, 1.0)
+CIRCLE: Final = Support(SupportKind.CIRCLE, -math.pi, math.pi)
 BINARY: Final = Support(SupportKind.INTEGER, 0, 1)
 SIMPLEX: Final = Support(SupportKind.SIMPLEX)
 

@@ -10,6 +10,7 @@ from dgmspec.algebra.evaluate import Constants, evaluate, show
 from dgmspec.core.diagnostics import Refusal, did_you_mean
 from dgmspec.core.types import (
     BINARY,
+    CIRCLE,
     POSITIVE,
     REAL,
     SIMPLEX,
@@ -26,7 +27,14 @@ from dgmspec.core.types import (
 from dgmspec.spec.model import Star, TypeExpr
 
 MAX_ELEMENTS: Final = 10**9
-_PLAIN: Final = {"real": REAL, "positive": POSITIVE, "unit": UNIT, "binary": BINARY, "simplex": SIMPLEX}
+_PLAIN: Final = {
+    "real": REAL,
+    "positive": POSITIVE,
+    "unit": UNIT,
+    "circle": CIRCLE,
+    "binary": BINARY,
+    "simplex": SIMPLEX,
+}
 NAMES: Final = (*_PLAIN, "interval", "integer", "category")
 
 

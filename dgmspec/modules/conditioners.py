@@ -119,7 +119,8 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
     """The planes (P, batch, count) that the net gives for part B, from part A as it reads it."""
     own, c = below(p, "net"), _context(x, ctx)
     if not op.by_image(ctx.event.shape):
-        return _planes(evaluate(op.net, own, (kept,), c, ctx.training), count)
+        read = torch.cat((torch.cos(kept), torch.sin(kept)), 1) if ctx.event.support.circular else kept
+        return _planes(evaluate(op.net, own, (read,), c, ctx.training), count)
     image = x * p["read"] if "read" in p else kept.reshape(kept.shape[0], -1, *ctx.event.shape[1:])
     found = evaluate(op.net, own, (image,) if kept.shape[1] else (), c, ctx.training).flatten(1)
     if "read" not in p:

@@ -92,7 +92,8 @@ class Elementwise(AbstractStep):
 class Coupling(AbstractStep):
     """``y_A = x_A``, ``y_B = T(x_B; net(x_A, c))``: part A, which the mask names, is untouched and read by the net.
 
-    Shapes: any event, kept. Domain -> codomain: a support that T maps onto itself. Log-det: Σ_B log|T'|, O(d), one
+    Shapes: any event, kept; of an angle the net reads cosine and sine. Domain -> codomain: a support that T maps onto
+    itself. Log-det: Σ_B log|T'|, O(d), one
     pass of the net each way. Part A may be empty where there is a context; part B may not. A net of images reads an
     event [c, h, w]: a part of whole channels is an image of these, any other is the event with zeros elsewhere.
     Parameters: those of the net, whose last layer starts at zero, so that the step starts at T(·; 0).
@@ -121,6 +122,13 @@ class Coupling(AbstractStep):
                 f"the mask leaves no {part} coordinate in an event of {x.size}",
                 argument="mask",
                 help=("`elementwise` takes the same scalar bijector with learned constants",),
+            )
+        if x.support.circular and self.by_image(x.shape):
+            raise Refusal(
+                "DGM313",
+                f"`{self.net.name}` would read angles as numbers, with a jump at ±π",
+                argument="net",
+                help=("write an `mlp`, which reads the cosine and the sine of each angle",),
             )
         image = self.scalar.image(x.support)
         if image != x.support:
@@ -169,7 +177,8 @@ class Coupling(AbstractStep):
             channels, *sides = image_shape(x.shape, moved)
             use = NetUse(read, (planes * channels, *sides), context, zero=True)
         else:
-            use = NetUse(((len(kept),),), (planes * len(moved),), context, zero=True)
+            numbers = len(kept) * (2 if x.support.circular else 1)
+            use = NetUse(((numbers,),), (planes * len(moved),), context, zero=True)
         return tuple(spec.under("net") for spec in self.net.net_parameters(use))
 
     def by_image(self, shape: Shape) -> bool:
@@ -243,6 +252,12 @@ class Autoregressive(AbstractStep):
     def _require(self, x: Type, c: Type | None) -> None:
         """Refuse a scalar without parameters, a net that cannot be masked, a lone coordinate without a context."""
         require_divisible(x.size)
+        if x.support.circular:
+            raise Refusal(
+                "DGM313",
+                f"the masked net of `{self.name}` would read angles as numbers, with a jump at ±π",
+                help=("write a `coupling`, whose net reads the cosine and the sine of each angle",),
+            )
         _require_parameters(self, self.scalar, x.support)
         self.layered()
         if x.size == 1 and c is None:

@@ -26,6 +26,12 @@ def need_real(step: str, x: Type) -> None:
             f"`{step}` scales real coordinates, but {x} is discrete",
             help=("turn integers into real numbers first: `dequantize(uniform)`",),
         )
+    if x.support.circular:
+        raise Refusal(
+            "DGM313",
+            f"`{step}` scales real coordinates, but {x} holds angles",
+            help=("on the circle, `rqs`, `moebius` and `additive` move each coordinate",),
+        )
     if x.support != REAL:
         raise Refusal(
             "DGM303",

@@ -111,6 +111,16 @@ def swiss_roll(x: Array, *, scale: float = 0.2, noise: float = 0.2) -> Array:
     return _curves(x, swiss_curve(scale), noise)
 
 
+def torus(x: Array, *, concentration: float = 4.0) -> Array:
+    """log 1/2 Σ_k vM(a; kπ/2, κ) + log vM(b; 2a, κ) with respect to da db, -inf beyond ±π."""
+    a, b = x.T
+    constant = -math.log(2 * np.pi * i0e(concentration))
+    sides = np.stack([np.cos(a + np.pi / 2), np.cos(a - np.pi / 2)])
+    first = logsumexp(concentration * (sides - 1), axis=0) - math.log(2) + constant
+    second: Array = concentration * (np.cos(b - 2 * a) - 1) + constant
+    return np.where((np.abs(x) <= np.pi * (1 + 1e-7)).all(axis=1), first + second, -np.inf)
+
+
 DENSITIES: Final[dict[str, Callable[..., Array]]] = {
     density.__name__: density
     for density in (
@@ -122,6 +132,7 @@ DENSITIES: Final[dict[str, Callable[..., Array]]] = {
         rings,
         two_spirals,
         swiss_roll,
+        torus,
     )
 }
 """The log-density of every set by its name, on points of shape (m, 2)."""

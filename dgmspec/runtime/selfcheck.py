@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dgmspec.core.address import Address, seed_of
 from dgmspec.core.op import AbstractStep, ParamSpec
-from dgmspec.core.types import UNKNOWN, SupportKind, Type
+from dgmspec.core.types import UNKNOWN, Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import mask_of
 from dgmspec.modules.registry import step_twin
@@ -118,7 +118,7 @@ def _moved(spec: ParamSpec, value: Tensor, generator: torch.Generator) -> Tensor
 def draw_event(type_: Type, count: int, generator: torch.Generator) -> Tensor:
     """Points inside a support in float64, (count, *event)."""
     low, high = type_.support.low, type_.support.high
-    if type_.support.kind is not SupportKind.CONTINUOUS:
+    if not type_.support.continuous:
         shape = (count, *type_.shape)
         return torch.randint(int(low), int(high) + 1, shape, generator=generator).double()
     normal = 1.5 * torch.randn(count, *type_.shape, generator=generator, dtype=torch.float64)

@@ -1,4 +1,4 @@
-r"""The eight two-dimensional toy sets: a latent (a label, an angle, a place on a curve) and Gaussian noise around it.
+r"""The two-dimensional toy sets: a latent (a label, an angle, a place on a curve) and Gaussian noise around it.
 
 Shapes and constants follow the sets that the literature plots (scikit-learn's `make_moons`, `make_circles`,
 `make_swiss_roll`; the toy sets of FFJORD, Grathwohl et al. 2019), stated so that each density is known exactly
@@ -35,6 +35,7 @@ __all__ = [
     "spiral_curves",
     "swiss_curve",
     "swiss_roll",
+    "torus",
     "two_moons",
     "two_spirals",
 ]
@@ -174,6 +175,22 @@ def swiss_roll(n: int, *, scale: float = 0.2, noise: float = 0.2, seed: int = 0)
     return _on_curves("swiss_roll", n, seed, swiss_curve(scale), noise)
 
 
+def torus(n: int, *, concentration: float = 4.0, seed: int = 0) -> Array:
+    r"""Two clusters of angles that wind around a torus, `(n, 2)`, in [-π, π).
+
+    k ~ U{-1, 1}, a ~ von Mises(kπ/2, κ), b ~ von Mises(2a, κ) with κ = `concentration`; x = (a, b).
+    """
+    _positive(concentration=concentration)
+
+    def draw(rng: np.random.Generator) -> Array:
+        side = 2 * rng.integers(2, size=BLOCK) - 1
+        a = rng.vonmises(side * (np.pi / 2), concentration)
+        b = 2 * a + rng.vonmises(0.0, concentration, size=BLOCK)
+        return (np.stack([a, b], axis=-1) + np.pi) % (2 * np.pi) - np.pi
+
+    return _rows("torus", n, seed, draw)
+
+
 def moon_curves() -> tuple[Curve, ...]:
     """The upper moon around the origin and the lower one around (1, 1/2)."""
 
@@ -274,6 +291,7 @@ TOYS: Final[dict[str, Callable[..., Array]]] = {
         rings,
         two_spirals,
         swiss_roll,
+        torus,
     )
 }
 """Every set by its name; each takes n, its own constants by keyword, and a seed."""

@@ -132,7 +132,8 @@ class Support:
 
 
 Type = Support | TypeExpr
-real, positive, unit, binary, simplex = map(Support, ("real", "positive", "unit", "binary", "simplex"))
+real, positive, unit, circle = map(Support, ("real", "positive", "unit", "circle"))
+binary, simplex = map(Support, ("binary", "simplex"))
 
 
 def interval(low: Operand, high: Operand) -> Support:
@@ -371,6 +372,7 @@ _STATEMENTS = (
     "bijector",
     "binary",
     "category",
+    "circle",
     "chain",
     "data",
     "define",

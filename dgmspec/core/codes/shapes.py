@@ -130,4 +130,13 @@ CODES: tuple[Code, ...] = (
         wrong=_flow("real[2] ~ exp(-dot(x, [1, 2, 3])^2)", "real[2] ~ normal(0, 1)", "actnorm", "loss = reverse_kl"),
         right=_flow("real[2] ~ exp(-dot(x, x) / 2)", "real[2] ~ normal(0, 1)", "actnorm", "loss = reverse_kl"),
     ),
+    Code(
+        "DGM313",
+        "error",
+        "a map of the line met angles",
+        "A step on `circle` joins its two ends: -π and π are one point, before it and after it.",
+        "A map that treats angles as numbers tears the circle at ±π and gives that one point two densities.",
+        wrong=_flow("circle[2]", "circle[2] ~ uniform(-pi, pi)", "elementwise(affine)"),
+        right=_flow("circle[2]", "circle[2] ~ uniform(-pi, pi)", "elementwise(rqs)"),
+    ),
 )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Support
+from dgmspec.modules.scalar.circle import wrap
 from dgmspec.modules.twin import ScalarTwin
 from dgmspec.ops.scalar.affine import Additive, Affine, ShiftScale
 
@@ -30,11 +31,13 @@ def affine_inverse(op: Affine, raw: Tensor, y: Tensor, support: Support) -> tupl
 
 
 def additive_forward(op: Additive, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
-    return x + raw[0], torch.zeros_like(raw[0])
+    y = x + raw[0]
+    return wrap(y) if support.circular else y, torch.zeros_like(raw[0])
 
 
 def additive_inverse(op: Additive, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
-    return y - raw[0], torch.zeros_like(raw[0])
+    x = y - raw[0]
+    return wrap(x) if support.circular else x, torch.zeros_like(raw[0])
 
 
 def shift_scale_forward(op: ShiftScale, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:

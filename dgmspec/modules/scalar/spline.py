@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Support
+from dgmspec.modules.scalar.circle import wrap
 from dgmspec.modules.scalar.fixed import softplus
 from dgmspec.modules.twin import ScalarTwin
 from dgmspec.ops.scalar.spline import MIN_BIN, MIN_SLOPE, Box, Rqs
@@ -40,16 +41,23 @@ class _Bin(NamedTuple):
 
 def rqs_forward(op: Rqs, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
     box = op.box(support)
+    if box.periodic:
+        raw, turn, x = raw[:-1], raw[-1], wrap(x)
     inside, at = inside_box(x, box)
     found = _find(op, raw, at, box, by_value=False)
     theta = ((at - found.x) / found.width).clamp(0, 1)
     share, rate = _share(found, theta)
     y = (found.y + found.height * share).clamp(box.low, box.high)
-    return torch.where(inside, y, x), torch.where(inside, (rate * found.slope).log(), 0.0)
+    log_slope = (rate * found.slope).log()
+    if box.periodic:
+        return wrap(y + turn), log_slope
+    return torch.where(inside, y, x), torch.where(inside, log_slope, 0.0)
 
 
 def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
     box = op.box(support)
+    if box.periodic:
+        raw, y = raw[:-1], wrap(y - raw[-1])
     inside, at = inside_box(y, box)
     found = _find(op, raw, at, box, by_value=True)
     eta = ((at - found.y) / found.height).clamp(0, 1)
@@ -59,7 +67,10 @@ def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tens
         theta = (theta - (share - eta) / rate).clamp(0, 1)
         _, rate = _share(found, theta)
     x = (found.x + found.width * theta).clamp(box.low, box.high)
-    return torch.where(inside, x, y), torch.where(inside, -(rate * found.slope).log(), 0.0)
+    log_slope = -(rate * found.slope).log()
+    if box.periodic:
+        return x, log_slope
+    return torch.where(inside, x, y), torch.where(inside, log_slope, 0.0)
 
 
 def inside_box(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
@@ -110,7 +121,7 @@ def _find_eager(widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tens
         width = bins_of(widths.softmax(0), span, height.shape[0])
     cell, index = find_cell(width, height, at, box, by_value)
     tail = torch.zeros_like(slopes[:1])
-    knots = torch.cat([tail] * box.low_tail + [slopes] + [tail] * box.high_tail)
+    knots = torch.cat([tail] * box.low_tail + [slopes] + [tail] * box.high_tail + [slopes[:1]] * box.periodic)
     low, high = slope_of(pick(knots, index)), slope_of(pick(knots, index + 1))
     return _Bin(*cell, low, high)
 
@@ -150,7 +161,8 @@ def _find_compiled(
     if widths is not None:
         width = _unrolled_bins(widths.unbind(0), span)
     tail = torch.zeros_like(height[0])
-    knots = [tail] * box.low_tail + list(slopes.unbind(0)) + [tail] * box.high_tail
+    free = list(slopes.unbind(0))
+    knots = [tail] * box.low_tail + free + [tail] * box.high_tail + free[:1] * box.periodic
     x = y = torch.full_like(tail, box.low)
     found = [x, width[0], y, height[0], knots[0], knots[1]]
     for k in range(1, count):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from dgmspec.core.types import REAL, Type, category, integers
+from dgmspec.core.types import CIRCLE, REAL, Type, category, integers
 from dgmspec.ops.data.base import AbstractData
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -160,3 +160,17 @@ class SwissRoll(AbstractToy):
     scale: Positive = Field(0.2, description="distance from the origin over the angle")
     noise: Positive = Field(0.2, description="standard deviation around the arm")
     seed: Seed | None = _SEED
+
+
+class Torus(AbstractToy):
+    """Two clusters of pairs of angles that wind around a torus: `x` is circle[2]."""
+
+    name: ClassVar[str] = "torus"
+    examples: ClassVar[tuple[str, ...]] = ("torus", "torus(n = 5_000, concentration = 2, seed = 1)")
+
+    n: Count = _N
+    concentration: Positive = Field(4.0, description="how narrow both von Mises laws are")
+    seed: Seed | None = _SEED
+
+    def columns(self) -> dict[str, Type]:
+        return {"x": Type(CIRCLE, (2,))}

@@ -1,6 +1,7 @@
 """Distributions of an event, under torch.distributions' parameter names."""
 
 from dgmspec.ops.distributions.bounded import Beta, Exponential, Gamma, Uniform
+from dgmspec.ops.distributions.circle import VonMises
 from dgmspec.ops.distributions.line import Laplace, Logistic, Normal, StudentT
 from dgmspec.ops.distributions.mixture import Mixture
 from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduct
@@ -17,4 +18,5 @@ __all__ = [
     "Normal",
     "StudentT",
     "Uniform",
+    "VonMises",
 ]

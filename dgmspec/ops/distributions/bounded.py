@@ -10,7 +10,7 @@ from pydantic import model_validator
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractNet, Draw
-from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, Type, interval, number
+from dgmspec.core.types import CIRCLE, POSITIVE, REAL, UNIT, Support, Type, interval, number
 from dgmspec.ops.distributions.product import AbstractProduct, Finite, ParameterValue, gamma_draws
 
 
@@ -19,7 +19,7 @@ class Uniform(AbstractProduct):
 
     Formula: ``p(x) = 1 / (high - low)`` for low ≤ x ≤ high, else 0.
     Shapes: any; both bounds are numbers, since they decide the support.
-    Support: interval(low, high).
+    Support: interval(low, high); ``uniform(-pi, pi)`` is also that of the circle.
     Sampling: ``low + (high - low) · u``, u ~ U(0, 1) kept off 0 and 1 by a rounding error.
     Caveat: the density jumps to 0 at both ends, so no gradient leads back inside.
     Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, chapter 26.
@@ -52,6 +52,10 @@ class Uniform(AbstractProduct):
         """Both bounds, which are constants."""
         assert isinstance(self.low, float) and isinstance(self.high, float)
         return self.low, self.high
+
+    def support(self, type_: Type) -> Support:
+        circle = type_.support.circular and self.bounds == (CIRCLE.low, CIRCLE.high)
+        return CIRCLE if circle else super().support(type_)
 
     def values(self) -> Support:
         return interval(*self.bounds)

@@ -1,6 +1,7 @@
 """Scalar bijectors: strictly monotone maps of one coordinate, for every conditioner alike."""
 
 from dgmspec.ops.scalar.affine import Additive, Affine, ShiftScale
+from dgmspec.ops.scalar.circle import Moebius
 from dgmspec.ops.scalar.curves import Arcsinh, Elu, Power, SinhArcsinh, Softsign
 from dgmspec.ops.scalar.fixed import Exp, LeakyRelu, Logit, Sigmoid, Softplus, Tanh
 from dgmspec.ops.scalar.integral import Umnn
@@ -23,6 +24,7 @@ __all__ = [
     "LinearSpline",
     "LogisticMixtureCdf",
     "Logit",
+    "Moebius",
     "Power",
     "QuadraticSpline",
     "Rqs",

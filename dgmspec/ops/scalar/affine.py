@@ -44,9 +44,10 @@ class Affine(AbstractScalar):
 
 
 class Additive(AbstractScalar):
-    """``y = x + t``.
+    """``y = x + t``, on the circle modulo 2π.
 
-    Shapes: raw (1, *x): t. Domain: ℝ onto ℝ. Log-derivative: 0, so that every conditioner of it preserves volume.
+    Shapes: raw (1, *x): t. Domain: ℝ onto ℝ, the circle onto itself. Log-derivative: 0, so that every conditioner of it
+    preserves volume.
     Reference: Dinh, Krueger and Bengio 2015, "NICE: Non-linear independent components estimation", eq. 5.
     """
 
@@ -57,12 +58,14 @@ class Additive(AbstractScalar):
         return (Init(),)
 
     def image(self, support: Support) -> Support:
-        require_line(self.name, support)
-        return REAL
+        if not support.circular:
+            require_line(self.name, support)
+        return support
 
     def preimage(self, support: Support) -> Support:
-        require_line(f"inverse {self.name}", support)
-        return REAL
+        if not support.circular:
+            require_line(f"inverse {self.name}", support)
+        return support
 
     def constant_slope(self) -> bool:
         return True

@@ -9,12 +9,18 @@ from dgmspec.core.types import REAL, Support, interval
 
 
 def require_interval(name: str, support: Support) -> None:
-    """Refuse a support that is no interval of the line: a scalar bijector has a derivative."""
+    """Refuse a support that is no interval of the line."""
     if not support.continuous:
         raise Refusal(
             "DGM311",
             f"`{name}` is a bijection of a continuous variable, and what reaches it is {support}",
             help=("put `dequantize(uniform)` before it, which turns integers into a continuous variable",),
+        )
+    if support.circular:
+        raise Refusal(
+            "DGM313",
+            f"`{name}` is a bijection of the line or a part of it, and what reaches it are angles",
+            help=("on the circle, `rqs`, `moebius` and `additive` are the scalar bijectors",),
         )
 
 

@@ -16,6 +16,7 @@ __all__ = ["Origin", "check_column"]
 
 _CHUNK: Final = 65_536  # rows tested at once, so that a large column needs no second copy of itself
 _SIMPLEX_TOLERANCE: Final = 1e-5
+_ROUNDING: Final = 1e-7
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ def _outside(rows: Column, support: Support) -> NDArray[np.bool_]:
     match support.kind:
         case SupportKind.CONTINUOUS:
             wrong = ~(np.isfinite(values) & (values > support.low) & (values < support.high))
+        case SupportKind.CIRCLE:  # both ends are the same angle, up to rounding in single precision
+            wrong = ~(np.isfinite(values) & (np.abs(values) <= support.high * (1 + _ROUNDING)))
         case SupportKind.INTEGER | SupportKind.CATEGORY:
             wrong = ~((values >= support.low) & (values <= support.high) & (values == np.floor(values)))
         case SupportKind.SIMPLEX:
@@ -113,6 +116,8 @@ def _remedy(name: str, value: float, support: Support) -> str:
             return f"declare `{name}` over `real` or an interval, or round the data"
         low, high = int(min(value, support.low)), int(max(value, support.high))
         return f"declare `{name}` as `integer({low}..{high})` or wider, or clip the data"
+    if support.circular:
+        return "give angles in radians between -π and π: `(x + pi) % (2 * pi) - pi` in numpy"
     if support.kind is SupportKind.CATEGORY:
         return "renumber the labels from 0 on, or declare more of them"
     if support.kind is SupportKind.CONTINUOUS and value in (support.low, support.high):
