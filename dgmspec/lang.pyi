@@ -13,6 +13,7 @@ from dgmspec.spec.lang import (
     binary as binary,
     category as category,
     chain as chain,
+    circle as circle,
     data as data,
     define as define,
     energy as energy,
@@ -83,7 +84,7 @@ class _Adamw(Word):
 adamw: _Adamw
 
 class _Additive(Word):
-    """scalar: ``y = x + t``."""
+    """scalar: ``y = x + t``, on the circle modulo 2π."""
     def __call__(self, *args: Value) -> Name | Call: ...
 
 additive: _Additive
@@ -101,7 +102,7 @@ class _Alternate(Word):
 alternate: _Alternate
 
 class _Arcsinh(Word):
-    """a function of formulas."""
+    """a function of formulas; scalar: ``y = log(x + √(x² + 1))``: linear at 0, logarithmic on both sides far out."""
     def __call__(self, *args: Value) -> Name | Call: ...
 
 arcsinh: _Arcsinh
@@ -117,6 +118,12 @@ class _Autoregressive(Word):
     def __call__(self, *args: Value, scalar: Value = ..., order: Value = ..., net: Value = ...) -> Name | Call: ...
 
 autoregressive: _Autoregressive
+
+class _Bernstein(Word):
+    """scalar: ``y = Σ_k c_k C(M, k) u^k (1 - u)^(M - k)``, ``u = (x - a) / (b - a)`` in a box (a, b), increasing c; outside the."""
+    def __call__(self, *args: Value, degree: Value = ..., bound: Value = ...) -> Name | Call: ...
+
+bernstein: _Bernstein
 
 class _Beta(Word):
     """distribution: The beta law."""
@@ -190,6 +197,12 @@ class _Csv(Word):
 
 csv: _Csv
 
+class _CubicSpline(Word):
+    """scalar: Piecewise cubic on K bins: the Hermite cubic of the knots with Steffen's monotone slopes, ``d_k = min(2 s_{k-1},."""
+    def __call__(self, *args: Value, bins: Value = ..., bound: Value = ...) -> Name | Call: ...
+
+cubic_spline: _CubicSpline
+
 class _Dense(Word):
     """linear form: ``W = weight``, any matrix, started orthogonal."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -231,6 +244,12 @@ class _Elementwise(Word):
     def __call__(self, *args: Value, scalar: Value = ..., net: Value = ...) -> Name | Call: ...
 
 elementwise: _Elementwise
+
+class _Elu(Word):
+    """scalar: ``y = x`` for x ≥ 0, ``exp(x) - 1`` below: the exponential linear unit."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+elu: _Elu
 
 class _Erf(Word):
     """a function of formulas."""
@@ -334,6 +353,12 @@ class _Linear(Word):
 
 linear: _Linear
 
+class _LinearSpline(Word):
+    """scalar: Piecewise linear on K bins of equal width: ``y = y_k + h_k (x - x_k) / w``."""
+    def __call__(self, *args: Value, bins: Value = ..., bound: Value = ...) -> Name | Call: ...
+
+linear_spline: _LinearSpline
+
 class _Log(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -351,6 +376,12 @@ class _Logistic(Word):
     def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
 
 logistic: _Logistic
+
+class _LogisticMixtureCdf(Word):
+    """scalar: ``y = Σ_j w_j σ(a_j x + b_j + o_j)``: the distribution function of a mixture of logistics."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+logistic_mixture_cdf: _LogisticMixtureCdf
 
 class _Logit(Word):
     """a function of formulas; scalar: ``y = log(u / (1 - u))`` with ``u = α + (1 - 2α) (x - a) / (b - a)`` on the interval (a, b) that reaches it."""
@@ -405,6 +436,12 @@ class _Mlp(Word):
     def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
 
 mlp: _Mlp
+
+class _Moebius(Word):
+    """scalar: ``h(z) = (1 - |ω|²) (z - ω) / |z - ω|² - ω`` for the point z = (cos x, sin x) and ω inside the unit disc."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+moebius: _Moebius
 
 class _Natural(Word):
     """order: Coordinate i is produced at position i."""
@@ -484,11 +521,23 @@ class _Plu(Word):
 
 plu: _Plu
 
+class _Power(Word):
+    """scalar: ``y = x^p`` for positive x."""
+    def __call__(self, *args: Value, p: Value = ...) -> Name | Call: ...
+
+power: _Power
+
 class _Qr(Word):
     """linear form: ``W = Q (upper + diag(exp(log_diagonal)))``, Q the product of d Householder reflections."""
     def __call__(self, *args: Value) -> Name | Call: ...
 
 qr: _Qr
+
+class _QuadraticSpline(Word):
+    """scalar: Piecewise quadratic on K bins, the integral of a piecewise linear slope with knot values v. With."""
+    def __call__(self, *args: Value, bins: Value = ..., bound: Value = ...) -> Name | Call: ...
+
+quadratic_spline: _QuadraticSpline
 
 class _Radial(Word):
     """step: A radial flow: the event is moved towards or away from a centre."""
@@ -568,6 +617,12 @@ class _Sigmoid(Word):
 
 sigmoid: _Sigmoid
 
+class _SigmoidMixture(Word):
+    """scalar: ``y = logit(Σ_j w_j σ(a_j x + b_j + o_j))``, the deep sigmoidal flow: a mixture's distribution function on ℝ."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+sigmoid_mixture: _SigmoidMixture
+
 class _Sign(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -586,11 +641,29 @@ class _Sinh(Word):
 
 sinh: _Sinh
 
+class _SinhArcsinh(Word):
+    """scalar: ``y = sinh(a arcsinh(x) + b)``: b skews, a < 1 draws the tails in, a > 1 draws them out."""
+    def __call__(self, *args: Value, clamp: Value = ...) -> Name | Call: ...
+
+sinh_arcsinh: _SinhArcsinh
+
 class _Softplus(Word):
     """a function of formulas; scalar: ``y = log(1 + exp(x))``."""
     def __call__(self, *args: Value) -> Name | Call: ...
 
 softplus: _Softplus
+
+class _Softsign(Word):
+    """scalar: ``y = x / (1 + |x|)``."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+softsign: _Softsign
+
+class _Sos(Word):
+    """scalar: ``y = c + ∫_0^x (0.001 + Σ_j (Σ_l a_{jl} t^l)²) dt``: a polynomial of degree 2r + 1, increasing by construction."""
+    def __call__(self, *args: Value, degree: Value = ..., terms: Value = ...) -> Name | Call: ...
+
+sos: _Sos
 
 class _Sqrt(Word):
     """a function of formulas."""
@@ -640,6 +713,12 @@ class _Tanh(Word):
 
 tanh: _Tanh
 
+class _Torus(Word):
+    """data: Two clusters of pairs of angles that wind around a torus: `x` is circle[2]."""
+    def __call__(self, *args: Value, n: Value = ..., concentration: Value = ..., seed: Value = ...) -> Name | Call: ...
+
+torus: _Torus
+
 class _Transpose(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -664,11 +743,23 @@ class _TwoSpirals(Word):
 
 two_spirals: _TwoSpirals
 
+class _Umnn(Word):
+    """scalar: ``y = b + ∫_0^x g(t) dt`` with a positive network of one hidden layer, whose weights are the raw parameters:."""
+    def __call__(self, *args: Value, hidden: Value = ..., nodes: Value = ..., bound: Value = ...) -> Name | Call: ...
+
+umnn: _Umnn
+
 class _Uniform(Word):
     """dequantizer: ``u ~ U(0, 1)``, independent of x and of the other coordinates; distribution: The uniform law on an interval."""
     def __call__(self, *args: Value, low: Value = ..., high: Value = ...) -> Name | Call: ...
 
 uniform: _Uniform
+
+class _VonMises(Word):
+    """distribution: The von Mises law on the circle."""
+    def __call__(self, *args: Value, loc: Value = ..., concentration: Value = ...) -> Name | Call: ...
+
+von_mises: _VonMises
 
 __all__ = [
     "Spec",
@@ -683,6 +774,7 @@ __all__ = [
     "arcsinh",
     "arctan",
     "autoregressive",
+    "bernstein",
     "beta",
     "between",
     "bijector",
@@ -692,6 +784,7 @@ __all__ = [
     "chain",
     "channels",
     "checkerboard",
+    "circle",
     "circles",
     "constant",
     "conv",
@@ -700,6 +793,7 @@ __all__ = [
     "cosine",
     "coupling",
     "csv",
+    "cubic_spline",
     "data",
     "define",
     "dense",
@@ -709,6 +803,7 @@ __all__ = [
     "dot",
     "eight_gaussians",
     "elementwise",
+    "elu",
     "energy",
     "erf",
     "erfinv",
@@ -741,9 +836,11 @@ __all__ = [
     "learn",
     "like",
     "linear",
+    "linear_spline",
     "log",
     "log1p",
     "logistic",
+    "logistic_mixture_cdf",
     "logit",
     "logsumexp",
     "loss",
@@ -753,6 +850,7 @@ __all__ = [
     "mixture",
     "mlp",
     "model",
+    "moebius",
     "natural",
     "net",
     "nll",
@@ -772,8 +870,10 @@ __all__ = [
     "planar",
     "plu",
     "positive",
+    "power",
     "predict",
     "qr",
+    "quadratic_spline",
     "radial",
     "random",
     "real",
@@ -791,11 +891,15 @@ __all__ = [
     "sgd",
     "shift_scale",
     "sigmoid",
+    "sigmoid_mixture",
     "sign",
     "simplex",
     "sin",
     "sinh",
+    "sinh_arcsinh",
     "softplus",
+    "softsign",
+    "sos",
     "sqrt",
     "standardize",
     "student_t",
@@ -805,14 +909,17 @@ __all__ = [
     "tan",
     "tanh",
     "text",
+    "torus",
     "train",
     "transpose",
     "triangular",
     "true",
     "two_moons",
     "two_spirals",
+    "umnn",
     "uniform",
     "unit",
     "update",
     "use",
+    "von_mises",
 ]
