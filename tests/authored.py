@@ -67,6 +67,7 @@ ACCEPTED = (
         "x <- (x + 1) / 2; x <- log(x); x <- -x; x <- log(x) }",
         "f",
     ),
+    Own("bijector f(x) { x <- max(x, 3 * x) + abs(x) / 2 }", "f"),
     # One part with parameters, in every conditioner.
     Own(TILTED, "elementwise(tilted)"),
     Own(TILTED, "coupling(tilted, mask = half, net = mlp(8))"),
@@ -206,7 +207,7 @@ REFUSED = (
     Refused(
         "bijector f(a, b) { b <- b + b * tanh(sum(a)) * 2 }",
         "f(mask = half)",
-        "DGM452",
+        "DGM454",
         "b <- b + b * tanh(sum(a)) * 2",
     ),
     # Outside a domain.

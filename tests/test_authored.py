@@ -108,6 +108,16 @@ def test_refusals_name_the_place(case: Refused) -> None:
     assert diagnostic.message
 
 
+def test_a_slope_with_a_kink_is_not_taken_for_a_constant() -> None:
+    # On (0, 1) the slope is -3 throughout; on (4, 6) it is -3 or -1.
+    own = Own("bijector f(x) { x <- abs(x - 5) + 2 * abs(x - 7) }", "f", "interval(4, 6)[2]", "interval(3, 7)")
+    model = dgmspec.compile(dgmspec.parse(own.text), dtype=torch.float64)
+    x = torch.tensor([[4.5, 5.5], [5.5, 5.5], [4.2, 4.5]], dtype=torch.float64)
+    expected = torch.tensor([3.0, 1.0, 9.0], dtype=torch.float64).log()
+    torch.testing.assert_close(model.ledger(x, direction="encode").total, expected)
+    torch.testing.assert_close(model.decode(model.encode(x)), x)
+
+
 # ---- against the library --------------------------------------------------------------------------------------------
 
 

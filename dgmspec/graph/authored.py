@@ -7,6 +7,7 @@ hand (domains, monotonicity) is found when types are inferred, at the line, with
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 
 from dgmspec.algebra.evaluate import evaluate, is_constant, show
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name, children, expr
@@ -17,7 +18,7 @@ from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import REAL, Support
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import flat
-from dgmspec.graph.declared import declared_type, support_of
+from dgmspec.graph.declared import declared_type
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.scope import Definitions, FileScope
 from dgmspec.ops.authored import Definition, Line, OwnConstant, OwnNet, Reading, Size
@@ -73,7 +74,7 @@ class _Closing:
 
     def _parameter(self, unknown: Unknowns) -> OwnConstant:
         support, size = self._type(unknown.type, child(self.at, unknown.name))
-        return OwnConstant(unknown.name, support, size, place=child(self.at, unknown.name))
+        return OwnConstant(unknown.name, support, size)
 
     def _learned(self, learn: Learn) -> OwnConstant:
         at = child(self.at, learn.name)
@@ -81,17 +82,14 @@ class _Closing:
         initial: float | tuple[float, ...] | None = None
         if learn.value is not None:
             with self.findings.refusals_at(child(at, "value")):
-                numbers = flat(evaluate(learn.value, self.scope.constants))
-            count = 1
-            for dimension in size.shape:
-                count *= dimension
+                value = evaluate(learn.value, self.scope.constants)
+            numbers = flat(value)
             inside = all(isinstance(n, (int, float)) and support.low < n < support.high for n in numbers)
-            if not inside or len(numbers) not in ((1,) if size.like else (1, count)):
-                said = show(evaluate(learn.value, self.scope.constants))
-                message = f"`{learn.name}` starts at {said}, which is no value of its type"
+            if not inside or len(numbers) not in ((1,) if size.like else (1, prod(size.shape))):
+                message = f"`{learn.name}` starts at {show(value)}, which is no value of its type"
                 self._report("DGM234", message, child(at, "value"), f"not in {support.describe()}")
             initial = float(numbers[0]) if len(numbers) == 1 else tuple(map(float, numbers))
-        return OwnConstant(learn.name, support, size, initial, at)
+        return OwnConstant(learn.name, support, size, initial)
 
     def _net(self, net: Net) -> OwnNet:
         at = child(self.at, net.name)
@@ -121,10 +119,11 @@ class _Closing:
             assert isinstance(of, Name)
             return REAL, Size(like=of.id)
         try:
-            support, shape = support_of(type_, self.scope.constants), declared_type(type_, self.scope.constants).shape
+            declared = declared_type(type_, self.scope.constants)
         except Refusal as refusal:
             self.findings.add(refusal.diagnostic(child(at, refusal.argument) if refusal.argument else at))
             raise Reported from refusal
+        support, shape = declared.support, declared.shape
         if shape is None or not support.continuous:
             what = "nothing fixes its shape" if shape is None else f"{support} is no interval of the reals"
             help_ = ("write `real`, `positive`, `unit` or `interval(a, b)`, with dimensions or without",)

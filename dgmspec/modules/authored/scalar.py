@@ -43,7 +43,6 @@ def _prepare(op: AuthoredScalar, support: Support) -> None:
     """Everything that a trace reads: the lines, and the facts that conditioners ask for."""
     prepared(op.definition, support)
     op.unit_slope()
-    op.preimage(op.image(support))
 
 
 TWINS = {AuthoredScalar: ScalarTwin(authored_forward, authored_inverse, loop="bounded", prepare=_prepare)}

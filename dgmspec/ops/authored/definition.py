@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
+from typing import Final
 
 from dgmspec.algebra.functions import FUNCTIONS
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Index, Product, Vector, walk
-from dgmspec.algebra.rewrite import substitute
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Index, Power, Product, Vector, walk
+from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address
 from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import Shape, Support
@@ -45,7 +46,6 @@ class OwnConstant:
     support: Support
     size: Size = Size()
     initial: float | tuple[float, ...] | None = None
-    place: Address = ""
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,15 @@ class Definition:
         """Every reading of every line, in order, each once."""
         return tuple(dict.fromkeys(reading for line in self.lines for reading in line.readings))
 
+    @cached_property
+    def behind(self) -> Mapping[str, frozenset[str]]:
+        """For each part and each reading the parts that its value can depend on."""
+        found = {part: frozenset((part,)) for part in self.parts}
+        for reading in self.readings:
+            read = (found.get(name, frozenset()) for arg in reading.args for name in free_names(arg))
+            found[reading.symbol] = frozenset().union(*read)
+        return found
+
     def equations(self) -> tuple[tuple[str, AbstractExpr], ...]:
         """The lines with their nets applied as they were written."""
         applied: dict[str, AbstractExpr] = {}
@@ -129,6 +138,14 @@ class Definition:
     def net(self, name: str) -> OwnNet:
         """The net of that name."""
         return next(net for net in self.nets if net.name == name)
+
+
+_KINKS: Final = frozenset(("abs", "relu", "sign", "min", "max", "sqrt"))
+
+
+def analytic(formula: AbstractExpr) -> bool:
+    """Whether a formula is sure to be one analytic function on each interval of its domain, whatever the interval."""
+    return not any(isinstance(n, Power) or (isinstance(n, Call) and n.name in _KINKS) for n in walk(formula))
 
 
 def coordinatewise(formula: AbstractExpr) -> bool:

@@ -11,8 +11,8 @@ from pydantic import InstanceOf
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractScalar, Facts, Init
-from dgmspec.core.types import Support
-from dgmspec.ops.authored.definition import Definition
+from dgmspec.core.types import REAL, Support
+from dgmspec.ops.authored.definition import Definition, analytic
 from dgmspec.ops.authored.proofs import DOMAINS, facts, proved, supports_before
 
 _BEFORE: dict[tuple[str, float, float], Support] = {}
@@ -75,15 +75,20 @@ class AuthoredScalar(AbstractScalar):
 
     @cached_property
     def _kind(self) -> _Kind:
-        """Read off the proof on the largest usual domain that has one."""
+        """Read off the proof on the largest usual domain that has one.
+
+        A slope that is constant on all of ℝ is so on every part of it. One that is constant on a part only is constant
+        elsewhere if the lines are analytic; with a kink, ``abs(x - 5)``, it may have another value there.
+        """
         for domain in DOMAINS:
             try:
                 updates = proved(self.definition, (domain,)).updates
             except Refusal:
                 continue
+            everywhere = domain == REAL or all(analytic(line.value) for line in self.definition.lines)
             return _Kind(
-                all(update.constant_slope for update in updates),
-                all(update.unit_slope for update in updates),
+                everywhere and all(update.constant_slope for update in updates),
+                everywhere and all(update.unit_slope for update in updates),
                 any(update.inverse is None for update in updates),
             )
         return _Kind(False, False, False)

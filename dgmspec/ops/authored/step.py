@@ -170,7 +170,7 @@ class AuthoredStep(AbstractStep):
         known: dict[str, Reads] = {name: (shape, 0) for name, shape in self.shapes(x).items()}
         known |= {name: (shape, tuple(1 << i for i in at)) for name, (at, shape) in divided.items()}
         for reading in self.definition.readings:
-            parts = self._parts_behind(reading.symbol)
+            parts = self.definition.behind[reading.symbol]
             bits = reduce(or_, (row_bits(divided[part][0]) for part in parts), 0)
             known[reading.symbol] = (known[reading.symbol][0], bits)
         rows = [1 << i for i in range(x.size)]
@@ -179,20 +179,14 @@ class AuthoredStep(AbstractStep):
             rows[i] |= reads
         return Dependency(tuple(rows), x.size)
 
-    def _parts_behind(self, name: str) -> frozenset[str]:
-        """The parts that the value of a name can depend on."""
-        if name in self.definition.parts:
-            return frozenset((name,))
-        args = next((r.args for r in self.definition.readings if r.symbol == name), ())
-        return frozenset().union(*(self._parts_behind(read) for arg in args for read in free_names(arg)))
-
     def _others_read(self, line: Line) -> bool:
         """Whether a line reads a part that it does not update."""
-        return any(self._parts_behind(name) - {line.target} for name in free_names(line.value))
+        behind = self.definition.behind
+        return any(behind.get(name, frozenset()) - {line.target} for name in free_names(line.value))
 
     def _reads_parts(self, line: Line) -> int:
         """The degree of a line in all parts together; a net of a part counts as no polynomial."""
-        nets = {r.symbol for r in self.definition.readings if self._parts_behind(r.symbol)}
+        nets = {r.symbol for r in self.definition.readings if self.definition.behind[r.symbol]}
         if nets.intersection(free_names(line.value)):
             return 2
         return degree(line.value, frozenset(self.definition.parts))
