@@ -35,7 +35,9 @@ __all__ = [
     "first_process",
     "installed",
     "mistakes",
+    "put",
     "stop",
+    "wrong",
 ]
 
 FORMAT_VERSION: Final = 1

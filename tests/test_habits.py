@@ -9,11 +9,13 @@ import pty
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dgmspec import cli, device
+from dgmspec.runtime import likelihood
 from dgmspec.spec.templates import templates
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +32,14 @@ train M { data = two_moons(n = 500); steps = 4; batch = 64; validate = holdout(0
 """
 WARNED = TINY.removeprefix("dgm 1\n")
 WRONG = TINY.replace("net = mlp(8)) }", "net = mlp(8)); sigmoid }")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_fresh_points() -> Iterator[None]:
+    """The gap to a known density on few points: its figure is not what is tested here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(likelihood, "GAP_POINTS", 2_000)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -167,6 +167,7 @@ def test_the_tutorial_is_committed_with_its_outputs() -> None:
     assert "/tmp/" not in TUTORIAL.read_text()
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs(tmp_path: Path) -> None:
     code = (
         "import sys, nbformat\nfrom nbclient import NotebookClient\n"
