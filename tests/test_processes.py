@@ -133,3 +133,18 @@ def test_weights_divided_among_processes_make_the_run_of_one(spec: Path, alone: 
     """FSDP: masked weights keep their zeros where other tensors stand for them, and a stop gathers all parts."""
     group(tmp_path, "train", spec, "--out", tmp_path / "r", ACCELERATE_USE_FSDP="true")
     alike(tmp_path / "r", alone)
+
+
+# ---- samples and figures --------------------------------------------------------------------------------------------
+
+
+def test_samples_and_figures_of_two_processes_are_those_of_one(alone: Path, tmp_path: Path) -> None:
+    """Chunks begin at the same samples, so that samples agree to the bit; three chunks are drawn in two rounds."""
+    group(tmp_path, "sample", alone, "-n", "9000", "--seed", "3", "-o", tmp_path / "two.npz")
+    log = tmp_path / "log"
+    finish(start(log, "sample", alone, "-n", "9000", "--seed", "3", "-o", tmp_path / "one.npy"), log)
+    one, two = np.load(tmp_path / "one.npy"), np.load(tmp_path / "two.npz")["x"]
+    assert one.shape == (9000, 2) and one.dtype == np.int64 and np.array_equal(one, two)
+    printed = group(tmp_path, "eval", alone, "--json")
+    figures = json.loads(printed[0])["result"]
+    assert figures == pytest.approx(json.loads((alone / "report.json").read_text())["test"]) and not printed[1]

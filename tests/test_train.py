@@ -147,7 +147,7 @@ def test_overrides_reach_the_bundle(tmp_path: Path) -> None:
 
 def test_samples_do_not_depend_on_the_batch(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sample(finished.path, 700, seed=3)
-    monkeypatch.setattr("dgmspec.runtime.sample.BATCH", 100)
+    monkeypatch.setattr("dgmspec.runtime.drawn.CHUNK", 100)
     torch.testing.assert_close(sample(finished.path, 700, seed=3), whole)
     torch.testing.assert_close(sample(finished.path, 50, seed=3), whole[:50])
 

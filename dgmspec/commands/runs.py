@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -152,16 +153,20 @@ def sample(
     """
     visible = not (quiet or as_json)
     with mistakes():
+        from dgmspec.runtime.drawn import write_csv, write_samples
         from dgmspec.runtime.rundir import finite
-        from dgmspec.runtime.sample import csv_text, draw_samples_of, write_samples
+        from dgmspec.runtime.sample import draw_samples_of
 
         drawn = draw_samples_of(run, count, seed, given or [], out, visible=visible)
+        result: dict[str, Any] = {"count": drawn.count, "seed": drawn.seed, "wrote": None if out is None else str(out)}
         if out is not None:
             write_samples(drawn, out)
-    result: dict[str, Any] = {"count": drawn.count, "seed": drawn.seed, "wrote": None if out is None else str(out)}
+        elif as_json:
+            result["samples"] = finite({name: rows.tolist() for name, rows in drawn.whole().items()})
+        else:
+            write_csv(drawn, sys.stdout)
     if out is None:
-        result["samples"] = finite({name: rows.tolist() for name, rows in drawn.columns.items()}) if as_json else None
-        return Answer("" if as_json else csv_text(drawn), result)
+        return Answer(result=result)
     return Answer(result=result, aside="" if quiet else f"wrote {drawn.count:,} samples to {out}\n")
 
 

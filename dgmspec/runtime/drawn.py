@@ -1,0 +1,175 @@
+"""Samples drawn and written a chunk at a time: as arrays, a table or a picture, in memory that does not grow with them.
+
+A sample depends on the seed and its index alone, and chunks begin at the same indices whatever the number of processes,
+which draw them in turn.
+"""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dgmspec.core.disk import reason, replacing
+from dgmspec.core.types import SupportKind, Type
+from dgmspec.modules.compiled import CompiledModel, UnavailableError
+from dgmspec.runtime.pictures import draw_samples
+from dgmspec.runtime.processes import Processes
+from dgmspec.runtime.progress import show_progress
+from dgmspec.runtime.rundir import RunError
+
+__all__ = ["CHUNK", "Drawn", "write_csv", "write_samples", "writer_of"]
+
+CHUNK: Final = 4096
+"""Samples drawn at once."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """`count` samples of a model from a seed, given one value of each conditioning variable."""
+
+    model: CompiledModel
+    count: int
+    seed: int
+    given: Mapping[str, Array]
+    processes: Processes
+    visible: bool = False
+
+    def chunks(self) -> Iterator[dict[str, Array]]:
+        """The samples by variable, integers as integers, in order; every process draws some and gets all."""
+        contexts = {name: self.model.as_input(name, value[None]) for name, value in self.given.items()}
+        own, every = CHUNK * self.processes.index, CHUNK * self.processes.count
+        done = 0
+        visible = self.visible and self.count > CHUNK
+        with self.processes.attended("run it again"), show_progress("sample", self.count, visible) as reporter:
+            for start in range(0, self.count, every):
+                rows = min(CHUNK, self.count - start - own)
+                mine = self._chunk(start + own, rows, contexts) if rows > 0 else None
+                for chunk in self.processes.everyone(mine):
+                    if chunk is not None:
+                        yield chunk
+                        done += len(next(iter(chunk.values())))
+                reporter.advance(done)
+
+    def _chunk(self, start: int, rows: int, contexts: Mapping[str, Tensor]) -> dict[str, Array]:
+        try:
+            found = self.model.sample(rows, given=contexts or None, seed=self.seed, start=start)
+        except (UnavailableError, ValueError) as error:
+            raise RunError(f"{self.model.name} cannot be sampled: {error}") from error
+        columns = found if isinstance(found, dict) else {next(iter(self.model.observed)): found}
+        return {name: _typed(np.asarray(v.cpu()), self.model.type_of(name)) for name, v in columns.items()}
+
+    def help(self) -> None:
+        """Draw this process's chunks for another that writes them."""
+        for _ in self.chunks():
+            pass
+
+    def whole(self) -> dict[str, Array]:
+        """All samples in memory."""
+        parts = list(self.chunks())
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def only(self, ending: str) -> str:
+        """The only variable, for files that hold one."""
+        names = list(self.model.observed)
+        if len(names) > 1:
+            raise RunError(f"{ending} holds one variable and there are {len(names)}: write .npz or .csv")
+        return names[0]
+
+
+def _typed(rows: Array, type_: Type) -> Array:
+    """Whole numbers and labels as int64."""
+    return rows.astype(np.int64) if type_.support.kind in (SupportKind.INTEGER, SupportKind.CATEGORY) else rows
+
+
+# ---- writing --------------------------------------------------------------------------------------------------------
+
+
+def write_samples(drawn: Drawn, out: Path) -> None:
+    """Write samples by the ending of the file, which appears when it is whole; the first process writes."""
+    write = writer_of(out)
+    if not drawn.processes.main:
+        return drawn.help()
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(out) as part:
+            write(drawn, part)
+    except OSError as error:
+        raise RunError(f"cannot write {out}: {reason(error)}; nothing was left of it") from error
+
+
+def write_csv(drawn: Drawn, file: IO[str]) -> None:
+    """One row a sample, one column a coordinate: ``x[0]``, ``x[1]``, …; the first process writes."""
+    if not drawn.processes.main:
+        return drawn.help()
+    writer = csv.writer(file, lineterminator="\n")
+    for number, chunk in enumerate(drawn.chunks()):
+        flat = {name: rows.reshape(len(rows), -1) for name, rows in chunk.items()}
+        if not number:
+            writer.writerow(
+                f"{n}[{i}]" if chunk[n].ndim > 1 else n for n, rows in flat.items() for i in range(rows.shape[1])
+            )
+        writer.writerows(zip(*(column.astype(str) for rows in flat.values() for column in rows.T), strict=True))
+
+
+def _csv(drawn: Drawn, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        write_csv(drawn, file)
+
+
+def _npy(drawn: Drawn, path: Path) -> None:
+    name = drawn.only(".npy")
+    with path.open("wb") as file:
+        for number, chunk in enumerate(drawn.chunks()):
+            _append(file, chunk[name], drawn.count, first=not number)
+
+
+def _npz(drawn: Drawn, path: Path) -> None:
+    """Each variable grows in a file without a name, beside the archive that they are put into at the end."""
+    with ExitStack() as stack:
+        files = {n: stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for n in drawn.model.observed}
+        for number, chunk in enumerate(drawn.chunks()):
+            for name, rows in chunk.items():
+                _append(files[name], rows, drawn.count, first=not number)
+        archive = stack.enter_context(zipfile.ZipFile(path, "w"))
+        for name, file in files.items():
+            file.seek(0)
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                shutil.copyfileobj(file, member)
+
+
+def _append(file: IO[bytes], rows: Array, count: int, first: bool) -> None:
+    """More rows of a .npy file of `count` rows in all."""
+    if first:
+        header = {"descr": np.lib.format.dtype_to_descr(rows.dtype), "fortran_order": False}
+        np.lib.format.write_array_header_2_0(file, {**header, "shape": (count, *rows.shape[1:])})
+    file.write(np.ascontiguousarray(rows).tobytes())
+
+
+def _png(drawn: Drawn, path: Path) -> None:
+    name = drawn.only(".png")
+    draw_samples(drawn.whole()[name], None, drawn.model.type_of(name).shape, path)
+
+
+WRITERS: Final[dict[str, Callable[[Drawn, Path], None]]] = {".npy": _npy, ".npz": _npz, ".csv": _csv, ".png": _png}
+"""How samples are written, by the file's ending."""
+
+
+def writer_of(out: Path) -> Callable[[Drawn, Path], None]:
+    """What writes a file of that ending; `RunError` where nothing does."""
+    writer = WRITERS.get(out.suffix.lower())
+    if writer is None:
+        raise RunError(f"cannot write samples as {out}: the file's ending is one of {', '.join(WRITERS)}")
+    return writer
