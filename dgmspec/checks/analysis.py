@@ -20,7 +20,10 @@ from dgmspec.graph.infer import arriving
 
 @dataclass(frozen=True)
 class StepFacts:
-    """One step seen along its arrow: `before` and `after` it, and what its declaration says of that direction."""
+    """One step seen along its arrow: `before` and `after` it, and what its declaration says of that direction.
+
+    `passed` counts the coordinates set aside earlier, which stand before the event and pass by; `jacobian` has them.
+    """
 
     node: StepNode
     before: Type
@@ -28,6 +31,7 @@ class StepFacts:
     context: Type | None
     jacobian: Jacobian
     cost: Cost
+    passed: int
     parameters: tuple[ParamSpec, ...]
     facts: Facts
 
@@ -111,9 +115,11 @@ class Analysis:
             parameters, facts = node.op.parameters(x, context), node.op.facts(x, context)
         except Refusal:
             return None
+        passed = sum(part.size for part in before.passed_by(after))
+        jacobian = jacobian.beside(passed)
         if node.inverse:
             jacobian, cost = jacobian.inverse(), Cost(cost.log_det, cost.inverse, cost.forward)
-        return StepFacts(node, before, after, context, jacobian, cost, parameters, facts)
+        return StepFacts(node, before, after, context, jacobian, cost, passed, parameters, facts)
 
     # ---- which variable has its density from where ------------------------------------------------------------------
 

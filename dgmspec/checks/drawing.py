@@ -8,7 +8,7 @@ from html import escape
 from typing import Final, Literal
 
 from dgmspec.core.op import AbstractDistribution
-from dgmspec.core.types import number
+from dgmspec.core.types import Type, number
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, StepNode, ValueId
 from dgmspec.graph.words import describe, describe_value
 
@@ -93,9 +93,23 @@ def _pairs(graph: Graph) -> Iterator[tuple[str, str, bool]]:
             yield makers.get(step.context, step.context), step.address, True
         if step.target in shown:
             yield step.address, step.target, False
+    yield from _set_aside(graph)
     for node in nets:
         for value in node.inputs:
             yield makers.get(value, value), node.address, True
+
+
+def _set_aside(graph: Graph) -> Iterator[tuple[str, str, bool]]:
+    """From every step that sets a part aside to the step that takes it up again: an inverse one, or the flow's join."""
+    for arrow in graph.arrows.values():
+        aside: list[str] = []
+        for step in (graph.steps[address] for address in arrow.steps):
+            before, after = graph.type_of(step.source), graph.type_of(step.target)
+            if not isinstance(before, Type) or not isinstance(after, Type):
+                break
+            aside += [step.address] * (len(after.aside) - len(before.aside))
+            yield from ((part, step.address, False) for part in aside[len(after.aside) :])
+            del aside[len(after.aside) :]
 
 
 def _layers(nodes: list[str], pairs: list[tuple[str, str, bool]]) -> dict[str, int]:

@@ -17,7 +17,7 @@ __all__ = ["ExplainTable", "FlowTable", "Row", "explain_table"]
 _TRIANGULAR: Final = (Structure.LOWER, Structure.UPPER, Structure.BLOCK_TRIANGULAR)
 _DIAGONAL: Final = (Structure.IDENTITY, Structure.DIAGONAL)
 _ORDER_UP_TO: Final = 4
-_LOG_DETS: Final = ("0", "O(1)", "O(d)", "O(dk)", "O(d²)", "O(d³)")
+_LOG_DETS: Final = ("0", "O(1)", "O(c)", "O(d)", "O(dk)", "O(d²)", "O(c³)", "O(d³)")
 
 
 @dataclass(frozen=True)

@@ -67,15 +67,17 @@ def _touched(step: StepFacts, before: int) -> int:
     if step.jacobian.constant is Fact.YES:
         return carried
     everything = (1 << len(dependency.rows)) - 1
-    return carried | everything & ~row_bits(untouched(step) or ())
+    return carried | everything & ~row_bits(untouched(step) or range(step.passed))
 
 
 def untouched(step: StepFacts) -> tuple[int, ...] | None:
-    """The coordinates that a step with a mask leaves as they are; None where the step has no mask."""
+    """The coordinates that a step with a mask leaves as they are (those that were set aside among them); None where the
+    step has no mask."""
     try:
-        return step.node.op.untouched(step.before)
+        kept = step.node.op.untouched(step.before)
     except Refusal:
         return None
+    return None if kept is None else (*range(step.passed), *(step.passed + i for i in kept))
 
 
 def _strangers(chain: ChainFacts) -> Iterator[Diagnostic]:

@@ -62,7 +62,7 @@ def _end(analysis: Analysis, chain: ChainFacts) -> Iterator[Diagnostic]:
 def _shape(analysis: Analysis, chain: ChainFacts, arrived: Type, declared: Type, variable: VariableNode) -> Diagnostic:
     source = analysis.graph.variables[chain.arrow.source]
     last = chain.steps[-1]
-    if arrived.size == declared.size:
+    if arrived.size == declared.size and not last.before.aside:
         help_ = f"add a step that changes the shape: `reshape([{', '.join(map(str, declared.shape))}])`"
     else:
         help_ = f"declare `{_declaration(variable, arrived)}`, or correct the dimensions of `{source.name}`"

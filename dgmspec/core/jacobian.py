@@ -11,7 +11,7 @@ Everything here is closed under composition and inverse, and total: any two fact
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from dgmspec.core.dependency import Dependency, Structure, row_bits
@@ -113,6 +113,14 @@ class Jacobian:
             orthogonal=_composed(self.orthogonal, after.orthogonal),
             rank=None if self.rank is None or after.rank is None else self.rank + after.rank,
         )
+
+    def beside(self, count: int) -> Jacobian:
+        """The same map on an event behind `count` further coordinates, which it leaves as they are."""
+        if not count or self.dependency is None:
+            return self
+        size = count + self.dependency.columns
+        rows = (*(1 << i for i in range(count)), *(row << count for row in self.dependency.rows))
+        return replace(self, dependency=Dependency(rows, size) if size <= EXACT_UP_TO else None)
 
     def inverse(self) -> Jacobian:
         """The facts of the inverse map: names and flags carry over; the pattern is that of the inverse matrix."""

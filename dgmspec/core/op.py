@@ -29,6 +29,8 @@ class AbstractOp(BaseModel, ABC):
 
     role: ClassVar[str]
     name: ClassVar[str]
+    written: ClassVar[bool] = True
+    """Whether authors write it; what the compiler alone puts into a graph is no entry of the library."""
     examples: ClassVar[tuple[str, ...]] = ()
     """Calls as an author writes them, at least one per argument: the law tests, docs and generators use them."""
 
@@ -138,13 +140,20 @@ class Facts:
 class AbstractStep(AbstractOp, ABC):
     """A step of a flow: a bijection (or stochastic step) between typed events, as written from left to right.
 
-    `x` is the type before the step, `c` the type of the arrow's context (None without one).
+    `x` is the type before the step, `c` the type of the arrow's context (None without one). Parts that earlier steps
+    set aside pass by untouched: a type made by `Type.with_shape` or `Type.with_support` carries them along.
     """
 
     role: ClassVar[str] = "step"
     density: ClassVar[Literal["exact", "estimate", "lower bound"]] = "exact"
     initialises: ClassVar[bool] = False
     """Whether the twin has `initialise`, a data-dependent start run once on the first batch."""
+    updates: ClassVar[bool] = False
+    """Whether the twin has `update`, run on every batch of training; it may also act otherwise while training."""
+    forgets: ClassVar[bool] = False
+    """Whether `infer_input` cannot tell the type before the step; inference then waits for the flow's other end."""
+    aside: ClassVar[int] = 0
+    """How many parts the step sets aside for the flow's end, beside the event that goes on (`Type.aside`)."""
 
     @abstractmethod
     def infer_type(self, x: Type, c: Type | None) -> Type:
@@ -156,7 +165,7 @@ class AbstractStep(AbstractOp, ABC):
 
     @abstractmethod
     def jacobian(self, x: Type, c: Type | None) -> Jacobian:
-        """Structure of ∂y/∂x from the declaration alone."""
+        """Structure of ∂y/∂x from the declaration alone; in y what is set aside stands before what goes on."""
 
     def cost(self, x: Type, c: Type | None) -> Cost:
         """Cost of the log-determinant and of each direction."""

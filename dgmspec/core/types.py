@@ -9,7 +9,7 @@ inferred and silences what follows.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
 
@@ -122,26 +122,41 @@ def category(count: int) -> Support:
 
 @dataclass(frozen=True)
 class Type:
-    """A support and an event shape; ``real[2]`` is ``Type(REAL, (2,))``, a scalar event has shape ``()``."""
+    """A support and an event shape; ``real[2]`` is ``Type(REAL, (2,))``, a scalar event has shape ``()``.
+
+    `aside` holds the types of parts that a multi-scale flow has set aside on the way, in that order; `size` counts the
+    event without them.
+    """
 
     support: Support
     shape: Shape = ()
+    aside: tuple[Type, ...] = ()
 
     def __str__(self) -> str:
-        return str(self.support) + (f"[{', '.join(map(str, self.shape))}]" if self.shape else "")
+        event = str(self.support) + (f"[{', '.join(map(str, self.shape))}]" if self.shape else "")
+        return event + (f" ({self.whole - self.size:,} set aside)" if self.aside else "")
 
     @property
     def size(self) -> int:
         """How many coordinates the event has."""
         return math.prod(self.shape)
 
+    @property
+    def whole(self) -> int:
+        """How many coordinates the event has together with what is set aside."""
+        return self.size + sum(part.size for part in self.aside)
+
     def with_support(self, support: Support) -> Type:
         """The same shape over another support."""
-        return Type(support, self.shape)
+        return replace(self, support=support)
 
     def with_shape(self, shape: Shape) -> Type:
         """The same support in another shape."""
-        return Type(self.support, shape)
+        return replace(self, shape=shape)
+
+    def passed_by(self, other: Type) -> tuple[Type, ...]:
+        """The parts set aside that a step between values of these two types does not touch."""
+        return self.aside[: min(len(self.aside), len(other.aside))]
 
 
 MaybeType = Type | Unknown

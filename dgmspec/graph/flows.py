@@ -15,6 +15,7 @@ from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.graph import ArrowNode, FormulaNode, NetNode, StepNode, Value, ValueId
 from dgmspec.graph.unroll import Placed, TooManySteps, Unroller
 from dgmspec.graph.variables import lower_type
+from dgmspec.ops.multiscale import Join
 from dgmspec.spec.model import Flow, Net
 
 
@@ -38,6 +39,7 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
         )
         building.complete = False
         return
+    placed = with_joins(placed, at)
     _join(building, placed, source, target, context, at)
     steps = tuple(step.address for step in placed if step.op is not None)
     building.arrows[at] = ArrowNode(at, member.source[0], member.target[0], context, steps)
@@ -55,6 +57,22 @@ def _end(building: Building, name: str, at: Address) -> ValueId:
         )
         raise Reported
     return building.variables[name].value
+
+
+def with_joins(placed: list[Placed], at: Address) -> list[Placed]:
+    """The steps with a join at each end where parts are set aside there: an end of an arrow is one event.
+
+    Along the arrow a `split` sets parts aside and an ``inverse split`` puts them back; what is put back without having
+    been set aside was set aside at the arrow's start.
+    """
+    depth = lowest = 0
+    for step in placed:
+        count = step.op.aside if step.op is not None else 0
+        depth += -count if step.inverse else count
+        lowest = min(lowest, depth)
+    first = [Placed(child(at, "parts"), Join(), True, at, "join")] if lowest < 0 else []
+    last = [Placed(child(at, "join"), Join(), False, at, "join")] if depth > lowest else []
+    return [*first, *placed, *last]
 
 
 def _join(

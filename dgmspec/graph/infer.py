@@ -42,6 +42,9 @@ def arriving(graph: Graph, step: StepNode) -> Type | None:
     if not isinstance(x, Type) or (step.context is not None and c is None):
         return None
     try:
+        if step.inverse and step.op.forgets:
+            y = graph.type_of(step.target)
+            return y if isinstance(y, Type) and step.op.infer_type(y, c) == x else None
         return step.op.infer_input(x, c) if step.inverse else step.op.infer_type(x, c)
     except Refusal:
         return None
@@ -76,11 +79,13 @@ class _Inference:
         """Contexts, then arrows forward, then what is left backward, then what stands outside the arrows."""
         for node in self.graph.formulas.values():
             self._formula(node.address)
-        self._spread(forward=True)
-        self._spread(forward=False)
-        self._spread(forward=True)
+        # A step that forgets what it came from, `flatten` say, is passed backwards only where no other end tells.
+        for certain in (False, True):
+            for forward in (True, False):
+                self._spread(forward=forward, certain=certain)
         for step in self.graph.steps.values():
             self._count(step)
+            self._remembered(step)
         for net in self.graph.nets.values():
             self._net(net)
         for variable in self.graph.variables.values():
@@ -89,8 +94,9 @@ class _Inference:
 
     # ---- along the arrows -------------------------------------------------------------------------------------------
 
-    def _spread(self, *, forward: bool) -> None:
-        """Carry types along the steps in one direction until nothing more becomes known."""
+    def _spread(self, *, forward: bool, certain: bool) -> None:
+        """Carry types along the steps in one direction until nothing more becomes known; `certain` reports steps that
+        do not say what they come from."""
         follow: dict[str, list[StepNode]] = {}
         for step in self.graph.steps.values():
             follow.setdefault(step.source if forward else step.target, []).append(step)
@@ -98,14 +104,16 @@ class _Inference:
         while queue:
             for step in follow.get(queue.popleft(), ()):
                 reached = step.target if forward else step.source
-                if self._pass(step, forward=forward) and reached in follow:
+                if self._pass(step, forward=forward, certain=certain) and reached in follow:
                     queue.append(reached)
 
-    def _pass(self, step: StepNode, *, forward: bool) -> bool:
+    def _pass(self, step: StepNode, *, forward: bool, certain: bool) -> bool:
         """Carry the type over one step; whether its far side has become known by that."""
         near, far = (step.source, step.target) if forward else (step.target, step.source)
         variable = self._variable(far)
         known = far in self.types
+        if step.op.forgets and step.inverse == forward and (known or not certain):
+            return False
         if step.arrow in self.failed or (known and not (forward and variable is not None)):
             return False
         if step.context is not None and step.context not in self.types:
@@ -158,6 +166,21 @@ class _Inference:
                 label="too large",
                 help=("make its network narrower",),
             )
+
+    def _remembered(self, step: StepNode) -> None:
+        """Report an inverse step that would make another event than the one before it."""
+        x, y = self.types.get(step.target), self.types.get(step.source)
+        if not (step.op.forgets and step.inverse) or x is None or y is None or step.arrow in self.failed:
+            return
+        with suppress(Reported), _located(self.findings, step):
+            given = step.op.infer_type(x, None)
+            if given.shape != y.shape:
+                self.failed.add(step.arrow)
+                raise Refusal(
+                    "DGM301",
+                    f"{y} stands where the steps behind it need {given}",
+                    help=(f"declare {given}, or `{given.support}[*]`",),
+                )
 
     def _net(self, node: NetNode) -> None:
         """Report a named net that cannot serve the types that it reads and gives."""

@@ -17,7 +17,7 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         "sinh_arcsinh",
         "power",
     ),
-    "step": ("batchnorm", "conv1x1", "squeeze", "split", "residual", "planar", "radial", "sylvester"),
+    "step": ("residual", "planar", "radial", "sylvester"),
     "net": ("unet", "transformer", "nearest", "gumbel_softmax"),
     "distribution": ("bernoulli", "categorical", "autoregressive"),
     "loss": (

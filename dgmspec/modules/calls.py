@@ -67,7 +67,7 @@ class Call:
 def prepare(line: Instruction, resources: Resources) -> Call:
     """The closure of an instruction."""
     match line.target:
-        case "forward" | "inverse" | "initialise" | "initialise_inverse":
+        case "forward" | "inverse" | "initialise" | "initialise_inverse" | "update":
             return _step(line, resources)
         case "net":
             return _external(line, resources.modules) if line.op == "external" else _net(line)
@@ -101,6 +101,9 @@ def _step(line: Instruction, resources: Resources) -> Call:
     if line.target in ("initialise", "initialise_inverse"):
         assert twin.initialise is not None, f"{op.name} says that it initialises"
         run = _initialise(op, twin.initialise, line, event, given)
+    elif line.target == "update":
+        assert twin.update is not None, f"{op.name} says that it updates"
+        run = _update(op, twin.update, line, event, given)
     else:
         run = _directed(op, twin.forward if line.target == "forward" else twin.inverse, line, event, given)
     return Call(line, run, tuple((name, child(line.address, name)) for name in names))
@@ -131,6 +134,33 @@ def _directed(op: AbstractStep, function: StepFunction, line: Instruction, event
 
     def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
         return function(op, p, x, context(training, x, *rest))
+
+    return run if line.parts == 1 and len(line.outputs) == 2 else _in_parts(op, function, line.parts, context)
+
+
+def _in_parts(op: AbstractStep, function: StepFunction, count: int, context: Callable[..., StepContext]) -> Run:
+    """The closure of a step that takes or gives parts set aside beside the event."""
+
+    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> tuple[Tensor, ...]:
+        x: Any = values[:count] if count > 1 else values[0]
+        y, log_det = function(op, p, x, context(training, values[0], *values[count:]))
+        return (*y, log_det) if isinstance(y, tuple) else (y, log_det)
+
+    return run
+
+
+def _update(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
+    context = _context(line, event, given)
+
+    @torch.no_grad()
+    def update(p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> None:
+        for name, value in function(op, p, x, context(True, x, *rest)).items():
+            p[name].copy_(value)
+
+    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[()]:
+        if training:
+            update(p, x, *rest)
+        return ()
 
     return run
 

@@ -36,8 +36,9 @@ class Interpreter:
             result = run(training, {name: values[key] for name, key in parameters}, *[slots[i] for i in ins])
             if len(outs) == 1:
                 slots[outs[0]] = result
-            elif outs:
-                slots[outs[0]], slots[outs[1]] = result
+            else:
+                for slot, value in zip(outs, result, strict=True):
+                    slots[slot] = value
             for slot in free:
                 slots[slot] = None
         return {name: slots[slot] for name, slot in self.results}

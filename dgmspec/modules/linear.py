@@ -170,26 +170,31 @@ FORMS: Final[dict[type[AbstractOp], FormTwin]] = {
 
 
 def _tables(op: Linear | Orthogonal, event: Type, given: Type | None) -> dict[str, Tensor]:
-    if not isinstance(op.form, Plu):
+    return plu_tables(op.form, event.size)
+
+
+def plu_tables(form: AbstractOp, size: int) -> dict[str, Tensor]:
+    """The index tensors of a `plu` form's permutation, both ways; other forms have none."""
+    if not isinstance(form, Plu):
         return {}
-    source = torch.tensor(op.form.source(event.size))
+    source = torch.tensor(form.source(size))
     return {"source": source, "target": torch.argsort(source)}
 
 
 def _forward(op: Linear | Orthogonal, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
-    form, x = FORMS[type(op.form)], _widened(x, p)
+    form, x = FORMS[type(op.form)], widened(x, p)
     with torch.autocast(x.device.type, enabled=False):
         y = form.multiply(op.form, p, x)
         return y + p["bias"] if "bias" in p else y, form.log_det(p, x)
 
 
 def _inverse(op: Linear | Orthogonal, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
-    form, y = FORMS[type(op.form)], _widened(y, p)
+    form, y = FORMS[type(op.form)], widened(y, p)
     with torch.autocast(y.device.type, enabled=False):
         return form.solve(op.form, p, y - p["bias"] if "bias" in p else y), -form.log_det(p, y)
 
 
-def _widened(x: Tensor, p: Parameters) -> Tensor:
+def widened(x: Tensor, p: Parameters) -> Tensor:
     """x in the precision of the weights: in half precision a product would be no inverse of its solve."""
     weight = next((value for value in p.values() if value.is_floating_point()), x)
     return x.to(weight.dtype)

@@ -15,7 +15,7 @@ from dgmspec.ops.structure import ActNorm, Flatten, Permute, Reshape
 Result = tuple[Tensor, Tensor]
 
 
-def _per_channel(parameter: Tensor, event: Type) -> Tensor:
+def per_channel(parameter: Tensor, event: Type) -> Tensor:
     """A parameter of shape () or (c,) as one that broadcasts against (batch, *event)."""
     return parameter.reshape(parameter.shape + (1,) * (len(event.shape) - 1)) if event.shape else parameter
 
@@ -25,13 +25,13 @@ def _actnorm_log_det(p: Parameters, event: Type) -> Tensor:
 
 
 def _actnorm_forward(op: ActNorm, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
-    scale = _per_channel(p["log_scale"].exp(), ctx.event)
-    return torch.addcmul(_per_channel(p["shift"], ctx.event), x, scale), _actnorm_log_det(p, ctx.event)
+    scale = per_channel(p["log_scale"].exp(), ctx.event)
+    return torch.addcmul(per_channel(p["shift"], ctx.event), x, scale), _actnorm_log_det(p, ctx.event)
 
 
 def _actnorm_inverse(op: ActNorm, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
-    scale = _per_channel(torch.exp(-p["log_scale"]), ctx.event)
-    return (y - _per_channel(p["shift"], ctx.event)) * scale, -_actnorm_log_det(p, ctx.event)
+    scale = per_channel(torch.exp(-p["log_scale"]), ctx.event)
+    return (y - per_channel(p["shift"], ctx.event)) * scale, -_actnorm_log_det(p, ctx.event)
 
 
 def _actnorm_initialise(op: ActNorm, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> dict[str, Tensor]:

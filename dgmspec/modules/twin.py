@@ -33,7 +33,7 @@ class StepContext:
     training: bool = False
 
 
-StepFunction = Callable[[Any, Parameters, Tensor, StepContext], tuple[Tensor, Tensor]]
+StepFunction = Callable[[Any, Parameters, Any, StepContext], tuple[Any, Tensor]]
 
 
 def no_tables(op: Any, event: Type, given: Type | None) -> dict[str, Tensor]:
@@ -47,13 +47,15 @@ class StepTwin:
 
     `tables` gives constants (index tensors, float64 constants) that become buffers, never part of the state dict.
     `initialise(op, p, batch, ctx, inverse)` returns new values for some parameters from the first batch, which arrives
-    at the step's end where `inverse` is true.
+    at the step's end where `inverse` is true. `update(op, p, batch, ctx)` does so from every batch of training that
+    meets the step forward. A step that sets parts aside gives, and its inverse takes, a tuple (event, *parts).
     """
 
     forward: StepFunction
     inverse: StepFunction
     tables: Callable[[Any, Type, Type | None], dict[str, Tensor]] = no_tables
     initialise: Callable[[Any, Parameters, Tensor, StepContext, bool], dict[str, Tensor]] | None = None
+    update: Callable[[Any, Parameters, Tensor, StepContext], dict[str, Tensor]] | None = None
     loop: str = "none"
     """``none``, ``bounded`` or ``adaptive``; adaptive ones are opaque to `to_fx`."""
 

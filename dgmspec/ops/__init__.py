@@ -99,7 +99,7 @@ def _concrete(module: Any) -> Iterator[type[AbstractOp]]:
     author's definitions have a name in each object only, by which no text of the library's finds them."""
     for value in vars(module).values():
         own = isinstance(value, type) and value.__module__ == module.__name__
-        if own and issubclass(value, AbstractOp) and not value.__name__.startswith("Abstract"):
+        if own and issubclass(value, AbstractOp) and not value.__name__.startswith("Abstract") and value.written:
             yield from (value,) if isinstance(value.name, str) else ()
 
 

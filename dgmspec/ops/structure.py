@@ -204,6 +204,7 @@ class Flatten(AbstractStep):
 
     name: ClassVar[str] = "flatten"
     examples: ClassVar[tuple[str, ...]] = ("flatten",)
+    forgets: ClassVar[bool] = True
 
     def infer_type(self, x: Type, c: Type | None) -> Type:
         return x.with_shape((x.size,))
@@ -234,6 +235,7 @@ class Reshape(AbstractStep):
 
     name: ClassVar[str] = "reshape"
     examples: ClassVar[tuple[str, ...]] = ("reshape([2, 1])", "reshape(dims = [1, 2])")
+    forgets: ClassVar[bool] = True
 
     dims: tuple[Annotated[int, Field(ge=1, strict=True)], ...]
 

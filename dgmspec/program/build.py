@@ -65,8 +65,10 @@ def _log_prob(graph: Graph, routes: Routes, listing: Listing) -> Built:
     return {"log_prob": listing.total(walk.ledger)}, walk.ledger
 
 
-def _density_walk(graph: Graph, routes: Routes, listing: Listing, variables: Iterable[str] = ()) -> Walk:
-    walk = Walk(graph, routes, listing, ledger_sign=1)
+def _density_walk(
+    graph: Graph, routes: Routes, listing: Listing, variables: Iterable[str] = (), updates: bool = False
+) -> Walk:
+    walk = Walk(graph, routes, listing, ledger_sign=1, updates=updates)
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
     for component in _observed(graph, routes, variables):
         prior = _prior_of(component)
@@ -170,7 +172,7 @@ def _term(
     key = (op.walk, bound)
     if key not in walks:
         if op.walk == "log_prob":
-            walks[key] = _density_walk(graph, routes, listing, [bound] if bound else [])
+            walks[key] = _density_walk(graph, routes, listing, [bound] if bound else [], updates=True)
         else:
             walks[key] = _sampling_walk(graph, routes, listing, exact=True)
     entries = list(walks[key].ledger)

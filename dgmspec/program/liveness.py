@@ -9,10 +9,10 @@ from dgmspec.program.program import Instruction, Slot
 
 
 def live(instructions: Sequence[Instruction], results: Iterable[Slot]) -> list[Instruction]:
-    """The instructions that some result depends on (starts of parameters count as results)."""
+    """The instructions that some result depends on (what sets parameters counts as a result)."""
     needed, kept = set(results), []
     for line in reversed(instructions):
-        if line.target in ("initialise", "initialise_inverse") or needed.intersection(line.outputs):
+        if line.target in ("initialise", "initialise_inverse", "update") or needed.intersection(line.outputs):
             needed.update(line.inputs)
             kept.append(line)
     return kept[::-1]

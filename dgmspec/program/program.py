@@ -25,6 +25,7 @@ Target = Literal[
     "inverse",  # (y, context?) -> (x, log|det ∂x/∂y|)
     "initialise",  # (x, context?, draws…) -> (): data-dependent start of the step's parameters
     "initialise_inverse",  # (y, context?) -> (): the same where the data arrive at the step's end
+    "update",  # (x, context?, draws…) -> (): while training, new values of parameters that are no matter of gradients
     "net",  # (values…) -> value
     "formula",  # (named values…) -> value
     "learned",  # () -> the value of a learned parameter, mapped to its support
@@ -40,8 +41,9 @@ Target = Literal[
 class Instruction:
     """One line of a program.
 
-    `inputs` are the values read (the event first; then the context, `context` telling whether there is one), followed
-    by the slots of `names` (formula names or distribution parameters) and of `noise` (in the order of the draws).
+    `inputs` are the values read (the event first, in `parts` slots where some were set aside; then the context,
+    `context` telling whether there is one), followed by the slots of `names` (formula names or distribution parameters)
+    and of `noise` (in the order of the draws).
     `type` is the event type of a step *before it as written*, of a distribution its variable's, of a net, a formula or
     a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``.
     """
@@ -53,6 +55,7 @@ class Instruction:
     op: AbstractOp | AbstractExpr | Literal["external"] | None = None
     type: Type | None = None
     input_types: tuple[Type, ...] = ()
+    parts: int = 1
     context: bool = False
     names: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()

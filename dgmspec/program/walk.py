@@ -78,7 +78,8 @@ class Walk:
     """Values of one direction of a model, by demand.
 
     `ledger_sign` is +1 on the way from data to prior, -1 on the way from prior to data; with `draws` a component whose
-    values are unknown starts from a draw of its prior.
+    values are unknown starts from a draw of its prior. `initialise` and `updates` let steps set their parameters from
+    the data that reach them. `aside` holds the slots of the parts set aside beside a value.
     """
 
     def __init__(
@@ -89,10 +90,12 @@ class Walk:
         ledger_sign: Literal[1, -1] = 1,
         draws: bool = False,
         initialise: bool = False,
+        updates: bool = False,
     ) -> None:
         self.graph, self.routes, self.listing = graph, routes, listing
-        self.sign, self.draws, self.initialise = ledger_sign, draws, initialise
+        self.sign, self.draws, self.initialise, self.updates = ledger_sign, draws, initialise, updates
         self.slots: dict[ValueId, Slot] = {}
+        self.aside: dict[ValueId, tuple[Slot, ...]] = {}
         self.learned: dict[str, Slot] = {}
         self.ledger: list[Entry] = []
         made: list[NetNode | FormulaNode] = [*graph.nets.values(), *graph.formulas.values()]
@@ -148,7 +151,10 @@ class Walk:
         start, end = (node.source, node.target) if along else (node.target, node.source)
         forward = along is not node.inverse
         event = self.type_of(node.target if node.inverse else node.source)
-        inputs = [self.need(start)] + ([self.need(node.context)] if node.context is not None else [])
+        passed = len(self.type_of(start).passed_by(self.type_of(end)))
+        aside = self.aside.get(start, ())
+        parts = [self.need(start), *aside[passed:]]
+        inputs = parts + ([self.need(node.context)] if node.context is not None else [])
         types = () if node.context is None else (self.type_of(node.context),)
         draws = {} if not forward else self._noise(node.address, node.op, event)
         line = {
@@ -157,13 +163,17 @@ class Walk:
             "op": node.op,
             "type": event,
             "input_types": types,
+            "parts": len(parts),
             "context": node.context is not None,
             "noise": tuple(draws),
         }
         if self.initialise and node.op.initialises:
             self.listing.add(0, target="initialise" if forward else "initialise_inverse", **line)
-        out, log_det = self.listing.add(2, target="forward" if forward else "inverse", **line)
-        self.slots[end] = out
+        if self.updates and node.op.updates and forward:
+            self.listing.add(0, target="update", **line)
+        count = 2 + len(self.type_of(end).aside) - passed
+        out, *made, log_det = self.listing.add(count, target="forward" if forward else "inverse", **line)
+        self.slots[end], self.aside[end] = out, (*aside[:passed], *made)
         if node.address in self.routes.of[node.source].counted:
             cost = node.op.cost(event, types[0] if types else None).log_det
             way: Literal["forward", "inverse"] = "forward" if forward else "inverse"

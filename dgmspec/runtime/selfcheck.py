@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -68,6 +69,8 @@ def step_trial(
     points: tuple[Tensor, Tensor | None] | None = None,
 ) -> Trial:
     """A step, as written, ready to be tried on random points, after the given `points` and contexts where there are."""
+    # Parts that pass the step by are left out.
+    before = replace(before, aside=before.aside[len(before.passed_by(op.infer_type(before, given))) :])
     x, c = draw_event(before, POINTS, generator), None if given is None else draw_event(given, POINTS, generator)
     if points is not None:
         x = torch.cat([points[0], x])
@@ -116,7 +119,10 @@ def _moved(spec: ParamSpec, value: Tensor, generator: torch.Generator) -> Tensor
 
 
 def draw_event(type_: Type, count: int, generator: torch.Generator) -> Tensor:
-    """Points inside a support in float64, (count, *event)."""
+    """Points inside a support in float64, (count, *event); packed where parts are set aside."""
+    if type_.aside:
+        parts = (*type_.aside, replace(type_, aside=()))
+        return torch.cat([draw_event(part, count, generator).flatten(1) for part in parts], 1)
     low, high = type_.support.low, type_.support.high
     if not type_.support.continuous:
         shape = (count, *type_.shape)

@@ -19,6 +19,7 @@ from dgmspec.core.address import Address
 from dgmspec.core.jacobian import Fact, Jacobian
 from dgmspec.core.op import AbstractStep
 from dgmspec.core.types import Type
+from dgmspec.modules.parts import Parts, packed, unpacked
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.twin import StepContext
 from dgmspec.runtime.findings import TOLERANCE, Claim, Finding, distance, outside
@@ -47,11 +48,17 @@ class Part:
     given: Type | None
     noise: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def __call__(self, value: Tensor, c: Tensor | None, along: bool) -> tuple[Tensor, Tensor]:
+    def __call__(self, value: Parts, c: Tensor | None, along: bool) -> tuple[Parts, Tensor]:
         """The value behind the operation and log|det|, in the map's direction or against it."""
-        twin = step_twin(self.op)
+        twin, passed = step_twin(self.op), 1 + len(self.event.passed_by(self.op.infer_type(self.event, self.given)))
         run = twin.inverse if self.inverse == along else twin.forward
-        return run(self.op, self.parameters, value, StepContext(self.event, self.given, c, self.noise))
+        event, *aside = (value,) if isinstance(value, Tensor) else value
+        own: Parts = (event, *aside[passed - 1 :]) if len(aside) >= passed else event
+        found, log_det = run(self.op, self.parameters, own, StepContext(self.event, self.given, c, self.noise))
+        made: list[Tensor]
+        event, *made = (found,) if isinstance(found, Tensor) else found
+        parts = (event, *aside[: passed - 1], *made)
+        return parts if len(parts) > 1 else event, log_det
 
 
 @dataclass(frozen=True)
@@ -70,19 +77,19 @@ class Trial:
 
     def forward(self, x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Through all parts: (y, log|det ∂y/∂x|)."""
-        total = x.new_zeros(len(x))
-        for part in self.parts:
-            x, log_det = part(x, c, True)
-            total = total + log_det
-        return x, total
+        return self._through(self.parts, unpacked(x, self.before), c, True)
 
     def inverse(self, y: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
         """Back through all parts: (x, log|det ∂x/∂y|)."""
-        total = y.new_zeros(len(y))
-        for part in reversed(self.parts):
-            y, log_det = part(y, c, False)
+        return self._through(self.parts[::-1], unpacked(y, self.after), c, False)
+
+    def _through(self, parts: tuple[Part, ...], value: Parts, c: Tensor | None, along: bool) -> tuple[Tensor, Tensor]:
+        total: Tensor | float = 0.0
+        for part in parts:
+            value, log_det = part(value, c, along)
             total = total + log_det
-        return y, total
+        result = packed(value)
+        return result, result.new_zeros(len(result)) + total
 
     @property
     def stochastic(self) -> bool:
@@ -97,7 +104,7 @@ class Trial:
     @cached_property
     def jacobians(self) -> Tensor | None:
         """∂y/∂x at every point, (points, d, d), or None where there is none or it is too large."""
-        if self.stochastic or self.before.size > LARGEST or self.after.size != self.before.size:
+        if self.stochastic or self.before.whole > LARGEST or self.after.whole != self.before.whole:
             return None
         return torch.stack([self.jacobian(row, row) for row in range(len(self.x))])
 
@@ -106,7 +113,7 @@ class Trial:
         c = None if self.c is None else self.c[given : given + 1]
         found = jacobian(lambda v: self.forward(v[None], c)[0][0], self.x[row])  # type: ignore[no-untyped-call]
         assert isinstance(found, Tensor)
-        return found.reshape(self.before.size, self.before.size)
+        return found.reshape(self.before.whole, self.before.whole)
 
     def finding(self, claim: Claim, error: float | None, tolerance: float = TOLERANCE) -> Finding:
         """A finding about this map."""
@@ -123,7 +130,7 @@ def quick(trial: Trial) -> Iterator[Finding]:
 def thorough(trial: Trial) -> Iterator[Finding]:
     """All laws."""
     y, _ = trial.reached
-    wrong_shape = tuple(y.shape[1:]) != trial.after.shape
+    wrong_shape = tuple(y.shape[1:]) != ((trial.after.whole,) if trial.after.aside else trial.after.shape)
     yield trial.finding("type", float("inf") if wrong_shape else 0.0)
     yield from quick(trial)
     yield from _flags(trial)
@@ -165,12 +172,12 @@ def _log_determinant(trial: Trial) -> Iterator[Finding]:
 
 def _dependency(trial: Trial) -> Iterator[Finding]:
     declared = trial.facts.dependency
-    if trial.stochastic or (declared is None and trial.before.size <= LARGEST):
+    if trial.stochastic or (declared is None and trial.before.whole <= LARGEST):
         return
     if trial.jacobians is None or declared is None:
         yield trial.finding("dependency", None)
         return
-    size = trial.before.size
+    size = trial.before.whole
     allowed = torch.tensor([[bool(row >> j & 1) for j in range(size)] for row in declared.rows])
     beyond = trial.jacobians.abs().amax(0)[~allowed]
     yield trial.finding("dependency", distance(beyond, torch.zeros_like(beyond)))
@@ -198,7 +205,7 @@ def _error(claim: Claim, trial: Trial, matrices: Tensor) -> float:
         found = torch.linalg.slogdet(matrices).logabsdet
         return distance(found, torch.zeros_like(found))
     product = matrices @ matrices.mT
-    return distance(product, torch.eye(trial.before.size, dtype=product.dtype).expand_as(product))
+    return distance(product, torch.eye(trial.before.whole, dtype=product.dtype).expand_as(product))
 
 
 def _support(trial: Trial) -> Finding:

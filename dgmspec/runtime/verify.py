@@ -20,6 +20,7 @@ from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts
 from dgmspec.checks.explain_table import ExplainTable, explain_table
 from dgmspec.core.address import Address, seed_of
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.parts import packed
 from dgmspec.modules.randomness import noise_for
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
@@ -190,11 +191,16 @@ def _arrivals(model: CompiledModel, rows: Mapping[str, Tensor], seed: int) -> Po
     found: dict[Address, tuple[Tensor, Tensor, Tensor | None]] = {}
     for line in program.instructions:
         if line.target in ("forward", "inverse"):
-            ends = slots[line.inputs[0]], slots[line.outputs[0]]
+            ends = _packed(slots, line.inputs[: line.parts]), _packed(slots, line.outputs[:-1])
             written = ends if line.target == "forward" else ends[::-1]
             along = written[::-1] if model.graph.steps[line.address].inverse else written
-            found[line.address] = (*along, slots[line.inputs[1]] if line.context else None)
+            found[line.address] = (*along, slots[line.inputs[line.parts]] if line.context else None)
     return found
+
+
+def _packed(slots: list[Any], parts: tuple[int, ...]) -> Tensor:
+    """An event with the parts beside it that a step takes or gives."""
+    return packed(tuple(slots[i] for i in parts)) if len(parts) > 1 else slots[parts[0]]
 
 
 # ---- as text --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,34 @@ def _flow(steps: str, x: str = "real[4, 8, 8]", z: str = "real[*] ~ normal(0, 1)
 
 CODES: tuple[Code, ...] = (
     Code(
+        "DGM342",
+        "error",
+        "an image whose sides or channels a squeeze does not divide",
+        "`squeeze` and `haar` halve height and width, so both are even; their inverses need channels in fours.",
+        "A block of pixels that reaches over the border has no place in the smaller image.",
+        wrong=_flow("squeeze; actnorm; squeeze", "real[1, 14, 14]"),
+        right=_flow("squeeze; actnorm; squeeze", "real[1, 16, 16]"),
+    ),
+    Code(
+        "DGM343",
+        "error",
+        "a split that has no two halves",
+        "`split` takes an even number of channels, the first dimension; `inverse split` puts back what was split off "
+        "last.",
+        "One half of the channels goes on and the other joins the latent, so both must exist and be alike.",
+        wrong=_flow("split; actnorm", "real[1, 8, 8]"),
+        right=_flow("squeeze; split; actnorm", "real[1, 8, 8]"),
+    ),
+    Code(
+        "DGM344",
+        "error",
+        "parts of a latent on different supports",
+        "All parts that `split` sets aside, and what remains, live on one support.",
+        "They are joined to one latent variable, and a variable has one support.",
+        wrong=_flow("split; sigmoid", "real[4]", "unit[*] ~ uniform(0, 1)"),
+        right=_flow("sigmoid; split; elementwise(rqs(4))", "real[4]", "unit[*] ~ uniform(0, 1)"),
+    ),
+    Code(
         "DGM447",
         "error",
         "a net of images where there is no image",

@@ -15,6 +15,8 @@ def apply(op: Conv | ResNet, p: Parameters, h: Tensor, c: Tensor | None, trainin
     """(batch, channels, height, width), (batch, conditions) -> (batch, channels out, height, width)."""
     act, drop, normed = ACTIVATIONS[op.activation], training and op.dropout > 0, op.normed()
     film = {} if c is None else _film(op, p, c)
+    if h.device.type == "cpu":
+        h = h.contiguous(memory_format=torch.channels_last)  # twice as fast there for few channels
     z = _convolved(p, "0", h)
     before, name = [z], "0"
     for i, link in enumerate(op.links()):
