@@ -27,6 +27,7 @@ from dgmspec.runtime.quadrature import integrate
 from dgmspec.runtime.selfcheck import check_step
 from dgmspec.runtime.verify import Verification, verify, verify_run
 from dgmspec.runtime.wholes import check_whole
+from tests.zoo import small
 
 DOUBLE = torch.float64
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.dgm"))
@@ -56,7 +57,7 @@ def verified(text: str) -> Verification:
 def test_every_spec_is_verified(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wholes, "BUDGET", 80_000)
     monkeypatch.setattr(wholes, "WITNESSES", 5_000)
-    found = verify(dgmspec.compile(dgmspec.load(path)))
+    found = verify(dgmspec.compile(small(dgmspec.load(path))))
     assert found.holds, found.text()
     claims = {finding.claim for finding in found.findings if finding.error is not None}
     assert {"type", "inverse", "log-determinant", "dependency", "support", "prior support", "density label"} <= claims

@@ -313,6 +313,8 @@ class AbstractDistribution(AbstractOp, ABC):
     variables and learned parameters in scope, or nets of the context. The twin receives them evaluated, by name."""
 
     role: ClassVar[str] = "distribution"
+    factorises: ClassVar[bool] = False
+    """Whether the coordinates of the event are independent."""
 
     @abstractmethod
     def support(self, type_: Type) -> Support:

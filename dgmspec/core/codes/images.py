@@ -39,6 +39,16 @@ CODES: tuple[Code, ...] = (
         right=_flow("sigmoid; split; elementwise(rqs(4))", "real[4]", "unit[*] ~ uniform(0, 1)"),
     ),
     Code(
+        "DGM345",
+        "error",
+        "a learned prior of a part whose latent does not factorise",
+        "`split(prior = net)` stands under a prior of independent coordinates.",
+        "The net says where the part set aside lies given what goes on; that is its conditional law only if the prior "
+        "gives the part a law that does not depend on the rest of the latent.",
+        wrong=_flow("split(prior = mlp(8))", "real[2]", "real[*] ~ mixture(normal(-2, 1), normal(2, 1))"),
+        right=_flow("split(prior = mlp(8)); actnorm", "real[2]"),
+    ),
+    Code(
         "DGM447",
         "error",
         "a net of images where there is no image",
@@ -67,5 +77,14 @@ CODES: tuple[Code, ...] = (
             "coupling(affine, mask = checkerboard(0), net = conv(8)); "
             "coupling(affine, mask = checkerboard(1), net = conv(8))"
         ),
+    ),
+    Code(
+        "DGM510",
+        "warning",
+        "batch normalisation that data meet backwards",
+        "Data meet `batchnorm` forward: from x to z as `batchnorm`, from z to x as `inverse batchnorm`.",
+        "It normalises what arrives at its beginning. Undone, it reads averages that no batch has moved.",
+        wrong=_flow("inverse batchnorm", "real[2]").replace("}\n}", "}\n    loss = nll\n}"),
+        right=_flow("batchnorm", "real[2]").replace("}\n}", "}\n    loss = nll\n}"),
     ),
 )

@@ -42,6 +42,7 @@ class AbstractProduct(AbstractParametric, ABC):
     or the law of the draw itself.
     """
 
+    factorises: ClassVar[bool] = True
     domains: ClassVar[Mapping[str, Support]]
     fixed: ClassVar[tuple[str, ...]] = ()
 
