@@ -44,9 +44,7 @@ def test_glow_on_mnist_beats_independent_pixels_in_ten_minutes(tmp_path: Path) -
     report = run.report
     bits, others = report["test"]["bits_per_dim"], report["baselines"]
     print(f"\nMNIST, uniform dequantisation, alpha = 0: {bits:.3f} bits/dim in {report['seconds']:.0f} s")
-    print(
-        f"histogram {others['histogram']:.3f}, full Gaussian {others['gaussian']:.3f}; samples in {run.path}/samples.png"
-    )
+    print(f"histogram {others['histogram']:.3f}, full Gaussian {others['gaussian']:.3f}; see {run.path}/samples.png")
     assert bits < 1.69 and bits < others["histogram"]
     assert (run.path / "samples.png").exists()
     assert report["seconds"] < 600, "measured on two free cores"
