@@ -119,6 +119,12 @@ class _Autoregressive(Word):
 
 autoregressive: _Autoregressive
 
+class _Batchnorm(Word):
+    """step: Batch normalisation, then a learned scale and shift."""
+    def __call__(self, *args: Value, momentum: Value = ..., eps: Value = ...) -> Name | Call: ...
+
+batchnorm: _Batchnorm
+
 class _Bernstein(Word):
     """scalar: ``y = Σ_k c_k C(M, k) u^k (1 - u)^(M - k)``, ``u = (x - a) / (b - a)`` in a box (a, b), increasing c; outside the."""
     def __call__(self, *args: Value, degree: Value = ..., bound: Value = ...) -> Name | Call: ...
@@ -166,6 +172,12 @@ class _Conv(Word):
     def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
 
 conv: _Conv
+
+class _Conv1X1(Word):
+    """step: One learned invertible c × c matrix for the channels of every pixel."""
+    def __call__(self, *args: Value, form: Value = ...) -> Name | Call: ...
+
+conv1x1: _Conv1X1
 
 class _Cos(Word):
     """a function of formulas."""
@@ -298,6 +310,12 @@ class _Gamma(Word):
     def __call__(self, *args: Value, concentration: Value = ..., rate: Value = ...) -> Name | Call: ...
 
 gamma: _Gamma
+
+class _Haar(Word):
+    """step: One level of the orthogonal Haar wavelet: each 2 × 2 block becomes its mean, two slopes and a twist."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+haar: _Haar
 
 class _Half(Word):
     """mask: The first ⌊d/2⌋ of d coordinates are untouched."""
@@ -665,11 +683,23 @@ class _Sos(Word):
 
 sos: _Sos
 
+class _Split(Word):
+    """step: The second half of the channels is set aside for the latent; the first half goes on."""
+    def __call__(self, *args: Value, prior: Value = ...) -> Name | Call: ...
+
+split: _Split
+
 class _Sqrt(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
 
 sqrt: _Sqrt
+
+class _Squeeze(Word):
+    """step: Each k × k block of pixels becomes k² channels."""
+    def __call__(self, *args: Value, factor: Value = ...) -> Name | Call: ...
+
+squeeze: _Squeeze
 
 class _Standardize(Word):
     """data end: Each coordinate less its mean, over its standard deviation, both recorded from the training rows and then fixed."""
@@ -774,6 +804,7 @@ __all__ = [
     "arcsinh",
     "arctan",
     "autoregressive",
+    "batchnorm",
     "bernstein",
     "beta",
     "between",
@@ -788,6 +819,7 @@ __all__ = [
     "circles",
     "constant",
     "conv",
+    "conv1x1",
     "cos",
     "cosh",
     "cosine",
@@ -818,6 +850,7 @@ __all__ = [
     "gamma",
     "generate",
     "given",
+    "haar",
     "half",
     "holdout",
     "householder",
@@ -900,7 +933,9 @@ __all__ = [
     "softplus",
     "softsign",
     "sos",
+    "split",
     "sqrt",
+    "squeeze",
     "standardize",
     "student_t",
     "swiss_roll",
