@@ -1,0 +1,1 @@
+"""Speed beside other flow libraries: `python -m bench`."""
