@@ -1,6 +1,6 @@
 """`python -m bench [WORKLOAD ...]`: times beside other libraries; with --write the table of docs/benchmarks.md.
 
-    pip install -c constraints.txt -e '.[bench]' && python -m bench --write docs/benchmarks.md
+pip install -c constraints.txt -e '.[bench]' && python -m bench --write docs/benchmarks.md
 """
 
 from __future__ import annotations

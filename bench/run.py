@@ -15,10 +15,14 @@ from bench.agreement import check
 from bench.measure import Case, Ratio, Times, interleaved, paired
 from bench.workloads import Workload
 
-__all__ = ["EAGER", "OPERATIONS", "Row", "run"]
+__all__ = ["COMPILED", "EAGER", "FROZEN", "OPERATIONS", "Row", "run"]
 
 OPERATIONS = ("log_prob", "train", "sample")
 EAGER, COMPILED, FROZEN = "dgmspec", "dgmspec compiled", "dgmspec frozen"
+
+
+MOST_UNROLLED = 64
+"""Dependent steps of a sample beyond which compiling it is not tried."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Row:
         return paired(self.times[self.best], self.times[name]) if name in self.times else None
 
 
-def run(workload: Workload, operations: tuple[str, ...], rounds: int, compiled: bool, say: Callable[[str], None]) -> list[Row]:
+def run(
+    workload: Workload, operations: tuple[str, ...], rounds: int, compiled: bool, say: Callable[[str], None]
+) -> list[Row]:
     """The rows of a workload; libraries that lack a layer are left out, those that fail are named with their error."""
     flows, missing = _peers(workload, say)
     model = ours.build(workload)
@@ -76,6 +82,9 @@ def _row(
     missing = dict(missing)
     x = torch.randn(workload.batch, workload.size, generator=torch.Generator().manual_seed(2))
     forms = dict(flows)
+    unrolls = operation == "sample" and workload.unrolls > MOST_UNROLLED
+    if unrolls and forms.pop(COMPILED, None) is not None:
+        missing[COMPILED] = f"an inverse of {workload.unrolls} dependent steps unrolls: minutes to compile"
     if operation != "train" and workload.kind == "glow":
         frozen = flows[EAGER].module.freeze()
         forms[FROZEN] = ours.flow_of(frozen)

@@ -39,6 +39,11 @@ class Workload:
         return 2 if self.scalar == "affine" else 3 * self.bins - 1
 
     @property
+    def unrolls(self) -> int:
+        """How many steps of a sample depend on one another, layer by layer, coordinate by coordinate."""
+        return self.layers * (self.size if self.kind == "autoregressive" else 1)
+
+    @property
     def mask(self) -> str:
         """Which coordinates a coupling leaves untouched: after a full matrix it may as well be the first half."""
         return "half" if self.kind == "glow" else "alternate(k)"

@@ -59,7 +59,7 @@ def compile(
     # What is saved says everything: a later release with other defaults reads the same model.
     full = with_defaults(spec)
     bundle = Bundle(full.text(), graph.name, full.sources, seed, optimize, tuple(nets or ()))
-    compiled = CompiledModel(graph, programs, seed, nets, bundle, dtype, device)
+    compiled = CompiledModel(graph, programs, seed, nets, bundle, dtype, device, optimize != "O0")
     dump("model", compiled)
     return compiled
 

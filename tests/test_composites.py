@@ -96,9 +96,12 @@ def obeys_the_laws(text: str, seed: int) -> None:
 
     plain = compiled(text, seed, optimize="O0")
     assert plain.state_dict().keys() == model.state_dict().keys()
-    log_prob = model.log_prob(x, given=context)
+    log_prob, drawn = model.log_prob(x, given=context), model.sample(3, given=context, seed=seed)
     for other in (plain, model.freeze()):
         torch.testing.assert_close(other.log_prob(x, given=context), log_prob, rtol=1e-7, atol=1e-7)
+        torch.testing.assert_close(other.ledger(x, given=context).total, log_prob, rtol=1e-7, atol=1e-7)
+        found = other.sample(3, given=context, seed=seed)
+        torch.testing.assert_close(found, drawn, rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
 @pytest.mark.parametrize("examples", [60, pytest.param(2_000, marks=pytest.mark.slow)])

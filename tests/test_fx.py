@@ -73,7 +73,7 @@ def test_the_graph_has_a_node_per_instruction_and_shares_parameters() -> None:
     model = compiled(REALNVP)
     graph = model.to_fx("loss")
     calls = [node for node in graph.graph.nodes if "address" in node.meta]
-    assert [n.meta["address"] for n in calls] == [line.address for line in model.program("loss").instructions]
+    assert [n.meta["address"] for n in calls] == [line.address for line in model.executed("loss").instructions]
     assert {id(p) for p in graph.parameters()} == {id(p) for p in model.parameters()}
     x, _ = inputs(model)
     found = graph(x)

@@ -14,6 +14,7 @@ from dgmspec.ops.scalar import Affine, Sigmoid
 from dgmspec.ops.stochastic import Dequantize, Uniform
 from dgmspec.ops.structure import ActNorm, Flatten, Permute, Reshape, Reverse
 from dgmspec.passes.table import PASSES, optimise
+from dgmspec.program.apart import apart
 from dgmspec.program.build import Unavailable, build_program, build_programs
 from dgmspec.program.program import PHASES, Program
 from tests.graphs import flow_graph
@@ -148,6 +149,22 @@ def test_rewrites(before: list, after: list[str]) -> None:
     graph = flow_graph(before, VECTOR)
     assert steps_after(graph) == after
     assert parameters(optimise(graph)) == parameters(graph)
+
+
+def test_couplings_that_take_turns_move_no_coordinate_in_between() -> None:
+    swap = Permute(order=(1, 0, 3, 2))
+    built = program(flow_graph([coupling(0), coupling(1), swap, coupling(1), coupling(0)]), "log_prob")
+    assert targets(apart(built)) == ["gather", "gather", *["forward_part"] * 4, "gather", "log_prob", "total"]
+    assert [line.index for line in apart(built).instructions if line.index] == [(0, 2), (1, 3), (0, 2, 1, 3)]
+
+
+def test_permutations_of_whole_vectors_are_gathered_once_where_they_are_read() -> None:
+    built = program(flow_graph([ActNorm(), REVERSE, TURN, ActNorm()]), "log_prob")
+    found = apart(built)
+    assert targets(found) == ["forward", "gather", "forward", "log_prob", "total"]
+    # REVERSE reads x[3], x[2], x[1], x[0], and TURN the second to the first of that.
+    assert found.instructions[1].index == (2, 1, 0, 3)
+    assert len(found.instructions[-1].inputs) == 3
 
 
 def test_joined_permutations_compose_in_the_right_order() -> None:

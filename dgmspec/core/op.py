@@ -191,6 +191,15 @@ class AbstractStep(AbstractOp, ABC):
         """Whether the step leaves every event of type `x` as it is."""
         return False
 
+    def moves(self, x: Type) -> tuple[int, ...] | None:
+        """For a step that only moves the coordinates of a vector: the index map y[i] = x[source[i]]; else None."""
+        return None
+
+    def divides(self, x: Type) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """The coordinates of a vector that the step leaves as they are, and those it changes by a function of both
+        parts, which its twin has as `part`; None where the step is no such map."""
+        return None
+
     def joined(self, inverse: bool, after: AbstractStep, after_inverse: bool, x: Type) -> AbstractStep | None:
         """One step equal to this one (undone where `inverse`) followed by `after`, or None where there is none.
 

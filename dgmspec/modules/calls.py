@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
-from dgmspec.core.address import Address, child
+from dgmspec.core.address import Address, child, seed_of
 from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep
 from dgmspec.core.types import SupportKind, Type
 from dgmspec.graph.parameters import labels, net_use
@@ -24,7 +24,7 @@ from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import evaluate
 from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin
-from dgmspec.modules.sums import AFFINE, Run, affine, learned, mean, total
+from dgmspec.modules.sums import AFFINE, INDEX, Run, adjacent, affine, gather, learned, mean, total
 from dgmspec.modules.twin import StepContext, StepFunction
 from dgmspec.program.program import Instruction
 
@@ -69,6 +69,10 @@ def prepare(line: Instruction, resources: Resources) -> Call:
     match line.target:
         case "forward" | "inverse" | "initialise" | "initialise_inverse" | "update":
             return _step(line, resources)
+        case "forward_part" | "inverse_part":
+            return _part(line)
+        case "gather":
+            return _gather(line, resources)
         case "net":
             return _external(line, resources.modules) if line.op == "external" else _net(line)
         case "formula":
@@ -111,15 +115,15 @@ def _step(line: Instruction, resources: Resources) -> Call:
 
 def _context(line: Instruction, event: Type, given: Type | None) -> Callable[..., StepContext]:
     """(training, x, *rest) -> what the step sees; built once where nothing varies."""
-    noise, has_context = line.noise, line.context
+    noise, has_context, counted = line.noise, line.context, line.counted
     if not noise and not has_context:
-        fixed = (StepContext(event), StepContext(event, training=True))
+        fixed = StepContext(event, counted=counted), StepContext(event, training=True, counted=counted)
         return lambda training, x: fixed[training]
 
     def build(training: bool, x: Tensor, *rest: Tensor) -> StepContext:
         c = _rows_of(rest[0], x) if has_context else None
         draws = dict(zip(noise, rest[has_context:], strict=True))
-        return StepContext(event, given, c, draws, training)
+        return StepContext(event, given, c, draws, training, counted)
 
     return build
 
@@ -163,6 +167,37 @@ def _update(op: AbstractStep, function: Any, line: Instruction, event: Type, giv
         return ()
 
     return run
+
+
+def _part(line: Instruction) -> Call:
+    """A step on its two parts, which reads parameters and no table of its own."""
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractStep) and event is not None
+    given, part, inverse = (
+        line.input_types[0] if line.context else None,
+        step_twin(op).part,
+        line.target != "forward_part",
+    )
+    assert part is not None, f"{op.name} says that it divides its event"
+    resolve_held(op)
+    prepare_scalars(op, event.support)
+    context = _context(line, event, given)
+
+    def run(
+        training: bool, p: Mapping[str, Tensor], kept: Tensor, moved: Tensor, *rest: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return part(op, p, kept, moved, context(training, moved, *rest), inverse)
+
+    return Call(line, run, tuple((s.name, child(line.address, s.name)) for s in op.parameters(event, given)))
+
+
+def _gather(line: Instruction, resources: Resources) -> Call:
+    """Columns by a table that is shared by all gatherings of the same columns."""
+    if adjacent(line.index):
+        return Call(line, gather(line.index))
+    key = child(INDEX, f"{seed_of(0, INDEX, *line.index):x}")
+    resources.tables[key] = torch.tensor(line.index)
+    return Call(line, gather(line.index), ((INDEX, key),))
 
 
 def _initialise(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:

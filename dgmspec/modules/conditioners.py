@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgmspec.core.op import AbstractScalar
 from dgmspec.core.types import Type
 from dgmspec.modules.incremental import invert
 from dgmspec.modules.nets import below, context_features, evaluate
@@ -23,7 +24,7 @@ Result = tuple[Tensor, Tensor]
 
 def _planes(out: Tensor, size: int) -> Tensor:
     """The output of a net as planes (P, batch, size)."""
-    return out.reshape(out.shape[0], out.shape[1] // size, size).movedim(1, 0)
+    return out.reshape(out.shape[0], out.shape[1] // size, size).transpose(0, 1)
 
 
 def _flat(x: Tensor, event: Type) -> Tensor:
@@ -36,9 +37,11 @@ def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
     return context_features(ctx.given, ctx.given_type, x)
 
 
-def _total(ladj: Tensor, x: Tensor) -> Tensor:
-    """The sum over the coordinates (batch, n) -> (batch,), however the term broadcast."""
-    return ladj.expand_as(x).sum(1)
+def _total(op: AbstractScalar, ladj: Tensor, x: Tensor, ctx: StepContext) -> Tensor:
+    """The sum over the coordinates (batch, n) -> (batch,), however the term broadcast; 0 where it is none's concern."""
+    if op.unit_slope() or not ctx.counted:
+        return x.new_zeros(())
+    return (ladj if ladj.shape == x.shape else ladj.expand_as(x)).sum(1)
 
 
 # ---- elementwise ----------------------------------------------------------------------------------------------------
@@ -64,7 +67,7 @@ def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, in
         raw = flat[:0]
     y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, flat, event.support)
     constant = op.scalar.constant_slope() and (constants is not None or not p)
-    return y.reshape(x.shape), ladj[:1].sum() if constant else _total(ladj, flat)
+    return y.reshape(x.shape), ladj[:1].sum() if constant else _total(op.scalar, ladj, flat, ctx)
 
 
 def elementwise_forward(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
@@ -130,12 +133,21 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
 
 
 def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
-    twin = scalar_twin(op.scalar)
     kept, moved = _split(p, _flat(x, ctx.event))
     raw = _raw(op, p, x, kept, moved.shape[1], ctx)
+    y, log_det = _transformed(op, raw, moved, ctx, inverse)
+    return _merge(p, kept, y).reshape(x.shape), log_det
+
+
+def coupling_part(op: Coupling, p: Parameters, kept: Tensor, moved: Tensor, ctx: StepContext, inverse: bool) -> Result:
+    out = evaluate(op.net, below(p, "net"), (kept,), _context(moved, ctx), ctx.training)
+    return _transformed(op, _planes(out, moved.shape[1]), moved, ctx, inverse)
+
+
+def _transformed(op: Coupling, raw: Tensor, moved: Tensor, ctx: StepContext, inverse: bool) -> Result:
+    twin = scalar_twin(op.scalar)
     y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, moved, ctx.event.support)
-    total = x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, moved)
-    return _merge(p, kept, y).reshape(x.shape), total
+    return y, _total(op.scalar, ladj, moved, ctx)
 
 
 def coupling_forward(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
@@ -162,7 +174,7 @@ def autoregressive_forward(op: Autoregressive, p: Parameters, x: Tensor, ctx: St
     flat = _flat(x, ctx.event)
     out = evaluate(op.net, below(p, "net"), (flat,), _context(x, ctx), ctx.training)
     y, ladj = scalar_twin(op.scalar).forward(op.scalar, _planes(out, ctx.event.size), flat, ctx.event.support)
-    return y.reshape(x.shape), x.new_zeros(()) if op.scalar.unit_slope() else _total(ladj, flat)
+    return y.reshape(x.shape), _total(op.scalar, ladj, flat, ctx)
 
 
 def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
@@ -182,6 +194,6 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
 
 TWINS: dict[type[Any], StepTwin] = {
     Elementwise: StepTwin(elementwise_forward, elementwise_inverse, _elementwise_tables),
-    Coupling: StepTwin(coupling_forward, coupling_inverse, _coupling_tables),
+    Coupling: StepTwin(coupling_forward, coupling_inverse, _coupling_tables, part=coupling_part),
     Autoregressive: StepTwin(autoregressive_forward, autoregressive_inverse, _autoregressive_tables, loop="bounded"),
 }

@@ -18,6 +18,7 @@ from dgmspec.modules.inputs import as_event, batch_of, broadcast, checked_event,
 from dgmspec.modules.interpreter import Interpreter
 from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.store import AbstractStore
+from dgmspec.program.apart import apart
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase, Program
 
@@ -44,27 +45,27 @@ class AbstractRunner(AbstractStore, ABC):
         bundle: Bundle | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        in_pieces: bool = True,
     ) -> None:
         super().__init__()
         self.graph, self.programs, self.seed, self.bundle = graph, dict(programs), seed, bundle
-        self.frozen = False
+        self.frozen, self._in_pieces = False, in_pieces
         self._externals = _attach(self, graph, nets or {})
         self.add_initial(graph, seed)
         self._backend: Backend | None = None
         self._prepare()
-        for key, table in self._resources.tables.items():
-            self.add_table(key, table)
         self.to(device=device, dtype=dtype or torch.get_default_dtype())
         self.eval()
 
     def _prepare(self) -> None:
         """Closures of all programs: made again after copying, for they hold no tensor of the model."""
         self._resources = Resources({key: self._modules[key] for key in self._externals})  # type: ignore[misc]
-        self._interpreters: dict[str, Interpreter] = {
-            phase: Interpreter(program, self._resources)
-            for phase, program in self.programs.items()
-            if isinstance(program, Program)
-        }
+        whole = {phase: program for phase, program in self.programs.items() if isinstance(program, Program)}
+        self._fast = {phase: apart(program) if self._in_pieces else program for phase, program in whole.items()}
+        self._walked = {phase: Interpreter(program, self._resources) for phase, program in whole.items()}
+        self._interpreters = {phase: Interpreter(program, self._resources) for phase, program in self._fast.items()}
+        for key in self._resources.tables.keys() - self._masters.keys():
+            self.add_table(key, self._resources.tables[key])
 
     # ---- what the model is ------------------------------------------------------------------------------------------
 
@@ -120,6 +121,10 @@ class AbstractRunner(AbstractStore, ABC):
             raise UnavailableError(f"{phase}: {found.reason}")
         return found
 
+    def executed(self, phase: Phase) -> Program:
+        """The program as `run` executes it: that of the phase, with vectors in pieces where `compile` optimises."""
+        return self._fast[self.program(phase).phase]
+
     def as_input(self, variable: str, array: Any) -> Tensor:
         """An array of a variable's events as a tensor of the model's precision on its device."""
         return as_event(variable, array, self.type_of(variable), self.dtype, self.device)
@@ -129,12 +134,12 @@ class AbstractRunner(AbstractStore, ABC):
     def run(self, phase: Phase, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A program's results by name; `inputs` are all of the program's, randomness among them."""
         if self._backend is not None:
-            return self._backend(self.program(phase), self.training, inputs, lambda: self.to_fx(phase))
+            return self._backend(self.executed(phase), self.training, inputs, lambda: self.to_fx(phase))
         return self._interpreters[phase](self.values(), inputs, self.training)
 
     def keep(self, phase: Phase, inputs: Mapping[str, Tensor]) -> list[Any]:
         """Every slot of a program after a run, for those who look at what lies between its ends."""
-        return self._interpreters[self.program(phase).phase].keep(self.values(), inputs, self.training)
+        return self._walked[self.program(phase).phase].keep(self.values(), inputs, self.training)
 
     def compiled(self, **options: Any) -> Self:
         """The same model, parameters shared, whose programs run through torch.compile with `options`."""
@@ -144,7 +149,7 @@ class AbstractRunner(AbstractStore, ABC):
 
     def to_fx(self, phase: Phase) -> fx.GraphModule:
         """A program as a torch.fx GraphModule that shares this model's parameters; its inputs are the program's."""
-        return to_fx(self.program(phase), self.values(), self._resources, self.training)
+        return to_fx(self.executed(phase), self.values(), self._resources, self.training)
 
     # ---- reading what callers pass ----------------------------------------------------------------------------------
 
@@ -190,7 +195,9 @@ class AbstractRunner(AbstractStore, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        return {k: v for k, v in state.items() if k not in ("_interpreters", "_resources", "_backend")}
+        return {
+            k: v for k, v in state.items() if k not in ("_interpreters", "_walked", "_fast", "_resources", "_backend")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

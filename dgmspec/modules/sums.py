@@ -11,7 +11,7 @@ from torch import Tensor
 from dgmspec.core.types import Type
 from dgmspec.modules.initial import constrain
 
-__all__ = ["AFFINE", "Run", "affine", "learned", "mean", "total"]
+__all__ = ["AFFINE", "INDEX", "Run", "affine", "gather", "learned", "mean", "total"]
 
 Run = Callable[..., Any]
 """(training, p, *inputs) -> the instruction's results."""
@@ -32,6 +32,28 @@ def learned(type_: Type) -> Run:
 def affine(training: bool, p: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """y = x matrix + shift: several steps with a constant Jacobian in one product."""
     return torch.addmm(p["shift"], x, p["matrix"]), p["log_det"]
+
+
+INDEX = "index"
+"""The table of a gathering whose columns do not stand side by side."""
+
+
+def gather(index: tuple[int, ...]) -> Run:
+    """Columns of the pieces side by side: as they are, a view where they are neighbours, else a copy by a table."""
+    neighbours, first, count = adjacent(index), index[0] if index else 0, len(index)
+
+    def run(training: bool, p: Mapping[str, Tensor], *pieces: Tensor) -> Tensor:
+        x = pieces[0] if len(pieces) == 1 else torch.cat(pieces, 1)
+        if not neighbours:
+            return x.index_select(1, p[INDEX])
+        return x if count == x.shape[1] else x.narrow(1, first, count)
+
+    return run
+
+
+def adjacent(index: tuple[int, ...]) -> bool:
+    """Whether columns stand side by side, in order."""
+    return index == tuple(range(index[0], index[0] + len(index))) if index else True
 
 
 def _wide(value: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class StepContext:
     given: Tensor | None = None
     noise: Mapping[str, Tensor] = field(default_factory=dict)
     training: bool = False
+    counted: bool = True
+    """Whether anybody reads the log-determinant: where not, zero may stand for it."""
 
 
 StepFunction = Callable[[Any, Parameters, Any, StepContext], tuple[Any, Tensor]]
@@ -49,6 +51,8 @@ class StepTwin:
     `initialise(op, p, batch, ctx, inverse)` returns new values for some parameters from the first batch, which arrives
     at the step's end where `inverse` is true. `update(op, p, batch, ctx)` does so from every batch of training that
     meets the step forward. A step that sets parts aside gives, and its inverse takes, a tuple (event, *parts).
+    ``part(op, p, kept, moved, ctx, inverse) -> (moved, log|det|)`` is the
+    step on its two parts, (batch, n) each, where the operation `divides` its event.
     """
 
     forward: StepFunction
@@ -56,6 +60,7 @@ class StepTwin:
     tables: Callable[[Any, Type, Type | None], dict[str, Tensor]] = no_tables
     initialise: Callable[[Any, Parameters, Tensor, StepContext, bool], dict[str, Tensor]] | None = None
     update: Callable[[Any, Parameters, Tensor, StepContext], dict[str, Tensor]] | None = None
+    part: Callable[[Any, Parameters, Tensor, Tensor, StepContext, bool], tuple[Tensor, Tensor]] | None = None
     loop: str = "none"
     """``none``, ``bounded`` or ``adaptive``; adaptive ones are opaque to `to_fx`."""
 

@@ -146,6 +146,9 @@ class Coupling(AbstractStep):
     def untouched(self, x: Type) -> tuple[int, ...] | None:
         return self.parts(x.shape)[0]
 
+    def divides(self, x: Type) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        return self.parts(x.shape)
+
     def parts(self, shape: Shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The flat indices of part A (untouched) and of part B (transformed), ascending."""
         return parts(self.mask, shape)

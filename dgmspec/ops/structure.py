@@ -179,6 +179,9 @@ class Permute(AbstractStep):
     def is_identity(self, x: Type) -> bool:
         return self.source(x) == tuple(range(x.shape[0]))
 
+    def moves(self, x: Type) -> tuple[int, ...] | None:
+        return self.source(x) if len(x.shape) == 1 else None
+
     def joined(self, inverse: bool, after: AbstractStep, after_inverse: bool, x: Type) -> AbstractStep | None:
         """y[i] = x[first[second[i]]]: gathering twice is gathering by the composed map."""
         if not isinstance(after, Permute):

@@ -26,6 +26,9 @@ Target = Literal[
     "initialise",  # (x, context?, draws…) -> (): data-dependent start of the step's parameters
     "initialise_inverse",  # (y, context?) -> (): the same where the data arrive at the step's end
     "update",  # (x, context?, draws…) -> (): while training, new values of parameters that are no matter of gradients
+    "forward_part",  # (kept, moved, context?) -> (moved, log|det|): a step run on its two parts
+    "inverse_part",  # likewise undone
+    "gather",  # (pieces…) -> the columns `index` of the pieces side by side
     "net",  # (values…) -> value
     "formula",  # (named values…) -> value
     "learned",  # () -> the value of a learned parameter, mapped to its support
@@ -45,7 +48,8 @@ class Instruction:
     `context` telling whether there is one), followed by the slots of `names` (formula names or distribution parameters)
     and of `noise` (in the order of the draws).
     `type` is the event type of a step *before it as written*, of a distribution its variable's, of a net, a formula or
-    a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``.
+    a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``, `index` with those of
+    ``gather``. A step that is not `counted` has a log-determinant that nobody reads.
     """
 
     target: Target
@@ -60,6 +64,8 @@ class Instruction:
     names: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
     signs: tuple[int, ...] = ()
+    index: tuple[int, ...] = ()
+    counted: bool = True
     last_use: tuple[Slot, ...] = ()
 
     def __str__(self) -> str:

@@ -6,6 +6,7 @@ Masked weights are stored with their zeros, so the masked reading is the same pa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -24,14 +25,23 @@ ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "leaky_relu": F.leaky_relu,
 }
 
+FROM_RESULT: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu_,
+    "tanh": torch.tanh_,
+    "elu": partial(F.elu, inplace=True),
+}
+"""Activations whose gradient follows from their result, so that they may overwrite what they are applied to."""
+
 
 def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
     """(batch, inputs), (batch, context) -> (batch, outputs)."""
-    act, drop = ACTIVATIONS[op.activation], training and op.dropout > 0
-    step, normed = step_of(op), op.normed()
+    step, normed, links, drop = step_of(op), op.normed(), op.links(), training and op.dropout > 0
+    act = ACTIVATIONS[op.activation]
+    if all(link.skip is None for link in links):
+        act = FROM_RESULT.get(op.activation, act)
     z = F.linear(joined(h, c), p["0/weight"], p["0/bias"])
     before, name = [z], "0"
-    for link in op.links():
+    for link in links:
         a = act(F.layer_norm(z, z.shape[1:], p[f"{name}/scale"], p[f"{name}/shift"]) if normed else z)
         if drop and link.dropout:
             a = F.dropout(a, op.dropout)
