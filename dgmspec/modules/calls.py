@@ -24,7 +24,20 @@ from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import evaluate
 from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin
-from dgmspec.modules.sums import AFFINE, INDEX, Run, adjacent, affine, gather, learned, mean, total
+from dgmspec.modules.sums import (
+    AFFINE,
+    CONSTANT,
+    INDEX,
+    SCALED,
+    Run,
+    adjacent,
+    affine,
+    gather,
+    learned,
+    mean,
+    scaled,
+    total,
+)
 from dgmspec.modules.twin import StepContext, StepFunction
 from dgmspec.program.program import Instruction
 
@@ -84,8 +97,11 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             return _distribution(line)
         case "affine":
             return Call(line, affine, tuple((name, child(line.address, name)) for name in AFFINE))
+        case "scaled":
+            return Call(line, scaled, tuple((name, child(line.address, name)) for name in SCALED))
         case "total":
-            return Call(line, total(line.signs))
+            constant = ((CONSTANT, child(line.address, CONSTANT)),) if line.address else ()
+            return Call(line, total(line.signs), constant)
         case "mean":
             return Call(line, mean(line.signs[0]))
 

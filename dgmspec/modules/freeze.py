@@ -1,9 +1,10 @@
-"""Folding constants for inference: programs whose constant linear steps are one product with a stored matrix.
+"""Folding constants for inference: what does not depend on data is computed once, in float64.
 
-A maximal run of steps with a constant Jacobian on vectors is an affine map x ↦ x M + b. Evaluated in float64 on the
-zero vector and on the unit vectors, in the direction that the program runs it, it gives b, M and log|det M| once: so
-the inverses that triangular and dense matrices need are computed here, and permutations and scales cost nothing.
-Runs of scales and permutations alone are left: they are cheaper than a product.
+A maximal run of steps with a constant Jacobian on vectors is an affine map x ↦ x M + b. Evaluated on the zero vector
+and on the unit vectors, in the direction that the program runs it, it gives b, M and log|det M|: so the inverses that
+triangular and dense matrices need are computed here, and permutations and scales beside a matrix cost nothing. A run of
+scales and permutations alone has one entry in each row of M and becomes a permutation and one scale and shift. Whatever
+log-determinants are constant then, of folded runs and of single steps on events of any shape, are one number.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dgmspec.core.jacobian import Fact, Structure
 from dgmspec.core.op import AbstractStep
 from dgmspec.core.types import REAL
 from dgmspec.modules.calls import Resources, prepare
-from dgmspec.modules.sums import AFFINE
+from dgmspec.modules.sums import CONSTANT
 from dgmspec.program.build import Unavailable
 from dgmspec.program.liveness import last_uses
 from dgmspec.program.program import Instruction, Phase, Program
@@ -44,16 +45,17 @@ def fold(
             folded[phase] = Unavailable(phase, "a frozen model is for inference; train the model that `compile` gave")
         elif isinstance(program, Program):
             for run in _runs(program):
-                program = _replaced(program, run)
-                tables |= _tables(program, run, resources, exact)
-            folded[phase] = program
+                program, made = _merged(program, run, resources, exact)
+                tables |= made
+            folded[phase], made = _hoisted(program, resources, exact | tables)
+            tables |= made
         else:
             folded[phase] = program
     return folded, tables
 
 
 def _runs(program: Program) -> list[tuple[Instruction, ...]]:
-    """Maximal chains of foldable steps, each feeding the next alone, that hold at least one full matrix."""
+    """Maximal chains of foldable steps, each feeding the next alone, that hold a full matrix or more than one scale."""
     uses = Counter(slot for line in program.instructions for slot in line.inputs)
     uses.update(program.outputs.values())
     runs: list[list[Instruction]] = []
@@ -67,7 +69,7 @@ def _runs(program: Program) -> list[tuple[Instruction, ...]]:
             runs.append(run)
         run.append(line)
         open_at[line.outputs[0]] = run
-    return [tuple(run) for run in runs if any(_costly(line) for line in run)]
+    return [tuple(run) for run in runs if any(map(_costly, run)) or sum(map(_scales, run)) > 1]
 
 
 def _foldable(line: Instruction) -> bool:
@@ -92,29 +94,51 @@ def _costly(line: Instruction) -> bool:
     return op.jacobian(event, None).structure not in _CHEAP
 
 
+def _scales(line: Instruction) -> bool:
+    """Whether a foldable step is more than a permutation."""
+    assert isinstance(line.op, AbstractStep) and line.type is not None
+    return line.op.moves(line.type) is None
+
+
 def _address(program: Program, run: tuple[Instruction, ...]) -> str:
     return child(child(run[0].address, "folded"), program.phase)
 
 
-def _replaced(program: Program, run: tuple[Instruction, ...]) -> Program:
-    """The program with `run` as one instruction, which fills the slots of the run's last step."""
-    last = run[-1]
+def _merged(
+    program: Program, run: tuple[Instruction, ...], resources: Resources, values: Mapping[str, Tensor]
+) -> tuple[Program, dict[str, Tensor]]:
+    """The program with `run` as one map, which fills the slots of the run's last step, and the map's tables."""
+    first, last, address = run[0], run[-1], _address(program, run)
+    matrix, shift, log_det = _affine(run, resources, values)
+    line = Instruction("affine", address, first.inputs[:1], last.outputs, type=first.type)
+    lines, found = [line], {"matrix": matrix, "shift": shift, "log_det": log_det}
+    if not any(map(_costly, run)):
+        source = matrix.abs().argmax(0)
+        slot = program.slots
+        program = replace(program, slots=slot + 1)
+        moved = Instruction("gather", "", line.inputs, (slot,), type=first.type, index=tuple(source.tolist()))
+        lines = [moved, replace(line, target="scaled", inputs=(slot,))]
+        found = {"scale": matrix.gather(0, source[None])[0], "shift": shift, "log_det": log_det}
+    return _replaced(program, run, lines), {child(address, name): table for name, table in found.items()}
+
+
+def _replaced(program: Program, run: tuple[Instruction, ...], merged: list[Instruction]) -> Program:
+    """The program with the lines `merged` in the place of `run`."""
+    last, outputs = run[-1], {line.outputs for line in run}
     label = " ".join(line.op.name for line in run if isinstance(line.op, AbstractStep))
     dropped = {line.outputs[1] for line in run[:-1]}
-    merged = Instruction("affine", _address(program, run), run[0].inputs[:1], last.outputs, type=run[0].type)
     lines: list[Instruction] = []
     for line in program.instructions:
-        if line is last or line.outputs == last.outputs:
-            lines.append(merged)
-        elif not any(line.outputs == other.outputs for other in run):
+        if line.outputs == last.outputs:
+            lines += merged
+        elif line.outputs not in outputs:
             lines.append(_without(line, dropped))
     ledger = tuple(
         replace(entry, label=label) if entry.slot == last.outputs[1] else entry
         for entry in program.ledger
         if entry.slot not in dropped
     )
-    results = program.outputs.values()
-    return replace(program, instructions=last_uses(lines, results), ledger=ledger)
+    return replace(program, instructions=last_uses(lines, program.outputs.values()), ledger=ledger)
 
 
 def _without(line: Instruction, dropped: set[int]) -> Instruction:
@@ -125,18 +149,58 @@ def _without(line: Instruction, dropped: set[int]) -> Instruction:
     return replace(line, inputs=tuple(s for s, _ in kept), signs=tuple(s for _, s in kept))
 
 
-def _tables(
-    program: Program, run: tuple[Instruction, ...], resources: Resources, values: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _affine(
+    run: tuple[Instruction, ...], resources: Resources, values: Mapping[str, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
     """M, b and log|det M| of a run, from its values at zero and at the unit vectors."""
     assert run[0].type is not None
     size = run[0].type.size
     x = torch.cat([torch.zeros(1, size, dtype=torch.float64), torch.eye(size, dtype=torch.float64)])
     log_det = torch.zeros((), dtype=torch.float64)
     for line in run:
-        call = prepare(replace(line, inputs=line.inputs[:1], input_types=(), context=False), resources)
-        x, part = call.run(False, {name: values[key] for name, key in call.parameters}, x)
-        log_det = log_det + (part if part.dim() == 0 else part[0])
-    address = _address(program, run)
-    found = {"matrix": x[1:] - x[:1], "shift": x[0].clone(), "log_det": log_det}
-    return {child(address, name): found[name].contiguous() for name in AFFINE}
+        x, part = _alone(line, resources, values, x)
+        log_det = log_det + part
+    return (x[1:] - x[:1]).contiguous(), x[0].clone(), log_det
+
+
+def _alone(line: Instruction, resources: Resources, values: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """A step that reads no context, at x: the result, and its constant log-determinant."""
+    call = prepare(replace(line, inputs=line.inputs[:1], input_types=(), context=False), resources)
+    y, log_det = call.run(False, {name: values[key] for name, key in call.parameters}, x)
+    return y, log_det if log_det.dim() == 0 else log_det[0]
+
+
+# ---- constant log-determinants --------------------------------------------------------------------------------------
+
+
+def _hoisted(program: Program, resources: Resources, values: Mapping[str, Tensor]) -> tuple[Program, dict[str, Tensor]]:
+    """The program whose sums have their constant parts in a table."""
+    constants: dict[int, Tensor] = {}
+    lines: list[Instruction] = []
+    tables: dict[str, Tensor] = {}
+    for line in program.instructions:
+        found = _constant(line, resources, values)
+        if found is not None:
+            constants[line.outputs[1]] = found
+        if line.target == "total" and not constants.keys().isdisjoint(line.inputs):
+            signed = [(constants[s], sign) for s, sign in zip(line.inputs, line.signs, strict=True) if s in constants]
+            address = child(child(program.phase, "total"), line.outputs[0])
+            tables[child(address, CONSTANT)] = torch.stack([sign * value for value, sign in signed]).sum()
+            line = replace(_without(line, set(constants)), address=address)
+        lines.append(line)
+    return replace(program, instructions=last_uses(lines, program.outputs.values())), tables
+
+
+def _constant(line: Instruction, resources: Resources, values: Mapping[str, Tensor]) -> Tensor | None:
+    """The log-determinant of a line where it does not depend on data."""
+    if line.target in ("affine", "scaled"):
+        return values[child(line.address, "log_det")]
+    if line.target not in ("forward", "inverse") or line.noise or not isinstance(line.op, AbstractStep):
+        return None
+    op, event = line.op, line.type
+    assert event is not None
+    reads = line.context and op.parameters(event, line.input_types[0]) != op.parameters(event, None)
+    if reads or event.support != REAL or op.jacobian(event, None).constant is not Fact.YES:
+        return None
+    end = event if line.target == "forward" else op.infer_type(event, None)
+    return _alone(line, resources, values, torch.zeros(1, *end.shape, dtype=torch.float64))[1]

@@ -11,13 +11,28 @@ from torch import Tensor
 from dgmspec.core.types import Type
 from dgmspec.modules.initial import constrain
 
-__all__ = ["AFFINE", "INDEX", "Run", "affine", "gather", "learned", "mean", "total"]
+__all__ = [
+    "AFFINE",
+    "CONSTANT",
+    "INDEX",
+    "SCALED",
+    "Run",
+    "adjacent",
+    "affine",
+    "gather",
+    "learned",
+    "mean",
+    "scaled",
+    "total",
+]
 
 Run = Callable[..., Any]
 """(training, p, *inputs) -> the instruction's results."""
 
-AFFINE = ("matrix", "shift", "log_det")
-"""The tables of a folded run of steps."""
+AFFINE, SCALED = ("matrix", "shift", "log_det"), ("scale", "shift", "log_det")
+"""The tables of a folded run of steps: mixing coordinates, or not."""
+CONSTANT = "constant"
+"""The table of a sum's constant part."""
 
 
 def learned(type_: Type) -> Run:
@@ -32,6 +47,11 @@ def learned(type_: Type) -> Run:
 def affine(training: bool, p: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
     """y = x matrix + shift: several steps with a constant Jacobian in one product."""
     return torch.addmm(p["shift"], x, p["matrix"]), p["log_det"]
+
+
+def scaled(training: bool, p: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+    """y = x scale + shift, coordinate by coordinate."""
+    return torch.addcmul(p["shift"], x, p["scale"]), p["log_det"]
 
 
 INDEX = "index"
@@ -63,7 +83,7 @@ def _wide(value: Tensor) -> Tensor:
 
 def total(signs: tuple[int, ...]) -> Run:
     def run(training: bool, p: Mapping[str, Tensor], *parts: Tensor) -> Tensor:
-        constant: Tensor | None = None
+        constant = _wide(p[CONSTANT]) if p else None
         varying: Tensor | None = None
         for sign, part in zip(signs, parts, strict=True):
             part = _wide(part)

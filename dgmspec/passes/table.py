@@ -6,7 +6,7 @@ all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -77,9 +77,14 @@ PASSES: tuple[Pass, ...] = (
 )
 
 
-def optimise(graph: Graph, level: Level = "O1", dump: Callable[[str, Graph], None] | None = None) -> Graph:
-    """The typed graph after every pass of `level`; `dump` is told each pass's name and result."""
-    for entry in PASSES:
+def optimise(
+    graph: Graph,
+    level: Level = "O1",
+    dump: Callable[[str, Graph], None] | None = None,
+    passes: Sequence[Pass] = PASSES,
+) -> Graph:
+    """The typed graph after every pass of `level`, in their order; `dump` is told each pass's name and result."""
+    for entry in passes:
         if LEVELS.index(entry.level) <= LEVELS.index(level):
             after = entry.run(graph)
             verify_rewrite(graph, after, entry.name)

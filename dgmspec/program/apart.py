@@ -57,6 +57,8 @@ class _Listing:
         step = _vector_step(line)
         source = None if step is None else step.moves(line.type)  # type: ignore[arg-type]  # a step has a type
         parts = None if step is None else step.divides(line.type)  # type: ignore[arg-type]  # likewise
+        if line.target == "gather":
+            source = line.index
         if source is not None:
             self._relabel(line, source)
         elif parts is not None:
@@ -77,7 +79,7 @@ class _Listing:
     def _relabel(self, line: Instruction, source: Coordinates) -> None:
         """A permutation y[i] = x[source[i]], or its inverse."""
         place = source
-        if line.target == "forward":
+        if line.target != "inverse":
             place = tuple(sorted(range(len(source)), key=source.__getitem__))
         held = self._held(line.inputs[0], len(source))
         moved = tuple(_Piece(piece.slot, tuple(place[c] for c in piece.coordinates)) for piece in held)

@@ -35,7 +35,8 @@ Target = Literal[
     "log_prob",  # distribution: (x, named parameters…) -> (batch,)
     "draw",  # distribution: (draws…, named parameters…) -> x
     "affine",  # (x) -> (x matrix + shift, log|det|): constant steps folded by freezing
-    "total",  # (contributions…) -> Σ sign · contribution, (batch,)
+    "scaled",  # (x) -> (x scale + shift, log|det|): likewise, where the constant steps only scale and move coordinates
+    "total",  # (contributions…) -> Σ sign · contribution, (batch,), with an address plus the constant found there
     "mean",  # (per-sample values) -> sign · mean over the batch
 ]
 
