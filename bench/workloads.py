@@ -78,7 +78,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload("maf-8", "MAF, D = 8", "autoregressive", "affine", 8, 64, 5),
         Workload("maf-64", "MAF, D = 64", "autoregressive", "affine", 64, 256, 5),
         Workload("nsf-8", "NSF coupling, D = 8", "coupling", "rqs", 8, 64, 8),
-        Workload("nsf-64", "NSF coupling, D = 64", "coupling", "rqs", 64, 256, 8),
+        Workload("nsf-64", "NSF coupling, D = 64", "coupling", "rqs", 64, 128, 8),
         Workload("nsf-ar-8", "NSF autoregressive, D = 8", "autoregressive", "rqs", 8, 64, 5),
         Workload("glow-64", "LU + affine coupling, D = 64", "glow", "affine", 64, 256, 8),
     )

@@ -30,24 +30,28 @@ def rewritten(plain: CompiledModel, graph: Graph, in_pieces: bool) -> CompiledMo
 
 
 def others(plain: CompiledModel) -> list[CompiledModel]:
-    """Every form of a model: each pass alone, all together, each also in pieces, and the frozen ones."""
-    graphs = [optimise(plain.graph, passes=way) for way in WAYS]
-    assert all(parameters(graph) == parameters(plain.graph) for graph in graphs)
-    models = [rewritten(plain, graph, in_pieces) for graph in (plain.graph, *graphs) for in_pieces in (False, True)]
-    return [*models, plain.freeze(), models[-1].freeze()]
+    """Every other form of a model: after each pass alone that finds something, after all, in pieces, frozen."""
+    graphs = [plain.graph]
+    for way in WAYS:
+        graph = optimise(plain.graph, passes=way)
+        assert parameters(graph) == parameters(plain.graph)
+        if graph not in graphs:
+            graphs.append(graph)
+    models = [rewritten(plain, graph, in_pieces=False) for graph in graphs[1:]]
+    pieces = [rewritten(plain, graph, in_pieces=True) for graph in (graphs[0], graphs[-1])[: len(graphs)]]
+    return [*models, *pieces, pieces[-1].freeze()]
 
 
 def same(plain: CompiledModel, x: torch.Tensor, context: dict[str, torch.Tensor] | None, tolerance: float) -> None:
     """log_prob, samples, their joint walk and the ledger's total are those of `plain`."""
     close = {"rtol": tolerance, "atol": tolerance, "equal_nan": True}
     expected = plain.log_prob(x, given=context, seed=3)
-    drawn = plain.sample(4, given=context, seed=5)
+    drawn, joint = plain.sample(4, given=context, seed=5), plain.sample_and_log_prob(4, given=context, seed=5)
     for other in others(plain):
         torch.testing.assert_close(other.log_prob(x, given=context, seed=3), expected, **close)
         torch.testing.assert_close(other.ledger(x, given=context, seed=3).total, expected, **close)
         torch.testing.assert_close(other.sample(4, given=context, seed=5), drawn, **close)
-        found = other.sample_and_log_prob(4, given=context, seed=5)
-        torch.testing.assert_close(found, plain.sample_and_log_prob(4, given=context, seed=5), **close)
+        torch.testing.assert_close(other.sample_and_log_prob(4, given=context, seed=5), joint, **close)
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
@@ -61,7 +65,7 @@ def test_every_spec_is_the_same_at_every_level(path: Path) -> None:
     same(plain.eval(), drawn[next(iter(plain.observed))], context, 1e-8)
 
 
-@pytest.mark.parametrize("examples", [20, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.slow)])
 def test_random_flows_are_the_same_at_every_level(examples: int) -> None:
     def holds(found: tuple[str, int]) -> None:
         plain = compiled(*found, optimize="O0")

@@ -175,9 +175,8 @@ def test_both_forms_find_the_same_bin(knots: str, support: Support) -> None:
     op = Rqs(bins=6, knots=knots)
     box, raw = op.box(support), raw_of(op, support, (200,))
     at = torch.rand(200, dtype=torch.float64) * (box.high - box.low) + box.low
-    widths = raw[:6] if knots == "learned" else None
-    start = 0 if widths is None else 6
-    planes = (widths, raw[start : start + 6], raw[start + 6 :], at, box)
+    sizes = 12 if knots == "learned" else 6
+    planes = (raw[:sizes], raw[sizes:], at, box, 6)
     for by_value in (False, True):
         for eager, compiled in zip(
             spline._find_eager(*planes, by_value), spline._find_compiled(*planes, by_value), strict=True

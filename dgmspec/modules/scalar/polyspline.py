@@ -32,7 +32,8 @@ def _joined(inside: Tensor, inner: Tensor, outer: Tensor, log_slope: Tensor, box
 
 def _linear(op: LinearSpline, raw: Tensor, at: Tensor, box: Box, by_value: bool) -> Cell:
     height = _sizes(raw, op, box)
-    return find_cell(torch.full_like(height, (box.high - box.low) / op.bins), height, at, box, by_value)[0]
+    width = torch.full_like(height, (box.high - box.low) / op.bins)
+    return find_cell(torch.stack((width, height)), at, box, by_value)[0]
 
 
 def linear_forward(op: LinearSpline, raw: Tensor, x: Tensor, support: Support) -> Result:
@@ -65,7 +66,8 @@ def _quadratic(op: QuadraticSpline, raw: Tensor, at: Tensor, box: Box, by_value:
     whole = (share * (slopes[:-1] + slopes[1:]) / 2).sum(0, keepdim=True) / (1 - ends)
     knots = torch.cat([whole] * box.low_tail + [free] + [whole] * box.high_tail) / whole
     knots = MIN_SLOPE + (1 - MIN_SLOPE) * knots
-    cell, index = find_cell(width, width * (knots[:-1] + knots[1:]) / 2, at, box, by_value)
+    height = width * (knots[:-1] + knots[1:]) / 2
+    cell, index = find_cell(torch.stack((width, height)), at, box, by_value)
     return cell, pick(knots, index), pick(knots, index + 1)
 
 
@@ -108,7 +110,7 @@ def _cubic(op: CubicSpline, raw: Tensor, at: Tensor, box: Box, by_value: bool) -
     parabola = (before * width[1:] + after * width[:-1]) / (width[:-1] + width[1:])
     inner = torch.minimum(2 * torch.minimum(before, after), parabola)
     knots = torch.cat((_end_slope(chord[:1], first, box.low_tail), inner, _end_slope(chord[-1:], last, box.high_tail)))
-    cell, index = find_cell(width, height, at, box, by_value)
+    cell, index = find_cell(torch.stack((width, height)), at, box, by_value)
     slope = cell.height / cell.width
     return cell, pick(knots, index) / slope, pick(knots, index + 1) / slope
 

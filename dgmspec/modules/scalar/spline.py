@@ -24,19 +24,22 @@ _UNIT_SLOPE = math.log(math.expm1(1 - MIN_SLOPE))
 
 
 class _Bin(NamedTuple):
-    """The bin of each coordinate: lower corner, size, slopes at both knots."""
+    """The bin of each coordinate: lower corner, size, slope of the chord, slopes at both knots, and by how much these
+    exceed the chord's in sum."""
 
     x: Tensor
     width: Tensor
     y: Tensor
     height: Tensor
-    low_slope: Tensor
-    high_slope: Tensor
+    slope: Tensor
+    low: Tensor
+    high: Tensor
+    excess: Tensor
 
-    @property
-    def slope(self) -> Tensor:
-        """The slope of the chord."""
-        return self.height / self.width
+
+def _bin(x: Tensor, width: Tensor, y: Tensor, height: Tensor, low: Tensor, high: Tensor) -> _Bin:
+    slope = height / width
+    return _Bin(x, width, y, height, slope, low, high, low + high - 2 * slope)
 
 
 def rqs_forward(op: Rqs, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
@@ -75,25 +78,27 @@ def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tens
 
 def inside_box(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
     """Whether x lies in the box, and x moved into it, so that the unselected branch has finite gradients."""
-    return (x >= box.low) & (x <= box.high), x.clamp(box.low, box.high)
+    at = x.clamp(box.low, box.high)
+    return at == x, at
 
 
 def _share(found: _Bin, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """The share η of the bin's height reached at the share θ of its width, and dη/dθ."""
-    s, product = found.slope, theta * (1 - theta)
-    denominator = s + (found.low_slope + found.high_slope - 2 * s) * product
-    share = (s * theta.square() + found.low_slope * product) / denominator
-    rise = found.high_slope * theta.square() + 2 * s * product + found.low_slope * (1 - theta).square()
-    return share, s * rise / denominator.square()
+    """The share η of the bin's height reached at the share θ of its width, and dη/dθ, a sum of positive terms."""
+    rest, square = 1 - theta, theta.square()
+    product = theta * rest
+    denominator = torch.addcmul(found.slope, found.excess, product)
+    share = torch.addcmul(found.slope * square, found.low, product) / denominator
+    rise = torch.addcmul(torch.addcmul(found.high * square, found.slope, product, value=2), found.low, rest.square())
+    return share, found.slope * rise / denominator.square()
 
 
 def _solve(found: _Bin, eta: Tensor) -> Tensor:
     """The root θ in [0, 1] of (s - b) θ² + b θ - η s with b = δ_k - η (δ_k + δ_{k+1} - 2s), free of cancellation."""
-    s = found.slope
-    b = found.low_slope - eta * (found.low_slope + found.high_slope - 2 * s)
-    root = (b.square() + 4 * (s - b) * eta * s).clamp_min(0).sqrt()
+    b = torch.addcmul(found.low, eta, found.excess, value=-1)
+    steep, reached = found.slope - b, eta * found.slope
+    root = torch.addcmul(b.square(), steep, reached, value=4).clamp_min(0).sqrt()
     positive, sum_ = b >= 0, b.abs() + root
-    theta = torch.where(positive, 2 * eta * s, sum_) / torch.where(positive, sum_, 2 * (s - b))
+    theta = torch.where(positive, 2 * reached, sum_) / torch.where(positive, sum_, 2 * steep)
     return theta.clamp(0, 1)
 
 
@@ -102,28 +107,22 @@ def _solve(found: _Bin, eta: Tensor) -> Tensor:
 
 def _find(op: Rqs, raw: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
     """The bin of each coordinate by its x, or by its y."""
-    widths = raw[: op.bins] if op.knots == "learned" else None
-    heights, slopes = raw[-_slopes(op, box) - op.bins : -_slopes(op, box)], raw[-_slopes(op, box) :]
+    slopes = op.bins - 1 + box.free_ends
     find = _find_compiled if torch.compiler.is_compiling() else _find_eager
-    return find(widths, heights, slopes, at, box, by_value)
+    return find(raw[:-slopes], raw[-slopes:], at, box, op.bins, by_value)
 
 
-def _slopes(op: Rqs, box: Box) -> int:
-    """How many slopes are parameters."""
-    return op.bins - 1 + box.free_ends
-
-
-def _find_eager(widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
+def _find_eager(sizes: Tensor, slopes: Tensor, at: Tensor, box: Box, count: int, by_value: bool) -> _Bin:
+    """Widths and heights go through the same arithmetic, so they stay side by side: (2, K, …)."""
     span = box.high - box.low
-    height = bins_of(heights.softmax(0), span, heights.shape[0])
-    width = torch.full_like(height, span / height.shape[0])
-    if widths is not None:
-        width = bins_of(widths.softmax(0), span, height.shape[0])
-    cell, index = find_cell(width, height, at, box, by_value)
+    size = bins_of(sizes.reshape(-1, count, *sizes.shape[1:]).softmax(1), span, count)
+    if len(size) == 1:
+        size = torch.cat((torch.full_like(size, span / count), size))
+    cell, index = find_cell(size, at, box, by_value)
     tail = torch.zeros_like(slopes[:1])
     knots = torch.cat([tail] * box.low_tail + [slopes] + [tail] * box.high_tail + [slopes[:1]] * box.periodic)
-    low, high = slope_of(pick(knots, index)), slope_of(pick(knots, index + 1))
-    return _Bin(*cell, low, high)
+    low, high = slope_of(_pick(knots, torch.cat((index, index + 1))))
+    return _bin(*cell, low, high)
 
 
 class Cell(NamedTuple):
@@ -135,16 +134,24 @@ class Cell(NamedTuple):
     height: Tensor
 
 
-def find_cell(width: Tensor, height: Tensor, at: Tensor, box: Box, by_value: bool) -> tuple[Cell, Tensor]:
-    """The bin of each coordinate by its x, or by its y, from all bins' sizes (K, …), and its number (1, …)."""
-    x, y = (box.low + size.cumsum(0) - size for size in (width, height))
-    index = (at >= (y if by_value else x)[1:]).sum(0, keepdim=True)
-    return Cell(*(pick(planes, index) for planes in (x, width, y, height))), index
+def find_cell(size: Tensor, at: Tensor, box: Box, by_value: bool) -> tuple[Cell, Tensor]:
+    """The bin of each coordinate by its x, or its y, from all widths and heights (2, K, …), and its number (1, …)."""
+    corner = size.cumsum(1) - size + box.low
+    index = (at >= corner[int(by_value), 1:]).sum(0, keepdim=True)
+    both = index.expand(2, *index.shape)
+    spread = size.shape[:2] + at.shape
+    (x, y), (width, height) = (planes.expand(spread).gather(1, both)[:, 0] for planes in (corner, size))
+    return Cell(x, width, y, height), index
 
 
 def pick(planes: Tensor, index: Tensor) -> Tensor:
-    """From planes (K, …) that of each coordinate."""
-    return planes.expand(planes.shape[0], *index.shape[1:]).gather(0, index)[0]
+    """From planes (K, …) those of each coordinate by their numbers (1, …)."""
+    return _pick(planes, index)[0]
+
+
+def _pick(planes: Tensor, index: Tensor) -> Tensor:
+    """Planes by their numbers (n, …); one set of planes for all rows is spread over them."""
+    return planes.expand(planes.shape[0], *index.shape[1:]).gather(0, index)
 
 
 def bins_of(shares: Tensor, span: float, count: int) -> Tensor:
@@ -152,14 +159,12 @@ def bins_of(shares: Tensor, span: float, count: int) -> Tensor:
     return shares * (span * (1 - MIN_BIN * count)) + span * MIN_BIN
 
 
-def _find_compiled(
-    widths: Tensor | None, heights: Tensor, slopes: Tensor, at: Tensor, box: Box, by_value: bool
-) -> _Bin:
-    span, count = box.high - box.low, heights.shape[0]
-    height = _unrolled_bins(heights.unbind(0), span)
+def _find_compiled(sizes: Tensor, slopes: Tensor, at: Tensor, box: Box, count: int, by_value: bool) -> _Bin:
+    span = box.high - box.low
+    height = _unrolled_bins(sizes[-count:].unbind(0), span)
     width = [torch.full_like(h, span / count) for h in height]
-    if widths is not None:
-        width = _unrolled_bins(widths.unbind(0), span)
+    if len(sizes) > count:
+        width = _unrolled_bins(sizes[:count].unbind(0), span)
     tail = torch.zeros_like(height[0])
     free = list(slopes.unbind(0))
     knots = [tail] * box.low_tail + free + [tail] * box.high_tail + free[:1] * box.periodic
@@ -170,7 +175,7 @@ def _find_compiled(
         beyond = at >= (y if by_value else x)
         bin_k = (x, width[k], y, height[k], knots[k], knots[k + 1])
         found = [torch.where(beyond, new, old) for new, old in zip(bin_k, found, strict=True)]
-    return _Bin(found[0], found[1], found[2], found[3], slope_of(found[4]), slope_of(found[5]))
+    return _bin(found[0], found[1], found[2], found[3], slope_of(found[4]), slope_of(found[5]))
 
 
 def slope_of(raw: Tensor) -> Tensor:
