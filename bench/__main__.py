@@ -14,7 +14,7 @@ import torch
 
 from bench.adapters import installed
 from bench.document import page
-from bench.run import OPERATIONS, run
+from bench.run import OPERATIONS, Row, run
 from bench.workloads import WORKLOADS
 
 
@@ -38,17 +38,16 @@ def main() -> None:
     warnings.simplefilter("ignore")
     operations = (chosen.only,) if chosen.only else OPERATIONS
     rounds = 5 if chosen.quick else chosen.rounds
-    rows = [
-        row
-        for name, workload in WORKLOADS.items()
-        if not chosen.workloads or any(name.startswith(asked) for asked in chosen.workloads)
-        for row in run(workload, operations, rounds, not chosen.quick, say=lambda line: print(line, file=sys.stderr))
-    ]
-    text = page(rows, rounds)
-    if chosen.write:
-        chosen.write.write_text(text, encoding="utf-8")
-    else:
-        print(text)
+    asked = chosen.workloads or list(WORKLOADS)
+    rows: list[Row] = []
+    for name, workload in WORKLOADS.items():
+        if any(name.startswith(start) for start in asked):
+            rows += run(workload, operations, rounds, not chosen.quick, say=lambda line: print(line, file=sys.stderr))
+        # After each workload, so that a run that is stopped leaves what it measured.
+        if chosen.write and rows:
+            chosen.write.write_text(page(rows, rounds), encoding="utf-8")
+    if not chosen.write:
+        print(page(rows, rounds))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
@@ -11,8 +10,9 @@ from pathlib import Path
 
 import torch
 
+import dgmspec
 from bench.adapters import PEERS, installed
-from bench.run import COMPILED, EAGER, FROZEN, Row
+from bench.run import COMPILED, EAGER, FROZEN, PRODUCTS, Row
 
 __all__ = ["page"]
 
@@ -34,7 +34,8 @@ is timed, its log-densities are compared with ours in float64 under the same par
 fused everywhere. All libraries get the plain exponential as the scale of affine maps, although most squash it, and the
 same nets: two hidden layers of rectified units. zuko's splines have parameters of their own kind and are not compared
 by value. *compiled* is `model.compiled()`, one full graph; the others run as their documentation runs them, without
-torch.compile. *frozen* is `model.freeze()`, for inference.
+torch.compile. *frozen* is `model.freeze()`, for inference. *products* are the nets' matrix products alone: where they
+are most of the time, nobody can be much faster than anybody else.
 """
 
 TITLES = {"log_prob": "log-density", "train": "training step", "sample": "sampling"}
@@ -61,7 +62,7 @@ def _machine() -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"Measured on {date.today().isoformat()}: {_processor()}, {platform.system()}, "
-        f"Python {platform.python_version()}, {versions}, dgmspec at {_commit()}."
+        f"Python {platform.python_version()}, {versions}, dgmspec {dgmspec.__version__}."
     )
 
 
@@ -78,21 +79,15 @@ def _processor() -> str:
     return f"{name}, {count} virtual cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _commit() -> str:
-    """The commit that was measured, marked where the tree has changes."""
-    command = ["git", "describe", "--always", "--dirty"]
-    found = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
-    return found.stdout.strip() or "an unknown commit"
-
-
 def _table(title: str, rows: Sequence[Row]) -> str:
     peers = [peer for peer in PEERS if any(peer in row.times for row in rows)]
     forms = [form for form in (EAGER, COMPILED, FROZEN) if any(form in row.times for row in rows)]
     names = [form.replace("dgmspec ", "") for form in forms]
-    columns = ["model", *peers, *names, *(f"best peer / {'dgmspec' if n == EAGER else n}" for n in names)]
+    products = [PRODUCTS] if any(PRODUCTS in row.times for row in rows) else []
+    columns = ["model", *peers, *names, *products, *(f"best peer / {'dgmspec' if n == EAGER else n}" for n in names)]
     lines = [f"## {title.capitalize()}", "", _line(columns), _line(["---"] + ["---:"] * (len(columns) - 1))]
     for row in rows:
-        times = [f"{1e3 * row.times[n].median:.2f}" if n in row.times else "–" for n in (*peers, *forms)]
+        times = [f"{1e3 * row.times[n].median:.2f}" if n in row.times else "–" for n in (*peers, *forms, *products)]
         lines.append(_line([row.workload.title, *times, *(str(row.ratio(form) or "–") for form in forms)]))
     notes = [
         f"- {row.workload.title}, {name}: {why}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -15,10 +16,12 @@ from bench.agreement import check
 from bench.measure import Case, Ratio, Times, interleaved, paired
 from bench.workloads import Workload
 
-__all__ = ["COMPILED", "EAGER", "FROZEN", "OPERATIONS", "Row", "run"]
+__all__ = ["COMPILED", "EAGER", "FROZEN", "OPERATIONS", "PRODUCTS", "Row", "run"]
 
 OPERATIONS = ("log_prob", "train", "sample")
 EAGER, COMPILED, FROZEN = "dgmspec", "dgmspec compiled", "dgmspec frozen"
+PRODUCTS = "products"
+"""The nets' matrix products alone, one after another: what no library can do without."""
 
 
 MOST_UNROLLED = 64
@@ -37,7 +40,7 @@ class Row:
     @property
     def best(self) -> str:
         """The fastest other library by its median."""
-        peers = [name for name in self.times if not name.startswith(EAGER)]
+        peers = [name for name in self.times if name != PRODUCTS and not name.startswith(EAGER)]
         return min(peers, key=lambda name: self.times[name].median)
 
     def ratio(self, name: str) -> Ratio | None:
@@ -97,10 +100,27 @@ def _row(
             missing[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
         else:
             cases[name] = case
+    if operation == "log_prob":
+        cases[PRODUCTS] = _products(workload)
     row = Row(workload, operation, interleaved(cases, rounds), missing)
     faster = ", ".join(f"{name} {row.ratio(name)}" for name in row.times if name.startswith(EAGER))
     say(f"{workload.name} {operation}: best peer {row.best} {1e3 * row.times[row.best].median:.2f} ms; {faster}")
     return row
+
+
+def _products(workload: Workload) -> Case:
+    """The matrix products of the nets in one pass of the model."""
+    count = workload.size if workload.kind == "autoregressive" else workload.size // 2
+    widths = (count, workload.hidden, workload.hidden, workload.raw * count)
+    pairs = [(torch.randn(workload.batch, n), torch.randn(m, n), torch.randn(m)) for n, m in pairwise(widths)]
+
+    @torch.no_grad()
+    def multiply() -> None:
+        for _ in range(workload.layers):
+            for x, weight, bias in pairs:
+                torch.nn.functional.linear(x, weight, bias)
+
+    return multiply
 
 
 def _case(operation: str, flow: Flow, x: Tensor) -> Case:
