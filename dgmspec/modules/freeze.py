@@ -195,10 +195,10 @@ def _constant(line: Instruction, resources: Resources, values: Mapping[str, Tens
     """The log-determinant of a line where it does not depend on data."""
     if line.target in ("affine", "scaled"):
         return values[child(line.address, "log_det")]
-    if line.target not in ("forward", "inverse") or line.noise or not isinstance(line.op, AbstractStep):
+    if line.target not in ("forward", "inverse") or line.noise or len(line.outputs) != 2:
         return None
     op, event = line.op, line.type
-    assert event is not None
+    assert isinstance(op, AbstractStep) and event is not None
     reads = line.context and op.parameters(event, line.input_types[0]) != op.parameters(event, None)
     if reads or event.support != REAL or op.jacobian(event, None).constant is not Fact.YES:
         return None

@@ -51,8 +51,8 @@ class StepTwin:
     `initialise(op, p, batch, ctx, inverse)` returns new values for some parameters from the first batch, which arrives
     at the step's end where `inverse` is true. `update(op, p, batch, ctx)` does so from every batch of training that
     meets the step forward. A step that sets parts aside gives, and its inverse takes, a tuple (event, *parts).
-    ``part(op, p, kept, moved, ctx, inverse) -> (moved, log|det|)`` is the
-    step on its two parts, (batch, n) each, where the operation `divides` its event.
+    ``part(op, p, kept, moved, ctx, inverse) -> (moved, log|det|)`` is the step on its two parts, (batch, n) each, where
+    the operation `divides` its event.
     """
 
     forward: StepFunction
