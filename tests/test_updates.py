@@ -109,6 +109,9 @@ x*norm([3, 4])                      | x: real                         | real
 REFUSED = """
 x^2                                 | x: real                         | DGM450 | 0 near x = 0
 x^3                                 | x: real                         | DGM450 | 0 at x = 0
+x^2/2 + 2*x - 10*relu(x)            | x: (-1, 100)                    | DGM450 | negative at
+x^2/2 + 2*x - 4*max(x, 1)           | x: (-1, 50)                     | DGM450 | negative at
+exp(softplus(x) - c*abs(x))         | x: real, c: unit                | DGM450 | near x = 0
 x^4 + x                             | x: real                         | DGM450 | near x = -0.62
 x + sin(x)                          | x: real                         | DGM450 | 0 at x = 3.14159
 x + 1.1*sin(x)                      | x: real                         | DGM450 | near x =

@@ -104,19 +104,20 @@ class Prover:
                 continue
             parts = _halves(box) if done + len(todo) < _BOXES and here is None else None
             if parts is None:
-                return Proof(None, done, [_middle(box)])
+                return Proof(None, done, _landmarks(box))
             todo.extend(parts)
         return Proof(sign, done)
 
     def _by_ends(self, term: Term, box: Names) -> int | None:
         """The sign of a term that is monotone in one name on a part of the box, from its ends there."""
+        within = self._box(box)
         for name, interval in box.items():
-            if interval.is_point() or not plain_in(term, name):
+            if interval.is_point() or not smooth_in(term, name, within):
                 continue
             slope = self._slopes.get((term, name))
             if slope is None:
                 slope = self._slopes[term, name] = factor_sum(self.b, derivative_term(self.b, term, name))
-            if self._box(box).range(slope).sign in (None, 0):
+            if within.range(slope).sign in (None, 0):
                 continue
             signs = {self._at_end(term, box, name, end) for end in (-1, 1)}
             if len(signs - {0}) == 1 and None not in signs:
@@ -144,7 +145,7 @@ class Prover:
         if not isinstance(product, Mul) or len(product.factors) < 2:
             return None
         free = [name for name in product.names & names.keys() if not names[name].is_point()]
-        if len(free) != 1 or not plain_in(product, free[0]):
+        if len(free) != 1 or not smooth_in(product, free[0], box):
             return None
         slope = self._log_slope(product, free[0])
         if box.range(slope).sign in (None, 0):
@@ -191,10 +192,21 @@ class Prover:
         return None if value is None else self.b.over({**self.b.box.names, **box}).sign(value)
 
 
+def smooth_in(term: Term, name: str, box: Box) -> bool:
+    """Whether the sign of the derivative in a name says how the term moves over the box.
+
+    It does not where the name stands in a formula that is taken as it stands, nor where a step jumps inside the box.
+    """
+    return all(isinstance(part, Fn) and box.range(part).is_point() for part in _rough_parts(term, name))
+
+
 @lru_cache(maxsize=1024)
-def plain_in(term: Term, name: str) -> bool:
-    """Whether a name stands in no formula that is taken as it stands, so that the term can be differentiated in it."""
-    return not any(isinstance(part, Opaque) and name in part.names for part in walk_terms(term))
+def _rough_parts(term: Term, name: str) -> tuple[Term, ...]:
+    """The steps and the formulas taken as they stand that read a name."""
+    rough = (
+        part for part in walk_terms(term) if isinstance(part, Opaque) or (isinstance(part, Fn) and part.name == "step")
+    )
+    return tuple(part for part in rough if name in part.names)
 
 
 # ---- dividing boxes -------------------------------------------------------------------------------------------------
@@ -244,8 +256,11 @@ def _inside(interval: Interval) -> float:
     return interval.low + (interval.high - interval.low) / 2
 
 
-def _middle(box: Names) -> Point:
-    return {name: _inside(interval) for name, interval in box.items()}
+def _landmarks(box: Names) -> list[Point]:
+    """The middle of a box, and the points where one name is at a finite end of its interval."""
+    middle = {name: _inside(interval) for name, interval in box.items()}
+    ends = ((name, end) for name, interval in box.items() for end in (interval.high, interval.low))
+    return [middle, *({**middle, name: end} for name, end in ends if math.isfinite(end))]
 
 
 # ---- refuting -------------------------------------------------------------------------------------------------------

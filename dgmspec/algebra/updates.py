@@ -20,7 +20,7 @@ from dgmspec.algebra.intervals import POSITIVES, REALS, Interval
 from dgmspec.algebra.limits import finite_value, limit
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.peel import peel
-from dgmspec.algebra.prove import Point, Prover, crossing, exact_zero, sample_points, sign_at
+from dgmspec.algebra.prove import Point, Prover, crossing, exact_zero, sample_points, samples, sign_at
 from dgmspec.algebra.reading import Reader, shown, words
 from dgmspec.algebra.slopes import log_slope
 from dgmspec.algebra.terms import ZERO, Sym, Term, occurrences
@@ -158,10 +158,13 @@ def _refusal(prover: Prover, slope: Term, variable: str, stuck: list[Point]) -> 
     b = prover.b
     groups: dict[tuple[tuple[str, float], ...], dict[int, Point]] = {}
     overall: dict[int, Point] = {}
-    for at in sample_points(b.box.names, variable):
+    xs = samples(b.box.names[variable])
+    along = [{**_start(b), **at, variable: x} for at in stuck for x in (at.get(variable, xs[0]), *xs)]
+    inside = (at for at in along if all(b.box.names[name].has(x) for name, x in at.items()))
+    for at in (*sample_points(b.box.names, variable), *inside):
         sign = sign_at(b, slope, at)
         if sign is not None:
-            others = tuple((name, x) for name, x in at.items() if name != variable)
+            others = tuple((name, x) for name, x in at.items() if name in slope.names - {variable})
             groups.setdefault(others, {}).setdefault(sign, at)
             overall.setdefault(sign, at)
     for signs in groups.values():
@@ -184,6 +187,11 @@ def _refusal(prover: Prover, slope: Term, variable: str, stuck: list[Point]) -> 
         notes=notes,
         help=("write it so that each name occurs less often, or divide it into several updates",),
     )
+
+
+def _start(b: Builder) -> Point:
+    """The simplest value of each name."""
+    return {name: samples(interval)[0] for name, interval in b.box.names.items()}
 
 
 def _turns(prover: Prover, slope: Term, variable: str, signs: dict[int, Point]) -> Refusal:
