@@ -192,7 +192,6 @@ def test_a_drawing_joins_the_parts() -> None:
     assert ("split", "join") in {(named[e.source], named[e.target]) for e in drawn.edges}
 
 
-def test_bits_of_a_uniform_image() -> None:
-    # One number that can be worked out by hand: the identity split of a standard normal.
+def test_moving_coordinates_keeps_a_standard_normal() -> None:
     model = compiled(text("squeeze; split", z="real[*] ~ normal(0, 1)"))
     assert float(model.log_prob(torch.zeros(1, 1, 4, 4, dtype=DOUBLE))) == pytest.approx(-8 * math.log(2 * math.pi))
