@@ -20,6 +20,7 @@ from dgmspec.ops import find, library, names, roles_of, signature
 from dgmspec.ops.linear import Dense, Diagonal, Householder, Linear, Plu, Qr, Triangular
 from dgmspec.ops.stochastic import Dequantize, Uniform
 from dgmspec.ops.structure import ActNorm, Flatten, Permute, Random, Reshape, Reverse, shuffled
+from tests.zoo import randomise
 
 BATCH = 4
 VECTOR = Type(REAL, (5,))
@@ -350,3 +351,20 @@ def test_actnorm_starts_from_data_whichever_way_its_flow_is_written(arrow: str) 
     z = model.encode(x)
     torch.testing.assert_close(z.mean(0), torch.zeros(3).double(), rtol=0, atol=1e-6)
     torch.testing.assert_close(z.std(0, correction=0), torch.ones(3).double(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("step", ["planar", "sylvester(2)"])
+def test_numeric_inverses_reach_far_beyond_the_bend(step: str) -> None:
+    """Where tanh saturates the root lies at the very end of its bracket."""
+    text = f"""dgm 1
+    model M {{
+        observe x : real[2]
+        latent z : real[2]
+        flow x -> z {{ {step} }}
+    }}
+    """
+    for seed in range(8):
+        model = dgmspec.compile(dgmspec.parse(text), seed=seed, dtype=torch.float64)
+        randomise(model, seed=seed, scale=1.0)
+        z = 50 * torch.randn(500, 2, dtype=torch.float64)
+        torch.testing.assert_close(model.encode(model.decode(z)), z, rtol=1e-9, atol=1e-9)

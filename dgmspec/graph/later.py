@@ -6,18 +6,6 @@ from collections.abc import Mapping
 from typing import Final
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
-    "scalar": (
-        "linear_spline",
-        "quadratic_spline",
-        "cubic_spline",
-        "sigmoid_mixture",
-        "bernstein",
-        "sos",
-        "umnn",
-        "sinh_arcsinh",
-        "power",
-    ),
-    "step": ("residual", "planar", "radial", "sylvester"),
     "net": ("unet", "transformer", "nearest", "gumbel_softmax"),
     "distribution": ("bernoulli", "categorical", "autoregressive"),
     "loss": (

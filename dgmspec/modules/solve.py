@@ -107,6 +107,9 @@ def _root(
     below_seen = above_seen = torch.zeros_like(y, dtype=torch.bool)
     last = before_last = high - low
     best, best_slope, smallest = x, torch.full_like(x, math.nan), torch.full_like(x, math.inf)
+    # A given bracket may hold the root at its very end: halving towards it, Newton's step is a quarter of the step
+    # before last. Without one, steps that shrink no faster than that are Newton's walk down a power from far away.
+    shrink = 2 if known else 4
     for _ in range(STEPS[known][y.dtype == torch.float64]):
         value, log_slope = function(x)
         error = value - y if increasing else y - value
@@ -117,7 +120,7 @@ def _root(
         low, high = torch.where(below, x, low), torch.where(above, x, high)
         below_seen, above_seen = below_seen | below, above_seen | above
         newton = x - error * torch.exp(-log_slope)
-        quick = 4 * (newton - x).abs() <= before_last
+        quick = shrink * (newton - x).abs() <= before_last
         following = torch.where((newton > low) & (newton < high) & quick, newton, _middle(low, high, support))
         before_last, last = last, (following - x).abs()
         x = following

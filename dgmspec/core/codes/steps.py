@@ -73,6 +73,16 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     Code(
+        "DGM465",
+        "error",
+        "a net whose Lipschitz constant is not certified",
+        "The net of a `residual` step is an `mlp` without normalisation and dropout.",
+        "The step is invertible because its net contracts: the norms of the layers multiply to less than 1. Skips, "
+        "normalisation and masks of dropped units have no such product.",
+        wrong=_flow("residual(mlp(8, norm = layer))"),
+        right=_flow("residual(mlp(8))"),
+    ),
+    Code(
         "DGM446",
         "error",
         "an event too large to be divided",

@@ -24,7 +24,7 @@ CODES: tuple[Code, ...] = (
         "an operation that this version knows by name only",
         "The operation belongs to the language, but this version has no code for it.",
         "Its name is known, so the message can say so instead of guessing at a misspelling.",
-        wrong=_PLAIN.replace("actnorm", "residual"),
+        wrong=_PLAIN.replace("    flow", "    loss = elbo\n    flow"),
         right=_PLAIN,
     ),
 )

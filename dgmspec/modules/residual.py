@@ -1,0 +1,134 @@
+"""The twin of `residual`: the net with its weights held to their norms, and its Jacobian carried along."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgmspec.modules.nets import context_features
+from dgmspec.modules.nets.layered import ACTIVATIONS
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.ops.residual import Residual
+
+Result = tuple[Tensor, Tensor]
+
+STEPS: Final = 24
+"""Steps of the inverse: Newton's settle to rounding in a few."""
+
+CLOSED: Final = 1e3
+"""An error of so many rounding errors counts as none."""
+
+SLOPES: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "silu": lambda z: z.sigmoid() * (1 + z * (-z).sigmoid()),
+    "relu": lambda z: (z > 0).to(z.dtype),
+    "gelu": lambda z: 0.5 * (1 + torch.erf(z * 0.5**0.5)) + z * torch.exp(-z.square() / 2) * (2 * math.pi) ** -0.5,
+    "elu": lambda z: z.clamp(max=0).exp(),
+    "tanh": lambda z: 1 - z.tanh().square(),
+    "softplus": lambda z: z.sigmoid(),
+    "leaky_relu": lambda z: torch.where(z > 0, 1.0, 0.01).to(z.dtype),
+}
+"""The derivatives of the activations."""
+
+STEEPEST: Mapping[str, float] = {"silu": 1.1, "gelu": 1.13}
+"""Upper bounds of the slopes that exceed 1: silu's largest is 1.0998, gelu's 1.1290."""
+
+
+def _held(op: Residual, p: Parameters, d: int) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of each layer, every factor of ∂g/∂x at most L^(1/n) in spectral norm."""
+    names = ("0", *(link.name for link in op.chain().links()))
+    bound = op.lipschitz ** (1 / len(names))
+    layers = []
+    for i, name in enumerate(names):
+        weight = p[f"net/{name}/weight"]
+        moved, rest = (weight[:, :d], weight[:, d:]) if i == 0 else (weight, weight[:, :0])
+        norm = torch.linalg.matrix_norm(moved, 2)
+        held = moved * (bound / norm.clamp(min=bound))
+        layers.append((torch.cat((held, rest), 1) if rest.shape[1] else held, p[f"net/{name}/bias"]))
+    return layers
+
+
+def _move(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
+    """g(x, c) and ∂g/∂x, (batch, d) and (batch, d, d)."""
+    kind = op.chain().activation
+    scale = 1 / STEEPEST.get(kind, 1.0)
+    (weight, bias), *others = layers
+    z = F.linear(x if c is None else torch.cat((x, c), 1), weight, bias)
+    tangent = weight[:, : x.shape[1]].expand(x.shape[0], -1, -1)
+    for weight, bias in others:
+        tangent = weight @ (scale * SLOPES[kind](z).unsqueeze(2) * tangent)
+        z = F.linear(scale * ACTIVATIONS[kind](z), weight, bias)
+    return z, tangent
+
+
+def _with_identity(tangent: Tensor) -> Tensor:
+    return tangent + torch.eye(tangent.shape[1], dtype=tangent.dtype, device=tangent.device)
+
+
+def _log_det(tangent: Tensor) -> Tensor:
+    """log det(I + ∂g/∂x), (batch,); it is positive. Two coordinates, the commonest size, need no factorisation."""
+    if tangent.shape[1] == 2:
+        trace = tangent[:, 0, 0] + tangent[:, 1, 1]
+        return torch.log1p(trace + tangent[:, 0, 0] * tangent[:, 1, 1] - tangent[:, 0, 1] * tangent[:, 1, 0])
+    found: Tensor = torch.linalg.slogdet(_with_identity(tangent)).logabsdet
+    return found
+
+
+def _newton_step(tangent: Tensor, error: Tensor) -> Tensor:
+    """(I + ∂g/∂x)⁻¹ applied to (batch, d)."""
+    matrix = _with_identity(tangent)
+    if tangent.shape[1] == 2:
+        (a, b), (c, d) = (row.unbind(1) for row in matrix.unbind(1))
+        u, v = error.unbind(1)
+        return torch.stack((d * u - b * v, a * v - c * u), 1) / (a * d - b * c).unsqueeze(1)
+    step: Tensor = torch.linalg.solve(matrix, error)
+    return step
+
+
+def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
+    if ctx.given is None or ctx.given_type is None:
+        return None
+    return context_features(ctx.given, ctx.given_type, x).flatten(1)
+
+
+def residual_forward(op: Residual, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+    moved, tangent = _move(op, _held(op, p, x.shape[1]), x, _context(x, ctx))
+    return x + moved, _log_det(tangent)
+
+
+def residual_inverse(op: Residual, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+    layers, c = _held(op, p, y.shape[1]), _context(y, ctx)
+    with torch.no_grad():
+        x = _solve(op, layers, y, c)
+    # A Newton step of value zero, which brings the gradients of the implicit function.
+    moved, tangent = _move(op, layers, x, c)
+    x = x - _newton_step(tangent.detach(), x + moved - y)
+    return x, -_log_det(_move(op, layers, x, c)[1])
+
+
+def _solve(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], y: Tensor, c: Tensor | None) -> Tensor:
+    """x with x + g(x) = y; NaN in rows where the steps did not suffice."""
+    x = y
+    moved, tangent = _move(op, layers, x, c)
+    error = y - x - moved
+    for _ in range(STEPS):
+        newton = x + _newton_step(tangent, error)
+        there, slope = _move(op, layers, newton, c)
+        left = y - newton - there
+        shrinks = (left.square().sum(1) <= (op.lipschitz**2) * error.square().sum(1)).unsqueeze(1)
+        plain = y - moved
+        again, other = _move(op, layers, plain, c)
+        x = torch.where(shrinks, newton, plain)
+        moved = torch.where(shrinks, there, again)
+        tangent = torch.where(shrinks.unsqueeze(2), slope, other)
+        error = y - x - moved
+    size = 1 + y.abs().amax(1, keepdim=True)
+    closed = error.abs().amax(1, keepdim=True) <= CLOSED * torch.finfo(y.dtype).eps * size
+    return torch.where(closed, x, math.nan)
+
+
+TWINS: Final = {Residual: StepTwin(residual_forward, residual_inverse, loop="bounded")}
