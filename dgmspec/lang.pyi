@@ -581,6 +581,12 @@ class _Reshape(Word):
 
 reshape: _Reshape
 
+class _Residual(Word):
+    """step: An invertible residual block: the identity plus a net that contracts."""
+    def __call__(self, *args: Value, net: Value = ..., lipschitz: Value = ...) -> Name | Call: ...
+
+residual: _Residual
+
 class _Resmlp(Word):
     """net: Residual net: ``z_0 = W [x, c]``, then per block ``z ← z + step (W″ a(W′ a(z)))``, then ``W a(z)``."""
     def __call__(self, *args: Value, width: Value = ..., blocks: Value = ..., activation: Value = ..., dropout: Value = ..., tied: Value = ..., step: Value = ...) -> Name | Call: ...
@@ -913,6 +919,7 @@ __all__ = [
     "relu",
     "repeat",
     "reshape",
+    "residual",
     "resmlp",
     "resnet",
     "reverse",
