@@ -195,7 +195,7 @@ def _constant(line: Instruction, resources: Resources, values: Mapping[str, Tens
     """The log-determinant of a line where it does not depend on data."""
     if line.target in ("affine", "scaled"):
         return values[child(line.address, "log_det")]
-    if line.target not in ("forward", "inverse") or line.noise or len(line.outputs) != 2:
+    if line.target not in ("forward", "inverse") or line.noise or line.parts != 1 or len(line.outputs) != 2:
         return None
     op, event = line.op, line.type
     assert isinstance(op, AbstractStep) and event is not None
