@@ -116,3 +116,26 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", text):
         assert (page.parent / target).exists(), target
+
+
+def rows_of_flows() -> list[tuple[str, str]]:
+    """The lines of the table of flows with the types they stand behind."""
+    text = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
+    rows = [row.split(" | ") for row in text.splitlines() if row.startswith("| ") and row.count("`") >= 6]
+    return [(row[1].strip("`"), row[2].strip("`")) for row in rows]
+
+
+@pytest.mark.parametrize(("line", "type_"), rows_of_flows())
+def test_lines_of_the_table_of_flows_compile(line: str, type_: str) -> None:
+    supports = ("real", "positive", "unit", "circle", "interval(-1, 1)")
+    texts = [
+        f"dgm 1\nmodel M {{\nobserve x : {type_}\nlatent z : {s}[*]\nflow x -> z {{ {line} }}\n}}\n" for s in supports
+    ]
+    text = next((text for text in texts if not codes(text, "error")), texts[0])
+    assert not codes(text, "error")
+
+
+def test_the_table_of_flows_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
+    for name in set(re.findall(r"`(?:tests/)?(test_\w+\.py)`", text)):
+        assert (ROOT / "tests" / name).exists(), name
