@@ -107,7 +107,7 @@ x*norm([3, 4])                      | x: real                         | real
 """
 
 REFUSED = """
-x^2                                 | x: real                         | DGM450 | 0 near x = 0
+x^2                                 | x: real                         | DGM450 | near x = 0
 x^3                                 | x: real                         | DGM450 | 0 at x = 0
 x^2/2 + 2*x - 10*relu(x)            | x: (-1, 100)                    | DGM450 | negative at
 x^2/2 + 2*x - 4*max(x, 1)           | x: (-1, 50)                     | DGM450 | negative at
@@ -117,7 +117,7 @@ x + sin(x)                          | x: real                         | DGM450 |
 x + 1.1*sin(x)                      | x: real                         | DGM450 | near x =
 x + a*sin(x)                        | x: real, a: positive            | DGM450 | a =
 x*exp(x)                            | x: real                         | DGM450 | near x = -1
-x*exp(-x)                           | x: positive                     | DGM450 | 0 near x = 1
+x*exp(-x)                           | x: positive                     | DGM450 | near x = 1
 x*sigmoid(x)                        | x: real                         | DGM450 | near x = -1.278
 x - tanh(x)                         | x: real                         | DGM450 | 0 at x = 0
 x - arctan(x)                       | x: real                         | DGM450 | 0 at x = 0
@@ -147,6 +147,7 @@ a*x + b                             | x: real, a: real, b: positive   | DGM452 |
 x^b                                 | x: positive, b: real            | DGM452 | `b`
 a^x                                 | x: real, a: positive            | DGM452 | `a`
 tanh(a*x)                           | x: real, a: real                | DGM452 | `a`
+sqrt(1 - cos(x)) + x                | x: (-3, 3)                      | DGM454 | strictly monotone
 x + x*tanh(sum(y))*2                | x: real, y: real                | DGM454 | strictly monotone
 exp(x) + x + 0.5*sin(exp(x) + x)    | x: real                         | DGM454 | strictly monotone
 (a - b)*x                           | x: real, a: positive, b: positive | DGM452 | `a`, `b`

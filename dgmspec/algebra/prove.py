@@ -20,9 +20,9 @@ from dgmspec.algebra.builder import Builder, substitute_term
 from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.factoring import factor_sum, grouped
 from dgmspec.algebra.intervals import ONE as ONE_INTERVAL
-from dgmspec.algebra.intervals import Interval, hull, multiply, point
+from dgmspec.algebra.intervals import REALS, Interval, hull, intersection, multiply, point
 from dgmspec.algebra.limits import limit
-from dgmspec.algebra.ranges import Box
+from dgmspec.algebra.ranges import INCREASING, Box
 from dgmspec.algebra.terms import PI, ZERO, Fn, Mul, Num, Opaque, Sym, Term, split_multiple, walk_terms
 
 _BOXES: Final = 400
@@ -169,7 +169,9 @@ class Prover:
         interval = names[name]
         edge = interval.high if end > 0 else interval.low
         if math.isfinite(edge):
-            return Box({**names, name: point(edge)}, self.b.spend).range(term)
+            there = Box({**names, name: point(edge)}, self.b.spend)
+            if regular(term, there):
+                return there.range(term)
         value = limit(self.b.over({**self.b.box.names, **names}), term, name, interval, end)
         if isinstance(value, Term):
             return Box(names, self.b.spend).range(value)
@@ -180,12 +182,13 @@ class Prover:
         interval = box[name]
         edge = interval.high if end > 0 else interval.low
         is_open = interval.open_high if end > 0 else interval.open_low
-        if math.isfinite(edge):
-            around = Box({**box, name: Interval(edge, edge)}, self.b.spend).range(term)
-            if around.sign is not None and (around.sign or is_open):
-                return around.sign
-            if not is_open:
-                return None
+        there = Box({**box, name: point(edge)}, self.b.spend)
+        if math.isfinite(edge) and regular(term, there):
+            sign = there.range(term).sign
+            if sign is not None and (sign or is_open):
+                return sign
+        if not is_open:
+            return None
         value = limit(self.b.over({**self.b.box.names, **box}), term, name, interval, end)
         if isinstance(value, float):
             return 1 if value > 0 else -1
@@ -195,18 +198,56 @@ class Prover:
 def smooth_in(term: Term, name: str, box: Box) -> bool:
     """Whether the sign of the derivative in a name says how the term moves over the box.
 
-    It does not where the name stands in a formula that is taken as it stands, nor where a step jumps inside the box.
+    It does not where the name stands in a formula that is taken as it stands, where a step jumps inside the box, nor
+    where a derivative may have a pole.
     """
-    return all(isinstance(part, Fn) and box.range(part).is_point() for part in _rough_parts(term, name))
+    rough = [p for p in _delicate_parts(term) if name in p.names and (isinstance(p, Opaque) or _is_step(p))]
+    return all(_is_step(part) and box.range(part).is_point() for part in rough) and regular(term, box)
+
+
+def regular(term: Term, box: Box) -> bool:
+    """Whether every part of a term has a finite value everywhere on a box, whose closed ends count.
+
+    At an end of a support it may not: interval arithmetic takes 0 · (1 / 0) for 0, which only a limit decides.
+    """
+    return all(_defined(part, box) for part in _delicate_parts(term))
+
+
+def _defined(part: Term, box: Box) -> bool:
+    match part:
+        case Mul():
+            return all(_has_power(box.range(v).sign, e) for v, e in part.factors)
+        case Fn(name="tan"):
+            around = box.range(part)
+            return math.isfinite(around.low) and math.isfinite(around.high)
+        case Fn() if part.name in INCREASING:
+            domain, around = INCREASING[part.name][0], box.range(part.args[0])
+            return intersection(domain, around) == around
+    return True
+
+
+def _has_power(sign: int | None, exponent: Term) -> bool:
+    """Whether a base of that sign has the power: a positive one all, others those of numbers, 0 none below 0."""
+    return sign == 1 or (isinstance(exponent, Num) and (exponent.value >= 0 or sign == -1))
+
+
+def _is_step(part: Term) -> bool:
+    return isinstance(part, Fn) and part.name == "step"
 
 
 @lru_cache(maxsize=1024)
-def _rough_parts(term: Term, name: str) -> tuple[Term, ...]:
-    """The steps and the formulas taken as they stand that read a name."""
-    rough = (
-        part for part in walk_terms(term) if isinstance(part, Opaque) or (isinstance(part, Fn) and part.name == "step")
-    )
-    return tuple(part for part in rough if name in part.names)
+def _delicate_parts(term: Term) -> tuple[Term, ...]:
+    """Powers that may divide by 0, functions with a bounded domain, steps, and formulas taken as they stand."""
+    return tuple(part for part in dict.fromkeys(walk_terms(term)) if _is_delicate(part))
+
+
+def _is_delicate(part: Term) -> bool:
+    match part:
+        case Mul():
+            return not all(isinstance(e, Num) and e.value >= 0 for _, e in part.factors)
+        case Fn():
+            return part.name in ("tan", "step") or (part.name in INCREASING and INCREASING[part.name][0] != REALS)
+    return isinstance(part, Opaque)
 
 
 # ---- dividing boxes -------------------------------------------------------------------------------------------------
@@ -295,7 +336,8 @@ def sample_points(box: Mapping[str, Interval], first: str, most: int = 90) -> It
 
 def sign_at(b: Builder, term: Term, at: Point) -> int | None:
     """The sign of a term at a point, proved by interval evaluation; None where rounding hides it."""
-    return Box({name: point(x) for name, x in at.items()}, b.spend).range(term).sign
+    box = Box({name: point(x) for name, x in at.items()}, b.spend)
+    return box.range(term).sign if regular(term, box) else None
 
 
 def exact_zero(b: Builder, term: Term, name: str, near: float, interval: Interval) -> Term | None:
@@ -307,6 +349,8 @@ def exact_zero(b: Builder, term: Term, name: str, near: float, interval: Interva
         where = b.box.range(candidate)
         outside = not (interval.has(where.low) and interval.has(where.high))
         if outside or abs(where.low - near) > 1e-3 * max(1.0, abs(near)):
+            continue
+        if not regular(term, Box({**b.box.names, name: where}, b.spend)):
             continue
         if substitute_term(b.over({**b.box.names, name: where}), term, name, candidate) == ZERO:
             return candidate

@@ -199,7 +199,7 @@ def _turns(prover: Prover, slope: Term, variable: str, signs: dict[int, Point]) 
     zero = crossing(prover.b, slope, variable, low, high)
     zero = 0.0 if abs(zero) < 1e-12 else zero
     ends = f"negative at {shown(signs[-1], (slope,))} and positive at {shown(signs[1], (slope,))}"
-    return _flat(prover, variable, f"{ends}, and 0 near {variable} = {zero:.6g}")
+    return _flat(prover, variable, f"{ends}, changing sign near {variable} = {zero:.6g}")
 
 
 def _flat(prover: Prover, variable: str, where: str) -> Refusal:
