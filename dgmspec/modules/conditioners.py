@@ -120,16 +120,21 @@ def _merge(p: Parameters, kept: Tensor, moved: Tensor) -> Tensor:
 
 def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: StepContext) -> Tensor:
     """The planes (P, batch, count) that the net gives for part B, from part A as it reads it."""
-    own, c = below(p, "net"), _context(x, ctx)
     if not op.by_image(ctx.event.shape):
-        read = torch.cat((torch.cos(kept), torch.sin(kept)), 1) if ctx.event.support.circular else kept
-        return _planes(evaluate(op.net, own, (read,), c, ctx.training), count)
+        return _raw_of_vector(op, p, kept, x, count, ctx)
+    own, c = below(p, "net"), _context(x, ctx)
     image = x * p["read"] if "read" in p else kept.reshape(kept.shape[0], -1, *ctx.event.shape[1:])
     found = evaluate(op.net, own, (image,) if kept.shape[1] else (), c, ctx.training).flatten(1)
     if "read" not in p:
         return _planes(found, count)
     planes = _planes(found, ctx.event.size)
     return planes.index_select(2, p["moved"]) if "moved" in p else _split(p, planes)[1]
+
+
+def _raw_of_vector(op: Coupling, p: Parameters, kept: Tensor, x: Tensor, count: int, ctx: StepContext) -> Tensor:
+    """Likewise from part A as numbers side by side; `x` has the rows and the precision of the result."""
+    read = torch.cat((torch.cos(kept), torch.sin(kept)), 1) if ctx.event.support.circular else kept
+    return _planes(evaluate(op.net, below(p, "net"), (read,), _context(x, ctx), ctx.training), count)
 
 
 def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
@@ -140,8 +145,8 @@ def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse:
 
 
 def coupling_part(op: Coupling, p: Parameters, kept: Tensor, moved: Tensor, ctx: StepContext, inverse: bool) -> Result:
-    out = evaluate(op.net, below(p, "net"), (kept,), _context(moved, ctx), ctx.training)
-    return _transformed(op, _planes(out, moved.shape[1]), moved, ctx, inverse)
+    raw = _raw_of_vector(op, p, kept, moved, moved.shape[1], ctx)
+    return _transformed(op, raw, moved, ctx, inverse)
 
 
 def _transformed(op: Coupling, raw: Tensor, moved: Tensor, ctx: StepContext, inverse: bool) -> Result:

@@ -203,4 +203,6 @@ def _constant(line: Instruction, resources: Resources, values: Mapping[str, Tens
     if reads or event.support != REAL or op.jacobian(event, None).constant is not Fact.YES:
         return None
     end = event if line.target == "forward" else op.infer_type(event, None)
+    if event.aside or end.aside:
+        return None
     return _alone(line, resources, values, torch.zeros(1, *end.shape, dtype=torch.float64))[1]
