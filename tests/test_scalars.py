@@ -255,3 +255,72 @@ def test_a_scalar_with_parameters_is_no_step() -> None:
 def test_shift_scale_must_be_invertible(values: dict) -> None:  # type: ignore[type-arg]
     with pytest.raises(ValueError, match=r"inverse|finite"):
         ShiftScale(**values)
+
+
+# ---- stress: single precision at large raw parameters ---------------------------------------------------------------
+
+EPS = torch.finfo(torch.float32).eps
+PIECEWISE = [op(bins=8, bound=5) for op in (Rqs, LinearSpline, QuadraticSpline, CubicSpline)]
+SOLVED = [
+    SigmoidMixture(),
+    LogisticMixtureCdf(),
+    Bernstein(),
+    Sos(),
+    Sos(degree=3, terms=3),
+    Umnn(hidden=3, nodes=16),
+    SinhArcsinh(),
+]
+
+at_scales = pytest.mark.parametrize("scale", [1.0, 4.0, 10.0])
+by_count = pytest.mark.parametrize("count", [20_000, pytest.param(200_000, marks=pytest.mark.slow)])
+
+
+def round_trip(op: AbstractScalar, scale: float, y: Tensor) -> tuple[Tensor, ...]:
+    """x = f⁻¹(y) in single precision, f(x) in single and double precision, f⁻¹(y) in double, and f'(x)."""
+    twin, raw = scalar_twin(op), raw_of(op, REAL, y.shape, scale).float()
+    with torch.no_grad():
+        x, ladj = twin.inverse(op, raw, y, REAL)
+        again, _ = twin.forward(op, raw, x, REAL)
+        exact, log_slope = twin.forward(op, raw.double(), x.double(), REAL)
+        true, _ = twin.inverse(op, raw.double(), y.double(), REAL)
+    assert all(torch.isfinite(value).all() for value in (x, ladj, again, true))
+    return x, again, exact, true, log_slope.exp()
+
+
+@pytest.mark.parametrize("op", PIECEWISE, ids=str)
+@at_scales
+@by_count
+def test_splines_in_single_precision(op: AbstractScalar, scale: float, count: int) -> None:
+    # An x is known to half a rounding error of the bound, which the slope magnifies: no inverse can do better.
+    y = 12 * torch.rand(count) - 6
+    x, again, exact, true, slope = round_trip(op, scale, y)
+    rounding = 8 * EPS * op.bound
+    for value in (again, exact):
+        assert ((value - y).abs() <= rounding * slope.clamp(min=1)).all()
+    assert ((x - true).abs() <= rounding * (1 / slope).clamp(min=1)).all()
+
+
+@pytest.mark.parametrize("op", SOLVED, ids=str)
+@at_scales
+@by_count
+def test_numeric_inverses_in_single_precision(op: AbstractScalar, scale: float, count: int) -> None:
+    y = torch.rand(count).clamp(1e-6, 1 - 1e-6) if op.image(REAL) == UNIT else 3 * torch.randn(count)
+    x, again, exact, true, slope = round_trip(op, scale, y)
+    rounding = 32 * EPS
+    for value in (again, exact):
+        assert ((value - y).abs() <= rounding * (1 + y.abs() + slope * (1 + x.abs()))).all()
+    assert ((x - true).abs() <= rounding * (1 + x.abs() + (1 + y.abs()) / slope)).all()
+
+
+@pytest.mark.parametrize("op", [*PIECEWISE, *SOLVED], ids=str)
+def test_gradients_are_finite_at_knots_and_bounds_and_far_out(op: AbstractScalar) -> None:
+    points = torch.tensor([-1e4, -5.0, -5.000001, -1.25, 0.0, 1.25, 4.999999, 5.0, 1e4])
+    raw = torch.cat((torch.zeros(len(op.raw(REAL)), 9), raw_of(op, REAL, (9,)).float()), 1).requires_grad_()
+    x = points.repeat(2).requires_grad_()
+    y, ladj = scalar_twin(op).forward(op, raw, x, REAL)
+    into = y.detach().clamp(1e-6, 1 - 1e-6) if op.image(REAL) == UNIT else y.detach().clamp(-1e5, 1e5)
+    into.requires_grad_()
+    back, ladj_back = scalar_twin(op).inverse(op, raw, into, REAL)
+    for value, inputs in ((y + ladj, [raw, x]), (back + ladj_back, [raw, into])):
+        assert torch.isfinite(value).all()
+        assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(value.sum(), inputs))
