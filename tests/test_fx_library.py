@@ -12,16 +12,15 @@ from dgmspec.ops import library
 from tests.flows import flow
 from tests.zoo import TYPES, WRAPPERS, draw_event, randomise
 
-ITERATIVE = [cls for cls in library() if issubclass(cls, AbstractScalar) and cls.inverts == "iterative"]
-"""Numeric inverses: one of them stands for all by default, since their steps are unrolled and slow to trace."""
-
 
 def steps() -> list[ParameterSet]:
-    """The first example of every operation that is a step or makes one."""
+    """The first example of every operation that is a step or makes one. Numeric inverses, whose steps are unrolled, are
+    slow to trace; by default the test of the solver stands for them."""
     found = []
     for cls in library():
         if cls.role in WRAPPERS:
-            marks = [pytest.mark.slow] if cls in ITERATIVE[1:] else []
+            iterative = issubclass(cls, AbstractScalar) and cls.inverts == "iterative"
+            marks = [pytest.mark.slow] if iterative else []
             found.append(pytest.param(WRAPPERS[cls.role][0].format(cls.examples[0]), marks=marks))
     return found
 

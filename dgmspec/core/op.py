@@ -95,9 +95,9 @@ class Draw:
 
     name: str
     shape: Shape
-    law: Literal["uniform", "normal", "rademacher", "exponential", "gamma"] = "uniform"
+    law: Literal["uniform", "normal", "rademacher", "exponential", "gamma", "von_mises"] = "uniform"
     parameter: float = 1.0
-    """The concentration of a ``gamma`` draw (scale 1)."""
+    """The concentration of a ``gamma`` draw (scale 1) or of a ``von_mises`` draw (around 0)."""
 
 
 @dataclass(frozen=True)

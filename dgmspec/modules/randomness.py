@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -124,3 +125,7 @@ def _draw(
         case "gamma":
             concentration = torch.full(shape, draw.parameter, dtype=wide)
             return torch._standard_gamma(concentration, generator=generator).to(dtype)
+        case "von_mises":
+            key = int(torch.randint(2**62, (), generator=generator))
+            angles = np.random.Generator(np.random.Philox(key)).vonmises(0.0, draw.parameter, shape)
+            return torch.from_numpy(angles).to(dtype)

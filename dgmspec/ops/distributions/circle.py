@@ -21,9 +21,8 @@ class VonMises(AbstractProduct):
     Formula: ``p(x) = exp(κ cos(x - loc)) / (2π I₀(κ))``, κ the `concentration`, at most 1000.
     Shapes: any; `concentration` is a number.
     Support: circle.
-    Sampling: ``loc + F⁻¹(u)`` on the circle, F the distribution function for loc = 0 as its Fourier series, inverted
-    numerically; differentiable in `loc`.
-    Caveat: in float32 the far side of a narrow law is sampled to the absolute accuracy of u only.
+    Sampling: ``loc + a`` on the circle, a around 0 by the rejection of Best and Fisher; differentiable in `loc`.
+    Caveat: `loc` is an angle in radians; whole turns of it change nothing.
     Reference: Mardia and Jupp, Directional Statistics, section 3.5.4.
     """
 
@@ -58,4 +57,4 @@ class VonMises(AbstractProduct):
         return CIRCLE
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
+        return (Draw("noise", type_.shape, "von_mises", self.kappa),)

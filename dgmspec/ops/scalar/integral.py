@@ -33,7 +33,7 @@ class Umnn(AbstractScalar):
     """
 
     name: ClassVar[str] = "umnn"
-    examples: ClassVar[tuple[str, ...]] = ("umnn", "umnn(4)", "umnn(hidden = 3, nodes = 32, bound = 2)")
+    examples: ClassVar[tuple[str, ...]] = ("umnn(3, nodes = 16)", "umnn(hidden = 3, nodes = 32, bound = 2)")
     inverts: ClassVar[Literal["closed form", "iterative"]] = "iterative"
 
     hidden: int = Field(8, ge=1, le=256, description="hidden units H of the integrand")

@@ -41,7 +41,7 @@ class SigmoidMixture(AbstractMixtureMap):
     """
 
     name: ClassVar[str] = "sigmoid_mixture"
-    examples: ClassVar[tuple[str, ...]] = ("sigmoid_mixture", "sigmoid_mixture(4)", "sigmoid_mixture(k = 3)")
+    examples: ClassVar[tuple[str, ...]] = ("sigmoid_mixture(4)", "sigmoid_mixture(k = 3)")
 
     def image(self, support: Support) -> Support:
         require_line(self.name, support)
@@ -65,7 +65,6 @@ class LogisticMixtureCdf(AbstractMixtureMap):
 
     name: ClassVar[str] = "logistic_mixture_cdf"
     examples: ClassVar[tuple[str, ...]] = (
-        "logistic_mixture_cdf",
         "logistic_mixture_cdf(4)",
         "logistic_mixture_cdf(k = 3)",
     )

@@ -31,7 +31,7 @@ class Bernstein(AbstractScalar):
     """
 
     name: ClassVar[str] = "bernstein"
-    examples: ClassVar[tuple[str, ...]] = ("bernstein", "bernstein(5)", "bernstein(degree = 3, bound = 2)")
+    examples: ClassVar[tuple[str, ...]] = ("bernstein(5)", "bernstein(degree = 3, bound = 2)")
     inverts: ClassVar[Literal["closed form", "iterative"]] = "iterative"
 
     degree: int = Field(8, ge=1, le=64, description="degree M of the polynomial")
@@ -73,7 +73,7 @@ class Sos(AbstractScalar):
     """
 
     name: ClassVar[str] = "sos"
-    examples: ClassVar[tuple[str, ...]] = ("sos", "sos(3)", "sos(degree = 2, terms = 3)")
+    examples: ClassVar[tuple[str, ...]] = ("sos(3)", "sos(degree = 2, terms = 3)")
     inverts: ClassVar[Literal["closed form", "iterative"]] = "iterative"
 
     degree: int = Field(2, ge=1, le=8, description="degree r of the squared polynomials")

@@ -20,7 +20,7 @@ class LinearSpline(AbstractSpline):
     """
 
     name: ClassVar[str] = "linear_spline"
-    examples: ClassVar[tuple[str, ...]] = ("linear_spline", "linear_spline(4)", "linear_spline(bins = 6, bound = 2)")
+    examples: ClassVar[tuple[str, ...]] = ("linear_spline(4)", "linear_spline(bins = 6, bound = 2)")
 
     def raw(self, support: Support) -> tuple[Init, ...]:
         return (Init(),) * self.bins
@@ -41,7 +41,6 @@ class QuadraticSpline(AbstractSpline):
 
     name: ClassVar[str] = "quadratic_spline"
     examples: ClassVar[tuple[str, ...]] = (
-        "quadratic_spline",
         "quadratic_spline(4)",
         "quadratic_spline(bins = 6, bound = 2)",
     )
@@ -66,7 +65,7 @@ class CubicSpline(AbstractSpline):
     """
 
     name: ClassVar[str] = "cubic_spline"
-    examples: ClassVar[tuple[str, ...]] = ("cubic_spline", "cubic_spline(4)", "cubic_spline(bins = 6, bound = 2)")
+    examples: ClassVar[tuple[str, ...]] = ("cubic_spline(4)", "cubic_spline(bins = 6, bound = 2)")
     inverts: ClassVar[Literal["closed form", "iterative"]] = "iterative"
 
     def raw(self, support: Support) -> tuple[Init, ...]:
