@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from math import isqrt
 from typing import Final
 
 from dgmspec.algebra import idioms
 from dgmspec.algebra.intervals import Interval
 from dgmspec.algebra.ranges import Box
+from dgmspec.algebra.rational import number_power, ratio, short, turns
 from dgmspec.algebra.terms import (
     MINUS,
     ONE,
-    PI,
     ZERO,
     Add,
     Fn,
     Mul,
     Num,
-    Opaque,
-    Sym,
     Term,
     split_multiple,
 )
@@ -45,9 +42,6 @@ AT_ZERO: Final[dict[str, Fraction]] = {
     "sigmoid": Fraction(1, 2),
     "bell": Fraction(1, 4),
 }
-
-_LONGEST: Final = 512
-"""Bits beyond which rational numbers are no longer multiplied out into powers."""
 
 
 class Exhausted(Exception):
@@ -136,7 +130,7 @@ class Builder:
             whole = number is not None and number.denominator == 1
             if scale == 0 and number is not None and number > 0:
                 return ZERO
-            if scale != 1 and whole and number is not None and _short(scale, number):
+            if scale != 1 and whole and number is not None and short(scale, number):
                 coefficient *= scale ** int(number)
                 stack.append((rest, exponent))
             elif rest == ONE and scale == 1:
@@ -165,10 +159,10 @@ class Builder:
         if isinstance(base, Add) and isinstance(exponent, Num) and exponent.value.denominator == 1:
             self.spend(len(bases))
             for other, known in bases.items():
-                ratio = _ratio(base, other)
-                if ratio is not None and ratio != 1 and isinstance(known, Num) and known.value.denominator == 1:
+                times = ratio(base, other)
+                if times is not None and times != 1 and isinstance(known, Num) and known.value.denominator == 1:
                     bases[other] = self.add(known, exponent)
-                    return ratio ** int(exponent.value)
+                    return times ** int(exponent.value)
         total = self.add(bases[base], exponent) if base in bases else exponent
         if isinstance(base, Num) and isinstance(total, Num):  # 2^(1/2) · 2^(1/2)
             bases.pop(base, None)
@@ -190,7 +184,7 @@ class Builder:
         if n == 0:
             return ONE
         if isinstance(base, Num):
-            return _number_power(base.value, n)
+            return number_power(base.value, n)
         if isinstance(base, Fn) and base.name == "exp":
             return self.exp(self.scale(base.args[0], n))
         if isinstance(base, Fn) and base.name == "abs" and n.denominator == 1 and n.numerator % 2 == 0:
@@ -203,7 +197,7 @@ class Builder:
         """A fractional power: of the factors one by one where their signs allow it."""
         scale, rest = split_multiple(base)
         if scale > 0 and scale != 1:
-            return self.mul(_number_power(scale, n), self.power(rest, n))
+            return self.mul(number_power(scale, n), self.power(rest, n))
         if scale == 1 and isinstance(rest, Mul):
             done: list[Term] = []
             for b, e in rest.factors:
@@ -306,8 +300,8 @@ class Builder:
                 return Num(abs(u.value))
             sign = self.sign(u)
             return u if sign in (0, 1) else self.neg(u) if sign == -1 else Fn("abs", (u,))
-        if name in ("sin", "cos") and (turns := _turns(u)) is not None:
-            return Num((0, 1, 0, -1)[(turns + (name == "cos")) % 4])
+        if name in ("sin", "cos") and (quarters := turns(u)) is not None:
+            return Num((0, 1, 0, -1)[(quarters + (name == "cos")) % 4])
         return Fn(name, (u,))
 
     def _larger(self, a: Term, b: Term) -> Term:
@@ -332,35 +326,6 @@ class Builder:
         return isinstance(u, Add) and u.constant <= 0 and all(coefficient < 0 for _, coefficient in u.parts)
 
 
-def substitute_term(builder: Builder, term: Term, name: str, value: Term) -> Term:
-    """`term` with `value` for a name, built and simplified anew."""
-    done: dict[Term, Term] = {}
-
-    def run(t: Term) -> Term:
-        if name not in t.names:
-            return t
-        if t in done:
-            return done[t]
-        match t:
-            case Sym():
-                result = value
-            case Add():
-                result = builder.combine(((run(part), c) for part, c in t.parts), t.constant)
-            case Mul():
-                result = builder.mul(*(builder.raise_to(run(base), run(exponent)) for base, exponent in t.factors))
-            case Fn():
-                result = builder.fn(t.name, *map(run, t.args))
-            case _:
-                result = t
-        done[t] = result
-        return result
-
-    return run(term)
-
-
-# ---- helpers --------------------------------------------------------------------------------------------------------
-
-
 def _sum(parts: dict[Term, Fraction], constant: Fraction) -> Term:
     if not parts:
         return Num(constant)
@@ -377,43 +342,3 @@ def _product(factors: tuple[tuple[Term, Term], ...]) -> Term:
     if len(factors) == 1 and factors[0][1] == ONE:
         return factors[0][0]
     return Mul(factors)
-
-
-def _ratio(a: Term, b: Term) -> Fraction | None:
-    """c with a = c · b for two sums, or None."""
-    if not isinstance(b, Add) or not isinstance(a, Add) or len(a.parts) != len(b.parts):
-        return None
-    of_b = dict(b.parts)
-    term, coefficient = a.parts[0]
-    if term not in of_b:
-        return None
-    ratio = coefficient / of_b[term]
-    same = a.constant == ratio * b.constant and all(c == ratio * of_b.get(t, Fraction(0)) for t, c in a.parts)
-    return ratio if same else None
-
-
-def _short(value: Fraction, n: Fraction) -> bool:
-    """Whether value^n is small enough to be written out."""
-    bits = max(value.numerator.bit_length(), value.denominator.bit_length())
-    return value in (1, -1) or (value == 0 and n > 0) or (value != 0 and bits * abs(n) <= _LONGEST)
-
-
-def _number_power(value: Fraction, n: Fraction) -> Term:
-    """value^n, exact where it is rational and short."""
-    if n.denominator == 1 and _short(value, n):
-        return Num(value ** int(n))
-    if n.denominator == 2 and value > 0 and _short(value, Fraction(n.numerator)):
-        top, bottom = isqrt(value.numerator), isqrt(value.denominator)
-        if top * top == value.numerator and bottom * bottom == value.denominator:
-            return Num(Fraction(top, bottom) ** n.numerator)
-    if value == 1:
-        return ONE
-    return Mul(((Num(value), Num(n)),))
-
-
-def _turns(u: Term) -> int | None:
-    """k where u = k π / 2."""
-    scale, rest = split_multiple(u)
-    if isinstance(rest, Opaque) and rest == PI and (2 * scale).denominator == 1:
-        return int(2 * scale)
-    return None

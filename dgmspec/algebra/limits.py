@@ -8,31 +8,22 @@ What this cannot decide is None: "not known", never a guess.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
-from dgmspec.algebra.builder import Builder, substitute_term
+from dgmspec.algebra.builder import Builder
 from dgmspec.algebra.derive import SLOPES
 from dgmspec.algebra.factoring import expanded
+from dgmspec.algebra.growth import Lead, T, compare, growth, monomial, times
 from dgmspec.algebra.intervals import REALS, Interval, decimal, nearest
+from dgmspec.algebra.substitution import substitute_term
 from dgmspec.algebra.terms import ONE, PI, TWO, ZERO, Add, Fn, Mul, Num, Sym, Term
 
-T: Final = Sym("·t")
 _FAR: Final = 2.0**20
 
 Limit = Term | float
 """A finite limit as a term without the variable, or ±inf."""
-
-
-@dataclass(frozen=True)
-class Lead:
-    """The leading behaviour ``coefficient · exp(Σ c t^d) · t^power · (log t)^logs``."""
-
-    coefficient: Term
-    exponent: tuple[tuple[Fraction, Term], ...] = ()
-    power: Fraction = Fraction(0)
-    logs: Fraction = Fraction(0)
 
 
 def limit(b: Builder, term: Term, name: str, interval: Interval, end: int) -> Limit | None:
@@ -227,25 +218,13 @@ def _of_lead(b: Builder, term: Term) -> Limit | None:
     found = lead(b, term)
     if found is None:
         return None
-    growth = _growth(b, found)
+    direction = growth(b, found)
     sign = b.sign(found.coefficient)
-    if growth is None:
+    if direction is None:
         return None
-    if growth > 0:
+    if direction > 0:
         return math.inf * sign if sign else None
-    return found.coefficient if growth == 0 else ZERO
-
-
-def _growth(b: Builder, found: Lead) -> int | None:
-    """1 if ``exp(q) t^p (log t)^r`` goes to infinity, -1 if to 0, 0 if it is 1."""
-    for _, coefficient in sorted(found.exponent, key=lambda item: -item[0]):
-        sign = b.sign(coefficient)
-        if sign != 0:
-            return sign
-    for number in (found.power, found.logs):
-        if number:
-            return 1 if number > 0 else -1
-    return 0
+    return found.coefficient if direction == 0 else ZERO
 
 
 def lead(b: Builder, term: Term) -> Lead | None:
@@ -264,20 +243,11 @@ def lead(b: Builder, term: Term) -> Lead | None:
                 one = lead(b, base) if isinstance(exponent, Num) else None
                 if one is None or total is None or not isinstance(exponent, Num):
                     return None
-                total = _times(b, total, one, exponent.value)
+                total = times(b, total, one, exponent.value)
             return total
         case Fn():
             return _lead_of_function(b, term)
     return None
-
-
-def _times(b: Builder, a: Lead, c: Lead, n: Fraction) -> Lead:
-    """a · c^n."""
-    exponent = dict(a.exponent)
-    for degree, coefficient in c.exponent:
-        exponent[degree] = b.add(exponent.get(degree, ZERO), b.scale(coefficient, n))
-    kept = tuple((degree, value) for degree, value in exponent.items() if value != ZERO)
-    return Lead(b.mul(a.coefficient, b.power(c.coefficient, n)), kept, a.power + n * c.power, a.logs + n * c.logs)
 
 
 def _lead_of_sum(b: Builder, term: Add) -> Lead | None:
@@ -292,24 +262,19 @@ def _lead_of_sum(b: Builder, term: Add) -> Lead | None:
     bounded = len(leads) == len(term.parts) + bool(term.constant)
     top: list[Lead] = []
     for one in leads:
-        comparison = _compare(b, one, top[0]) if top else 1
+        comparison = compare(b, one, top[0]) if top else 1
         if comparison is None:
             return None
         if comparison > 0:
             top = [one]
         elif comparison == 0:
             top.append(one)
-    if not top or (not bounded and _growth(b, top[0]) != 1):
+    if not top or (not bounded and growth(b, top[0]) != 1):
         return None
     total = b.add(*(one.coefficient for one in top))
     if total == ZERO or b.sign(total) in (None, 0):
         return None
     return replace(top[0], coefficient=total)
-
-
-def _compare(b: Builder, a: Lead, c: Lead) -> int | None:
-    """Which of two leads outgrows the other."""
-    return _growth(b, _times(b, replace(a, coefficient=ONE), replace(c, coefficient=ONE), Fraction(-1)))
 
 
 def _lead_of_function(b: Builder, term: Fn) -> Lead | None:
@@ -368,26 +333,13 @@ def _lead_of_exp(b: Builder, u: Term) -> Lead | None:
         if isinstance(value, Term):
             factor.append(b.scale(value, coefficient))
             continue
-        monomial = _monomial(b, part)
-        if monomial is None:
+        power = monomial(b, part)
+        if power is None:
             return None
-        degree, scale = monomial
+        degree, scale = power
         exponent[degree] = b.add(exponent.get(degree, ZERO), b.scale(scale, coefficient))
     kept = tuple((degree, value) for degree, value in exponent.items() if value != ZERO)
     return Lead(b.exp(b.add(*factor)), kept)
-
-
-def _monomial(b: Builder, part: Term) -> tuple[Fraction, Term] | None:
-    """(d, c) where the term is exactly c t^d."""
-    degree, rest = Fraction(0), []
-    for base, exponent in part.factors if isinstance(part, Mul) else ((part, ONE),):
-        if base == T and isinstance(exponent, Num):
-            degree = exponent.value
-        elif T.name in base.names or T.name in exponent.names:
-            return None
-        else:
-            rest.append((base, exponent))
-    return (degree, b.product(rest)) if degree else None
 
 
 def _lead_of_log(b: Builder, u: Term) -> Lead | None:

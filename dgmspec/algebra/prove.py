@@ -9,21 +9,20 @@ not decided by then is reported as not decided, with the place where the proof g
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import lru_cache, reduce
+from functools import reduce
 from typing import Final
 
-from dgmspec.algebra.builder import Builder, substitute_term
+from dgmspec.algebra.builder import Builder
 from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.factoring import factor_sum, grouped
 from dgmspec.algebra.intervals import ONE as ONE_INTERVAL
-from dgmspec.algebra.intervals import REALS, Interval, hull, intersection, multiply, point
+from dgmspec.algebra.intervals import Interval, hull, multiply, point
 from dgmspec.algebra.limits import limit
-from dgmspec.algebra.ranges import INCREASING, Box
-from dgmspec.algebra.terms import PI, ZERO, Fn, Mul, Num, Opaque, Sym, Term, split_multiple, walk_terms
+from dgmspec.algebra.points import Point
+from dgmspec.algebra.ranges import Box
+from dgmspec.algebra.regular import regular, smooth_in
+from dgmspec.algebra.terms import Fn, Mul, Num, Sym, Term, split_multiple, walk_terms
 
 _BOXES: Final = 400
 _FARTHEST: Final = 2.0**24
@@ -31,7 +30,6 @@ _FADING: Final = {"exp", "sigmoid", "bell"}
 _NARROWEST: Final = 2.0**-30
 
 Names = dict[str, Interval]
-Point = dict[str, float]
 
 
 @dataclass
@@ -195,61 +193,6 @@ class Prover:
         return None if value is None else self.b.over({**self.b.box.names, **box}).sign(value)
 
 
-def smooth_in(term: Term, name: str, box: Box) -> bool:
-    """Whether the sign of the derivative in a name says how the term moves over the box.
-
-    It does not where the name stands in a formula that is taken as it stands, where a step jumps inside the box, nor
-    where a derivative may have a pole.
-    """
-    rough = [p for p in _delicate_parts(term) if name in p.names and (isinstance(p, Opaque) or _is_step(p))]
-    return all(_is_step(part) and box.range(part).is_point() for part in rough) and regular(term, box)
-
-
-def regular(term: Term, box: Box) -> bool:
-    """Whether every part of a term has a finite value everywhere on a box, whose closed ends count.
-
-    At an end of a support it may not: interval arithmetic takes 0 · (1 / 0) for 0, which only a limit decides.
-    """
-    return all(_defined(part, box) for part in _delicate_parts(term))
-
-
-def _defined(part: Term, box: Box) -> bool:
-    match part:
-        case Mul():
-            return all(_has_power(box.range(v).sign, e) for v, e in part.factors)
-        case Fn(name="tan"):
-            around = box.range(part)
-            return math.isfinite(around.low) and math.isfinite(around.high)
-        case Fn() if part.name in INCREASING:
-            domain, around = INCREASING[part.name][0], box.range(part.args[0])
-            return intersection(domain, around) == around
-    return True
-
-
-def _has_power(sign: int | None, exponent: Term) -> bool:
-    """Whether a base of that sign has the power: a positive one all, others those of numbers, 0 none below 0."""
-    return sign == 1 or (isinstance(exponent, Num) and (exponent.value >= 0 or sign == -1))
-
-
-def _is_step(part: Term) -> bool:
-    return isinstance(part, Fn) and part.name == "step"
-
-
-@lru_cache(maxsize=1024)
-def _delicate_parts(term: Term) -> tuple[Term, ...]:
-    """Powers that may divide by 0, functions with a bounded domain, steps, and formulas taken as they stand."""
-    return tuple(part for part in dict.fromkeys(walk_terms(term)) if _is_delicate(part))
-
-
-def _is_delicate(part: Term) -> bool:
-    match part:
-        case Mul():
-            return not all(isinstance(e, Num) and e.value >= 0 for _, e in part.factors)
-        case Fn():
-            return part.name in ("tan", "step") or (part.name in INCREASING and INCREASING[part.name][0] != REALS)
-    return isinstance(part, Opaque)
-
-
 # ---- dividing boxes -------------------------------------------------------------------------------------------------
 
 
@@ -302,71 +245,3 @@ def _landmarks(box: Names) -> list[Point]:
     middle = {name: _inside(interval) for name, interval in box.items()}
     ends = ((name, end) for name, interval in box.items() for end in (interval.high, interval.low))
     return [middle, *({**middle, name: end} for name, end in ends if math.isfinite(end))]
-
-
-# ---- refuting -------------------------------------------------------------------------------------------------------
-
-_LINE: Final = (0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 0.1, -0.1, 5.0, -5.0, 10.0, -10.0, 30.0, -30.0)
-_HALF_LINE: Final = (1.0, 0.5, 2.0, 0.1, 3.0, 5.0, 10.0, 0.01, 30.0, 100.0)
-_SHARES: Final = (0.5, 0.25, 0.75, 0.1, 0.9, 0.01, 0.99, 0.001, 0.999)
-
-
-def samples(interval: Interval) -> tuple[float, ...]:
-    """Simple numbers inside an open interval, the simplest first."""
-    low, high = interval.low, interval.high
-    if math.isfinite(low) and math.isfinite(high):
-        return tuple(low + share * (high - low) for share in _SHARES)
-    if math.isfinite(low):
-        return tuple(low + step for step in _HALF_LINE)
-    return tuple(high - step for step in _HALF_LINE) if math.isfinite(high) else _LINE
-
-
-def sample_points(box: Mapping[str, Interval], first: str, most: int = 90) -> Iterator[Point]:
-    """Points of a box: the simplest in every name, `first` varied before the others, then drawn at random."""
-    values = {name: samples(interval) for name, interval in box.items()}
-    start = {name: v[0] for name, v in values.items()}
-    yield from ({**start, first: x} for x in values.get(first, ()))
-    for name in values:
-        if name != first:
-            yield from ({**start, name: x} for x in values[name][1:5])
-    if len(values) > 1:
-        draw = random.Random(0)
-        yield from ({name: draw.choice(v) for name, v in values.items()} for _ in range(most))
-
-
-def sign_at(b: Builder, term: Term, at: Point) -> int | None:
-    """The sign of a term at a point, proved by interval evaluation; None where rounding hides it."""
-    box = Box({name: point(x) for name, x in at.items()}, b.spend)
-    return box.range(term).sign if regular(term, box) else None
-
-
-def exact_zero(b: Builder, term: Term, name: str, near: float, interval: Interval) -> Term | None:
-    """A simple number next to `near`, a fraction or a fraction of π, where the term is exactly 0."""
-    candidates: list[Term] = [Num(Fraction(near).limit_denominator(n)) for n in (1, 8, 100)]
-    if any(isinstance(part, Fn) and part.name in ("sin", "cos", "tan") for part in walk_terms(term)):
-        candidates.append(b.scale(PI, Fraction(near / math.pi).limit_denominator(4)))
-    for candidate in candidates:
-        where = b.box.range(candidate)
-        outside = not (interval.has(where.low) and interval.has(where.high))
-        if outside or abs(where.low - near) > 1e-3 * max(1.0, abs(near)):
-            continue
-        if not regular(term, Box({**b.box.names, name: where}, b.spend)):
-            continue
-        if substitute_term(b.over({**b.box.names, name: where}), term, name, candidate) == ZERO:
-            return candidate
-    return None
-
-
-def crossing(b: Builder, term: Term, name: str, low: Point, high: Point) -> float:
-    """Where a term changes sign between two points that differ in `name` alone: by bisection."""
-    first = sign_at(b, term, low)
-    a, c = low[name], high[name]
-    for _ in range(200):
-        middle = a + (c - a) / 2
-        if middle in (a, c):
-            break
-        here = sign_at(b, term, {**low, name: middle})
-        if here in (None, 0):
-            return middle
-        a, c = (middle, c) if here == first else (a, middle)
-    return a

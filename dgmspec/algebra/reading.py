@@ -18,7 +18,8 @@ from dgmspec.algebra.evaluate import check_arity, evaluate, unknown_name
 from dgmspec.algebra.functions import FUNCTIONS, INTERNAL
 from dgmspec.algebra.intervals import REALS, Interval, decimal, hull
 from dgmspec.algebra.nodes import AbstractExpr, Call, Constant, Index, Name, Neg, Number, Power, Product, Sum, Vector
-from dgmspec.algebra.prove import Point, Prover, sample_points, sign_at
+from dgmspec.algebra.points import Point, sample_points, sign_at
+from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.terms import ONE, PI, ZERO, Num, Opaque, Sym, Term
 from dgmspec.core.diagnostics import Refusal

@@ -20,7 +20,8 @@ from dgmspec.algebra.intervals import POSITIVES, REALS, Interval
 from dgmspec.algebra.limits import finite_value, limit
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.peel import peel
-from dgmspec.algebra.prove import Point, Prover, crossing, exact_zero, sample_points, samples, sign_at
+from dgmspec.algebra.points import Point, crossing, exact_zero, sample_points, samples, sign_at
+from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.reading import Reader, shown, words
 from dgmspec.algebra.slopes import log_slope
 from dgmspec.algebra.terms import ZERO, Sym, Term, occurrences
