@@ -16,6 +16,7 @@ from dgmspec.graph.building import Building, flat, formulas_in, holds_net
 from dgmspec.graph.declared import Declared, declared_type
 from dgmspec.graph.findings import Reported
 from dgmspec.graph.graph import LearnedNode, Prior, Target, Value, VariableNode
+from dgmspec.graph.laws import unproved_scales
 from dgmspec.ops import find
 from dgmspec.spec.model import Learn, TypeExpr, Variable
 
@@ -175,7 +176,24 @@ def _prior(building: Building, node: VariableNode, law: AbstractExpr, at: Addres
             help=("write numbers, or `learn` the parameter",),
         )
         raise Reported
-    return Prior(at, node.name, op, _readable(building, node, formulas_in(op), at, itself=False))
+    inputs = _readable(building, node, formulas_in(op), at, itself=False)
+    _require_positive(building, op, law, at)
+    return Prior(at, node.name, op, inputs)
+
+
+def _require_positive(building: Building, op: AbstractDistribution, law: AbstractExpr, at: Address) -> None:
+    """Every scale and rate that is a formula proved positive, whatever the values that it reads."""
+    read = {n.name: n.support for n in building.variables.values() if n.support is not None}
+    read |= {n.name: n.type.support for n in building.learned.values() if isinstance(n.type, Type)}
+    if not all(name in read for formula in formulas_in(op) for name in free_names(formula)):
+        return
+    declared = {n.name: f"{n.role} {n.name}" for n in building.variables.values()}
+    declared |= {name: f"learn {name}" for name in building.learned}
+    found = list(unproved_scales(op, law, at, read, declared))
+    for diagnostic in found:
+        building.findings.add(diagnostic)
+    if found:
+        raise Reported
 
 
 def _readable(

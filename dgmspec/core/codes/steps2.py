@@ -44,8 +44,10 @@ CODES: tuple[Code, ...] = (
         "DGM470",
         "error",
         "a parameter of a distribution outside its domain",
-        "Scales, rates, concentrations and degrees of freedom are positive.",
-        "For other values the formula is no probability density: it is not positive or does not integrate to 1.",
+        "Scales, rates, concentrations and degrees of freedom are positive; where they are formulas, for all values of "
+        "what these read.",
+        "For other values the formula is no probability density: it is not positive or does not integrate to 1. A "
+        "scale without a sign passes 0 sooner or later, where the loss is no number.",
         wrong=_prior("normal(0, -1)"),
         right=_prior("normal(0, 1)"),
     ),
