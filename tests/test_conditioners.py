@@ -22,6 +22,7 @@ from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
 from dgmspec.ops.masks import Alternate, Half, Indices, Natural, RandomMask, RandomOrder, Reverse, shuffled
 from dgmspec.ops.nets import Made, Mlp, ResMlp
 from dgmspec.ops.scalar import Additive, Affine, Exp, InverseScalar, Rqs, ShiftScale
+from tests.flows import compiled
 
 BATCH = 4
 GIVEN = Type(REAL, (2,))
@@ -314,3 +315,20 @@ def test_a_context_replaces_untouched_coordinates() -> None:
 def test_residual_widths_must_agree() -> None:
     with pytest.raises(ValueError, match="equal widths"):
         Made(hidden=(4, 5), residual=True)
+
+
+@pytest.mark.parametrize("support", ["real", "positive", "circle"])
+@pytest.mark.parametrize(
+    "step",
+    ["coupling(affine, mask = half, net = mlp(4))", "autoregressive(affine, net = made(4))", "planar(net = mlp(4))"],
+)
+def test_a_context_of_one_number(support: str, step: str) -> None:
+    model = compiled(
+        f"dgm 1\nmodel M {{ observe x : real[2]; given c : {support}; latent z : real[2] ~ normal(0, 1)\n"
+        f"flow x -> z | c {{ {step} }} }}"
+    )
+    x, c = torch.randn(3, 2, dtype=torch.float64), torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    together = model.log_prob(x, given={"c": c})
+    alone = torch.cat([model.log_prob(x[i : i + 1], given={"c": c[i : i + 1]}) for i in range(3)])
+    torch.testing.assert_close(together, alone)
+    assert not torch.allclose(together, model.log_prob(x, given={"c": c.flip(0)}))

@@ -10,6 +10,7 @@ import torch
 
 import dgmspec
 from dgmspec.core.types import REAL, Type
+from dgmspec.graph.standardizing import standardized
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.standardizing import Standardize
 from dgmspec.runtime.data import DataError, Dataset, from_arrays
@@ -180,3 +181,9 @@ def test_columns_without_spread_are_named() -> None:
         model.set_statistics("k", 0.0, 1.0)
     with pytest.raises(ValueError, match="not positive"):
         model.set_statistics("x", 0.0, 0.0)
+
+
+def test_given_angles_stay_angles() -> None:
+    text = SPEC.format(flow=FLOWS["x -> z"].format(STEPS), on="false").replace("given c : positive", "given c : circle")
+    graph = dgmspec.compile(dgmspec.parse(text.replace("log(c)", "cos(c)"))).graph
+    assert [a for a in standardized(graph).steps if a.endswith("standardize")] == ["M/x/standardize"]

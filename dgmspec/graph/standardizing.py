@@ -1,8 +1,8 @@
 """`standardize = true`: a graph whose flows and nets see the data less their mean, over their standard deviation.
 
-A fixed affine step stands at the data end of each flow, and one behind each continuous given variable that a net reads.
-So log-densities, samples, ledgers and whatever else is derived from a graph are in the units of the data by
-construction. Formulas read variables in the units of the data.
+A fixed affine step stands at the data end of each flow, and one behind each given variable that a net reads, labels,
+integers and angles aside. So log-densities, samples, ledgers and whatever else is derived from a graph are in the
+units of the data by construction. Formulas read variables in the units of the data.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def standardized(graph: Graph) -> Graph:
     for variable in graph.variables.values():
         if variable.role == "observe" and unstandardized(graph, variable) is None:
             graph = _at_end(graph, variable)
-        elif variable.role == "given" and isinstance(variable.declared, Type) and variable.declared.support.continuous:
+        elif variable.role == "given" and isinstance(variable.declared, Type) and _scales(variable.declared.support):
             graph = _behind(graph, variable, variable.declared.with_support(REAL))
     return graph
 
@@ -43,6 +43,11 @@ def unstandardized(graph: Graph, variable: VariableNode) -> str | None:
             "s" * (len(ends) > 1)
         )
     return None
+
+
+def _scales(support: Support) -> bool:
+    """Whether a given variable is standardised: angles are not, whose cosines and sines nets read."""
+    return support.continuous and not support.circular
 
 
 def _support(variable: VariableNode) -> Support | None:

@@ -45,7 +45,8 @@ def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:
         labels = torch.arange(int(type_.support.high) + 1, device=c.device)
         c = c.unsqueeze(-1) == labels
     if type_.support.circular:
-        c = torch.cat((torch.cos(c.flatten(1)), torch.sin(c.flatten(1))), 1)
+        angles = c.reshape(c.shape[0], -1)
+        c = torch.cat((torch.cos(angles), torch.sin(angles)), 1)
     shape = context_shape(type_)
     assert shape is not None
     return c.to(like.dtype).reshape(c.shape[0], *shape).expand(like.shape[0], *shape)

@@ -205,11 +205,12 @@ def degree_range(size: int, context: bool) -> tuple[int, int]:
 
 
 def context_shape(c: Type | None) -> Shape | None:
-    """The shape in which nets read a context; a category is one-hot and flat, angles are cosines, then sines."""
+    """The shape in which nets read a context: a number is a vector of one, a category one-hot and flat, angles are
+    cosines, then sines."""
     if c is not None and c.support.circular:
         return (2 * c.size,)
     if c is None or c.support.kind is not SupportKind.CATEGORY:
-        return None if c is None else c.shape
+        return None if c is None else c.shape or (1,)
     return (c.size * (int(c.support.high) + 1),)
 
 
