@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from dgmspec.core.types import REAL, UNIT, Support
 from dgmspec.modules.scalar.spline import inside_box, slope_of
 from dgmspec.modules.solve import Function, solve
 from dgmspec.modules.twin import ScalarTwin
-from dgmspec.ops.scalar.polynomial import FLOOR, Bernstein, Sos
+from dgmspec.ops.scalar.polynomial import FLOOR, MAX_DEGREE, Bernstein, Sos
 from dgmspec.ops.scalar.spline import MIN_BIN, Box
 
 Result = tuple[Tensor, Tensor]
@@ -87,6 +88,15 @@ def bernstein_inverse(op: Bernstein, raw: Tensor, y: Tensor, support: Support) -
 # ---- sum of squares -------------------------------------------------------------------------------------------------
 
 
+_GAUSS: Final = {
+    degree: (((nodes + 1) / 2).tolist(), (weights / 2).tolist())
+    for degree in range(1, MAX_DEGREE + 1)
+    for nodes, weights in [np.polynomial.legendre.leggauss(degree + 1)]
+}
+"""By degree, the rule on (0, 1) that is exact for squares of it: the mean is a sum of positive terms, where the
+polynomial's own coefficients would cancel."""
+
+
 def _squares(op: Sos, raw: Tensor) -> Function:
     """x -> (y, log dy/dx)."""
     planes = raw[:-1].reshape(op.terms, op.degree + 1, *raw.shape[1:])
@@ -94,20 +104,17 @@ def _squares(op: Sos, raw: Tensor) -> Function:
     norm = math.sqrt((1 - FLOOR) / sum(r * r for r in ratios))
     fixed = raw.new_tensor([r * norm for r in ratios]).reshape(op.terms, *[1] * (raw.dim() - 1))
     rows = [planes[:, 0] + fixed, *(planes[:, degree] for degree in range(1, op.degree + 1))]
-    # The coefficients of the sum of the squares, then those of its integral.
-    square = [
-        sum((rows[i] * rows[m - i]).sum(0) for i in range(max(0, m - op.degree), min(m, op.degree) + 1))
-        for m in range(2 * op.degree + 1)
-    ]
-    integral = [coefficient / (m + 1) for m, coefficient in enumerate(square)]
+    nodes, weights = _GAUSS[op.degree]
 
-    def function(x: Tensor) -> Result:
-        terms, value = rows[-1], integral[-1]
+    def rate(x: Tensor) -> Tensor:
+        terms = rows[-1]
         for row in rows[-2::-1]:
             terms = terms * x + row
-        for coefficient in integral[-2::-1]:
-            value = value * x + coefficient
-        return raw[-1] + (value + FLOOR) * x, (terms.square().sum(0) + FLOOR).log()
+        return terms.square().sum(0) + FLOOR
+
+    def function(x: Tensor) -> Result:
+        mean = sum(weight * rate(node * x) for node, weight in zip(nodes, weights, strict=True))
+        return raw[-1] + mean * x, rate(x).log()
 
     return function
 

@@ -14,6 +14,8 @@ from dgmspec.ops.scalar.spline import Box
 
 FLOOR = 1e-3
 """Smallest slope of a sum of squares."""
+MAX_DEGREE = 8
+"""Highest degree of the squared polynomials."""
 
 
 class Bernstein(AbstractScalar):
@@ -67,7 +69,7 @@ class Sos(AbstractScalar):
     Shapes: raw (terms (degree + 1) + 1, *x): the coefficients a of the polynomials, then c. The constant coefficients
     have fixed parts in the ratio 1 : 2 : … whose squares sum to 0.999. Zero raw is the identity.
     Domain: ℝ onto ℝ. Log-derivative: the logarithm of the integrand at x.
-    Cost: O(terms · degree²) a coordinate; the integral is exact; the inverse is iterative.
+    Cost: O(terms · degree²) a coordinate; the integral is exact (Gauss and Legendre); the inverse is iterative.
     Caveat: y grows as x^(2r+1), so degrees beyond 3 overflow float32 for inputs that earlier steps leave large.
     Reference: Jaini, Selby and Yu 2019, "Sum-of-squares polynomial flow", eq. 9.
     """
@@ -76,7 +78,7 @@ class Sos(AbstractScalar):
     examples: ClassVar[tuple[str, ...]] = ("sos(3)", "sos(degree = 2, terms = 3)")
     inverts: ClassVar[Literal["closed form", "iterative"]] = "iterative"
 
-    degree: int = Field(2, ge=1, le=8, description="degree r of the squared polynomials")
+    degree: int = Field(2, ge=1, le=MAX_DEGREE, description="degree r of the squared polynomials")
     terms: int = Field(2, ge=1, le=64, description="number of squares")
 
     def raw(self, support: Support) -> tuple[Init, ...]:
