@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 import dgmspec
-from dgmspec.core.diagnostics import has_errors
 from dgmspec.core.types import Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops import library
@@ -49,6 +48,35 @@ WRAPPERS = {
 
 AFTER = ("real", "unit", "positive", "interval(0, 17)", "interval(-1, 1)", "integer(0..16)", "circle")
 """Supports tried for what comes out; the shape is always inferred."""
+
+OTHER_SUPPORT = "DGM302"
+"""What the checker says where another support after the step may do; with any other finding none does."""
+
+WRAPPERS = {
+    "scalar": (
+        "elementwise({})",
+        "coupling({}, mask = half, net = mlp(8))",
+        "autoregressive({}, net = made(8))",
+    ),
+    "net": (
+        "coupling(affine, mask = half, net = {})",
+        "coupling(affine, mask = checkerboard(0), net = {})",
+        "autoregressive(affine, net = {})",
+    ),
+    "mask": ("coupling(affine, mask = {}, net = mlp(8))",),
+    "order": ("autoregressive(affine, order = {}, net = made(8))",),
+    "permutation": ("permute({})",),
+    "linear_form": ("linear({})",),
+    "dequantizer": ("dequantize({})",),
+    "step": ("{}", "inverse {}"),
+}
+"""How an example of each role becomes a step."""
+
+AFTER = ("real", "unit", "positive", "interval(0, 17)", "interval(-1, 1)", "integer(0..16)", "circle")
+"""Supports tried for what comes out; the shape is always inferred."""
+
+OTHER_SUPPORT = {"DGM301", "DGM302", "DGM303", "DGM313"}
+"""What the checker says where another support after the step may do; with any other finding none does."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +144,15 @@ def step_texts() -> list[str]:
 
 
 def _accepted(step: str, context: bool) -> Iterator[Case]:
-    """The step behind every type that the checker lets it follow."""
+    """The step behind every type that the checker lets it follow, before the support that it gives."""
     for before in TYPES:
-        cases = (Case(step, before, after, context) for after in AFTER)
-        clean = (c for c in cases if not has_errors(dgmspec.diagnose(c.text).diagnostics))
-        yield from islice(clean, 1)
+        for after in dict.fromkeys((before.partition("[")[0], *AFTER)):
+            case = Case(step, before, after, context)
+            wrong = {d.code for d in dgmspec.diagnose(case.text).diagnostics if d.severity == "error"}
+            if not wrong:
+                yield case
+            if OTHER_SUPPORT not in wrong:
+                break
 
 
 def draw_event(type_: Type, batch: int, seed: int = 0, spread: float = 1.5) -> Tensor:
