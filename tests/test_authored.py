@@ -307,3 +307,20 @@ def test_a_check_ends_soon_whatever_the_formula(body: str) -> None:
     start = time.process_time()
     dgmspec.diagnose(Own(f"{functions}bijector f(x) {{ x <- {body} }}", "f").text)
     assert time.process_time() - start < 15
+
+
+def test_what_is_proved_on_an_interval_is_not_taken_for_a_circle_with_the_same_ends() -> None:
+    text = """dgm 1
+    bijector f(x) {{ x <- x }}
+    model M {{
+        observe x : {}[2]
+        latent z : interval(-pi, pi)[2] ~ uniform(-pi, pi)
+        flow x -> z {{ elementwise(inverse f) }}
+        loss = nll
+    }}
+    """
+    assert not dgmspec.diagnose(text.format("interval(-pi, pi)")).diagnostics
+    assert [d.code for d in dgmspec.diagnose(text.format("circle")).diagnostics] == ["DGM313"]
+    model = dgmspec.compile(dgmspec.parse(text.format("interval(-pi, pi)")), dtype=torch.float64)
+    x = torch.tensor([[0.5, -1.0]], dtype=torch.float64)
+    torch.testing.assert_close(model.compiled(backend="aot_eager").log_prob(x), model.log_prob(x))

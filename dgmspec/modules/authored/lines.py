@@ -38,12 +38,12 @@ class PreparedLine:
     inverse: Prepared | None
 
 
-_PREPARED: dict[tuple[str, float, float], tuple[PreparedLine, ...]] = {}
+_PREPARED: dict[tuple[str, str, float, float], tuple[PreparedLine, ...]] = {}
 
 
 def prepared(definition: Definition, support: Support) -> tuple[PreparedLine, ...]:
     """The lines of a definition whose parts all start on `support`."""
-    key = (definition.key, support.low, support.high)
+    key = (definition.key, support.kind.value, support.low, support.high)
     if key not in _PREPARED:
         updates = proved(definition, (support,) * len(definition.parts)).updates
         _PREPARED[key] = tuple(

@@ -15,7 +15,7 @@ from dgmspec.core.types import REAL, Support
 from dgmspec.ops.authored.definition import Definition, analytic
 from dgmspec.ops.authored.proofs import DOMAINS, facts, proved, supports_before
 
-_BEFORE: dict[tuple[str, float, float], Support] = {}
+_BEFORE: dict[tuple[str, str, float, float], Support] = {}
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class AuthoredScalar(AbstractScalar):
 
     def preimage(self, support: Support) -> Support:
         # A plain dictionary, because a compiled graph can read it where it cannot trace the algebra.
-        key = (self.definition.key, support.low, support.high)
+        key = (self.definition.key, support.kind.value, support.low, support.high)
         if key not in _BEFORE:
             _BEFORE[key] = supports_before(self.definition, (support,))[0]
         return _BEFORE[key]
