@@ -270,7 +270,8 @@ class CompiledModel(AbstractRunner):
 
     def freeze(self) -> CompiledModel:
         """A new model for inference with constants folded: runs of steps with a constant Jacobian become one product
-        with a matrix that is computed (and inverted) once, in float64."""
+        with a matrix that is computed (and inverted) once, in float64, or one scale and shift where nothing mixes;
+        constant log-determinants become one number."""
         frozen = copy.deepcopy(self).requires_grad_(False).eval()
         frozen.programs, tables = fold(self.programs, self._resources, self.values())
         frozen.frozen = True
