@@ -32,8 +32,8 @@ class Flow:
     """A library's model: log-densities (batch,) of events (batch, size), and samples.
 
     `load` puts our numbers into it, or is None where the library's form of the map is another. `order` lists our
-    coordinates in the order in which the library has them. `unused` counts zeros of
-    triangular matrices that are stored as parameters.
+    coordinates in the order in which the library has them. `unused` counts zeros of triangular matrices that are stored
+    as parameters.
     """
 
     module: nn.Module
