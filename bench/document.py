@@ -19,8 +19,9 @@ __all__ = ["page"]
 HEADER = """# Speed beside other libraries
 
 Log-densities, training steps and samples of the same architectures in dgmspec and in
-{peers}. Times are medians in milliseconds a call, for a batch of {batch}. A ratio says how many times faster ours is than the best of the others,
-round by round; below 1 ours is slower. Brackets hold the median ratio with at least 95 %.
+{peers}. Times are medians in milliseconds a call, for a batch of {batch}.
+A ratio says how many times faster ours is than the best of the others, round by round; below 1 ours is slower. Brackets
+hold the median ratio with at least 95 %.
 
     pip install -c constraints.txt -e '.[bench]' && python -m bench --write docs/benchmarks.md
 
