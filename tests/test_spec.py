@@ -69,7 +69,7 @@ def test_every_address_has_its_place_in_the_text(spec: Spec) -> None:
 @settings(LAWS, max_examples=120)
 @given(mutated(specs().map(Spec.text)))
 def test_mutated_text_gives_diagnostics_only(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     diagnosis = diagnose(text)
 
     assert (diagnosis.spec is None) == has_errors(diagnosis.diagnostics)
@@ -78,7 +78,7 @@ def test_mutated_text_gives_diagnostics_only(text: str) -> None:
             assert at is None or (isinstance(at, Span) and 0 <= at.start <= at.end <= len(text))
     if diagnosis.spec is not None:
         assert parse(diagnosis.spec.text()) == diagnosis.spec
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 def test_every_form_of_the_language_round_trips() -> None:

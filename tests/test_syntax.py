@@ -354,9 +354,9 @@ def test_depth_within_the_limit_is_read() -> None:
 
 def test_reading_is_fast() -> None:
     text = "dgm 1\n" + WHOLE.replace("dgm 1", "") * (2000 // WHOLE.count("\n") + 1)
-    start = time.perf_counter()
+    start = time.process_time()
     parse_tree(text)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 @pytest.mark.parametrize("odd", ["½", "²", "x₀"])
