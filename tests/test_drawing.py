@@ -39,8 +39,7 @@ NASTY = Drawing(
 
 
 def graph_of(text: str) -> Graph:
-    (graph,) = dgmspec.diagnose(text).graphs.values()
-    return graph
+    return next(iter(dgmspec.diagnose(text).graphs.values()))
 
 
 GRAPHS = {path.stem: graph_of(path.read_text()) for path in SPECS} | {"names": graph_of(NAMES)}
@@ -113,7 +112,7 @@ def test_mermaid_has_safe_ids_and_labels(name: str) -> None:
 
 @each_graph
 def test_latex_is_balanced(name: str) -> None:
-    text = latex(GRAPHS[name])
+    text = latex(GRAPHS[name]).replace(r"\leftarrow", "")
     bare = text.replace("\\\\", "").replace("\\{", "").replace("\\}", "")
     assert bare.count("{") == bare.count("}") and text.count(r"\left") == text.count(r"\right")
     assert text.count("\\begin{align*}") == text.count("\\end{align*}") == 1

@@ -218,7 +218,7 @@ def _check_support(param: Param, value: Any, constants: Constants) -> None:
     support = support_of(param.type, constants)
     for item in value if isinstance(value, tuple) else (value,):
         inside = support.low < item < support.high if support.continuous else support.low <= item <= support.high
-        whole = support.continuous or item == int(item)
+        whole = support.continuous or not isinstance(item, float) or item.is_integer()
         if not (inside and whole):
             raise Refusal(
                 "DGM239",

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import REAL
-from dgmspec.modules.linear import first_columns
+from dgmspec.modules.linear import first_columns, widened
 from dgmspec.modules.nets import below, context_features, evaluate
 from dgmspec.modules.scalar.fixed import softplus
 from dgmspec.modules.solve import solve
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.modules.twin import Parameters, StepContext, StepFunction, StepTwin
 from dgmspec.ops.lowrank import MIN_STRETCH, AbstractConditioned, LowRank, Planar, Radial, Sylvester
 
 Result = tuple[Tensor, Tensor]
@@ -162,9 +162,19 @@ def low_rank_inverse(op: LowRank, p: Parameters, y: Tensor, ctx: StepContext) ->
     return torch.addmm(y, part, moved, alpha=-1), -log_det
 
 
+def _full(function: StepFunction) -> StepFunction:
+    """The same map in the precision of the weights: in half precision its products would not undo each other."""
+
+    def run(op: Any, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+        with torch.autocast(x.device.type, enabled=False):
+            return function(op, p, widened(x, p), ctx)
+
+    return run
+
+
 TWINS: Final[dict[type[Any], StepTwin]] = {
     Planar: StepTwin(planar_forward, planar_inverse, loop="bounded"),
     Radial: StepTwin(radial_forward, radial_inverse),
-    Sylvester: StepTwin(sylvester_forward, sylvester_inverse, loop="bounded"),
-    LowRank: StepTwin(low_rank_forward, low_rank_inverse),
+    Sylvester: StepTwin(_full(sylvester_forward), _full(sylvester_inverse), loop="bounded"),
+    LowRank: StepTwin(_full(low_rank_forward), _full(low_rank_inverse)),
 }

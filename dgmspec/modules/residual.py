@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgmspec.modules.linear import widened
 from dgmspec.modules.nets import context_features
 from dgmspec.modules.nets.layered import ACTIVATIONS
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
@@ -96,18 +97,22 @@ def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
 
 
 def residual_forward(op: Residual, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
-    moved, tangent = _move(op, _held(op, p, x.shape[1]), x, _context(x, ctx))
-    return x + moved, _log_det(tangent)
+    with torch.autocast(x.device.type, enabled=False):
+        x = widened(x, p)
+        moved, tangent = _move(op, _held(op, p, x.shape[1]), x, _context(x, ctx))
+        return x + moved, _log_det(tangent)
 
 
 def residual_inverse(op: Residual, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
-    layers, c = _held(op, p, y.shape[1]), _context(y, ctx)
-    with torch.no_grad():
-        x = _solve(op, layers, y, c)
-    # A Newton step of value zero, which brings the gradients of the implicit function.
-    moved, tangent = _move(op, layers, x, c)
-    x = x - _newton_step(tangent.detach(), x + moved - y)
-    return x, -_log_det(_move(op, layers, x, c)[1])
+    with torch.autocast(y.device.type, enabled=False):
+        y = widened(y, p)
+        layers, c = _held(op, p, y.shape[1]), _context(y, ctx)
+        with torch.no_grad():
+            x = _solve(op, layers, y, c)
+        # A Newton step of value zero, which brings the gradients of the implicit function.
+        moved, tangent = _move(op, layers, x, c)
+        x = x - _newton_step(tangent.detach(), x + moved - y)
+        return x, -_log_det(_move(op, layers, x, c)[1])
 
 
 def _solve(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], y: Tensor, c: Tensor | None) -> Tensor:

@@ -132,6 +132,8 @@ def thorough(trial: Trial) -> Iterator[Finding]:
     y, _ = trial.reached
     wrong_shape = tuple(y.shape[1:]) != ((trial.after.whole,) if trial.after.aside else trial.after.shape)
     yield trial.finding("type", float("inf") if wrong_shape else 0.0)
+    if wrong_shape:
+        return  # events of another shape compare with nothing
     yield from quick(trial)
     yield from _flags(trial)
     yield _support(trial)
