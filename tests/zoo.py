@@ -52,32 +52,6 @@ AFTER = ("real", "unit", "positive", "interval(0, 17)", "interval(-1, 1)", "inte
 OTHER_SUPPORT = {"DGM301", "DGM302", "DGM303", "DGM313"}
 """What the checker says where another support after the step may do; with any other finding none does."""
 
-WRAPPERS = {
-    "scalar": (
-        "elementwise({})",
-        "coupling({}, mask = half, net = mlp(8))",
-        "autoregressive({}, net = made(8))",
-    ),
-    "net": (
-        "coupling(affine, mask = half, net = {})",
-        "coupling(affine, mask = checkerboard(0), net = {})",
-        "autoregressive(affine, net = {})",
-    ),
-    "mask": ("coupling(affine, mask = {}, net = mlp(8))",),
-    "order": ("autoregressive(affine, order = {}, net = made(8))",),
-    "permutation": ("permute({})",),
-    "linear_form": ("linear({})",),
-    "dequantizer": ("dequantize({})",),
-    "step": ("{}", "inverse {}"),
-}
-"""How an example of each role becomes a step."""
-
-AFTER = ("real", "unit", "positive", "interval(0, 17)", "interval(-1, 1)", "integer(0..16)", "circle")
-"""Supports tried for what comes out; the shape is always inferred."""
-
-OTHER_SUPPORT = {"DGM301", "DGM302", "DGM303", "DGM313"}
-"""What the checker says where another support after the step may do; with any other finding none does."""
-
 
 @dataclass(frozen=True)
 class Case:
