@@ -62,6 +62,9 @@ INCREASING: Final[dict[str, tuple[Interval, Interval, tuple[float, ...]]]] = {
 _ULPS: Final = {"erfinv": 64, "logit": 8, "log_expm1": 8, "sigmoid": 4, "softplus": 4}
 """Bounds of rounding errors in units of the last place, where they may pass two."""
 
+_CANCELLING: Final = ("logit", "log_expm1")
+"""Functions with a zero where two terms cancel: 1/2 for log x - log(1 - x), log 2 for y + log(1 - exp(-y))."""
+
 
 class Box:
     """Intervals for names, with the enclosures already found; `spend` is told of every operation.
@@ -189,8 +192,8 @@ def apply(name: str, args: tuple[Interval, ...]) -> Interval:
         first = _clipped(first, domain)
         value = FUNCTIONS[name].value if name in FUNCTIONS else INTERNAL[name].value
         fixed_ulps = _ULPS.get(name, 2)
-        if name == "logit" and not (first.low == 0.5 == first.high):
-            return _near_half(first, value, reach)
+        if name in _CANCELLING and not (first.low in fixed and first.high in fixed):
+            return _cancelling(first, value, reach, fixed_ulps)
         return increasing(first, value, reach, fixed, fixed_ulps)
     match name:
         case "cosh":
@@ -236,10 +239,10 @@ def _clipped(a: Interval, domain: Interval) -> Interval:
     return Interval(low, high, open_low, open_high)
 
 
-def _near_half(a: Interval, value: Callable[[float], float], reach: Interval) -> Interval:
-    """logit: near 1/2 its two logarithms cancel, so the error is bounded absolutely, not in units of the result."""
-    out = increasing(a, value, reach, (), 8)
-    slack = 4e-16
+def _cancelling(a: Interval, value: Callable[[float], float], reach: Interval, ulps: int) -> Interval:
+    """A sum that cancels near its zero, where the error is bounded absolutely and not in units of the result."""
+    out = increasing(a, value, reach, (), ulps)
+    slack = 8e-16
     low, high = out.low - slack, out.high + slack
     return Interval(low, high, True, True)
 

@@ -69,6 +69,11 @@ class Support:
         return self.kind in (SupportKind.CONTINUOUS, SupportKind.CIRCLE)
 
     @property
+    def discrete(self) -> bool:
+        """Whether the values can be counted: whole numbers or labels."""
+        return self.kind in (SupportKind.INTEGER, SupportKind.CATEGORY)
+
+    @property
     def circular(self) -> bool:
         """Whether the values are angles."""
         return self.kind is SupportKind.CIRCLE

@@ -35,7 +35,7 @@ def checked_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device
     """`as_event`; ValueError also where a value on the CPU is no whole number or label of a discrete variable's."""
     tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
     event = as_event(name, tensor, type_, dtype, device)
-    if type_.support.kind in (SupportKind.INTEGER, SupportKind.CATEGORY) and tensor.is_cpu:
+    if type_.support.discrete and tensor.is_cpu:
         # Judged before a rounding to the model's precision; small integer types compare with little else.
         _check_discrete(name, tensor if tensor.is_floating_point() else tensor.long(), type_)
     return event

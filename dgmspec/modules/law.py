@@ -80,7 +80,7 @@ class Law(Distribution):
 
 def _constraint(support: Support) -> Any:
     """A support as torch names it."""
-    if support.kind is SupportKind.INTEGER or support.kind is SupportKind.CATEGORY:
+    if support.discrete:
         return constraints.integer_interval(int(support.low), int(support.high))  # type: ignore[no-untyped-call]
     if support.kind is SupportKind.SIMPLEX:
         return constraints.simplex

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dgmspec.core.disk import reason, replacing
-from dgmspec.core.types import SupportKind, Type
+from dgmspec.core.types import Type
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.runtime.pictures import draw_samples
 from dgmspec.runtime.processes import Processes
@@ -91,7 +91,7 @@ class Drawn:
 
 def _typed(rows: Array, type_: Type) -> Array:
     """Whole numbers and labels as int64."""
-    return rows.astype(np.int64) if type_.support.kind in (SupportKind.INTEGER, SupportKind.CATEGORY) else rows
+    return rows.astype(np.int64) if type_.support.discrete else rows
 
 
 # ---- writing --------------------------------------------------------------------------------------------------------

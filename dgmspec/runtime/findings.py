@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.address import Address
-from dgmspec.core.types import Support, SupportKind
+from dgmspec.core.types import Support
 
 __all__ = ["TOLERANCE", "Claim", "Finding", "distance", "outside"]
 
@@ -79,7 +79,7 @@ def distance(found: Tensor, expected: Tensor) -> float:
 def outside(value: Tensor, support: Support) -> float:
     """How far the farthest coordinate is from a support; its ends, where rounding may put a value, count as inside."""
     beyond = torch.maximum(support.low - value, value - support.high).clamp(min=0)
-    if support.kind in (SupportKind.INTEGER, SupportKind.CATEGORY):
+    if support.discrete:
         beyond = torch.maximum(beyond, (value - value.round()).abs())
     worst = beyond.max() if beyond.numel() else beyond.new_zeros(())
     return float(worst) if bool(torch.isfinite(value).all()) else math.inf
