@@ -204,7 +204,7 @@ def _possible(chain: ChainFacts) -> str:
 
 
 def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
-    stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.draws(step.before)]
+    stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.before)]
     invertible = "invertible but for what is assumed" if assumed else "invertible"
     if stochastic:
         invertible += f"; step {stochastic[0]} is stochastic, undone exactly"

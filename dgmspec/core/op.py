@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from dgmspec.core.address import Address, child
 from dgmspec.core.jacobian import Jacobian
 from dgmspec.core.types import Shape, Support, Type
 
@@ -76,17 +77,27 @@ class DegreeMask:
 
 @dataclass(frozen=True)
 class ParamSpec:
-    """A parameter an operation owns; `name` is relative to the operation's address (``net/0/weight``)."""
+    """A parameter an operation reads; `name` is relative to the operation's address (``net/0/weight``).
+
+    `at` is empty for one that the operation owns, and the full address of one that is the model's (a named net's, a
+    ``learn`` of the model): such a one is shared by all that read it.
+    """
 
     name: str
     shape: Shape
     init: Init = Init()
     mask: DegreeMask | None = None
     trainable: bool = True
+    at: Address = ""
 
-    def under(self, prefix: str) -> ParamSpec:
-        """The same parameter seen from the operation that holds this one as its argument `prefix`."""
-        return ParamSpec(f"{prefix}/{self.name}", self.shape, self.init, self.mask, self.trainable)
+    def under(self, prefix: str, at: Address = "") -> ParamSpec:
+        """The same parameter seen from the operation that holds this one as its argument `prefix`; `at` is the address
+        of the model's net that owns it, where one does."""
+        return replace(self, name=f"{prefix}/{self.name}", at=child(at, self.name) if at else "")
+
+    def key(self, address: Address) -> Address:
+        """Where the parameter stands in the model, for the operation at `address`."""
+        return self.at or child(address, self.name)
 
 
 @dataclass(frozen=True)
@@ -178,6 +189,19 @@ class AbstractStep(AbstractOp, ABC):
     def draws(self, x: Type) -> tuple[Draw, ...]:
         """The per-sample randomness the step consumes when run forward."""
         return ()
+
+    def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
+        """Likewise when run backward; `x` is the type before the step as written."""
+        return ()
+
+    def stochastic(self, x: Type) -> bool:
+        """Whether the value behind the step depends on its draws, so that the step has no Jacobian; a step may also
+        draw for an estimate of its log-determinant alone."""
+        return bool(self.draws(x))
+
+    def tightened(self) -> AbstractStep:
+        """The same map worked out as closely as can be: what verification holds the declared facts against."""
+        return self
 
     def facts(self, x: Type, c: Type | None) -> Facts:
         """Guarantees that are not proved, each with its reason."""

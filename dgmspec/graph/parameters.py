@@ -37,14 +37,16 @@ def net_types(graph: Graph, node: NetNode) -> tuple[tuple[Type, ...], Type]:
 def parameters(graph: Graph) -> dict[Address, ParamSpec]:
     """The parameters of a typed graph's steps and nets, in the graph's order; a shared net's stand once.
 
-    Model-level ``learn``ed parameters are not operations' and stand in ``graph.learned``; nets supplied from Python
-    bring their own.
+    Model-level ``learn``ed parameters are not operations' and stand in ``graph.learned``, whichever operations read
+    them; nets supplied from Python bring their own.
     """
     found: dict[Address, ParamSpec] = {}
+    learned = {node.address for node in graph.learned.values()}
     for step in graph.steps.values():
-        found |= {child(step.address, spec.name): spec for spec in step.op.parameters(*step_types(graph, step))}
+        specs = {spec.key(step.address): spec for spec in step.op.parameters(*step_types(graph, step))}
+        found |= {key: spec for key, spec in specs.items() if key not in learned}
     for node in graph.nets.values():
         if node.op != "external":
-            specs = node.op.net_parameters(net_use(*net_types(graph, node)))
-            found |= {child(node.address, spec.name): spec for spec in specs}
+            own = node.op.net_parameters(net_use(*net_types(graph, node)))
+            found |= {child(node.address, spec.name): spec for spec in own}
     return found

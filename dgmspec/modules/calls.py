@@ -117,7 +117,8 @@ def _step(line: Instruction, resources: Resources) -> Call:
     resolve_held(op)
     prepare_scalars(op, event.support)
     tables = resources.step_tables(line.address, lambda: twin.tables(op, event, given))
-    names = (*(s.name for s in op.parameters(event, given)), *tables)
+    keys = {s.name: s.key(line.address) for s in op.parameters(event, given)}
+    keys |= {name: child(line.address, name) for name in tables}
     if line.target in ("initialise", "initialise_inverse"):
         assert twin.initialise is not None, f"{op.name} says that it initialises"
         run = _initialise(op, twin.initialise, line, event, given)
@@ -126,7 +127,7 @@ def _step(line: Instruction, resources: Resources) -> Call:
         run = _update(op, twin.update, line, event, given)
     else:
         run = _directed(op, twin.forward if line.target == "forward" else twin.inverse, line, event, given)
-    return Call(line, run, tuple((name, child(line.address, name)) for name in names))
+    return Call(line, run, tuple(keys.items()))
 
 
 def _context(line: Instruction, event: Type, given: Type | None) -> Callable[..., StepContext]:
@@ -204,7 +205,7 @@ def _part(line: Instruction) -> Call:
     ) -> tuple[Tensor, Tensor]:
         return part(op, p, kept, moved, context(training, moved, *rest), inverse)
 
-    return Call(line, run, tuple((s.name, child(line.address, s.name)) for s in op.parameters(event, given)))
+    return Call(line, run, tuple((s.name, s.key(line.address)) for s in op.parameters(event, given)))
 
 
 def _gather(line: Instruction, resources: Resources) -> Call:

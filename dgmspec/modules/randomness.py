@@ -23,7 +23,7 @@ from dgmspec.core.address import seed_of
 from dgmspec.core.op import Draw
 from dgmspec.program.program import Program, ProgramInput
 
-__all__ = ["BLOCK", "fresh_seed", "noise_for", "step_noise"]
+__all__ = ["BLOCK", "draw_rows", "fresh_seed", "noise_for", "step_noise"]
 
 BLOCK = 256
 
@@ -69,7 +69,7 @@ def step_noise(
     rows = -(-(start + count) // 16) * 16
     for entry, draw in _draws(program.draws):
         generator = torch.Generator().manual_seed(seed_of(seed, entry.name, -1, step))
-        found[entry.name] = _draw(draw, rows, generator, dtype)[start : start + count].to(device)
+        found[entry.name] = draw_rows(draw, rows, generator, dtype)[start : start + count].to(device)
     return found
 
 
@@ -97,14 +97,14 @@ def _block(entry: ProgramInput, index: int, seed: int, dtype: torch.dtype) -> Te
     """One block of 256 rows, drawn in float64 whatever the precision asked for."""
     assert entry.draw is not None
     generator = torch.Generator().manual_seed(seed_of(seed, entry.name, index))
-    return _draw(entry.draw, BLOCK, generator, dtype, torch.float64)
+    return draw_rows(entry.draw, BLOCK, generator, dtype, torch.float64)
 
 
 def _draws(inputs: Iterable[ProgramInput]) -> list[tuple[ProgramInput, Draw]]:
     return [(i, i.draw) for i in inputs if i.draw is not None]
 
 
-def _draw(
+def draw_rows(
     draw: Draw, count: int, generator: torch.Generator, dtype: torch.dtype, drawn: torch.dtype | None = None
 ) -> Tensor:
     """`count` rows of a law: (count, *shape)."""

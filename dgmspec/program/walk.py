@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import AbstractDistribution, AbstractOp
+from dgmspec.core.op import AbstractDistribution, AbstractOp, Draw
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, ValueId, VariableNode
 from dgmspec.graph.words import describe
@@ -156,7 +156,7 @@ class Walk:
         parts = [self.need(start), *aside[passed:]]
         inputs = parts + ([self.need(node.context)] if node.context is not None else [])
         types = () if node.context is None else (self.type_of(node.context),)
-        draws = {} if not forward else self._noise(node.address, node.op, event)
+        draws = self._noise(node.address, node.op.draws(event) if forward else node.op.inverse_draws(event))
         line = {
             "address": node.address,
             "inputs": (*inputs, *draws.values()),
@@ -236,14 +236,14 @@ class Walk:
         type_ = self.type_of(self.graph.variables[prior.variable].value)
         formulas = dict(parameter_formulas(prior.op))
         named = {n: self.formula(child(prior.address, n), formula, None) for n, formula in formulas.items()}
-        draws = self._noise(prior.address, prior.op, type_) if target == "draw" else {}
+        draws = self._noise(prior.address, prior.op.draws(type_)) if target == "draw" else {}
         head = () if x is None else (x,)
         line = {"op": prior.op, "type": type_, "names": tuple(named), "noise": tuple(draws)}
         inputs = (*head, *named.values(), *draws.values())
         return self.listing.add(1, target=target, address=prior.address, inputs=inputs, **line)[0]
 
-    def _noise(self, address: Address, op: Any, type_: Type) -> dict[str, Slot]:
-        return {d.name: self.listing.input("noise", child(address, d.name), draw=d) for d in op.draws(type_)}
+    def _noise(self, address: Address, draws: Iterable[Draw]) -> dict[str, Slot]:
+        return {d.name: self.listing.input("noise", child(address, d.name), draw=d) for d in draws}
 
 
 def free_names(formula: AbstractExpr) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from dgmspec.core.op import AbstractStep, ParamSpec
 from dgmspec.core.types import UNKNOWN, Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import mask_of
+from dgmspec.modules.randomness import draw_rows
 from dgmspec.modules.registry import step_twin
 from dgmspec.runtime.findings import Finding
 from dgmspec.runtime.trials import Part, Trial, quick, thorough
@@ -37,7 +38,8 @@ def self_check(model: CompiledModel, seed: int = 0) -> list[Finding]:
         before = other.graph.type_of(node.target if node.inverse else node.source)
         given = other.graph.type_of(node.context) if node.context else None
         if before is not UNKNOWN and given is not UNKNOWN:
-            found += check_step(node.op, own_parameters(other, node.address), before, given, node.address, seed)
+            own = own_parameters(other, node.address, node.op.parameters(before, given))
+            found += check_step(node.op.tightened(), own, before, given, node.address, seed)
     return found
 
 
@@ -93,14 +95,13 @@ def part_of(
     """An operation with its tables and draws for `count` points, in float64."""
     tables = step_twin(op).tables(op, event, given)
     known = {n: t.double() if t.is_floating_point() else t for n, t in {**tables, **parameters}.items()}
-    draws = {d.name: torch.rand(count, *d.shape, generator=generator, dtype=torch.float64) for d in op.draws(event)}
+    draws = {d.name: draw_rows(d, count, generator, torch.float64) for d in op.draws(event)}
     return Part(op, known, inverse, event, given, draws)
 
 
-def own_parameters(model: CompiledModel, address: Address) -> dict[str, Tensor]:
-    """The parameters of the step at `address`, by the names it knows them under."""
-    prefix = address + "/"
-    return {n.removeprefix(prefix): p.detach() for n, p in model.named_parameters() if n.startswith(prefix)}
+def own_parameters(model: CompiledModel, address: Address, specs: tuple[ParamSpec, ...]) -> dict[str, Tensor]:
+    """The parameters `specs` of the step at `address`, by the names it knows them under."""
+    return {spec.name: model.get_parameter(spec.key(address)).detach() for spec in specs}
 
 
 def moved(specs: tuple[ParamSpec, ...], values: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:

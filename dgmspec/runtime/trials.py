@@ -94,7 +94,7 @@ class Trial:
     @property
     def stochastic(self) -> bool:
         """Whether a part draws: the map has then no Jacobian, and many values behind it stand for one before."""
-        return any(part.op.draws(part.event) for part in self.parts)
+        return any(part.op.stochastic(part.event) for part in self.parts)
 
     @cached_property
     def reached(self) -> tuple[Tensor, Tensor]:

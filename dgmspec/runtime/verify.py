@@ -87,9 +87,10 @@ def verify(model: CompiledModel, seed: int = 0) -> Verification:
     generator = torch.Generator().manual_seed(seed_of(seed, model.name, 3))
     with torch.no_grad():
         for step in _steps(Analysis(other.graph)):
-            own = moved(step.parameters, own_parameters(other, step.node.address), generator)
-            for name, value in own.items():
-                other.get_parameter(f"{step.node.address}/{name}").copy_(value)
+            at = step.node.address
+            own = moved(step.parameters, own_parameters(other, at, step.parameters), generator)
+            for spec in step.parameters:
+                other.get_parameter(spec.key(at)).copy_(own[spec.name])
     return _verified(other, {}, None, seed, "random parameters, random points")
 
 
@@ -124,10 +125,10 @@ def _trials(model: CompiledModel, points: Points, seed: int) -> Iterator[Trial]:
         generator = torch.Generator().manual_seed(seed_of(seed, node.address, 1))
         at = points.get(node.address)
         before = None if at is None else (at[1] if node.inverse else at[0], at[2])
-        own, label = own_parameters(model, node.address), f"{node.address} ({node.op.name})"
-        yield step_trial(node.op, own, event, step.context, node.address, label, generator, before)
+        own, label = own_parameters(model, node.address, step.parameters), f"{node.address} ({node.op.name})"
+        yield step_trial(node.op.tightened(), own, event, step.context, node.address, label, generator, before)
     for chain in analysis.chains.values():
-        if len(chain.steps) > 1 and not any(_draws(step) for step in chain.steps):
+        if len(chain.steps) > 1 and not any(_stochastic(step) for step in chain.steps):
             yield _whole(model, chain, points, seed)
 
 
@@ -136,8 +137,8 @@ def _steps(analysis: Analysis) -> Iterator[StepFacts]:
         yield from chain.steps
 
 
-def _draws(step: StepFacts) -> bool:
-    return bool(step.node.op.draws(step.after if step.node.inverse else step.before))
+def _stochastic(step: StepFacts) -> bool:
+    return step.node.op.stochastic(step.after if step.node.inverse else step.before)
 
 
 def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -> Trial:
@@ -150,8 +151,8 @@ def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -
         x, c = torch.cat([at[0], x]), None if c is None or at[2] is None else torch.cat([at[2], c])
     parts = tuple(
         part_of(
-            step.node.op,
-            own_parameters(model, step.node.address),
+            step.node.op.tightened(),
+            own_parameters(model, step.node.address, step.parameters),
             step.node.inverse,
             step.after if step.node.inverse else step.before,
             step.context,
