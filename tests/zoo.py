@@ -79,13 +79,10 @@ class Case:
         return model.eval()
 
 
-SMALL = {"depth": 2, "side": 8}
-"""Values of params at which a shipped spec is quick to test."""
-
-
-def small(spec: dgmspec.Spec) -> dgmspec.Spec:
+def small(spec: dgmspec.Spec, depth: int = 2) -> dgmspec.Spec:
     """A shipped spec with fewer layers and smaller images, where it has params for them."""
-    return spec.with_params(**{name: value for name, value in SMALL.items() if name in spec.params})
+    sizes = {"depth": depth, "side": 8}
+    return spec.with_params(**{name: value for name, value in sizes.items() if name in spec.params})
 
 
 def randomise(model: CompiledModel, seed: int = 0, scale: float = 0.3) -> None:
