@@ -116,3 +116,22 @@ def test_inductor_agrees(name: str) -> None:
     other = model.compiled()
     torch.testing.assert_close(other.log_prob(x, given), model.log_prob(x, given))
     torch.testing.assert_close(other.sample(4, seed=1, given=given), model.sample(4, seed=1, given=given))
+
+
+def test_a_compiled_model_follows_its_parameters_and_the_gradient_mode() -> None:
+    torch._dynamo.reset()
+    model = compiled(SPLINE)
+    other = model.compiled(backend="aot_eager")
+    x, _ = inputs(model)
+    with torch.no_grad():
+        other.log_prob(x)
+    assert other.log_prob(x).requires_grad
+    first, *_ = model.parameters()
+    first.requires_grad_(False)
+    other.log_prob(x).sum().backward()
+    assert first.grad is None
+    with torch.no_grad():
+        first += 0.5
+    torch.testing.assert_close(other.log_prob(x), model.log_prob(x))
+    model.float()
+    torch.testing.assert_close(other.log_prob(x.float()), model.log_prob(x.float()))

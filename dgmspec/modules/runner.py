@@ -144,7 +144,7 @@ class AbstractRunner(AbstractStore, ABC):
     def compiled(self, **options: Any) -> Self:
         """The same model, parameters shared, whose programs run through torch.compile with `options`."""
         other = type(self).__new__(type(self))
-        other.__dict__ = {**self.__dict__, "_backend": Backend(options)}
+        other.__dict__ = {**self.__dict__, "_backend": Backend(options, closed=not self._resources.modules)}
         return other
 
     def to_fx(self, phase: Phase) -> fx.GraphModule:
