@@ -19,8 +19,9 @@ from dgmspec.modules.compiled import CheckpointError, CompiledModel, Unavailable
 from dgmspec.modules.randomness import noise_for, step_noise
 from dgmspec.ops.conditioners import Autoregressive, Coupling
 from dgmspec.ops.linear import Dense, Linear, Plu, Triangular
-from dgmspec.ops.masks import Alternate, Natural
+from dgmspec.ops.masks import Alternate
 from dgmspec.ops.nets import Made, Mlp
+from dgmspec.ops.orders import Natural
 from dgmspec.ops.scalar import Affine
 from dgmspec.ops.structure import ActNorm, Permute, Reverse
 from dgmspec.program.build import build_programs

@@ -12,15 +12,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
-from dgmspec.core.op import AbstractStep, DegreeMask, NetUse
+from dgmspec.core.op import AbstractStep, NetUse
 from dgmspec.core.types import REAL, UNIT, Type, category
+from dgmspec.modules.initial import mask_of
 from dgmspec.modules.nets import below
 from dgmspec.modules.nets.layered import apply
 from dgmspec.modules.registry import scalar_twin, step_twin
 from dgmspec.modules.twin import StepContext
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
-from dgmspec.ops.masks import Alternate, Half, Indices, Natural, RandomMask, RandomOrder, Reverse, shuffled
+from dgmspec.ops.masks import Alternate, Half, Indices, RandomMask, shuffled
 from dgmspec.ops.nets import Made, Mlp, ResMlp
+from dgmspec.ops.orders import Dag, Natural, RandomOrder, Reverse
 from dgmspec.ops.scalar import Additive, Affine, Exp, InverseScalar, Rqs, ShiftScale
 from tests.flows import compiled
 
@@ -70,10 +72,6 @@ class Recorder(dict[str, Tensor]):
         return [(name, self[name]) for name in self]
 
 
-def mask_of(mask: DegreeMask) -> Tensor:
-    return torch.tensor(mask.rows)[:, None] >= torch.tensor(mask.columns)[None]
-
-
 def values(step: AbstractStep, event: Type, given: Type | None, scale: float = 0.3) -> dict[str, Tensor]:
     """Parameters drawn away from their start, and the tables."""
     found = {}
@@ -84,8 +82,9 @@ def values(step: AbstractStep, event: Type, given: Type | None, scale: float = 0
     return {**found, **step_twin(step).tables(step, event, given)}
 
 
-def context(event: Type, given: Type | None) -> StepContext:
-    return StepContext(event, given, None if given is None else torch.randn(BATCH, *given.shape, dtype=torch.float64))
+def context(step: AbstractStep, event: Type, given: Type | None) -> StepContext:
+    c = None if given is None else torch.randn(BATCH, *given.shape, dtype=torch.float64)
+    return StepContext(event, given, c, plan=step_twin(step).plan(step, event, given))
 
 
 def events(event: Type) -> Tensor:
@@ -95,7 +94,7 @@ def events(event: Type) -> Tensor:
 
 @pytest.mark.parametrize(("step", "event", "given"), CASES, ids=str)
 def test_laws(step: AbstractStep, event: Type, given: Type | None) -> None:
-    twin, p, ctx, x = step_twin(step), values(step, event, given), context(event, given), events(event)
+    twin, p, ctx, x = step_twin(step), values(step, event, given), context(step, event, given), events(event)
     y, ladj = twin.forward(step, p, x, ctx)
     back, ladj_back = twin.inverse(step, p, y, ctx)
     torch.testing.assert_close(back, x, rtol=1e-7, atol=1e-7)
@@ -114,7 +113,7 @@ def test_laws(step: AbstractStep, event: Type, given: Type | None) -> None:
 @pytest.mark.parametrize(("step", "event", "given"), CASES, ids=str)
 def test_parameters_are_what_the_twin_reads(step: AbstractStep, event: Type, given: Type | None) -> None:
     declared = {spec.name for spec in step.parameters(event, given)}
-    twin, ctx, x = step_twin(step), context(event, given), events(event)
+    twin, ctx, x = step_twin(step), context(step, event, given), events(event)
     for way in (twin.forward, twin.inverse):
         p = Recorder(values(step, event, given))
         way(step, p, x, ctx)
@@ -128,7 +127,7 @@ def test_a_step_starts_at_the_identity(step: AbstractStep, event: Type, given: T
         if spec.init.kind == "constant":
             p[spec.name] = torch.full(spec.shape, spec.init.value, dtype=torch.float64)
     x = events(event)
-    y, ladj = step_twin(step).forward(step, p, x, context(event, given))
+    y, ladj = step_twin(step).forward(step, p, x, context(step, event, given))
     torch.testing.assert_close(y, x)
     torch.testing.assert_close(ladj, torch.zeros_like(ladj))
 
@@ -149,9 +148,9 @@ def test_scalar_events_and_categories() -> None:
 def test_constant_log_dets_do_not_follow_the_batch() -> None:
     event = Type(REAL, (3,))
     for step in (Elementwise(scalar=Affine()), Elementwise(scalar=ShiftScale(scale=(1.0, 2.0, -3.0)))):
-        _, ladj = step_twin(step).forward(step, values(step, event, None), events(event), context(event, None))
+        _, ladj = step_twin(step).forward(step, values(step, event, None), events(event), context(step, event, None))
         assert ladj.dim() == 0
-    _, ladj = step_twin(step).forward(step, values(step, event, None), events(event), context(event, None))
+    _, ladj = step_twin(step).forward(step, values(step, event, None), events(event), context(step, event, None))
     assert ladj.item() == pytest.approx(math.log(6))
 
 
@@ -172,7 +171,7 @@ def plain_inverse(step: Autoregressive, p: dict[str, Tensor], y: Tensor, ctx: St
 def test_incremental_inverse_equals_one_pass_per_coordinate(net: Mlp, given: Type | None) -> None:
     event = Type(REAL, (19,))
     step = Autoregressive(scalar=Affine(clamp=0.5), order=RandomOrder(seed=5), net=net)
-    p, ctx, y = values(step, event, given, 0.2), context(event, given), events(event)
+    p, ctx, y = values(step, event, given, 0.2), context(step, event, given), events(event)
     with torch.no_grad():
         x, _ = step_twin(step).inverse(step, p, y, ctx)
     torch.testing.assert_close(x, plain_inverse(step, p, y, ctx), rtol=1e-7, atol=1e-7)
@@ -181,7 +180,7 @@ def test_incremental_inverse_equals_one_pass_per_coordinate(net: Mlp, given: Typ
 def test_gradients_through_the_inverse_are_those_of_the_inverse_function() -> None:
     event = Type(REAL, (18,))
     step = Autoregressive(scalar=Affine(clamp=0.5), net=Made(hidden=(20, 20)))
-    p, ctx, y = values(step, event, None, 0.2), context(event, None), events(event).requires_grad_()
+    p, ctx, y = values(step, event, None, 0.2), context(step, event, None), events(event).requires_grad_()
     for name in p:
         p[name].requires_grad_()
     x, _ = step_twin(step).inverse(step, p, y, ctx)
@@ -201,7 +200,7 @@ def test_gradients_through_the_inverse_are_those_of_the_inverse_function() -> No
 def test_the_inverse_costs_the_arithmetic_of_about_one_pass() -> None:
     event = Type(REAL, (64,))
     step = Autoregressive(scalar=Affine(), net=Made(hidden=(256, 256)))
-    p, ctx, y = values(step, event, None, 0.02), context(event, None), events(event)
+    p, ctx, y = values(step, event, None, 0.02), context(step, event, None), events(event)
     counts = []
     for way in (step_twin(step).forward, step_twin(step).inverse):
         with FlopCounterMode(display=False) as flops, torch.no_grad():
@@ -224,14 +223,14 @@ def test_masks() -> None:
 
 def test_draws_are_the_same_everywhere() -> None:
     assert shuffled(8, 0) == (3, 7, 5, 2, 4, 1, 6, 0)
-    assert RandomOrder(seed=2).ranks(6) == shuffled(6, 2)
+    assert RandomOrder(seed=2).precedence((6,)).ranks == shuffled(6, 2)
 
 
 @pytest.mark.parametrize("net", NETS, ids=str)
 @pytest.mark.parametrize("size", [2, 3, 7])
 def test_every_hidden_unit_is_of_use(net: Mlp, size: int) -> None:
     for use in (NetUse(((size,),), (2 * size,)), NetUse(((size,),), (2 * size,), (3,))):
-        specs = {s.name: s for s in net.masked_parameters(use, tuple(range(size)))}
+        specs = {s.name: s for s in net.masked_parameters(use, Natural().precedence((size,)))}
         masks = [mask_of(s.mask) for s in specs.values() if s.mask is not None]
         for before, after in pairwise(masks):
             assert before.any(1).all(), "a unit reads something"
@@ -252,7 +251,7 @@ def test_dropout_acts_while_training_alone() -> None:
         Coupling(scalar=Affine(), mask=Half(), net=Mlp(hidden=(32,), dropout=0.5)),
         Autoregressive(scalar=Affine(), net=ResMlp(width=32, dropout=0.5)),
     ):
-        p, ctx, x = values(step, event, None), context(event, None), events(event)
+        p, ctx, x = values(step, event, None), context(step, event, None), events(event)
         training = replace(ctx, training=True)
         for way in (step_twin(step).forward, step_twin(step).inverse):
             torch.testing.assert_close(way(step, p, x, ctx)[0], way(step, p, x, ctx)[0])
@@ -308,7 +307,7 @@ def test_a_context_replaces_untouched_coordinates() -> None:
     event = Type(REAL, (1,))
     step = Coupling(scalar=Affine(), mask=Half(), net=MLP)
     assert step.infer_type(event, GIVEN) == event
-    y, ladj = step_twin(step).forward(step, values(step, event, GIVEN), events(event), context(event, GIVEN))
+    y, ladj = step_twin(step).forward(step, values(step, event, GIVEN), events(event), context(step, event, GIVEN))
     assert y.shape == (BATCH, 1) and ladj.shape == (BATCH,)
 
 

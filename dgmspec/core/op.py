@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dgmspec.core.address import Address, child
 from dgmspec.core.jacobian import Jacobian
+from dgmspec.core.masking import Precedence, WeightMask
 from dgmspec.core.types import Shape, Support, Type
 
 
@@ -64,18 +65,6 @@ class Init:
 
 
 @dataclass(frozen=True)
-class DegreeMask:
-    """A fixed zero pattern of a weight: entry (i, j) is free iff rows[i] ≥ columns[j] (> when `strict`).
-
-    The masked entries are stored as zeros and their gradient is masked, so no pass multiplies by the mask.
-    """
-
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-    strict: bool = False
-
-
-@dataclass(frozen=True)
 class ParamSpec:
     """A parameter an operation reads; `name` is relative to the operation's address (``net/0/weight``).
 
@@ -86,7 +75,7 @@ class ParamSpec:
     name: str
     shape: Shape
     init: Init = Init()
-    mask: DegreeMask | None = None
+    mask: WeightMask | None = None
     trainable: bool = True
     at: Address = ""
 
@@ -337,8 +326,8 @@ class AbstractOrder(AbstractOp, ABC):
     role: ClassVar[str] = "order"
 
     @abstractmethod
-    def ranks(self, size: int) -> tuple[int, ...]:
-        """rank[i] = the position 0..size-1 at which coordinate i is produced."""
+    def precedence(self, shape: Shape) -> Precedence:
+        """Which flat coordinates of an event come before which; `Refusal` where the order cannot be that event's."""
 
 
 class AbstractDistribution(AbstractOp, ABC):

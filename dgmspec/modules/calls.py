@@ -133,14 +133,15 @@ def _step(line: Instruction, resources: Resources) -> Call:
 def _context(line: Instruction, event: Type, given: Type | None) -> Callable[..., StepContext]:
     """(training, x, *rest) -> what the step sees; built once where nothing varies."""
     noise, has_context, counted = line.noise, line.context, line.counted
+    plan = step_twin(line.op).plan(line.op, event, given)  # type: ignore[arg-type]  # the op of a step's line
     if not noise and not has_context:
-        fixed = StepContext(event, counted=counted), StepContext(event, training=True, counted=counted)
+        fixed = [StepContext(event, training=training, counted=counted, plan=plan) for training in (False, True)]
         return lambda training, x: fixed[training]
 
     def build(training: bool, x: Tensor, *rest: Tensor) -> StepContext:
         c = _rows_of(rest[0], x) if has_context else None
         draws = dict(zip(noise, rest[has_context:], strict=True))
-        return StepContext(event, given, c, draws, training, counted)
+        return StepContext(event, given, c, draws, training, counted, plan)
 
     return build
 

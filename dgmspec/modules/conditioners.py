@@ -12,12 +12,12 @@ from torch import Tensor
 
 from dgmspec.core.op import AbstractScalar
 from dgmspec.core.types import Type
-from dgmspec.modules.incremental import invert
-from dgmspec.modules.nets import below, context_features, evaluate
-from dgmspec.modules.registry import scalar_twin
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.modules.nets import below, context_features, evaluate, features_of
+from dgmspec.modules.registry import net_twin, scalar_twin
+from dgmspec.modules.twin import MaskedTwin, Parameters, StepContext, StepTwin
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
 from dgmspec.ops.masks import image_shape
+from dgmspec.ops.nets import context_shape, features
 
 Result = tuple[Tensor, Tensor]
 
@@ -133,7 +133,7 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
 
 def _raw_of_vector(op: Coupling, p: Parameters, kept: Tensor, x: Tensor, count: int, ctx: StepContext) -> Tensor:
     """Likewise from part A as numbers side by side; `x` has the rows and the precision of the result."""
-    read = torch.cat((torch.cos(kept), torch.sin(kept)), 1) if ctx.event.support.circular else kept
+    read = features_of(kept, ctx.event.support, 1)
     return _planes(evaluate(op.net, below(p, "net"), (read,), _context(x, ctx), ctx.training), count)
 
 
@@ -166,18 +166,26 @@ def coupling_inverse(op: Coupling, p: Parameters, y: Tensor, ctx: StepContext) -
 # ---- autoregressive -------------------------------------------------------------------------------------------------
 
 
+def _masked(op: Autoregressive) -> MaskedTwin:
+    found = net_twin(op.net).masked
+    assert found is not None, f"{op.net.name} says that it has an autoregressive reading"
+    return found
+
+
 def _autoregressive_tables(op: Autoregressive, event: Type, given: Type | None) -> dict[str, Tensor]:
-    """Which coordinate stands at each rank, and each coordinate's rank; nothing for the natural order."""
-    ranks = op.order.ranks(event.size)
-    if ranks == tuple(range(event.size)):
-        return {}
-    by_coordinate = torch.tensor(ranks, dtype=torch.long)
-    return {"order": by_coordinate.argsort(), "ranks": by_coordinate}
+    tables = _masked(op).tables(op.net, event.shape, op.order.precedence(event.shape))
+    return {f"net/{name}": table for name, table in tables.items()}
+
+
+def _autoregressive_plan(op: Autoregressive, event: Type, given: Type | None) -> Any:
+    order = op.order.precedence(event.shape)
+    return _masked(op).plan(op.net, event.shape, order, context_shape(given), features(event.support))
 
 
 def autoregressive_forward(op: Autoregressive, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
     flat = _flat(x, ctx.event)
-    out = evaluate(op.net, below(p, "net"), (flat,), _context(x, ctx), ctx.training)
+    read = features_of(flat, ctx.event.support, 1)
+    out = evaluate(op.net, below(p, "net"), (read,), _context(x, ctx), ctx.training)
     y, ladj = scalar_twin(op.scalar).forward(op.scalar, _planes(out, ctx.event.size), flat, ctx.event.support)
     return y.reshape(x.shape), _total(op.scalar, ladj, flat, ctx)
 
@@ -188,17 +196,24 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
     def solve(raw: Tensor, value: Tensor) -> Result:
         return twin.inverse(op.scalar, raw, value, support)
 
-    flat, c = _flat(y, ctx.event), _context(y, ctx)
-    c = None if c is None else c.flatten(1)
+    def read(x: Tensor) -> Tensor:
+        return features_of(x.unsqueeze(1), support, 1)
+
+    flat, own = _flat(y, ctx.event), below(p, "net")
     with torch.autocast(flat.device.type, enabled=False):  # coordinate by coordinate, where errors would add up
-        x, ladj = invert(op.layered(), below(p, "net"), flat, c, solve, p.get("order"), ctx.training)
-    if "ranks" in p:
-        x = x.index_select(1, p["ranks"])
+        c = _context(y, ctx)
+        x, ladj = _masked(op).invert(op.net, own, flat, c, solve, read, ctx.plan, ctx.training)
     return x.reshape(y.shape), y.new_zeros(()) if op.scalar.unit_slope() else ladj
 
 
 TWINS: dict[type[Any], StepTwin] = {
     Elementwise: StepTwin(elementwise_forward, elementwise_inverse, _elementwise_tables),
     Coupling: StepTwin(coupling_forward, coupling_inverse, _coupling_tables, part=coupling_part),
-    Autoregressive: StepTwin(autoregressive_forward, autoregressive_inverse, _autoregressive_tables, loop="bounded"),
+    Autoregressive: StepTwin(
+        autoregressive_forward,
+        autoregressive_inverse,
+        _autoregressive_tables,
+        loop="bounded",
+        plan=_autoregressive_plan,
+    ),
 }

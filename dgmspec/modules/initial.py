@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.address import Address, seed_of
-from dgmspec.core.op import DegreeMask, Init, ParamSpec
+from dgmspec.core.masking import SubsetMask, WeightMask
+from dgmspec.core.op import Init, ParamSpec
 from dgmspec.core.types import Shape, Support, Type
 
 __all__ = ["constrain", "initial_learned", "initial_value", "mask_of", "unconstrain"]
@@ -24,10 +25,20 @@ def initial_value(spec: ParamSpec, seed: int, address: Address) -> Tensor:
     return value if spec.mask is None else value.masked_fill(~mask_of(spec.mask), 0.0)
 
 
-def mask_of(mask: DegreeMask) -> Tensor:
+def mask_of(mask: WeightMask) -> Tensor:
     """Which entries of a masked weight are free: (rows, columns), boolean."""
+    if isinstance(mask, SubsetMask):
+        return _subsets(mask)
     rows, columns = torch.tensor(mask.rows)[:, None], torch.tensor(mask.columns)[None, :]
     return rows > columns if mask.strict else rows >= columns
+
+
+def _subsets(mask: SubsetMask) -> Tensor:
+    """Each different pair of sets compared once."""
+    rows, columns = list(dict.fromkeys(mask.rows)), list(dict.fromkeys(mask.columns))
+    table = torch.tensor([[not inner & ~outer for inner in columns] for outer in rows])
+    row, column = {s: i for i, s in enumerate(rows)}, {s: i for i, s in enumerate(columns)}
+    return table[[row[s] for s in mask.rows]][:, [column[s] for s in mask.columns]]
 
 
 def _draw(init: Init, shape: Shape, generator: torch.Generator) -> Tensor:

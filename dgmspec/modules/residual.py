@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgmspec.modules.linear import widened
 from dgmspec.modules.nets import context_features
-from dgmspec.modules.nets.layered import ACTIVATIONS
+from dgmspec.modules.nets.activations import ACTIVATIONS
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.residual import Residual
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from dgmspec.core.types import Support, Type
+from dgmspec.core.masking import Precedence
+from dgmspec.core.types import Shape, Support, Type
 
 Parameters = Mapping[str, Tensor]
 
@@ -33,6 +34,8 @@ class StepContext:
     training: bool = False
     counted: bool = True
     """Whether anybody reads the log-determinant: where not, zero may stand for it."""
+    plan: Any = None
+    """What the twin's `plan` worked out for this use."""
 
 
 StepFunction = Callable[[Any, Parameters, Any, StepContext], tuple[Any, Tensor]]
@@ -43,11 +46,16 @@ def no_tables(op: Any, event: Type, given: Type | None) -> dict[str, Tensor]:
     return {}
 
 
+def no_plan(op: Any, event: Type, given: Type | None) -> None:
+    """Of an operation that works nothing out before."""
+
+
 @dataclass(frozen=True)
 class StepTwin:
     """``forward(op, p, x, ctx) -> (y, log|det ∂y/∂x|)``; ``inverse(op, p, y, ctx) -> (x, log|det ∂x/∂y|)``.
 
     `tables` gives constants (index tensors, float64 constants) that become buffers, never part of the state dict.
+    `plan` works out, before anything is traced, what the functions then find as `StepContext.plan`.
     `initialise(op, p, batch, ctx, inverse)` returns new values for some parameters from the first batch, which arrives
     at the step's end where `inverse` is true. `update(op, p, batch, ctx)` does so from every batch of training that
     meets the step forward. A step that sets parts aside gives, and its inverse takes, a tuple (event, *parts).
@@ -61,6 +69,7 @@ class StepTwin:
     initialise: Callable[[Any, Parameters, Tensor, StepContext, bool], dict[str, Tensor]] | None = None
     update: Callable[[Any, Parameters, Tensor, StepContext], dict[str, Tensor]] | None = None
     part: Callable[[Any, Parameters, Tensor, Tensor, StepContext, bool], tuple[Tensor, Tensor]] | None = None
+    plan: Callable[[Any, Type, Type | None], Any] = no_plan
     loop: str = "none"
     """``none``, ``bounded`` or ``adaptive``; adaptive ones are opaque to `to_fx`."""
 
@@ -85,18 +94,40 @@ class ScalarTwin:
     """(op, support of x): works out, before anything is traced, what the functions look up."""
 
 
+Solve = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Read = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class MaskedTwin:
+    """The inverse of an autoregressive step along its masked net, level by level of the order.
+
+    ``invert(op, p, y, c, solve, read, plan, training) -> (x, log|det ∂x/∂y|)`` of `y` (batch, d) and the context `c`
+    (batch, *event of c) or None. ``solve(raw (P, m, batch), y (m, batch)) -> (x, log|dx/dy|)`` inverts the m
+    coordinates of a level, ``read(x (m, batch)) -> (m, features, batch)`` is what the net reads of them.
+    ``plan(op, shape, order, context, features)`` works out what depends on no tensor, ``tables`` index tensors that
+    `p` then holds.
+    """
+
+    invert: Callable[..., tuple[Tensor, Tensor]]
+    plan: Callable[[Any, Shape, Precedence, Shape | None, int], Any]
+    tables: Callable[[Any, Shape, Precedence], dict[str, Tensor]]
+
+
 @dataclass(frozen=True)
 class NetTwin:
     """``apply(op, p, h, c, training)``, by what the net reads (`AbstractNet`).
 
     A vector: `h` (batch, numbers) and the context `c` (batch, numbers) or None -> (batch, numbers). An image: `h`
     (batch, channels, height, width) and the conditions `c` (batch, numbers) or None -> the same with other channels.
+    `masked` belongs to nets that have an autoregressive reading.
 
     The result has the precision of `h`: under autocast the net alone runs in half precision, and every map and
     log-determinant made of its result in the model's.
     """
 
     function: Callable[[Any, Parameters, Tensor, Tensor | None, bool], Tensor]
+    masked: MaskedTwin | None = None
 
     def apply(self, op: Any, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
         """The net's result."""

@@ -7,9 +7,6 @@ log-determinant is the sum of the scalar log-derivatives. Events of any shape ar
 
 from __future__ import annotations
 
-from functools import lru_cache
-from itertools import accumulate
-from operator import or_
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -30,8 +27,9 @@ from dgmspec.core.op import (
     ParamSpec,
 )
 from dgmspec.core.types import REAL, Shape, Support, Type
-from dgmspec.ops.masks import Natural, image_shape, parts, require_divisible
-from dgmspec.ops.nets import AbstractLayered, Mlp, context_shape
+from dgmspec.ops.masks import image_shape, parts, require_divisible
+from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features
+from dgmspec.ops.orders import Natural
 from dgmspec.ops.scalar import InverseScalar
 
 
@@ -180,8 +178,7 @@ class Coupling(AbstractStep):
             channels, *sides = image_shape(x.shape, moved)
             use = NetUse(read, (planes * channels, *sides), context, zero=True)
         else:
-            numbers = len(kept) * (2 if x.support.circular else 1)
-            use = NetUse(((numbers,),), (planes * len(moved),), context, zero=True)
+            use = NetUse(((features(x.support) * len(kept),),), (planes * len(moved),), context, zero=True)
         return tuple(spec.under("net") for spec in self.net.net_parameters(use))
 
     def by_image(self, shape: Shape) -> bool:
@@ -192,9 +189,10 @@ class Coupling(AbstractStep):
 class Autoregressive(AbstractStep):
     """``y_i = T(x_i; net(x_j before i, c))``: the parameters of a coordinate read those before it in the order.
 
-    Shapes: any event, kept. Domain -> codomain: that of T. Log-det: Σ log|T'|, O(d). Forward is one pass of the masked
-    net. The inverse fixes one coordinate after the other, d dependent steps, each computing only the hidden units that
-    have become determined: the arithmetic of about one pass.
+    Shapes: any event, kept; of an angle the net reads cosine and sine. Domain -> codomain: that of T. Log-det:
+    Σ log|T'|, O(d). Forward is one pass of the masked net. The inverse finds one level of the order after the other (in
+    a linear order one coordinate, d dependent passes; over a graph all coordinates whose parents are known), each pass
+    computing only the hidden units that have become determined: the arithmetic of about one pass of the net.
     Parameters: those of the masked net, stored with their zeros; its last layer starts at zero.
     Reference: Papamakarios, Pavlakou and Murray 2017, "Masked autoregressive flow for density estimation"; as an
     ``inverse`` it is that of Kingma et al. 2016, "Improving variational inference with inverse autoregressive flow".
@@ -222,28 +220,31 @@ class Autoregressive(AbstractStep):
 
     def jacobian(self, x: Type, c: Type | None) -> Jacobian:
         _, unit = _slopes(self.scalar)
-        ranks = self.order.ranks(x.size)
+        order = self.order.precedence(x.shape)
         if x.size > EXACT_UP_TO:
             named = {tuple(range(x.size)): Structure.LOWER, tuple(reversed(range(x.size))): Structure.UPPER}
-            return Jacobian(named.get(ranks, Structure.BLOCK_TRIANGULAR), None, Fact.NO, unit, Fact.NO)
-        pattern = _pattern(self.layered().first_seen(x.size, c is not None), ranks)
+            return Jacobian(named.get(order.ranks, Structure.BLOCK_TRIANGULAR), None, Fact.NO, unit, Fact.NO)
+        seen = self.masked().seen(x.shape, order, c is not None)
+        pattern = Dependency(tuple(row | 1 << i for i, row in enumerate(seen)), x.size)
         return Jacobian(Structure.BLOCK_TRIANGULAR, pattern, Fact.NO, unit, Fact.NO)
 
     def cost(self, x: Type, c: Type | None) -> Cost:
         forward, _ = _directions(self.scalar, 1)
-        return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", forward, Direction("sequential", x.size))
+        depth = max(self.masked().levels(x.shape, self.order.precedence(x.shape))) + 1
+        return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", forward, Direction("sequential", depth))
 
     def facts(self, x: Type, c: Type | None) -> Facts:
         return self.scalar.facts(x.support)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         outputs = len(self.scalar.raw(x.support)) * x.size
-        use = NetUse((x.shape,), (outputs,), context_shape(c), zero=True)
-        return tuple(spec.under("net") for spec in self.layered().masked_parameters(use, self.order.ranks(x.size)))
+        use = NetUse(((features(x.support) * x.size,),), (outputs,), context_shape(c), zero=True)
+        specs = self.masked().masked_parameters(use, self.order.precedence(x.shape))
+        return tuple(spec.under("net") for spec in specs)
 
-    def layered(self) -> AbstractLayered:
+    def masked(self) -> AbstractMasked:
         """The net, as one that can be masked."""
-        if not isinstance(self.net, AbstractLayered):
+        if not isinstance(self.net, AbstractMasked):
             raise Refusal(
                 "DGM444",
                 f"the net of an autoregressive step must be masked, and `{self.net.name}` cannot be",
@@ -255,14 +256,9 @@ class Autoregressive(AbstractStep):
     def _require(self, x: Type, c: Type | None) -> None:
         """Refuse a scalar without parameters, a net that cannot be masked, a lone coordinate without a context."""
         require_divisible(x.size)
-        if x.support.circular:
-            raise Refusal(
-                "DGM313",
-                f"the masked net of `{self.name}` would read angles as numbers, with a jump at ±π",
-                help=("write a `coupling`, whose net reads the cosine and the sine of each angle",),
-            )
         _require_parameters(self, self.scalar, x.support)
-        self.layered()
+        self.masked()
+        self.order.precedence(x.shape)
         if x.size == 1 and c is None:
             raise Refusal(
                 "DGM443",
@@ -315,17 +311,6 @@ def _require_parameters(step: AbstractStep, scalar: AbstractScalar, support: Sup
 def _written(scalar: AbstractScalar) -> str:
     """The scalar bijector as the text names it."""
     return f"inverse {_written(scalar.of)}" if isinstance(scalar, InverseScalar) else scalar.name
-
-
-@lru_cache(maxsize=16)
-def _pattern(seen: tuple[int, ...], ranks: tuple[int, ...]) -> Dependency:
-    """Coordinate i reads itself and each coordinate j whose rank's first reader stands no later than i."""
-    size = len(ranks)
-    by_first = [0] * (size + 1)
-    for j, rank in enumerate(ranks):
-        by_first[seen[rank]] |= 1 << j
-    readable = list(accumulate(by_first, or_))
-    return Dependency(tuple(readable[rank] | 1 << i for i, rank in enumerate(ranks)), size)
 
 
 def _together(raw: tuple[Init, ...], size: int) -> Init:

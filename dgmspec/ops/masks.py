@@ -1,7 +1,7 @@
-"""Masks of couplings, and orders of autoregressive steps.
+"""Masks of couplings.
 
-Both speak of flat coordinates, row-major; `checkerboard` and `channels` choose them by rows, columns and channels. The
-random ones rank coordinates by the uniform draws of Python's Mersenne Twister, whose sequence for a seed is the same on
+They speak of flat coordinates, row-major; `checkerboard` and `channels` choose them by rows, columns and channels. The
+random one ranks coordinates by the uniform draws of Python's Mersenne Twister, whose sequence for a seed is the same on
 every machine and version.
 """
 
@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from pydantic import Field, field_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractMask, AbstractOrder
+from dgmspec.core.op import AbstractMask
 from dgmspec.core.types import Shape
 
 LARGEST: Final = 2**20
@@ -155,35 +155,3 @@ class Channels(AbstractMask):
         size = math.prod(shape)
         middle = (shape[0] // 2 if shape else 0) * math.prod(shape[1:])
         return tuple(range(middle, size)) if self.k % 2 else tuple(range(middle))
-
-
-class Natural(AbstractOrder):
-    """Coordinate i is produced at position i."""
-
-    name: ClassVar[str] = "natural"
-    examples: ClassVar[tuple[str, ...]] = ("natural",)
-
-    def ranks(self, size: int) -> tuple[int, ...]:
-        return tuple(range(size))
-
-
-class Reverse(AbstractOrder):
-    """The last coordinate is produced first."""
-
-    name: ClassVar[str] = "reverse"
-    examples: ClassVar[tuple[str, ...]] = ("reverse",)
-
-    def ranks(self, size: int) -> tuple[int, ...]:
-        return tuple(reversed(range(size)))
-
-
-class RandomOrder(AbstractOrder):
-    """An order drawn from `seed`."""
-
-    name: ClassVar[str] = "random"
-    examples: ClassVar[tuple[str, ...]] = ("random(1)", "random(seed = 2)")
-
-    seed: int = Field(0, ge=0, description="which draw")
-
-    def ranks(self, size: int) -> tuple[int, ...]:
-        return shuffled(size, self.seed)

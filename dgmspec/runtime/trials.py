@@ -54,7 +54,9 @@ class Part:
         run = twin.inverse if self.inverse == along else twin.forward
         event, *aside = (value,) if isinstance(value, Tensor) else value
         own: Parts = (event, *aside[passed - 1 :]) if len(aside) >= passed else event
-        found, log_det = run(self.op, self.parameters, own, StepContext(self.event, self.given, c, self.noise))
+        plan = twin.plan(self.op, self.event, self.given)
+        context = StepContext(self.event, self.given, c, self.noise, plan=plan)
+        found, log_det = run(self.op, self.parameters, own, context)
         made: list[Tensor]
         event, *made = (found,) if isinstance(found, Tensor) else found
         parts = (event, *aside[: passed - 1], *made)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dgmspec.modules.nets.layered import ACTIVATIONS
+from dgmspec.modules.nets.activations import ACTIVATIONS
 from dgmspec.modules.twin import NetTwin, Parameters
 from dgmspec.ops.nets.convolutional import AbstractConvolutional, Conv, ResNet
 

@@ -5,33 +5,14 @@ Masked weights are stored with their zeros, so the masked reading is the same pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgmspec.modules.nets.activations import ACTIVATIONS, FROM_RESULT, step_of
+from dgmspec.modules.nets.incremental import MASKED
 from dgmspec.modules.twin import NetTwin, Parameters
-from dgmspec.ops.nets.layered import AbstractLayered, Made, Mlp, ResMlp
-
-ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "relu": F.relu,
-    "gelu": F.gelu,
-    "elu": F.elu,
-    "tanh": torch.tanh,
-    "softplus": F.softplus,
-    "leaky_relu": F.leaky_relu,
-}
-
-FROM_RESULT: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "relu": torch.relu_,
-    "tanh": torch.tanh_,
-    "elu": partial(F.elu, inplace=True),
-}
-"""Activations whose gradient follows from their result, so that they may overwrite what they are applied to."""
-
+from dgmspec.ops.nets.layered import Made, Mlp, ResMlp
 
 def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
     """(batch, inputs), (batch, context) -> (batch, outputs)."""
@@ -53,11 +34,6 @@ def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, t
     return z
 
 
-def step_of(op: AbstractLayered) -> float:
-    """The factor of what is added to a skipped z."""
-    return op.step if isinstance(op, ResMlp) else 1.0
-
-
 def joined(h: Tensor, c: Tensor | None) -> Tensor:
     """The net's input: (batch, inputs + context)."""
     if c is None:
@@ -65,4 +41,4 @@ def joined(h: Tensor, c: Tensor | None) -> Tensor:
     return torch.cat((h, c), 1) if h.shape[1] else c
 
 
-TWINS = {Mlp: NetTwin(apply), ResMlp: NetTwin(apply), Made: NetTwin(apply)}
+TWINS = {op: NetTwin(apply, MASKED) for op in (Mlp, ResMlp, Made)}

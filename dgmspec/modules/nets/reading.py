@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.op import AbstractNet
-from dgmspec.core.types import SupportKind, Type
+from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.modules.registry import net_twin
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.nets import context_shape
@@ -39,14 +39,18 @@ def below(p: Parameters, prefix: str) -> dict[str, Tensor]:
     return {name[len(start) :]: value for name, value in p.items() if name.startswith(start)}
 
 
+def features_of(x: Tensor, support: Support, dim: int) -> Tensor:
+    """What a net reads of coordinates on `support` that lie along `dim`: of angles all cosines, then all sines."""
+    return torch.cat((torch.cos(x), torch.sin(x)), dim) if support.circular else x
+
+
 def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:
     """A context (batch, *event) as a net reads it, (batch, *context_shape) in the dtype of `like`."""
     if type_.support.kind is SupportKind.CATEGORY:
         labels = torch.arange(int(type_.support.high) + 1, device=c.device)
         c = c.unsqueeze(-1) == labels
     if type_.support.circular:
-        angles = c.reshape(c.shape[0], -1)
-        c = torch.cat((torch.cos(angles), torch.sin(angles)), 1)
+        c = features_of(c.reshape(c.shape[0], -1), type_.support, 1)
     shape = context_shape(type_)
     assert shape is not None
     return c.to(like.dtype).reshape(c.shape[0], *shape).expand(like.shape[0], *shape)

@@ -5,12 +5,7 @@ All are chains of linear layers with an activation between them: ``z_0 = W_0 [x,
 (outputs × inputs) and ``i/bias``, both drawn from U(-1/√n, 1/√n) for n inputs. Dropout acts on activations while
 training and draws from torch's global generator, which the run seeds.
 
-Masked reading: input coordinate of rank r has degree r + 1, a context degree 0, the outputs for rank r degree r. Each
-hidden layer spreads the degrees 1..d-1 (0..d-1 with a context) evenly over its units in ascending order; a unit of
-degree m reads units of degree ≤ m, so outputs of rank r depend on the coordinates of rank < r alone, and those of the
-first rank on biases and context alone. In a layer narrower than d - 1 some degrees are missing: outputs then read a
-shorter prefix.
-Reference: Germain, Gregor, Murray and Larochelle 2015, "MADE: Masked autoencoder for distribution estimation".
+Their autoregressive reading has the same parameters with zeros in the weights (`masked`).
 """
 
 from __future__ import annotations
@@ -22,8 +17,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet, DegreeMask, Init, NetUse, ParamSpec, Variadic
-from dgmspec.core.types import Shape, SupportKind, Type
+from dgmspec.core.masking import Precedence, WeightMask
+from dgmspec.core.op import Init, NetUse, ParamSpec, Variadic
+from dgmspec.core.types import Shape, Support, SupportKind, Type
+from dgmspec.ops.nets.masked import AbstractMasked, prefixes_seen, weight_masks
 
 Activation = Literal["silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu"]
 Width = Annotated[int, Field(ge=1)]
@@ -39,7 +36,7 @@ class Link:
     dropout: bool = True
 
 
-class AbstractLayered(AbstractNet, ABC):
+class AbstractLayered(AbstractMasked, ABC):
     """A chain of linear layers; what differs is the widths, the names and the skips."""
 
     @abstractmethod
@@ -57,26 +54,21 @@ class AbstractLayered(AbstractNet, ABC):
     def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
         return self._parameters(use, None)
 
-    def masked_parameters(self, use: NetUse, ranks: tuple[int, ...]) -> tuple[ParamSpec, ...]:
-        """The parameters of the masked reading. Output row k·d + i is parameter k of coordinate i."""
-        columns = tuple(rank + 1 for rank in ranks) + (0,) * use.given
-        hidden = [degrees(width, len(ranks), use.given > 0) for width in self.widths()]
-        return self._parameters(use, [columns, *hidden, ranks * (use.size // len(ranks))])
+    def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
+        return self._parameters(use, weight_masks(self.widths(), use, order))
 
-    def first_seen(self, size: int, context: bool) -> tuple[int, ...]:
-        """For each input rank, the first output rank whose parameters can depend on it (`size` where none can)."""
-        present = [sorted(set(degrees(width, size, context))) for width in self.widths()]
-        return tuple(_first_seen(rank + 1, present, size) for rank in range(size))
+    def seen(self, shape: Shape, order: Precedence, context: bool) -> tuple[int, ...]:
+        return prefixes_seen(self.widths(), order, context)
 
-    def _parameters(self, use: NetUse, levels: list[tuple[int, ...]] | None) -> tuple[ParamSpec, ...]:
-        """Weights and biases of all layers, masked by the degrees of each level where given; shared ones once."""
+    def _parameters(self, use: NetUse, masks: list[WeightMask] | None) -> tuple[ParamSpec, ...]:
+        """Weights and biases of all layers, masked where masks are given; shared ones once."""
         sizes = (use.read + use.given, *self.widths(), use.size)
         names = ("0", *(link.name for link in self.links()))
         found: dict[str, ParamSpec] = {}
         for i, name in enumerate(names):
             zero = use.zero and i == len(names) - 1
             init = Init() if zero or not sizes[i] else Init("uniform", sizes[i] ** -0.5)
-            mask = DegreeMask(levels[i + 1], levels[i]) if levels else None
+            mask = masks[i] if masks else None
             found.setdefault(f"{name}/weight", ParamSpec(f"{name}/weight", (sizes[i + 1], sizes[i]), init, mask))
             found.setdefault(f"{name}/bias", ParamSpec(f"{name}/bias", (sizes[i + 1],), init))
             if self.normed() and i < len(names) - 1:
@@ -113,7 +105,7 @@ class Mlp(AbstractLayered):
     def normed(self) -> bool:
         return self.norm == "layer"
 
-    def masked_parameters(self, use: NetUse, ranks: tuple[int, ...]) -> tuple[ParamSpec, ...]:
+    def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
         if self.normed():
             raise Refusal(
                 "DGM444",
@@ -121,7 +113,7 @@ class Mlp(AbstractLayered):
                 argument="net",
                 help=("drop `norm = layer`",),
             )
-        return super().masked_parameters(use, ranks)
+        return super().masked_parameters(use, order)
 
 
 class ResMlp(AbstractLayered):
@@ -193,15 +185,9 @@ class Made(AbstractLayered):
         )
 
 
-def degrees(width: int, size: int, context: bool) -> tuple[int, ...]:
-    """The degrees of a hidden layer's units, ascending: unit j has degree lowest + ⌊j·count/width⌋."""
-    lowest, count = degree_range(size, context)
-    return tuple(lowest + j * count // width for j in range(width))
-
-
-def degree_range(size: int, context: bool) -> tuple[int, int]:
-    """The lowest degree of a hidden unit that some output can read, and how many there are."""
-    return (0, size) if context else (1, size - 1)
+def features(support: Support) -> int:
+    """How many numbers a net reads of one coordinate: of an angle its cosine and its sine."""
+    return 2 if support.circular else 1
 
 
 def context_shape(c: Type | None) -> Shape | None:
@@ -212,10 +198,3 @@ def context_shape(c: Type | None) -> Shape | None:
     if c is None or c.support.kind is not SupportKind.CATEGORY:
         return None if c is None else c.shape or (1,)
     return (c.size * (int(c.support.high) + 1),)
-
-
-def _first_seen(degree: int, present: list[list[int]], size: int) -> int:
-    """Follow the lowest degree that an input reaches through the layers."""
-    for level in present:
-        degree = next((d for d in level if d >= degree), size)
-    return degree

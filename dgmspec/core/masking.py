@@ -1,0 +1,74 @@
+"""What comes before what: orders of an event's coordinates, and the fixed zeros of weights that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from dgmspec.core.dependency import bit_indices
+
+
+@dataclass(frozen=True)
+class Scan:
+    """An order of an image [c, h, w] that is the same seen from every pixel.
+
+    ``pixels``: row by row, the channels of a pixel in turn. ``channels``: channel by channel, each row by row.
+    `backwards`: from the last pixel of the last channel back, which is the forward scan of the flipped image.
+    """
+
+    by: Literal["pixels", "channels"]
+    backwards: bool = False
+
+
+@dataclass(frozen=True)
+class Precedence:
+    """Which coordinates come before which.
+
+    `ranks[i]` is the position of coordinate i in one order that respects it. `parents[i]` holds the bits of the
+    coordinates that i is conditioned on; without parents it is conditioned on all of lower rank. `scan` is the order as
+    a convolution can follow it, where it can.
+    """
+
+    ranks: tuple[int, ...]
+    parents: tuple[int, ...] | None = None
+    scan: Scan | None = None
+
+    @cached_property
+    def levels(self) -> tuple[int, ...]:
+        """The pass in which each coordinate can be found when those before it are known: one more than the latest
+        of its parents', ascending with the rank."""
+        if self.parents is None:
+            return self.ranks
+        found = [0] * len(self.ranks)
+        for i in sorted(range(len(self.ranks)), key=self.ranks.__getitem__):
+            found[i] = max((found[j] + 1 for j in bit_indices(self.parents[i])), default=0)
+        return tuple(found)
+
+    @property
+    def depth(self) -> int:
+        """How many passes find every coordinate."""
+        return max(self.levels) + 1
+
+
+@dataclass(frozen=True)
+class DegreeMask:
+    """A fixed zero pattern of a weight: entry (i, j) is free iff rows[i] ≥ columns[j] (> when `strict`).
+
+    The masked entries are stored as zeros and their gradient is masked, so no pass multiplies by the mask.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class SubsetMask:
+    """Likewise where rows and columns are sets, held as bits: entry (i, j) is free iff columns[j] ⊆ rows[i]."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+WeightMask = DegreeMask | SubsetMask

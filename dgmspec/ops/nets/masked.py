@@ -1,0 +1,115 @@
+"""The autoregressive reading of nets: what they give for a coordinate reads the coordinates before it alone.
+
+In a chain of linear layers every unit stands for a set of coordinates and reads the units of its subsets. An input
+stands for its coordinate, a context for the empty set, and the outputs for a coordinate for all that it is conditioned
+on. In a linear order all of these sets are prefixes and are told apart by their lengths: an input of rank r has degree
+r + 1, a context degree 0, the outputs for rank r degree r, and each hidden layer spreads the degrees 1..d-1 (0..d-1
+with a context) evenly over its units in ascending order. In a layer narrower than that some degrees are missing:
+outputs then read a shorter prefix. Over a graph the hidden units are spread over the distinct sets of parents.
+Reference: Germain, Gregor, Murray and Larochelle 2015, "MADE: Masked autoencoder for distribution estimation".
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from operator import or_
+
+from dgmspec.core.dependency import bit_indices
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.masking import DegreeMask, Precedence, SubsetMask, WeightMask
+from dgmspec.core.op import AbstractNet, NetUse, ParamSpec
+from dgmspec.core.types import Shape
+
+__all__ = ["AbstractMasked", "unit_levels", "weight_masks"]
+
+
+class AbstractMasked(AbstractNet, ABC):
+    """A net that has an autoregressive reading.
+
+    Feature k of coordinate i is its input k·d + i, and output k·d + i is parameter k of coordinate i, d being the
+    number of coordinates; of an image, channels take the place of coordinates.
+    """
+
+    @abstractmethod
+    def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
+        """The parameters of the masked reading; `Refusal` where the net has none in this order."""
+
+    @abstractmethod
+    def seen(self, shape: Shape, order: Precedence, context: bool) -> tuple[int, ...]:
+        """For each coordinate of an event, as bits, those that its parameters can depend on."""
+
+    def levels(self, shape: Shape, order: Precedence) -> tuple[int, ...]:
+        """The pass of the inverse in which each coordinate is found."""
+        return order.levels
+
+
+def weight_masks(widths: Sequence[int], use: NetUse, order: Precedence) -> list[WeightMask]:
+    """The masks of a chain of linear layers, first to last."""
+    size = len(order.ranks)
+    features, planes, context = use.read // size, use.size // size, use.given > 0
+    hidden = [_labels(width, order, context) for width in widths]
+    if order.parents is None:
+        levels = [tuple(r + 1 for r in order.ranks) * features + (0,) * use.given, *hidden, order.ranks * planes]
+        return [DegreeMask(after, before) for before, after in zip(levels, levels[1:], strict=False)]
+    inputs = tuple(1 << i for i in range(size)) * features + (0,) * use.given
+    levels = [inputs, *hidden, order.parents * planes]
+    return [SubsetMask(after, before) for before, after in zip(levels, levels[1:], strict=False)]
+
+
+def unit_levels(width: int, order: Precedence, context: bool) -> tuple[int, ...]:
+    """The pass of the inverse that can compute each hidden unit of a layer, ascending."""
+    labels = _labels(width, order, context)
+    return labels if order.parents is None else tuple(_level(label, order) for label in labels)
+
+
+def prefixes_seen(widths: Sequence[int], order: Precedence, context: bool) -> tuple[int, ...]:
+    """What the outputs of a masked chain can depend on, as in `AbstractMasked.seen`."""
+    if order.parents is not None:
+        return order.parents
+    size = len(order.ranks)
+    present = tuple(tuple(sorted(set(_labels(width, order, context)))) for width in widths)
+    return _readable(tuple(_first_seen(rank + 1, present, size) for rank in range(size)), order.ranks)
+
+
+def _labels(width: int, order: Precedence, context: bool) -> tuple[int, ...]:
+    """What each unit of a hidden layer stands for: the length of a prefix, or a set of parents as bits."""
+    size = len(order.ranks)
+    if order.parents is None:
+        lowest, count = (0, size) if context else (1, size - 1)
+        return tuple(lowest + j * count // width for j in range(width))
+    distinct = {*order.parents, 0} if context else {*order.parents} - {0}
+    sets = sorted(distinct, key=lambda bits: (_level(bits, order), bits))
+    if width < len(sets):
+        raise Refusal(
+            "DGM449",
+            f"the coordinates of the graph have {len(sets)} different sets of parents, and a hidden layer of {width} "
+            f"unit{'s' * (width > 1)} cannot hold one for each",
+            argument="net",
+            help=(f"make every hidden layer {len(sets)} units wide or wider",),
+        )
+    return tuple(sets[j * len(sets) // width] for j in range(width))
+
+
+def _level(bits: int, order: Precedence) -> int:
+    """The pass before which all coordinates of a set are known."""
+    return max((order.levels[j] + 1 for j in bit_indices(bits)), default=0)
+
+
+def _first_seen(degree: int, present: Sequence[Sequence[int]], size: int) -> int:
+    """Follow the lowest degree that an input reaches through the layers: the first output rank that it reaches."""
+    for level in present:
+        degree = next((d for d in level if d >= degree), size)
+    return degree
+
+
+@lru_cache(maxsize=16)
+def _readable(seen: tuple[int, ...], ranks: tuple[int, ...]) -> tuple[int, ...]:
+    """Coordinate i reads each coordinate j whose rank's first reader stands no later than i."""
+    by_first = [0] * (len(ranks) + 1)
+    for j, rank in enumerate(ranks):
+        by_first[seen[rank]] |= 1 << j
+    readable = list(accumulate(by_first, or_))
+    return tuple(readable[rank] for rank in ranks)
