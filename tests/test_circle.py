@@ -112,7 +112,7 @@ def test_the_torus_set_is_normalised() -> None:
         ("elementwise(affine)", "DGM313"),
         ("elementwise(quadratic_spline)", "DGM313"),
         ("actnorm", "DGM313"),
-        ("autoregressive(rqs, net = made(8))", "DGM313"),
+        ("autoregressive(affine, net = made(8))", "DGM313"),
         ("permute(reverse)", "DGM302"),
     ],
 )

@@ -4,7 +4,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from random import Random
+from typing import Any
 
+import networkx as nx
 import pytest
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
 from dgmspec.core.op import AbstractStep, NetUse
 from dgmspec.core.types import REAL, UNIT, Type, category
+from dgmspec.modules import registry
 from dgmspec.modules.initial import mask_of
 from dgmspec.modules.nets import below
 from dgmspec.modules.nets.layered import apply
@@ -30,7 +34,7 @@ BATCH = 4
 GIVEN = Type(REAL, (2,))
 EVENTS = (Type(REAL, (5,)), Type(REAL, (2, 3)), Type(UNIT, (4,)))
 MASKS = (Half(), Alternate(k=0), Alternate(k=1), RandomMask(seed=1), Indices(at=(2, 0)))
-ORDERS = (Natural(), Reverse(), RandomOrder(seed=3))
+ORDERS = (Natural(), Reverse(), RandomOrder(seed=3), Dag(edges=((3, 0), (0, 1), (3, 2))))
 NETS = (
     Made(hidden=(12, 9)),
     Made(hidden=(7, 7, 7), residual=True),
@@ -224,6 +228,62 @@ def test_masks() -> None:
 def test_draws_are_the_same_everywhere() -> None:
     assert shuffled(8, 0) == (3, 7, 5, 2, 4, 1, 6, 0)
     assert RandomOrder(seed=2).precedence((6,)).ranks == shuffled(6, 2)
+
+
+def graph(count: int, seed: int) -> Dag:
+    """A graph over `count` coordinates in which each pair of a hidden order has an edge with a chance of one half."""
+    draws = Random(seed)
+    order = shuffled(count, seed)
+    pairs = [(order[i], order[j]) for j in range(count) for i in range(j)]
+    return Dag(edges=tuple(pair for pair in pairs if draws.random() < 0.5))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("given", [None, GIVEN], ids=str)
+def test_a_graph_is_the_dependency_and_its_depth_the_passes(seed: int, given: Type | None) -> None:
+    event, order = Type(REAL, (7,)), graph(7, seed)
+    step = Autoregressive(scalar=Affine(clamp=0.5), order=order, net=Made(hidden=(24, 24), residual=True))
+    known = nx.DiGraph(order.edges)
+    known.add_nodes_from(range(7))
+    assert step.cost(event, given).inverse.passes == nx.dag_longest_path_length(known) + 1
+    claimed = step.jacobian(event, given).dependency
+    assert claimed is not None
+    edges = {(j, i) for i in range(7) for j in range(7) if i != j and claimed.depends(i, j)}
+    assert edges == set(order.edges)
+    p, ctx, x = values(step, event, given), context(step, event, given), events(event)
+    y, ladj = step_twin(step).forward(step, p, x, ctx)
+    jacobian = torch.autograd.functional.jacobian(lambda v: step_twin(step).forward(step, p, v, ctx)[0].sum(0), x)
+    assert {(j, i) for i, _, j in (jacobian.abs() > 1e-13).nonzero().tolist() if i != j} == edges
+    solved = [0]
+
+    def counted(*args: Any) -> tuple[Tensor, Tensor]:
+        solved[0] += 1
+        return inverse(*args)
+
+    inverse = scalar_twin(step.scalar).inverse
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._FOUND, Affine, replace(scalar_twin(step.scalar), inverse=counted))
+        back, ladj_back = step_twin(step).inverse(step, p, y, ctx)
+    assert solved == [step.cost(event, given).inverse.passes]
+    torch.testing.assert_close(back, x)
+    torch.testing.assert_close(ladj_back, -ladj)
+
+
+@pytest.mark.parametrize(
+    ("edges", "net", "code"),
+    [
+        (((0, 1), (1, 2), (2, 0)), Made(hidden=(8,)), "DGM466"),
+        (((1, 1),), Made(hidden=(8,)), "DGM466"),
+        (((0, 3),), Made(hidden=(8,)), "DGM304"),
+        (((0, 1), (0, 2), (1, 2)), Made(hidden=(8, 1)), "DGM467"),
+    ],
+)
+def test_graphs_that_cannot_be_an_order_are_refused(edges: tuple[tuple[int, int], ...], net: Made, code: str) -> None:
+    step = Autoregressive(scalar=Affine(), order=Dag(edges=edges), net=net)
+    with pytest.raises(Refusal) as refused:
+        step.infer_type(Type(REAL, (3,)), None)
+        step.parameters(Type(REAL, (3,)), None)
+    assert refused.value.code == code
 
 
 @pytest.mark.parametrize("net", NETS, ids=str)

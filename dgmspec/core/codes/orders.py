@@ -13,16 +13,6 @@ def _flow(step: str, x: str = "real[3]") -> str:
 
 CODES: tuple[Code, ...] = (
     Code(
-        "DGM449",
-        "error",
-        "a net too narrow for its graph",
-        "Each hidden layer of a net over a graph has at least one unit for each different set of parents.",
-        "A unit reads the parents that some coordinate has, all of them and nothing else. Without one for a set, an edge "
-        "of the graph would be written and not learned.",
-        wrong=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(1))"),
-        right=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(16))"),
-    ),
-    Code(
         "DGM466",
         "error",
         "a graph of coordinates with a cycle",
@@ -30,5 +20,15 @@ CODES: tuple[Code, ...] = (
         "Each coordinate is found once those it is conditioned on are known; around a cycle none is ever the first.",
         wrong=_flow("autoregressive(affine, order = dag([[0, 1], [1, 0]]), net = made(8))", "real[2]"),
         right=_flow("autoregressive(affine, order = dag([[0, 1]]), net = made(8))", "real[2]"),
+    ),
+    Code(
+        "DGM467",
+        "error",
+        "a net too narrow for its graph",
+        "Each hidden layer of a net over a graph has at least one unit for each different set of parents.",
+        "A unit reads the parents that some coordinate has, all of them and nothing else. Without one for a set, an edge "
+        "of the graph would be written and not learned.",
+        wrong=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(1))"),
+        right=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(16))"),
     ),
 )

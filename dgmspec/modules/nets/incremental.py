@@ -134,14 +134,15 @@ def invert(
     counts = (plan.features * y.shape[1], *(layer.stops[-1] for layer in layers))
     found = [_Rows(columns, count, growing) for count in counts]
     advance = _advance(net, layers, found, training, growing)
-    values, solved, slopes = torch.split(columns, plan.counts), [], []
+    values, solved, slopes = torch.split(columns, list(plan.counts)), [], []
     for first in range(0, len(values), RUN):
         last = min(first + RUN, len(values))
         for layer, source, target in zip(layers, found, found[1:], strict=False):
             layer.open(first, last, source, target.buffer)
         for level in range(first, last):
-            raw = advance(level - first).unflatten(0, (plan.counts[level], -1)).transpose(0, 1)
-            x, slope = solve(raw, values[level])
+            raw = advance(level - first)
+            planes = raw.reshape(plan.counts[level], -1, raw.shape[1]).transpose(0, 1)
+            x, slope = solve(planes, values[level])
             found[0].append(read(x).flatten(0, 1))
             solved.append(x)
             slopes.append(slope.expand_as(x).sum(0))
@@ -214,7 +215,7 @@ def _columns_by_rank(weight: Tensor, features: int, order: Tensor | None) -> Ten
     """Columns k·n + i, feature k of coordinate i, put rank by rank with all features of one coordinate together."""
     if features == 1:
         return weight if order is None else weight.index_select(1, order)
-    planes = weight.unflatten(1, (features, -1))
+    planes = weight.reshape(weight.shape[0], features, -1)
     return (planes if order is None else planes.index_select(2, order)).transpose(1, 2).flatten(1)
 
 

@@ -84,7 +84,7 @@ def _labels(width: int, order: Precedence, context: bool) -> tuple[int, ...]:
     sets = sorted(distinct, key=lambda bits: (_level(bits, order), bits))
     if width < len(sets):
         raise Refusal(
-            "DGM449",
+            "DGM467",
             f"the coordinates of the graph have {len(sets)} different sets of parents, and a hidden layer of {width} "
             f"unit{'s' * (width > 1)} cannot hold one for each",
             argument="net",
