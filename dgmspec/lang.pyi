@@ -215,6 +215,12 @@ class _CubicSpline(Word):
 
 cubic_spline: _CubicSpline
 
+class _Dag(Word):
+    """order: A graph of the author's own: an edge ``[a, b]`` says that coordinate b is conditioned on coordinate a."""
+    def __call__(self, *args: Value, edges: Value = ...) -> Name | Call: ...
+
+dag: _Dag
+
 class _Dense(Word):
     """linear form: ``W = weight``, any matrix, started orthogonal."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -462,7 +468,7 @@ class _Moebius(Word):
 moebius: _Moebius
 
 class _Natural(Word):
-    """order: Coordinate i is produced at position i."""
+    """order: Coordinate i is produced at position i; of an image, channel by channel and each row by row."""
     def __call__(self, *args: Value) -> Name | Call: ...
 
 natural: _Natural
@@ -832,6 +838,7 @@ __all__ = [
     "coupling",
     "csv",
     "cubic_spline",
+    "dag",
     "data",
     "define",
     "dense",
