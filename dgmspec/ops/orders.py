@@ -81,7 +81,7 @@ class Dag(AbstractOrder):
         if size > LARGEST_GRAPH:
             raise Refusal(
                 "DGM446",
-                f"an event of {size:,} coordinates is too large to be ordered by a graph; at most {LARGEST_GRAPH:,} are",
+                f"an event of {size:,} coordinates is too large for a graph, which takes {LARGEST_GRAPH:,}",
                 argument="order",
             )
         beyond = [i for edge in self.edges for i in edge if i >= size]

@@ -26,8 +26,8 @@ CODES: tuple[Code, ...] = (
         "error",
         "a net too narrow for its graph",
         "Each hidden layer of a net over a graph has at least one unit for each different set of parents.",
-        "A unit reads the parents that some coordinate has, all of them and nothing else. Without one for a set, an edge "
-        "of the graph would be written and not learned.",
+        "A unit reads the parents that some coordinate has, all of them and nothing else. Without one for a set, an "
+        "edge of the graph would be written and not learned.",
         wrong=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(1))"),
         right=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(16))"),
     ),

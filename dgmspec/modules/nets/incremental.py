@@ -187,9 +187,7 @@ def _advance(
     return advance
 
 
-def _layers(
-    net: AbstractLayered, p: Parameters, c: Tensor | None, plan: Plan, order: Tensor | None
-) -> list[_Layer]:
+def _layers(net: AbstractLayered, p: Parameters, c: Tensor | None, plan: Plan, order: Tensor | None) -> list[_Layer]:
     """All layers: columns of the first in the order of ranks, its context in the base; outputs rank by rank."""
     size = sum(plan.counts)
     names, layers = ["0", *(link.name for link in net.links())], []

@@ -14,6 +14,7 @@ from dgmspec.modules.nets.incremental import MASKED
 from dgmspec.modules.twin import NetTwin, Parameters
 from dgmspec.ops.nets.layered import Made, Mlp, ResMlp
 
+
 def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
     """(batch, inputs), (batch, context) -> (batch, outputs)."""
     step, normed, links, drop = step_of(op), op.normed(), op.links(), training and op.dropout > 0

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from operator import or_
 
 from dgmspec.core.dependency import bit_indices
@@ -53,10 +53,10 @@ def weight_masks(widths: Sequence[int], use: NetUse, order: Precedence) -> list[
     hidden = [_labels(width, order, context) for width in widths]
     if order.parents is None:
         levels = [tuple(r + 1 for r in order.ranks) * features + (0,) * use.given, *hidden, order.ranks * planes]
-        return [DegreeMask(after, before) for before, after in zip(levels, levels[1:], strict=False)]
+        return [DegreeMask(after, before) for before, after in pairwise(levels)]
     inputs = tuple(1 << i for i in range(size)) * features + (0,) * use.given
     levels = [inputs, *hidden, order.parents * planes]
-    return [SubsetMask(after, before) for before, after in zip(levels, levels[1:], strict=False)]
+    return [SubsetMask(after, before) for before, after in pairwise(levels)]
 
 
 def unit_levels(width: int, order: Precedence, context: bool) -> tuple[int, ...]:
