@@ -16,9 +16,10 @@ from dgmspec.algebra.builder import Builder
 from dgmspec.algebra.derive import SLOPES
 from dgmspec.algebra.factoring import expanded
 from dgmspec.algebra.growth import Lead, T, compare, growth, monomial, times
-from dgmspec.algebra.intervals import REALS, Interval, decimal, nearest
+from dgmspec.algebra.intervals import Interval, decimal, nearest
 from dgmspec.algebra.substitution import substitute_term
 from dgmspec.algebra.terms import ONE, PI, TWO, ZERO, Add, Fn, Mul, Num, Sym, Term
+from dgmspec.core.diagnostics import Refusal
 
 _FAR: Final = 2.0**20
 
@@ -354,9 +355,14 @@ def _lead_of_log(b: Builder, u: Term) -> Lead | None:
 
 
 def finite_value(b: Builder, value: Term) -> float:
-    """A finite limit without names as the nearest float."""
+    """A finite limit without names as the nearest float.
+
+    Raises Refusal (DGM454) where intervals of floats do not bound it, as a quotient whose divisor they cannot tell
+    from zero.
+    """
     if isinstance(value, Num):
         return nearest(value.value)
     around = b.over({}).box.range(value)
-    assert around != REALS
+    if not (math.isfinite(around.low) and math.isfinite(around.high)):
+        raise Refusal("DGM454", "float64 cannot bound a number that the right side tends to")
     return (around.low + around.high) / 2

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath, replace
+from os import PathLike
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from dgmspec.core.disk import replacing
 from dgmspec.core.types import Shape
 
 __all__ = ["Grid", "draw_density", "draw_loss", "draw_samples", "frame_of", "image_shape"]
@@ -307,6 +309,5 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 def _save(figure: Figure, path: FilePath) -> None:
     """Write the figure in one step, as a PNG that names neither day nor version."""
-    part = f"{fspath(path)}.part"
-    figure.savefig(part, format="png", metadata={"Software": None})
-    replace(part, path)
+    with replacing(Path(path)) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})
