@@ -169,7 +169,7 @@ constant: _Constant
 
 class _Conv(Word):
     """net: Convolutions with the given numbers of channels, an activation after each: ``conv(64, 64, kernel = [3, 1, 3])``."""
-    def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ..., time: Value = ...) -> Name | Call: ...
 
 conv: _Conv
 
@@ -310,6 +310,12 @@ class _Flatten(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 flatten: _Flatten
+
+class _Fourier(Word):
+    """embedding: ``[cos 2π f_k x, sin 2π f_k x]`` for n/2 frequencies f, in cycles per unit: n features, ``fourier(16)``."""
+    def __call__(self, *args: Value, features: Value = ..., kind: Value = ..., scale: Value = ...) -> Name | Call: ...
+
+fourier: _Fourier
 
 class _Gamma(Word):
     """distribution: The gamma law."""
@@ -457,7 +463,7 @@ mixture: _Mixture
 
 class _Mlp(Word):
     """net: Hidden layers of the given widths, an activation after each: ``mlp(64, 64)``; ``mlp()`` is an affine map."""
-    def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ..., time: Value = ..., inputs: Value = ...) -> Name | Call: ...
 
 mlp: _Mlp
 
@@ -595,13 +601,13 @@ residual: _Residual
 
 class _Resmlp(Word):
     """net: Residual net: ``z_0 = W [x, c]``, then per block ``z ← z + step (W″ a(W′ a(z)))``, then ``W a(z)``."""
-    def __call__(self, *args: Value, width: Value = ..., blocks: Value = ..., activation: Value = ..., dropout: Value = ..., tied: Value = ..., step: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, width: Value = ..., blocks: Value = ..., activation: Value = ..., dropout: Value = ..., tied: Value = ..., step: Value = ..., norm: Value = ..., time: Value = ..., inputs: Value = ...) -> Name | Call: ...
 
 resmlp: _Resmlp
 
 class _Resnet(Word):
     """net: Residual net: a convolution, then per block ``z ← z + W″ * a(n(W′ * a(n(z))))``, then ``W * a(n(z))`` with a 1×1."""
-    def __call__(self, *args: Value, channels: Value = ..., blocks: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, channels: Value = ..., blocks: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., norm: Value = ..., time: Value = ...) -> Name | Call: ...
 
 resnet: _Resnet
 
@@ -761,6 +767,12 @@ class _Torus(Word):
 
 torus: _Torus
 
+class _Transformer(Word):
+    """net: ``transformer(64, depth = 4, heads = 4)``: each row a token; attention among tokens and a layer of four times the."""
+    def __call__(self, *args: Value, width: Value = ..., depth: Value = ..., heads: Value = ..., causal: Value = ..., position: Value = ..., time: Value = ..., activation: Value = ..., dropout: Value = ...) -> Name | Call: ...
+
+transformer: _Transformer
+
 class _Transpose(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -790,6 +802,12 @@ class _Umnn(Word):
     def __call__(self, *args: Value, hidden: Value = ..., nodes: Value = ..., bound: Value = ...) -> Name | Call: ...
 
 umnn: _Umnn
+
+class _Unet(Word):
+    """net: ``unet(64, 128, 256, attention = [8])``: one width a level, each level half as high and wide as the one above."""
+    def __call__(self, *args: Value, channels: Value = ..., attention: Value = ..., time: Value = ..., blocks: Value = ..., heads: Value = ..., groups: Value = ..., activation: Value = ..., dropout: Value = ...) -> Name | Call: ...
+
+unet: _Unet
 
 class _Uniform(Word):
     """dequantizer: ``u ~ U(0, 1)``, independent of x and of the other coordinates; distribution: The uniform law on an interval."""
@@ -860,6 +878,7 @@ __all__ = [
     "flatten",
     "flow",
     "fn",
+    "fourier",
     "gamma",
     "generate",
     "given",
@@ -960,12 +979,14 @@ __all__ = [
     "text",
     "torus",
     "train",
+    "transformer",
     "transpose",
     "triangular",
     "true",
     "two_moons",
     "two_spirals",
     "umnn",
+    "unet",
     "uniform",
     "unit",
     "update",

@@ -47,12 +47,15 @@ def shape_of(formula: AbstractExpr, shapes: Mapping[str, Shape]) -> Shape:
 
 
 def joined_size(formula: AbstractExpr, types: Mapping[str, Type]) -> int:
-    """The size of a context: the items of a vector end to end, a category as one coordinate per label."""
+    """The size of a context: the items of a vector end to end, a category as one coordinate per label, an
+    angle as its cosine and its sine."""
     if isinstance(formula, Vector):
         return sum(joined_size(item, types) for item in formula.items)
     if isinstance(formula, Name) and types[formula.id].support.kind is SupportKind.CATEGORY:
         type_ = types[formula.id]
         return type_.size * (int(type_.support.high) + 1)
+    if isinstance(formula, Name) and types[formula.id].support.circular:
+        return 2 * types[formula.id].size
     size = 1
     for dimension in shape_of(formula, {name: type_.shape for name, type_ in types.items()}):
         size *= dimension

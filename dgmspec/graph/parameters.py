@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dgmspec.core.address import Address, child
 from dgmspec.core.op import NetUse, ParamSpec
-from dgmspec.core.types import SupportKind, Type
+from dgmspec.core.types import Type
 from dgmspec.graph.graph import Graph, NetNode, StepNode
 from dgmspec.ops.nets import context_shape
 
@@ -18,13 +18,8 @@ def step_types(graph: Graph, step: StepNode) -> tuple[Type, Type | None]:
 
 
 def net_use(inputs: tuple[Type, ...], output: Type) -> NetUse:
-    """What a named net reads and gives: its arguments' shapes, a category flat and one-hot, and its value's."""
+    """What a named net reads and gives: its arguments' shapes, as `context_shape` has them, and its value's."""
     return NetUse(tuple(shape for t in inputs if (shape := context_shape(t)) is not None), output.shape)
-
-
-def labels(type_: Type) -> int:
-    """How many numbers a coordinate becomes at the entrance of a net: one, or one per label of a category."""
-    return int(type_.support.high) + 1 if type_.support.kind is SupportKind.CATEGORY else 1
 
 
 def net_types(graph: Graph, node: NetNode) -> tuple[tuple[Type, ...], Type]:

@@ -19,7 +19,7 @@ TITLES: Final = {
     "distribution": "distribution",
     "data": "data source",
 }
-_ARTICLE: Final = {"order": "an order", "optimizer": "an optimizer"}
+_ARTICLE: Final = {"order": "an order", "optimizer": "an optimizer", "embedding": "an embedding"}
 
 
 def a(role: str) -> str:

@@ -7,22 +7,21 @@ and traces as straight-line code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
 from dgmspec.core.address import Address, child, seed_of
 from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep
-from dgmspec.core.types import SupportKind, Type
-from dgmspec.graph.parameters import labels, net_use
+from dgmspec.core.types import Type
+from dgmspec.graph.parameters import net_use
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
-from dgmspec.modules.nets import evaluate
+from dgmspec.modules.nets import context_features, evaluate
 from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin
 from dgmspec.modules.sums import (
     AFFINE,
@@ -236,21 +235,25 @@ def _net(line: Instruction) -> Call:
     op, types, result = line.op, line.input_types, line.type
     assert isinstance(op, AbstractNet) and result is not None
     net_twin(op)  # looked up before any graph is traced
+    resolve_held(op)
     names, shape = [s.name for s in op.net_parameters(net_use(types, result))], result.shape
-    labelled = [type_.support.kind is SupportKind.CATEGORY for type_ in types]
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
-        read = [_flat(v, types[i], p) if labelled[i] else v for i, v in enumerate(values)]
-        return evaluate(op, p, read, None, training).reshape(values[0].shape[0], *shape)
+        read = _features(values, types, p)
+        return evaluate(op, p, read, None, training).reshape(read[0].shape[0], *shape)
 
     return Call(line, run, tuple((name, child(line.address, name)) for name in names))
 
 
-def _flat(value: Tensor, type_: Type, p: Mapping[str, Tensor]) -> Tensor:
-    """One argument of a net as (batch, numbers)."""
-    if type_.support.kind is SupportKind.CATEGORY:
-        value = F.one_hot(value.long(), labels(type_)).to(next(iter(p.values())).dtype)
-    return value.reshape(value.shape[0], -1)
+def _features(values: Sequence[Tensor], types: Sequence[Type | None], p: Mapping[str, Tensor]) -> list[Tensor]:
+    """Values as a net reads them (categories one-hot, angles as cosines and sines), with equally many rows; one without
+    a type is a formula's, whose numbers are read as they are."""
+    rows = max(value.shape[0] for value in values)
+    like = next(iter(p.values())).new_empty((rows, 0))
+    return [
+        value.reshape(value.shape[0], -1).expand(rows, -1) if type_ is None else context_features(value, type_, like)
+        for value, type_ in zip(values, types, strict=True)
+    ]
 
 
 def _external(line: Instruction, modules: Mapping[str, nn.Module]) -> Call:
@@ -287,19 +290,18 @@ def _formula(line: Instruction) -> Call:
 
 
 def _joined(formula: AbstractExpr, types: Mapping[str, Type], result: Type) -> Run:
-    """A context's value: the items of a vector at the top are flattened and joined end to end, categories one-hot."""
+    """A context's value: the items of a vector at the top are flattened and joined end to end, as nets read them."""
     items = formula.items if isinstance(formula, Vector) else (formula,)
     parts = [prepare_expression(item) for item in items]
-    kinds = [types[item.id] if isinstance(item, Name) else result for item in items]
+    kinds = [types[item.id] if isinstance(item, Name) else None for item in items]
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
         env = dict(zip(types, values, strict=True))
         found = [as_tensor(part(env, p[ANCHOR]), p[ANCHOR]) for part in parts]
         if len(found) == 1:
             return found[0].reshape(found[0].shape[0], *result.shape)
-        batch = max(value.shape[0] for value in found)
-        flat = [_flat(value, kind, p).expand(batch, -1) for value, kind in zip(found, kinds, strict=True)]
-        return torch.cat(flat, 1).reshape(batch, *result.shape)
+        read = [value.flatten(1) for value in _features(found, kinds, p)]
+        return torch.cat(read, 1).reshape(read[0].shape[0], *result.shape)
 
     return run
 

@@ -8,14 +8,30 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractOp, AbstractScalar, AbstractStep
+from dgmspec.core.op import (
+    AbstractDistribution,
+    AbstractEmbedding,
+    AbstractNet,
+    AbstractOp,
+    AbstractScalar,
+    AbstractStep,
+)
 from dgmspec.core.types import Support
-from dgmspec.modules.twin import DistributionTwin, NetTwin, ScalarTwin, StepTwin
+from dgmspec.modules.twin import DistributionTwin, EmbeddingTwin, NetTwin, ScalarTwin, StepTwin
 
-__all__ = ["distribution_twin", "net_twin", "prepare_scalars", "resolve_held", "scalar_twin", "step_twin", "twin_of"]
+__all__ = [
+    "distribution_twin",
+    "embedding_twin",
+    "net_twin",
+    "prepare_scalars",
+    "resolve_held",
+    "scalar_twin",
+    "step_twin",
+    "twin_of",
+]
 
 
-WITH_TWINS = (AbstractStep, AbstractScalar, AbstractNet, AbstractDistribution)
+WITH_TWINS = (AbstractStep, AbstractScalar, AbstractNet, AbstractEmbedding, AbstractDistribution)
 
 _FOUND: dict[type[AbstractOp], Any] = {}
 """Twins looked up so far. A plain dictionary, because a compiled graph can read it where it cannot trace an import."""
@@ -70,6 +86,13 @@ def net_twin(op: AbstractNet) -> NetTwin:
     """The twin of a net."""
     twin = twin_of(type(op))
     assert isinstance(twin, NetTwin)
+    return twin
+
+
+def embedding_twin(op: AbstractEmbedding) -> EmbeddingTwin:
+    """The twin of an embedding."""
+    twin = twin_of(type(op))
+    assert isinstance(twin, EmbeddingTwin)
     return twin
 
 

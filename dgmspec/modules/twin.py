@@ -115,12 +115,20 @@ class MaskedTwin:
 
 
 @dataclass(frozen=True)
+class EmbeddingTwin:
+    """``apply(op, p, x) -> features``: (batch, numbers) -> (batch, op.size(numbers))."""
+
+    apply: Callable[[Any, Parameters, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class NetTwin:
     """``apply(op, p, h, c, training)``, by what the net reads (`AbstractNet`).
 
     A vector: `h` (batch, numbers) and the context `c` (batch, numbers) or None -> (batch, numbers). An image: `h`
-    (batch, channels, height, width) and the conditions `c` (batch, numbers) or None -> the same with other channels.
-    `masked` belongs to nets that have an autoregressive reading.
+    (batch, channels, height, width) and the conditions `c` (batch, numbers) or None -> the same with other channels. A
+    sequence: `h` (batch, rows, numbers a row) and the conditions -> (batch, numbers). `function` may read what it is to
+    give off the shapes of its parameters. `masked` belongs to nets that have an autoregressive reading.
 
     The result has the precision of `h`: under autocast the net alone runs in half precision, and every map and
     log-determinant made of its result in the model's.

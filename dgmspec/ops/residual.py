@@ -62,8 +62,8 @@ class Residual(AbstractStep):
     def chain(self) -> Mlp:
         """The net, as one whose Lipschitz constant is the product of its layers'."""
         net = self.net
-        if not isinstance(net, Mlp) or net.normed() or net.dropout:
-            has = "normalisation or dropout in it" if isinstance(net, Mlp) else f"`{net.name}`"
+        if not isinstance(net, Mlp) or net.normed() or net.dropout or net.inputs is not None:
+            has = "normalisation, dropout or features in it" if isinstance(net, Mlp) else f"`{net.name}`"
             raise Refusal(
                 "DGM465",
                 f"the Lipschitz constant of a chain of layers is certified layer by layer; there is none for {has}",

@@ -49,10 +49,28 @@ CODES: tuple[Code, ...] = (
         right=_flow("split(prior = mlp(8)); actnorm", "real[2]"),
     ),
     Code(
+        "DGM346",
+        "error",
+        "an image that a U-Net cannot halve or attend over",
+        "`unet` halves height and width between two levels, so they are even there; it attends at heights that its "
+        "levels have, with heads that divide their channels.",
+        "What comes up again must fit what the way down kept, pixel by pixel.",
+        wrong=_flow(
+            "coupling(affine, mask = channels(0), net = unet(8, 16, 16)); "
+            "coupling(affine, mask = channels(1), net = unet(8, 16, 16))",
+            "real[2, 14, 14]",
+        ),
+        right=_flow(
+            "coupling(affine, mask = channels(0), net = unet(8, 16, 16)); "
+            "coupling(affine, mask = channels(1), net = unet(8, 16, 16))",
+            "real[2, 12, 12]",
+        ),
+    ),
+    Code(
         "DGM447",
         "error",
         "a net of images where there is no image",
-        "`conv` and `resnet` read events [c, h, w] and give an event of the same height and width.",
+        "`conv`, `resnet` and `unet` read events [c, h, w] and give an event of the same height and width.",
         "A convolution slides over rows and columns; a vector has none.",
         wrong=_flow(
             "coupling(affine, mask = half, net = conv(8)); coupling(affine, mask = alternate(1), net = mlp(8))",
@@ -77,6 +95,24 @@ CODES: tuple[Code, ...] = (
             "coupling(affine, mask = checkerboard(0), net = conv(8)); "
             "coupling(affine, mask = checkerboard(1), net = conv(8))"
         ),
+    ),
+    Code(
+        "DGM449",
+        "error",
+        "a time setting where no time is read",
+        "`time = …` of a net says how it reads the time of an arrow over time; other uses of a net have none.",
+        "The setting would do nothing, and its author expects a net that changes with time.",
+        wrong=_flow("coupling(affine, mask = half, net = mlp(8, time = fourier(16))); linear(plu)", "real[4]"),
+        right=_flow("coupling(affine, mask = half, net = mlp(8)); linear(plu)", "real[4]"),
+    ),
+    Code(
+        "DGM457",
+        "error",
+        "a transformer without a sequence",
+        "`transformer` reads an event [n] or [n, d] as n tokens; where it is causal, what it gives divides among them.",
+        "Attention is between tokens: a single number has none, and an image is read by `unet` or `conv`.",
+        wrong=_flow("split(prior = transformer(8)); actnorm", "real[2, 1, 1]"),
+        right=_flow("split(prior = conv(8)); actnorm", "real[2, 1, 1]"),
     ),
     Code(
         "DGM510",

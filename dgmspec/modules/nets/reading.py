@@ -9,22 +9,51 @@ from torch import Tensor
 
 from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import Support, SupportKind, Type
-from dgmspec.modules.registry import net_twin
+from dgmspec.modules.registry import embedding_twin, net_twin
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.nets.convolutional import images_and_conditions
 
 
-def evaluate(net: AbstractNet, p: Parameters, inputs: Sequence[Tensor], c: Tensor | None, training: bool) -> Tensor:
-    """The net's value from inputs (batch, *event) and a context (batch, *event of c): (batch, *output), flat from a net
-    that reads a vector."""
+def evaluate(
+    net: AbstractNet,
+    p: Parameters,
+    inputs: Sequence[Tensor],
+    c: Tensor | None,
+    training: bool,
+    time: Tensor | None = None,
+) -> Tensor:
+    """The net's value from inputs (batch, *event), a context (batch, *event of c) and a time from 0 to 1, one number or
+    one a row: (batch, *output), flat from a net that does not read images."""
     apply = net_twin(net).apply
-    if net.reads == "vector":
-        return apply(net, p, _joined(inputs), None if c is None else c.flatten(1), training)
-    values = (*inputs, *(() if c is None else (c,)))
-    images, others = images_and_conditions([v.shape[1:] for v in values])
-    h = values[images[0]] if len(images) == 1 else torch.cat([values[i] for i in images], 1)
-    return apply(net, p, h, _joined([values[i] for i in others]) if others else None, training)
+    also = [] if time is None else [_time_features(net, p, time, (*inputs, c))]
+    if net.reads == "image":
+        values = (*inputs, *(() if c is None else (c,)))
+        images, others = images_and_conditions([v.shape[1:] for v in values])
+        h = values[images[0]] if len(images) == 1 else torch.cat([values[i] for i in images], 1)
+        return apply(net, p, h, _conditions([values[i] for i in others] + also), training)
+    given = [] if c is None else [c]
+    if net.reads == "sequence":
+        rows = inputs[0].reshape(*inputs[0].shape[:2], -1)
+        return apply(net, p, rows, _conditions([*inputs[1:], *given, *also]), training)
+    h = _joined(inputs)
+    features = net.input_embedding()
+    if features is not None and h.shape[1]:
+        h = torch.cat((h, embedding_twin(features).apply(features, below(p, "inputs"), h)), 1)
+    return apply(net, p, h, _conditions([*given, *also]), training)
+
+
+def _time_features(net: AbstractNet, p: Parameters, time: Tensor, beside: Sequence[Tensor | None]) -> Tensor:
+    """A time as the net's layers read it, one row for each of what is read beside it."""
+    rows = max(value.shape[0] for value in beside if value is not None)
+    t, embedding = time.reshape(-1, 1), net.time_embedding()
+    if embedding is not None:
+        t = embedding_twin(embedding).apply(embedding, below(p, "time"), t)
+    return t.expand(rows, t.shape[1])
+
+
+def _conditions(values: Sequence[Tensor]) -> Tensor | None:
+    return _joined(values) if values else None
 
 
 def _joined(values: Sequence[Tensor]) -> Tensor:

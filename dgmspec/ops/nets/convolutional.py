@@ -5,11 +5,8 @@ W_i * a(n(z_{i-1})) + b_i`` with the activation a and the normalisation n, the l
 convolutions with odd square kernels, zeros beyond the border. Parameters of layer i are ``i/weight`` (channels out ×
 in × k × k) and ``i/bias``, both drawn from U(-1/√n, 1/√n) for n = in · k² inputs.
 
-All else that the net reads (vectors, numbers, labels as one-hot, images of another size) conditions it by FiLM: a
-linear map of it gives each channel of the conditioned layers a factor 1 + γ and a shift β, applied before the
-activation; the parameters are ``film/weight`` and ``film/bias``.
-Reference: Perez, Strub, de Vries, Dumoulin and Courville 2018, "FiLM: Visual reasoning with a general conditioning
-layer".
+All else that the net reads (vectors, numbers, labels as one-hot, images of another size, a time) conditions it by FiLM
+(see `weights`), applied before the activation of the conditioned layers.
 """
 
 from __future__ import annotations
@@ -22,8 +19,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet, Init, NetUse, ParamSpec
+from dgmspec.core.op import AbstractEmbedding, AbstractNet, NetUse, ParamSpec
 from dgmspec.core.types import Shape
+from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.layered import Activation, Link, Width, Widths
 
 Odd = Annotated[int, Field(ge=1, le=31)]
@@ -55,42 +53,21 @@ class AbstractConvolutional(AbstractNet, ABC):
         """Whether each hidden z is normalised over its channels and pixels before the activation."""
 
     def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
-        read, conditions = self._read(use)
+        use, own = self.embedded(use)
+        read, conditions = read_image(self, use)
         sizes = (read, *self.widths(), use.output[0])
-        found: list[ParamSpec] = []
+        found = list(own)
         for i, (name, kernel) in enumerate(zip(self.names(), self.kernels(), strict=True)):
             last = i == len(sizes) - 2
-            init = Init() if use.zero and last else Init("uniform", (sizes[i] * kernel**2) ** -0.5)
-            found.append(ParamSpec(f"{name}/weight", (sizes[i + 1], sizes[i], kernel, kernel), init))
-            found.append(ParamSpec(f"{name}/bias", (sizes[i + 1],), init))
+            found += weights.affine(name, (sizes[i + 1], sizes[i], kernel, kernel), zero=use.zero and last)
             if self.normed() and not last:
-                found.append(ParamSpec(f"{name}/scale", (sizes[i + 1],), Init("constant", 1.0)))
-                found.append(ParamSpec(f"{name}/shift", (sizes[i + 1],)))
-        if conditions:
-            rows = 2 * sum(self.widths()[i] for i in self.conditioned())
-            found.append(ParamSpec("film/weight", (rows, conditions), Init("uniform", conditions**-0.5)))
-            found.append(ParamSpec("film/bias", (rows,)))
+                found += weights.norm(name, sizes[i + 1])
+        found += weights.film([self.widths()[i] for i in self.conditioned()], conditions)
         return tuple(found)
 
     def names(self) -> tuple[str, ...]:
         """The prefixes of all layers' parameters."""
         return ("0", *(link.name for link in self.links()))
-
-    def _read(self, use: NetUse) -> tuple[int, int]:
-        """How many channels the net reads, and how many numbers condition it; refused where there is no image."""
-        shapes = (*use.inputs, *(() if use.context is None else (use.context,)))
-        images, others = images_and_conditions(shapes)
-        sides = shapes[images[0]][1:] if images else None
-        if sides is None or len(use.output) != 3 or use.output[1:] != sides:
-            read = ", ".join(map(_written, shapes)) or "nothing"
-            raise Refusal(
-                "DGM447",
-                f"`{self.name}` takes images [c, h, w] to an image of the same height and width, and is asked for "
-                f"{_written(use.output)} from {read}",
-                argument="net",
-                help=("use `mlp` or `resmlp`, which read and give flat vectors",),
-            )
-        return sum(shapes[i][0] for i in images), sum(math.prod(shapes[i]) for i in others)
 
 
 class Conv(AbstractConvolutional):
@@ -112,6 +89,7 @@ class Conv(AbstractConvolutional):
     activation: Activation = Field("silu", description="what comes between two layers")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
     norm: Literal["none", "layer"] = Field("none", description="layer normalisation before each activation")
+    time: AbstractEmbedding | None = Field(None, description="features of a time, which is else read as a number")
 
     @field_validator("kernel")
     @classmethod
@@ -139,6 +117,9 @@ class Conv(AbstractConvolutional):
     def normed(self) -> bool:
         return self.norm == "layer"
 
+    def time_embedding(self) -> AbstractEmbedding | None:
+        return self.time
+
 
 class ResNet(AbstractConvolutional):
     """Residual net: a convolution, then per block ``z ← z + W″ * a(n(W′ * a(n(z))))``, then ``W * a(n(z))`` with a 1×1
@@ -160,6 +141,7 @@ class ResNet(AbstractConvolutional):
     activation: Activation = Field("silu", description="what comes before each layer but the first")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped inside blocks while training")
     norm: Literal["none", "layer"] = Field("none", description="layer normalisation before each activation")
+    time: AbstractEmbedding | None = Field(None, description="features of a time, which is else read as a number")
 
     @field_validator("kernel")
     @classmethod
@@ -184,6 +166,26 @@ class ResNet(AbstractConvolutional):
 
     def normed(self) -> bool:
         return self.norm == "layer"
+
+    def time_embedding(self) -> AbstractEmbedding | None:
+        return self.time
+
+
+def read_image(net: AbstractNet, use: NetUse) -> tuple[int, int]:
+    """How many channels a net of images reads, and how many numbers condition it; refused where there is no image."""
+    shapes = (*use.inputs, *(() if use.context is None else (use.context,)))
+    images, others = images_and_conditions(shapes)
+    sides = shapes[images[0]][1:] if images else None
+    if sides is None or len(use.output) != 3 or use.output[1:] != sides:
+        read = ", ".join(map(_written, shapes)) or "nothing"
+        raise Refusal(
+            "DGM447",
+            f"`{net.name}` takes images [c, h, w] to an image of the same height and width, and is asked for "
+            f"{_written(use.output)} from {read}",
+            argument="net",
+            help=("use `mlp` or `resmlp`, which read and give flat vectors",),
+        )
+    return sum(shapes[i][0] for i in images), use.time + sum(math.prod(shapes[i]) for i in others)
 
 
 def images_and_conditions(shapes: Sequence[Shape]) -> tuple[list[int], list[int]]:

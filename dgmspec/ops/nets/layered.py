@@ -2,8 +2,9 @@
 
 All are chains of linear layers with an activation between them: ``z_0 = W_0 [x, c] + b_0``,
 ``z_i = z_skip + step (W_i a(z_{i-1}) + b_i)``, the last z being the output. Parameters of layer i are ``i/weight``
-(outputs × inputs) and ``i/bias``, both drawn from U(-1/√n, 1/√n) for n inputs. Dropout acts on activations while
-training and draws from torch's global generator, which the run seeds.
+(outputs × inputs) and ``i/bias``, both drawn from U(-1/√n, 1/√n) for n inputs. A time stands behind the context, as a
+number from 0 to 1 or as the features of ``time = fourier(16)``; with ``inputs = fourier(64)`` features of x stand
+behind x. Dropout acts on activations while training and draws from torch's global generator, which the run seeds.
 
 Their autoregressive reading has the same parameters with zeros in the weights (`masked`).
 """
@@ -11,15 +12,16 @@ Their autoregressive reading has the same parameters with zeros in the weights (
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.masking import Precedence, WeightMask
-from dgmspec.core.op import Init, NetUse, ParamSpec, Variadic
+from dgmspec.core.op import AbstractEmbedding, NetUse, ParamSpec, Variadic
 from dgmspec.core.types import Shape, Support, SupportKind, Type
+from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.masked import AbstractMasked, prefixes_seen, weight_masks
 
 Activation = Literal["silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu"]
@@ -52,28 +54,34 @@ class AbstractLayered(AbstractMasked, ABC):
         return False
 
     def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
-        return self._parameters(use, None)
+        use, own = self.embedded(use)
+        return (*own, *self._layers(use, None))
 
     def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
-        return self._parameters(use, weight_masks(self.widths(), use, order))
+        mixing = "layer normalisation mixes" if self.normed() else "features of the inputs mix"
+        if self.normed() or self.input_embedding() is not None:
+            raise Refusal(
+                "DGM444",
+                f"{mixing} what must stay apart, so the net cannot be read as an autoregressive one",
+                argument="net",
+                help=("drop `norm = layer`" if self.normed() else "drop `inputs = …`",),
+            )
+        use, own = self.embedded(use)
+        return (*own, *self._layers(use, weight_masks(self.widths(), use, order)))
 
     def seen(self, shape: Shape, order: Precedence, context: bool) -> tuple[int, ...]:
         return prefixes_seen(self.widths(), order, context)
 
-    def _parameters(self, use: NetUse, masks: list[WeightMask] | None) -> tuple[ParamSpec, ...]:
+    def _layers(self, use: NetUse, masks: list[WeightMask] | None) -> tuple[ParamSpec, ...]:
         """Weights and biases of all layers, masked where masks are given; shared ones once."""
         sizes = (use.read + use.given, *self.widths(), use.size)
         names = ("0", *(link.name for link in self.links()))
         found: dict[str, ParamSpec] = {}
         for i, name in enumerate(names):
-            zero = use.zero and i == len(names) - 1
-            init = Init() if zero or not sizes[i] else Init("uniform", sizes[i] ** -0.5)
-            mask = masks[i] if masks else None
-            found.setdefault(f"{name}/weight", ParamSpec(f"{name}/weight", (sizes[i + 1], sizes[i]), init, mask))
-            found.setdefault(f"{name}/bias", ParamSpec(f"{name}/bias", (sizes[i + 1],), init))
-            if self.normed() and i < len(names) - 1:
-                found[f"{name}/scale"] = ParamSpec(f"{name}/scale", (sizes[i + 1],), Init("constant", 1.0))
-                found[f"{name}/shift"] = ParamSpec(f"{name}/shift", (sizes[i + 1],))
+            own = weights.affine(name, (sizes[i + 1], sizes[i]), zero=use.zero and i == len(names) - 1)
+            normed = weights.norm(name, sizes[i + 1]) if self.normed() and i < len(names) - 1 else ()
+            for spec in (replace(own[0], mask=masks[i] if masks else None), *own[1:], *normed):
+                found.setdefault(spec.name, spec)
         return tuple(found.values())
 
 
@@ -89,12 +97,15 @@ class Mlp(AbstractLayered):
         "mlp(8, activation = tanh)",
         "mlp(8, 8, dropout = 0.1)",
         "mlp(8, 8, norm = layer)",
+        "mlp(8, inputs = fourier(4))",
     )
 
     hidden: Widths = Field((), description="width of each hidden layer")
     activation: Activation = Field("silu", description="what comes between two layers")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
     norm: Literal["none", "layer"] = Field("none", description="layer normalisation before each activation")
+    time: AbstractEmbedding | None = Field(None, description="features of a time, which is else read as a number")
+    inputs: AbstractEmbedding | None = Field(None, description="features of the inputs, read beside them")
 
     def widths(self) -> tuple[int, ...]:
         return self.hidden
@@ -105,15 +116,11 @@ class Mlp(AbstractLayered):
     def normed(self) -> bool:
         return self.norm == "layer"
 
-    def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
-        if self.normed():
-            raise Refusal(
-                "DGM444",
-                "layer normalisation mixes all units, so the net cannot be read as an autoregressive one",
-                argument="net",
-                help=("drop `norm = layer`",),
-            )
-        return super().masked_parameters(use, order)
+    def time_embedding(self) -> AbstractEmbedding | None:
+        return self.time
+
+    def input_embedding(self) -> AbstractEmbedding | None:
+        return self.inputs
 
 
 class ResMlp(AbstractLayered):
@@ -128,6 +135,7 @@ class ResMlp(AbstractLayered):
         "resmlp(8, 2)",
         "resmlp(8, blocks = 3, activation = relu, dropout = 0.1)",
         "resmlp(width = 8, blocks = 3, tied = true, step = 0.5)",
+        "resmlp(8, 1, norm = layer, inputs = fourier(4, kind = random))",
     )
 
     width: Width = Field(description="width of every hidden layer")
@@ -136,6 +144,9 @@ class ResMlp(AbstractLayered):
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped inside blocks while training")
     tied: bool = Field(False, description="whether all blocks share their parameters")
     step: float = Field(1.0, allow_inf_nan=False, description="factor of each block's output")
+    norm: Literal["none", "layer"] = Field("none", description="layer normalisation before each activation")
+    time: AbstractEmbedding | None = Field(None, description="features of a time, which is else read as a number")
+    inputs: AbstractEmbedding | None = Field(None, description="features of the inputs, read beside them")
 
     def widths(self) -> tuple[int, ...]:
         return (self.width,) * (2 * self.blocks + 1)
@@ -146,6 +157,15 @@ class ResMlp(AbstractLayered):
             at = 1 if self.tied else 2 * block + 1
             found += [Link(str(at), dropout=False), Link(str(at + 1), skip=2 * block)]
         return (*found, Link(str(3 if self.tied else 2 * self.blocks + 1), dropout=False))
+
+    def normed(self) -> bool:
+        return self.norm == "layer"
+
+    def time_embedding(self) -> AbstractEmbedding | None:
+        return self.time
+
+    def input_embedding(self) -> AbstractEmbedding | None:
+        return self.inputs
 
 
 class Made(AbstractLayered):
