@@ -137,6 +137,12 @@ class _Beta(Word):
 
 beta: _Beta
 
+class _BlockAutoregressive(Word):
+    """step: A net with tanh layers whose weights are block triangular and positive on the diagonal blocks (BNAF)."""
+    def __call__(self, *args: Value, hidden: Value = ..., layers: Value = ...) -> Name | Call: ...
+
+block_autoregressive: _BlockAutoregressive
+
 class _Cayley(Word):
     """linear form: ``W = (I + A)⁻¹ (I - A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -840,6 +846,7 @@ __all__ = [
     "between",
     "bijector",
     "binary",
+    "block_autoregressive",
     "category",
     "cayley",
     "chain",
