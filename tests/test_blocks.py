@@ -1,4 +1,4 @@
-"""`block_autoregressive`: slopes as logarithms where tanh is flat, the image, and the inverse of one coordinate a time."""
+"""`block_autoregressive`: slopes as logarithms where tanh is flat, the image, the inverse of one coordinate a time."""
 
 from __future__ import annotations
 
