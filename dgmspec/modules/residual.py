@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgmspec.modules.linear import widened
 from dgmspec.modules.nets import context_features
-from dgmspec.modules.nets.activations import ACTIVATIONS
+from dgmspec.modules.nets.slopes import WITH_SLOPE
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.residual import Residual
 
@@ -23,17 +23,6 @@ STEPS: Final = 24
 
 CLOSED: Final = 1e3
 """An error of so many rounding errors counts as none."""
-
-SLOPES: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "silu": lambda z: z.sigmoid() * (1 + z * (-z).sigmoid()),
-    "relu": lambda z: (z > 0).to(z.dtype),
-    "gelu": lambda z: 0.5 * (1 + torch.erf(z * 0.5**0.5)) + z * torch.exp(-z.square() / 2) * (2 * math.pi) ** -0.5,
-    "elu": lambda z: z.clamp(max=0).exp(),
-    "tanh": lambda z: 1 - z.tanh().square(),
-    "softplus": lambda z: z.sigmoid(),
-    "leaky_relu": lambda z: torch.where(z > 0, 1.0, 0.01).to(z.dtype),
-}
-"""The derivatives of the activations."""
 
 STEEPEST: Mapping[str, float] = {"silu": 1.1, "gelu": 1.13}
 """Upper bounds of the slopes that exceed 1: silu's largest is 1.0998, gelu's 1.1290."""
@@ -61,8 +50,9 @@ def _move(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, c: T
     z = F.linear(x if c is None else torch.cat((x, c), 1), weight, bias)
     tangent = weight[:, : x.shape[1]].expand(x.shape[0], -1, -1)
     for weight, bias in others:
-        tangent = weight @ (scale * SLOPES[kind](z).unsqueeze(2) * tangent)
-        z = F.linear(scale * ACTIVATIONS[kind](z), weight, bias)
+        a, slope = WITH_SLOPE[kind](z)
+        tangent = weight @ (scale * slope.unsqueeze(2) * tangent)
+        z = F.linear(scale * a, weight, bias)
     return z, tangent
 
 
