@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from strategies import mutated, specs
 
+import dgmspec
 from dgmspec.core.address import prefixes
 from dgmspec.core.diagnostics import Span, SpecError, has_errors
 from dgmspec.spec import Spec, diagnose, load, override, parse
@@ -290,3 +291,31 @@ def test_a_lost_declaration_causes_no_second_error() -> None:
 
     assert "DGM201" not in {d.code for d in diagnose(broken).diagnostics}
     assert [d.code for d in diagnose(refused).diagnostics] == ["DGM203"]
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("(x + 2) + 0.4", "x + 2 + 0.4"),
+        ("((x - 2)) - 0.4", "x - 2 - 0.4"),
+        ("(x * 2) / 3", "x * 2 / 3"),
+        ("x - (2 + 1)", "x - (2 + 1)"),
+        ("x * (2 * 3)", "x * (2 * 3)"),
+        ("(x + 2) * 3", "(x + 2) * 3"),
+    ],
+)
+def test_brackets_around_the_first_part_change_nothing(written: str, printed: str) -> None:
+    spec = dgmspec.parse(f"dgm 1\nfn f(x) = {written}\n")
+    assert spec == dgmspec.parse(f"dgm 1\nfn f(x) = {printed}\n")
+    assert f"= {printed}\n" in spec.text()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "observe x : like[4]",
+        "observe x : real[2]; latent z : real[2] ~ normal(0, 1)\nflow x -> z { adde\u0301²itive }",
+    ],
+)
+def test_what_cannot_be_read_is_a_finding(model: str) -> None:
+    assert dgmspec.diagnose(f"dgm 1\nmodel M {{\n{model}\n}}\n").diagnostics

@@ -11,7 +11,7 @@ from typing import Final
 
 from dgmspec.algebra.builder import Builder
 from dgmspec.algebra.intervals import decimal, nearest
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Factor, Name, Neg, Power, Product, Sum, expr
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Factor, Name, Neg, Power, expr, product_of, sum_of
 from dgmspec.algebra.nodes import Term as Summand
 from dgmspec.algebra.terms import Add, Fn, Mul, Num, Opaque, Sym, Term
 
@@ -100,9 +100,7 @@ def _sum(b: Builder, term: Add) -> AbstractExpr:
     first = first if positive else Neg(of=first)
     if len(items) == 1:
         return first
-    head = first.terms if isinstance(first, Sum) else (Summand(of=first),)
-    tail = (Summand(sign="+" if plus else "-", of=item) for plus, item in items[1:])
-    return Sum(terms=(*head, *tail))
+    return sum_of(first, (Summand(sign="+" if plus else "-", of=item) for plus, item in items[1:]))
 
 
 def _all_negative(b: Builder, term: Fn) -> bool:
@@ -125,9 +123,7 @@ def _joined(items: list[tuple[str, AbstractExpr]]) -> AbstractExpr:
     """A product of operators and operands, the first of which is a factor."""
     if len(items) == 1:
         return items[0][1]
-    first = items[0][1]
-    head = first.factors if isinstance(first, Product) else (Factor(of=first),)
-    return Product(factors=(*head, *(Factor(op=op, of=of) for op, of in items[1:])))
+    return product_of(items[0][1], (Factor(op=op, of=of) for op, of in items[1:]))
 
 
 def _product(b: Builder, term: Mul) -> AbstractExpr:

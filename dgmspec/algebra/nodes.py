@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -320,18 +320,26 @@ def expr(value: object) -> AbstractExpr:
     raise TypeError(f"{value!r} is no expression")
 
 
-def add(left: Operand, sign: Literal["+", "-"], right: Operand) -> Sum:
-    """``left ± right``, joined to the sum on the left as the parser reads it."""
-    first = expr(left)
+def sum_of(first: AbstractExpr, rest: Iterable[Term]) -> Sum:
+    """A sum read from the left: where the first term is a sum, in brackets or not, its terms come first."""
     head = first.terms if isinstance(first, Sum) else (Term(of=first),)
-    return Sum(terms=(*head, Term(sign=sign, of=expr(right))))
+    return Sum(terms=(*head, *rest))
+
+
+def product_of(first: AbstractExpr, rest: Iterable[Factor]) -> Product:
+    """A product read from the left, likewise."""
+    head = first.factors if isinstance(first, Product) else (Factor(of=first),)
+    return Product(factors=(*head, *rest))
+
+
+def add(left: Operand, sign: Literal["+", "-"], right: Operand) -> Sum:
+    """``left ± right``."""
+    return sum_of(expr(left), (Term(sign=sign, of=expr(right)),))
 
 
 def multiply(left: Operand, op: Literal["*", "/", "@"], right: Operand) -> Product:
-    """``left op right``, joined to the product on the left as the parser reads it."""
-    first = expr(left)
-    head = first.factors if isinstance(first, Product) else (Factor(of=first),)
-    return Product(factors=(*head, Factor(op=op, of=expr(right))))
+    """``left op right``."""
+    return product_of(expr(left), (Factor(op=op, of=expr(right)),))
 
 
 def children(node: AbstractExpr) -> Iterator[AbstractExpr]:

@@ -27,6 +27,8 @@ from dgmspec.algebra.nodes import (
     Term,
     Vector,
     children,
+    product_of,
+    sum_of,
     walk,
 )
 from dgmspec.core.diagnostics import Refusal
@@ -72,13 +74,11 @@ def rebuild(expression: AbstractExpr, parts: list[AbstractExpr]) -> AbstractExpr
         case Neg():
             return Neg(of=parts[0])
         case Sum():
-            head = parts[0].terms if isinstance(parts[0], Sum) else (Term(of=parts[0]),)
             rest = (Term(sign=t.sign, of=p) for t, p in zip(expression.terms[1:], parts[1:], strict=True))
-            return Sum(terms=(*head, *rest))
+            return sum_of(parts[0], rest)
         case Product():
-            first = parts[0].factors if isinstance(parts[0], Product) else (Factor(of=parts[0]),)
             more = (Factor(op=f.op, of=p) for f, p in zip(expression.factors[1:], parts[1:], strict=True))
-            return Product(factors=(*first, *more))
+            return product_of(parts[0], more)
         case Power():
             return Power(base=parts[0], exponent=parts[1])
         case Index():

@@ -43,13 +43,13 @@ def lower_type(
 
 def _like(building: Building, type_: TypeExpr, at: Address, known: Mapping[str, MaybeType]) -> Declared:
     """``like(b)``: the type of b."""
-    (of,) = type_.args
+    of = type_.args[0] if len(type_.args) == 1 else None
     found = known.get(of.id) if isinstance(of, Name) else None
     if isinstance(found, Type) and not type_.dims:
         return Declared(found.support, found.shape)
     building.findings.report(
         "DGM305",
-        f"nothing fixes what `like({show(of)})` is like",
+        f"nothing fixes what `like({', '.join(map(show, type_.args))})` is like",
         at,
         label="no type known here",
         help=("name a variable declared above, or an argument of the net", "or write the type out, `real[16]`"),

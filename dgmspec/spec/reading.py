@@ -26,12 +26,12 @@ from dgmspec.algebra.nodes import (
     Neg,
     Number,
     Power,
-    Product,
     Range,
-    Sum,
     Term,
     Text,
     Vector,
+    product_of,
+    sum_of,
 )
 from dgmspec.core.address import Address, callee, child, keyword
 from dgmspec.core.diagnostics import Diagnostic, Label, Span
@@ -197,13 +197,13 @@ class Reading:
             case "group":
                 return self.formula(parts[0], address)
             case "sum":
-                signs = ["+", *(_SIGNS[part.kind] for part in parts[1::2])]
-                terms = zip(signs, parts[::2], strict=True)
-                return Sum(terms=tuple(Term(sign=s, of=self.formula(p)) for s, p in terms))
+                terms = zip(parts[1::2], parts[2::2], strict=True)
+                rest = [Term(sign=_SIGNS[sign.kind], of=self.formula(p)) for sign, p in terms]
+                return sum_of(self.formula(parts[0]), rest)
             case "product":
-                operators = ["*", *(_OPERATORS[part.kind] for part in parts[1::2])]
-                factors = zip(operators, parts[::2], strict=True)
-                return Product(factors=tuple(Factor(op=o, of=self.formula(p)) for o, p in factors))
+                factors = zip(parts[1::2], parts[2::2], strict=True)
+                more = [Factor(op=_OPERATORS[operator.kind], of=self.formula(p)) for operator, p in factors]
+                return product_of(self.formula(parts[0]), more)
             case "neg":
                 return Neg(of=self.formula(parts[0]))
             case "power":

@@ -107,5 +107,6 @@ def plain_name(written: str) -> tuple[str, str]:
             out += f" * {plain}" if out else plain
         elif plain == "_" or f"a{plain}".isidentifier():
             out += plain
+    out = unicodedata.normalize("NFKC", out)  # letters and accents that stood apart
     base = out if out.isidentifier() else "x"
     return base, (f"{out}^{power}" if out else f"^{power}") if power else out or "x"
