@@ -15,6 +15,7 @@ from dgmspec.checks.analysis import Analysis
 from dgmspec.core.jacobian import Jacobian
 from dgmspec.core.types import UNKNOWN, Type
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.randomness import noise_for
 from dgmspec.ops import library
 from tests.zoo import Case, draw_event, randomise, steps
 
@@ -57,12 +58,35 @@ def test_inverse_undoes_forward_both_ways(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_log_det_is_the_jacobians(case: Case) -> None:
     model, x, given = parts(case)
-    reported = sum(step.logdet for step in model.ledger(x, given=given, direction="encode"))
+    reported = sum(step.logdet for step in model.ledger(x, given=given, seed=1, direction="encode"))
     for row in range(2):
-        jacobian = jacobian_at(model, x[row], {n: c[row] for n, c in given.items()} if given else None)
-        expected = torch.linalg.slogdet(jacobian).logabsdet if not stochastic(model) else torch.tensor(0.0).double()
+        context = {n: c[row] for n, c in given.items()} if given else None
+        if stochastic(model):
+            expected = of_the_draws(model, x[row], context, noise_for(model.program("encode"), (row, 1), 1, x.dtype))
+        else:
+            expected = torch.linalg.slogdet(jacobian_at(model, x[row], context)).logabsdet
         total = reported if reported.dim() == 0 else reported[row]
         torch.testing.assert_close(total, expected, rtol=1e-8, atol=1e-8)
+
+
+def of_the_draws(model: CompiledModel, x: Tensor, given: dict[str, Tensor] | None, noise: dict[str, Tensor]) -> Tensor:
+    """What a step that draws adds: log|∂y/∂(x, v)| - log p(v), x only where it is continuous; 0 without draws."""
+    if not noise:
+        return torch.tensor(0.0).double()
+    (draw,) = (entry.draw for entry in model.program("encode").draws)
+    (name, v), fixed = next(iter(noise.items())), {n: c[None] for n, c in (given or {}).items()}
+    assert draw is not None and draw.law in ("uniform", "normal")
+    moved = model.type_of("x").support.continuous
+    start = torch.cat([x.flatten(), v.flatten()]) if moved else v.flatten()
+
+    def run(values: Tensor) -> Tensor:
+        event = values[: x.numel()].reshape(1, *x.shape) if moved else x[None]
+        inputs = {"x": event, **fixed, name: values[len(values) - v.numel() :].reshape(v.shape)}
+        return model.run("encode", inputs)["z"].flatten()
+
+    jacobian = torch.autograd.functional.jacobian(run, start)
+    law = torch.distributions.Normal(0.0, 1.0).log_prob(v).sum() if draw.law == "normal" else 0.0
+    return torch.linalg.slogdet(jacobian).logabsdet - law
 
 
 def facts_of(model: CompiledModel) -> Jacobian:
@@ -120,8 +144,8 @@ def test_every_parameter_gets_a_gradient_and_masks_hold(case: Case) -> None:
     reported = sum(step.logdet for step in model.ledger(x, given=given, direction="encode"))
     loss = (model.encode(x, given=given) ** 2).sum() + reported.sum()
     trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if not trainable:
-        return
+    if not trainable or (stochastic(model) and not model.program("encode").draws):
+        return  # what shapes draws has no part in undoing them
     loss.backward()
     for name, parameter in trainable.items():
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name

@@ -1,21 +1,59 @@
-"""The twin of `dequantize`."""
+"""The twin of `dequantize`, and the draws that a net shapes."""
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from dgmspec.core.types import Type
+from dgmspec.core.op import AbstractNet, AbstractScalar
+from dgmspec.core.types import UNIT, Support, Type
+from dgmspec.modules.nets import below, context_features, evaluate, planes_of
+from dgmspec.modules.registry import scalar_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
-from dgmspec.ops.stochastic import Dequantize
+from dgmspec.ops.stochastic import Dequantize, Variational
+
+HALF_LOG_2_PI: Final = 0.5 * math.log(2 * math.pi)
+
+
+def shaped(
+    net: AbstractNet, scalar: AbstractScalar, p: Parameters, v: Tensor, read: Tensor, support: Support, ctx: StepContext
+) -> tuple[Tensor, Tensor]:
+    """``T(v; net(read, c))`` and its log-slopes, both in the shape of v; `p` holds the parameters of the net."""
+    c, shape = None, tuple(v.shape[1:])
+    if ctx.given is not None and ctx.given_type is not None:
+        c = context_features(ctx.given, ctx.given_type, v)
+    raw = planes_of(net, evaluate(net, p, (read,), c, ctx.training), len(scalar.raw(support)), shape)
+    y, slopes = scalar_twin(scalar).forward(scalar, raw, v, support)
+    return y, slopes.expand_as(v)
+
+
+def shaped_normal(
+    net: AbstractNet | None,
+    scalar: AbstractScalar,
+    p: Parameters,
+    v: Tensor,
+    read: Tensor,
+    support: Support,
+    ctx: StepContext,
+) -> tuple[Tensor, Tensor]:
+    """A normal draw v as it is or shaped by a net, with minus the log-density of the result, (batch,)."""
+    surprise = (0.5 * v * v + HALF_LOG_2_PI).flatten(1).sum(1)
+    if net is None:
+        return v, surprise
+    y, slopes = shaped(net, scalar, below(p, "net"), v, read, support, ctx)
+    return y, surprise + slopes.flatten(1).sum(1)
 
 
 def _forward(op: Dequantize, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
-    u = ctx.noise["u"]
+    u, log_det = ctx.noise["u"], x.new_zeros(())
+    if isinstance(op.law, Variational):
+        u, slopes = shaped(op.law.net, op.law.scalar, below(p, "law/net"), u, _centred(x, ctx.event), UNIT, ctx)
+        log_det = slopes.flatten(1).sum(1)
     edge = min(torch.finfo(u.dtype).eps * max(_ends(ctx.event)), 0.25)
-    return x + u.clamp(edge, 1 - edge), u.new_zeros(())
+    return x + u.clamp(edge, 1 - edge), log_det
 
 
 def _inverse(op: Dequantize, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
@@ -24,6 +62,12 @@ def _inverse(op: Dequantize, p: Parameters, y: Tensor, ctx: StepContext) -> tupl
     slack = torch.finfo(y.dtype).eps * max(_ends(ctx.event))
     inside = (y >= low - slack) & (y <= high + 1 + slack)
     return torch.where(inside, y.floor().clamp(low, high), y.floor()), y.new_zeros(())
+
+
+def _centred(x: Tensor, event: Type) -> Tensor:
+    """Whole numbers low..high brought to -1..1."""
+    low, high = event.support.low, event.support.high
+    return (2 * x - (low + high)) / max(high - low, 1)
 
 
 def _ends(event: Type) -> tuple[float, float]:

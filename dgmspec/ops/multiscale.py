@@ -6,7 +6,6 @@ goes on alone.
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar, Final
 
 from pydantic import Field
@@ -14,8 +13,9 @@ from pydantic import Field
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure
 from dgmspec.core.op import AbstractNet, AbstractStep, Cost, Direction, NetUse, ParamSpec
-from dgmspec.core.types import Shape, Type
+from dgmspec.core.types import Type
 from dgmspec.ops.nets import context_shape
+from dgmspec.ops.nets.planes import plane_output
 from dgmspec.ops.scalar import Affine
 from dgmspec.ops.structure import need_real
 
@@ -84,13 +84,8 @@ class Split(AbstractStep):
         if self.prior is None:
             return ()
         half = (x.shape[0] // 2, *x.shape[1:])
-        use = NetUse((half,), self.outputs(half), context_shape(c), zero=True)
+        use = NetUse((half,), plane_output(self.prior, 2, half), context_shape(c), zero=True)
         return tuple(spec.under("prior") for spec in self.prior.net_parameters(use))
-
-    def outputs(self, half: Shape) -> Shape:
-        """The shape of the net's value: r and μ for every coordinate set aside."""
-        assert self.prior is not None
-        return (2 * half[0], *half[1:]) if self.prior.reads == "image" else (2 * math.prod(half),)
 
 
 class Join(AbstractStep):

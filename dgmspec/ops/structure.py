@@ -14,6 +14,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
 from dgmspec.core.op import AbstractOp, AbstractStep, Cost, Direction, ParamSpec
 from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.ops.scalar.domain import onto_numbers
 
 _FREE = Cost("0", Direction("free"), Direction("free"))
 
@@ -24,7 +25,7 @@ def need_real(step: str, x: Type) -> None:
         raise Refusal(
             "DGM311",
             f"`{step}` scales real coordinates, but {x} is discrete",
-            help=("turn integers into real numbers first: `dequantize(uniform)`",),
+            help=(f"put {onto_numbers(x.support)} before it, which makes the variable continuous",),
         )
     if x.support.circular:
         raise Refusal(

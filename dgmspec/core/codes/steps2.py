@@ -41,6 +41,16 @@ CODES: tuple[Code, ...] = (
         right=_flow("dequantize(uniform); logit", x="integer(0..16)[2]"),
     ),
     Code(
+        "DGM347",
+        "error",
+        "an argmax of something that is not labels",
+        "`argmax` takes category(k) to real numbers, and its inverse takes as many numbers back to labels.",
+        "It draws numbers of which the label's is the largest; integers have an order, which `dequantize` keeps, and "
+        "real values need no draw.",
+        wrong=_flow("argmax", x="integer(0..16)[2]"),
+        right=_flow("dequantize(uniform); logit", x="integer(0..16)[2]"),
+    ),
+    Code(
         "DGM470",
         "error",
         "a parameter of a distribution outside its domain",

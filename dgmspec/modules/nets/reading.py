@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.op import AbstractNet
-from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.core.types import Shape, Support, SupportKind, Type
 from dgmspec.modules.registry import embedding_twin, net_twin
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.nets import context_shape
@@ -60,6 +60,13 @@ def _joined(values: Sequence[Tensor]) -> Tensor:
     """Values (batch, *event) flattened and joined: (batch, numbers)."""
     flat = [v if v.dim() == 2 else v.reshape(v.shape[0], -1) for v in values]
     return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
+
+
+def planes_of(net: AbstractNet, out: Tensor, planes: int, shape: Shape) -> Tensor:
+    """The value of a net asked for ``plane_output(net, planes, shape)``: (planes, batch, *shape), a view."""
+    if net.reads == "sequence" and len(shape) == 2:
+        return out.reshape(out.shape[0], shape[0], planes, shape[1]).permute(2, 0, 1, 3)
+    return out.reshape(out.shape[0], planes, *shape).movedim(1, 0)
 
 
 def below(p: Parameters, prefix: str) -> dict[str, Tensor]:

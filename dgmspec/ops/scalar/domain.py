@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.types import REAL, Support, interval
+from dgmspec.core.types import REAL, Support, SupportKind, interval
 
 
 def require_interval(name: str, support: Support) -> None:
@@ -14,7 +14,7 @@ def require_interval(name: str, support: Support) -> None:
         raise Refusal(
             "DGM311",
             f"`{name}` is a bijection of a continuous variable, and what reaches it is {support}",
-            help=("put `dequantize(uniform)` before it, which turns integers into a continuous variable",),
+            help=(f"put {onto_numbers(support)} before it, which makes the variable continuous",),
         )
     if support.circular:
         raise Refusal(
@@ -22,6 +22,11 @@ def require_interval(name: str, support: Support) -> None:
             f"`{name}` is a bijection of the line or a part of it, and what reaches it are angles",
             help=("on the circle, `rqs`, `moebius` and `additive` are the scalar bijectors",),
         )
+
+
+def onto_numbers(support: Support) -> str:
+    """The step that makes a discrete variable continuous, as it is written."""
+    return "`argmax`" if support.kind is SupportKind.CATEGORY else "`dequantize(uniform)`"
 
 
 def require_line(name: str, support: Support) -> None:

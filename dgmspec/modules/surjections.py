@@ -1,0 +1,88 @@
+"""Twins of the steps that a flow undoes by forgetting."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgmspec.core.types import REAL, Type
+from dgmspec.modules.stochastic import shaped_normal
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.ops.surjections import Argmax, Augment
+
+Result = tuple[Tensor, Tensor]
+
+
+# ---- augment --------------------------------------------------------------------------------------------------------
+
+
+def _augment(op: Augment, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+    e, log_det = shaped_normal(op.net, op.scalar, p, ctx.noise["e"], x, REAL, ctx)
+    return torch.cat((x, e), 1), log_det
+
+
+def _drop(op: Augment, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+    return y[:, : -op.count], y.new_zeros(())
+
+
+# ---- argmax ---------------------------------------------------------------------------------------------------------
+
+
+def _continuous(op: Argmax, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+    v, event = ctx.noise["u"], ctx.event
+    own = _code(op, x, event).to(v.dtype)  # (batch, n, *shape): one-hot, or a sign for each digit
+    u, log_det = shaped_normal(op.net, op.scalar, p, v, _laid(own, event), REAL, ctx)
+    u = _apart(u, op.numbers(event), event)
+    if op.code == "binary":
+        gap, slopes = _gap(u), F.logsigmoid(u)
+        return _laid(own * gap, event), log_det + slopes.flatten(1).sum(1)
+    top = (own * u).sum(1, keepdim=True)
+    slopes = (1 - own) * F.logsigmoid(top - u)
+    y = torch.where(own > 0, u, top - _gap(top - u, top.abs()))
+    return _laid(y, event), log_det + slopes.flatten(1).sum(1)
+
+
+def _labels(op: Argmax, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+    numbers = _apart(y, op.numbers(ctx.event), ctx.event)
+    if op.code == "binary":
+        weights = 2 ** torch.arange(numbers.shape[1], device=y.device)
+        found = ((numbers > 0) * weights.reshape(-1, *(1,) * (numbers.dim() - 2))).sum(1)
+    else:
+        found = numbers.argmax(1)
+    return found.to(y.dtype), y.new_zeros(())
+
+
+def _gap(t: Tensor, beside: Tensor | float = 1.0) -> Tensor:
+    """softplus(t), held above a rounding error of the number that it is a distance from."""
+    least = 4 * torch.finfo(t.dtype).eps * (1 + beside)
+    return torch.maximum(F.softplus(t), torch.as_tensor(least, dtype=t.dtype, device=t.device))
+
+
+def _code(op: Argmax, x: Tensor, event: Type) -> Tensor:
+    """Labels (batch, *shape) as what stands for them, (batch, n, *shape)."""
+    count = op.numbers(event)
+    places = torch.arange(count, device=x.device).reshape(1, count, *(1,) * len(event.shape))
+    labels = x.long().unsqueeze(1)
+    if op.code == "binary":
+        return 2 * ((labels >> places) & 1) - 1
+    return labels == places
+
+
+def _laid(values: Tensor, event: Type) -> Tensor:
+    """(batch, n, *shape) as the event behind the step is laid out."""
+    if len(event.shape) == 1:
+        return values.mT
+    return values.transpose(1, 2).flatten(1, 2) if len(event.shape) == 3 else values
+
+
+def _apart(y: Tensor, count: int, event: Type) -> Tensor:
+    """The inverse of `_laid`."""
+    if len(event.shape) == 1:
+        return y.mT
+    return y.reshape(len(y), event.shape[0], count, *event.shape[1:]).transpose(1, 2) if len(event.shape) == 3 else y
+
+
+TWINS: Final[dict[type[Any], StepTwin]] = {Augment: StepTwin(_augment, _drop), Argmax: StepTwin(_continuous, _labels)}
