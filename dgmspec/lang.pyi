@@ -113,6 +113,18 @@ class _Arctan(Word):
 
 arctan: _Arctan
 
+class _Argmax(Word):
+    """step: Labels made continuous: numbers of which the label's is the largest, or whose signs are its binary digits."""
+    def __call__(self, *args: Value, net: Value = ..., code: Value = ..., scalar: Value = ...) -> Name | Call: ...
+
+argmax: _Argmax
+
+class _Augment(Word):
+    """step: Coordinates that are noise, drawn behind the event, so that what follows has room to move it through."""
+    def __call__(self, *args: Value, count: Value = ..., net: Value = ..., scalar: Value = ...) -> Name | Call: ...
+
+augment: _Augment
+
 class _Autoregressive(Word):
     """step: ``y_i = T(x_i; net(x_j before i, c))``: the parameters of a coordinate read those before it in the order."""
     def __call__(self, *args: Value, scalar: Value = ..., order: Value = ..., net: Value = ...) -> Name | Call: ...
@@ -821,6 +833,12 @@ class _Uniform(Word):
 
 uniform: _Uniform
 
+class _Variational(Word):
+    """dequantizer: ``u_i = T(v_i; net(x, c)_i)``, v ~ U(0, 1): a learned law of u given the whole event x, independent between."""
+    def __call__(self, *args: Value, net: Value = ..., scalar: Value = ...) -> Name | Call: ...
+
+variational: _Variational
+
 class _VonMises(Word):
     """distribution: The von Mises law on the circle."""
     def __call__(self, *args: Value, loc: Value = ..., concentration: Value = ...) -> Name | Call: ...
@@ -839,6 +857,8 @@ __all__ = [
     "apply",
     "arcsinh",
     "arctan",
+    "argmax",
+    "augment",
     "autoregressive",
     "batchnorm",
     "bernstein",
@@ -998,5 +1018,6 @@ __all__ = [
     "unit",
     "update",
     "use",
+    "variational",
     "von_mises",
 ]
