@@ -24,6 +24,7 @@ from dgmspec.graph.flows import lower_flow
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.later import MEMBERS
 from dgmspec.graph.losses import lower_loss
+from dgmspec.graph.noising import lower_noising
 from dgmspec.graph.scope import Definitions, FileScope, lower_scope
 from dgmspec.graph.unroll import Unroller
 from dgmspec.graph.variables import lower_density, lower_learn, lower_variable, stand_in
@@ -124,6 +125,8 @@ def _graph(building: Building) -> Graph:
     for member in kept:
         if isinstance(member, Flow):
             lower_flow(building, unroller, member)
+        elif isinstance(member, Path):
+            lower_noising(building, member)
     _settings(building, [member for member in kept if isinstance(member, Setting)])
     return Graph(
         name=building.model.name,
@@ -158,7 +161,7 @@ def _refused(building: Building, member: Member) -> bool:
 def _later(member: Member) -> str:
     """What a member of later work is called, or nothing."""
     match member:
-        case Path() | Conditional():
+        case Path(head="ode") | Conditional():
             return MEMBERS[member.head]
         case LearnFunction():
             return MEMBERS["learn"]
