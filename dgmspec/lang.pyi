@@ -101,18 +101,6 @@ class _Alternate(Word):
 
 alternate: _Alternate
 
-class _Ancestral(Word):
-    """sampler: x_s drawn from q(x_s | x_t, x̂_0) with the predicted clean data, step by step; along any Gaussian path. A `markov`."""
-    def __call__(self, *args: Value, steps: Value = ..., spacing: Value = ...) -> Name | Call: ...
-
-ancestral: _Ancestral
-
-class _AnnealedLangevin(Word):
-    """sampler: Langevin steps at each level of noise, from the highest down: x ← x + η/2 · s(x, σ) + √η z with."""
-    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., levels: Value = ...) -> Name | Call: ...
-
-annealed_langevin: _AnnealedLangevin
-
 class _Arcsinh(Word):
     """a function of formulas; scalar: ``y = log(x + √(x² + 1))``: linear at 0, logarithmic on both sides far out."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -166,6 +154,12 @@ class _BlockAutoregressive(Word):
     def __call__(self, *args: Value, hidden: Value = ..., layers: Value = ...) -> Name | Call: ...
 
 block_autoregressive: _BlockAutoregressive
+
+class _Bosh3(Word):
+    """solver: Bogacki and Shampine's pair of orders 3 and 2. Reference: Applied Mathematics Letters 2, 1989."""
+    def __call__(self, *args: Value, rtol: Value = ..., atol: Value = ..., max_steps: Value = ...) -> Name | Call: ...
+
+bosh3: _Bosh3
 
 class _Cayley(Word):
     """linear form: ``W = (I + A)⁻¹ (I - A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A."""
@@ -251,12 +245,6 @@ class _Dag(Word):
 
 dag: _Dag
 
-class _Ddim(Word):
-    """sampler: x_s = α_s x̂_0 + m_s + √(σ_s² - τ²) ε̂ + τ z with τ = eta times the deviation of q(x_s | x_t, x_0)."""
-    def __call__(self, *args: Value, steps: Value = ..., eta: Value = ..., spacing: Value = ...) -> Name | Call: ...
-
-ddim: _Ddim
-
 class _Dense(Word):
     """linear form: ``W = weight``, any matrix, started orthogonal."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -281,23 +269,23 @@ class _Digits(Word):
 
 digits: _Digits
 
+class _Dopri5(Word):
+    """solver: Dormand and Prince's pair of orders 5 and 4. Reference: J. of Computational and Applied Mathematics 6, 1980."""
+    def __call__(self, *args: Value, rtol: Value = ..., atol: Value = ..., max_steps: Value = ...) -> Name | Call: ...
+
+dopri5: _Dopri5
+
+class _Dopri8(Word):
+    """solver: Prince and Dormand's pair of orders 8 and 7. Reference: J. of Computational and Applied Mathematics 7, 1981."""
+    def __call__(self, *args: Value, rtol: Value = ..., atol: Value = ..., max_steps: Value = ...) -> Name | Call: ...
+
+dopri8: _Dopri8
+
 class _Dot(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
 
 dot: _Dot
-
-class _Dsm(Word):
-    """loss: Denoising score matching: ½ E w(t) ‖s(x_t, t) - ∇ log q(x_t | x_0)‖², the squared *score* error weighted."""
-    def __call__(self, *args: Value, weight: Value = ..., gamma: Value = ...) -> Name | Call: ...
-
-dsm: _Dsm
-
-class _Edm(Word):
-    """precondition: The net F gives ``clean = c_skip (x - m) + c_out F(c_in (x - m))``, with inputs and targets of unit variance at."""
-    def __call__(self, *args: Value, data_std: Value = ...) -> Name | Call: ...
-
-edm: _Edm
 
 class _EightGaussians(Word):
     """data: Eight equal Gaussians on a circle."""
@@ -328,6 +316,18 @@ class _Erfinv(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 erfinv: _Erfinv
+
+class _Euler(Word):
+    """solver: Euler's method, order 1: ``y ← y + h f(y, t)``, a residual layer."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
+
+euler: _Euler
+
+class _Exact(Word):
+    """trace: The trace itself: by formula where there is one, else by one derivative for each coordinate."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+exact: _Exact
 
 class _Exp(Word):
     """a function of formulas; scalar: ``y = exp(x)``."""
@@ -383,6 +383,12 @@ class _Half(Word):
 
 half: _Half
 
+class _Heun(Word):
+    """solver: Heun's method (the explicit trapezoidal rule), order 2."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
+
+heun: _Heun
+
 class _Holdout(Word):
     """validation: A random part of the data, by the seed, that training never sees and the loss is read on `every` so many steps."""
     def __call__(self, *args: Value, fraction: Value = ..., every: Value = ..., test: Value = ...) -> Name | Call: ...
@@ -395,6 +401,12 @@ class _Householder(Word):
 
 householder: _Householder
 
+class _Hutchinson(Word):
+    """trace: ``tr J ≈ mean of eᵀ J e`` over random directions e with E e eᵀ = I, the same throughout a solve."""
+    def __call__(self, *args: Value, probes: Value = ..., samples: Value = ...) -> Name | Call: ...
+
+hutchinson: _Hutchinson
+
 class _Idx(Word):
     """data: An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own."""
     def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
@@ -406,12 +418,6 @@ class _Images(Word):
     def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ...) -> Name | Call: ...
 
 images: _Images
-
-class _Importance(Word):
-    """times: Stratified times drawn in proportion to the weight that the loss gives to the noise, each row then counted less."""
-    def __call__(self, *args: Value) -> Name | Call: ...
-
-importance: _Importance
 
 class _Indices(Word):
     """mask: The listed flat coordinates, counted from 0, are untouched."""
@@ -455,12 +461,6 @@ class _Log1P(Word):
 
 log1p: _Log1P
 
-class _LogNormal(Word):
-    """times: The time at which log(σ/α) is N(mean, std²), cut to (t_eps, T): the loss is averaged over *these* times."""
-    def __call__(self, *args: Value, mean: Value = ..., std: Value = ...) -> Name | Call: ...
-
-log_normal: _LogNormal
-
 class _Logistic(Word):
     """distribution: The logistic law, whose distribution function is the sigmoid."""
     def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -497,12 +497,6 @@ class _Made(Word):
 
 made: _Made
 
-class _Markov(Word):
-    """settings: Settings in the braces of a `markov`."""
-    def __call__(self, *args: Value, variance: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
-
-markov: _Markov
-
 class _Max(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -514,6 +508,12 @@ class _Mean(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 mean: _Mean
+
+class _Midpoint(Word):
+    """solver: The midpoint method, order 2."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
+
+midpoint: _Midpoint
 
 class _Min(Word):
     """a function of formulas."""
@@ -598,18 +598,6 @@ class _Permute(Word):
     def __call__(self, *args: Value, order: Value = ...) -> Name | Call: ...
 
 permute: _Permute
-
-class _Perturb(Word):
-    """settings: Settings in the braces of a `perturb`."""
-    def __call__(self, *args: Value, t_eps: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
-
-perturb: _Perturb
-
-class _PfOde(Word):
-    """sampler: The probability flow, dx = (f - g² s / 2) dt: the same laws at every time, and no noise but the start's."""
-    def __call__(self, *args: Value, steps: Value = ..., solver: Value = ..., spacing: Value = ...) -> Name | Call: ...
-
-pf_ode: _PfOde
 
 class _Pinwheel(Word):
     """data: Gaussian blades bent into a wheel, each point turned by an angle that grows with its distance from the centre."""
@@ -701,29 +689,23 @@ class _ReverseKl(Word):
 
 reverse_kl: _ReverseKl
 
-class _ReverseSde(Word):
-    """sampler: The process run backwards: dx = (f - g² s) dt + g dW from the end of time, s the learned score."""
-    def __call__(self, *args: Value, steps: Value = ..., solver: Value = ..., spacing: Value = ..., corrector: Value = ..., snr: Value = ...) -> Name | Call: ...
-
-reverse_sde: _ReverseSde
-
 class _Rings(Word):
     """data: Four concentric rings at 1/4, 1/2, 3/4 and 1 of a radius, blurred by Gaussian noise."""
     def __call__(self, *args: Value, n: Value = ..., radius: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
 
 rings: _Rings
 
+class _Rk4(Word):
+    """solver: The classical Runge-Kutta method, order 4."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
+
+rk4: _Rk4
+
 class _Rqs(Word):
     """scalar: Monotonic rational-quadratic spline on K bins. With θ = (x - x_k) / w_k, s = h_k / w_k and knot slopes δ,."""
     def __call__(self, *args: Value, bins: Value = ..., bound: Value = ..., knots: Value = ...) -> Name | Call: ...
 
 rqs: _Rqs
-
-class _Sde(Word):
-    """settings: Settings in the braces of an `sde`."""
-    def __call__(self, *args: Value, init_noise: Value = ..., t_eps: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
-
-sde: _Sde
 
 class _Sgd(Word):
     """optimizer: Stochastic gradient descent with momentum: ``v ← momentum · v + g``, ``w ← w - lr · v``."""
@@ -815,12 +797,6 @@ class _Standardize(Word):
 
 standardize: _Standardize
 
-class _Stratified(Word):
-    """times: One time in each of as many equal parts as the batch has rows: the mean of the loss is that of `uniform`, its."""
-    def __call__(self, *args: Value) -> Name | Call: ...
-
-stratified: _Stratified
-
 class _StudentT(Word):
     """distribution: Student's t law with `df` degrees of freedom: normal in the middle, tails like ``|x|^-(df + 1)``."""
     def __call__(self, *args: Value, df: Value = ..., loc: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -881,6 +857,12 @@ class _Triangular(Word):
 
 triangular: _Triangular
 
+class _Tsit5(Word):
+    """solver: Tsitouras' pair of orders 5 and 4. Reference: Computers and Mathematics with Applications 62, 2011."""
+    def __call__(self, *args: Value, rtol: Value = ..., atol: Value = ..., max_steps: Value = ...) -> Name | Call: ...
+
+tsit5: _Tsit5
+
 class _TwoMoons(Word):
     """data: Two interleaving half circles of radius 1, blurred by Gaussian noise (scikit-learn's `make_moons`)."""
     def __call__(self, *args: Value, n: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
@@ -906,7 +888,7 @@ class _Unet(Word):
 unet: _Unet
 
 class _Uniform(Word):
-    """dequantizer: ``u ~ U(0, 1)``, independent of x and of the other coordinates; distribution: The uniform law on an interval; times: Each row its own time, uniform over (t_eps, T), over the steps of a chain or the levels of a ladder."""
+    """dequantizer: ``u ~ U(0, 1)``, independent of x and of the other coordinates; distribution: The uniform law on an interval."""
     def __call__(self, *args: Value, low: Value = ..., high: Value = ...) -> Name | Call: ...
 
 uniform: _Uniform
@@ -916,12 +898,6 @@ class _Variational(Word):
     def __call__(self, *args: Value, net: Value = ..., scalar: Value = ...) -> Name | Call: ...
 
 variational: _Variational
-
-class _Vlb(Word):
-    """loss: The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times."""
-    def __call__(self, *args: Value) -> Name | Call: ...
-
-vlb: _Vlb
 
 class _VonMises(Word):
     """distribution: The von Mises law on the circle."""
@@ -938,8 +914,6 @@ __all__ = [
     "affine",
     "along",
     "alternate",
-    "ancestral",
-    "annealed_langevin",
     "apply",
     "arcsinh",
     "arctan",
@@ -953,6 +927,7 @@ __all__ = [
     "bijector",
     "binary",
     "block_autoregressive",
+    "bosh3",
     "category",
     "cayley",
     "chain",
@@ -971,21 +946,22 @@ __all__ = [
     "cubic_spline",
     "dag",
     "data",
-    "ddim",
     "define",
     "dense",
     "dequantize",
     "diagonal",
     "digits",
+    "dopri5",
+    "dopri8",
     "dot",
-    "dsm",
-    "edm",
     "eight_gaussians",
     "elementwise",
     "elu",
     "energy",
     "erf",
     "erfinv",
+    "euler",
+    "exact",
     "exp",
     "expm",
     "expm1",
@@ -1000,11 +976,12 @@ __all__ = [
     "given",
     "haar",
     "half",
+    "heun",
     "holdout",
     "householder",
+    "hutchinson",
     "idx",
     "images",
-    "importance",
     "indices",
     "inf",
     "infer",
@@ -1021,7 +998,6 @@ __all__ = [
     "linear_spline",
     "log",
     "log1p",
-    "log_normal",
     "logistic",
     "logistic_mixture_cdf",
     "logit",
@@ -1029,8 +1005,8 @@ __all__ = [
     "loss",
     "low_rank",
     "made",
-    "markov",
     "mean",
+    "midpoint",
     "mixture",
     "mlp",
     "model",
@@ -1049,8 +1025,6 @@ __all__ = [
     "path",
     "patience",
     "permute",
-    "perturb",
-    "pf_ode",
     "pi",
     "pinwheel",
     "planar",
@@ -1071,11 +1045,10 @@ __all__ = [
     "resnet",
     "reverse",
     "reverse_kl",
-    "reverse_sde",
     "rings",
+    "rk4",
     "rqs",
     "sample",
-    "sde",
     "setting",
     "sgd",
     "shift_scale",
@@ -1093,7 +1066,6 @@ __all__ = [
     "sqrt",
     "squeeze",
     "standardize",
-    "stratified",
     "student_t",
     "swiss_roll",
     "sylvester",
@@ -1107,6 +1079,7 @@ __all__ = [
     "transpose",
     "triangular",
     "true",
+    "tsit5",
     "two_moons",
     "two_spirals",
     "umnn",
@@ -1116,6 +1089,5 @@ __all__ = [
     "update",
     "use",
     "variational",
-    "vlb",
     "von_mises",
 ]

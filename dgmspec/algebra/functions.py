@@ -59,6 +59,10 @@ def _mean(values: Iterable[float]) -> float:
     return math.fsum(values) / len(values)
 
 
+def _diagonal(matrix: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(row[i] for i, row in enumerate(matrix))
+
+
 def _transpose(matrix: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(zip(*matrix, strict=True))
 
@@ -118,5 +122,11 @@ INTERNAL: Final[dict[str, Function]] = {
     "log_expm1": Function(1, "map", _log_expm1),
     "logaddexp": Function(2, "map", _logaddexp),
     "step": Function(1, "map", lambda x: float(x >= 0)),
+    "diagonal": Function(1, "array", _diagonal),
 }
-"""Functions that derived formulas (inverses, log-derivatives) use and that no author can write."""
+"""Functions that derived formulas (inverses, log-derivatives, divergences) use and that no author can write."""
+
+
+def function_of(name: str) -> Function:
+    """The function of that name, written or derived."""
+    return FUNCTIONS.get(name) or INTERNAL[name]

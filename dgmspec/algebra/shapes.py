@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dgmspec.algebra.functions import FUNCTIONS
+from dgmspec.algebra.functions import function_of
 from dgmspec.algebra.nodes import (
     AbstractExpr,
     Call,
@@ -127,7 +127,7 @@ def _index(formula: Index, shape: Shape) -> Shape:
 
 
 def _call(formula: Call, shapes: list[Shape]) -> Shape:
-    function = FUNCTIONS[formula.name]
+    function = function_of(formula.name)
     if function.arity != len(shapes):
         raise Refusal("DGM211", f"`{formula.name}` takes {function.arity} arguments, got {len(shapes)}")
     if function.kind == "map":
@@ -137,4 +137,4 @@ def _call(formula: Call, shapes: list[Shape]) -> Shape:
         return ()
     if len(shapes[0]) != 2:
         raise Refusal("DGM312", f"`{formula.name}` takes a matrix, not the shape {show_shape(shapes[0])}")
-    return shapes[0][::-1]
+    return shapes[0][:1] if formula.name == "diagonal" else shapes[0][::-1]

@@ -14,7 +14,6 @@ formulae, 1981 (RK8(7)13M; its middle here is the least-norm solution of the ord
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 __all__ = ["TABLEAUX", "Tableau"]
@@ -38,7 +37,7 @@ class Tableau:
     embedded: int = 0
     middle: Row = ()
 
-    @cached_property
+    @property
     def c(self) -> Row:
         """The stages' places in the step. Each is the sum of its row; none lies beyond the end by rounding."""
         return (0.0, *(_place(sum(row)) for row in self.a))

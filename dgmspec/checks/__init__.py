@@ -10,9 +10,9 @@ from dgmspec.checks.costs import check_costs
 from dgmspec.checks.invertibility import check_invertibility
 from dgmspec.checks.jacobian import check_jacobian
 from dgmspec.checks.multiscale import check_batches, check_conditional_priors
-from dgmspec.checks.noising import check_noising
 from dgmspec.checks.objective import check_objective
 from dgmspec.checks.origins import check_origins
+from dgmspec.checks.remarks import check_remarks
 from dgmspec.checks.supports import check_supports
 from dgmspec.checks.training import check_training
 from dgmspec.core.diagnostics import Diagnostic, has_errors
@@ -30,8 +30,8 @@ CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
     (check_objective, False),
     (check_invertibility, True),
     (check_costs, True),
+    (check_remarks, True),
     (check_batches, True),
-    (check_noising, True),
     (check_jacobian, True),
 )
 """In the order of their findings: what the model means, whether it is right, what it costs, what looks unintended.

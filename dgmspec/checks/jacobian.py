@@ -136,7 +136,7 @@ def _context(graph: Graph, chain: ChainFacts) -> Iterator[Diagnostic]:
 def _reads_context(step: StepFacts) -> bool:
     x = step.after if step.node.inverse else step.before
     try:
-        return step.node.op.parameters(x, None) != step.parameters
+        return step.context is not None and step.node.op.reads_context(x, step.context)
     except Refusal:
         return True
 

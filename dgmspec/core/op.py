@@ -106,16 +106,19 @@ class Direction:
     """The cost of running a step one way.
 
     `kind` is ``free`` (index moves, reshapes), ``parallel`` (`passes` conditioner passes, usually one),
-    ``sequential`` (`passes` dependent passes, one per coordinate), ``iterative`` (to a tolerance) or ``solver``.
+    ``sequential`` (`passes` dependent passes, one per coordinate), ``iterative`` (to a tolerance) or ``solver``
+    (`passes` evaluations of a velocity, 0 where its steps adapt).
     """
 
     kind: Literal["free", "parallel", "sequential", "iterative", "solver"] = "parallel"
     passes: int = 1
 
     def __str__(self) -> str:
+        if self.kind == "solver":
+            return f"{self.passes:,} evaluations" if self.passes else "adaptive"
         if self.kind == "free" or not self.passes:
             return "–"
-        if self.kind in ("iterative", "solver"):
+        if self.kind == "iterative":
             return self.kind
         return f"{self.passes} pass" + ("es" if self.passes > 1 and self.kind == "sequential" else "")
 
@@ -153,8 +156,6 @@ class AbstractStep(AbstractOp, ABC):
     """Whether the twin has `update`, run on every batch of training; it may also act otherwise while training."""
     forgets: ClassVar[bool] = False
     """Whether `infer_input` cannot tell the type before the step; inference then waits for the flow's other end."""
-    sampled: ClassVar[bool] = False
-    """Whether samplers of the library run along the step, from its end to its start."""
     aside: ClassVar[int] = 0
     """How many parts the step sets aside for the flow's end, beside the event that goes on (`Type.aside`)."""
 
@@ -186,13 +187,13 @@ class AbstractStep(AbstractOp, ABC):
         """Likewise when run backward; `x` is the type before the step as written."""
         return ()
 
-    def missing(self, forward: bool) -> str:
-        """What the step needs to be run in a direction and does not have, as a sentence; empty where it runs."""
-        return ""
+    def reads_context(self, x: Type, c: Type) -> bool:
+        """Whether the map depends on the arrow's context, as it does where its parameters do."""
+        return self.parameters(x, c) != self.parameters(x, None)
 
-    def doubts(self, x: Type, prior: AbstractDistribution) -> Refusal | None:
-        """Why the prior declared at the step's end may be the wrong one; None where nothing speaks against it."""
-        return None
+    def settled(self, x: Type) -> AbstractStep:
+        """The same step with what its text leaves open decided, now that `x`, the type before it, is known."""
+        return self
 
     def stochastic(self, x: Type) -> bool:
         """Whether the value behind the step depends on its draws, so that the step has no Jacobian; a step may also
@@ -206,6 +207,10 @@ class AbstractStep(AbstractOp, ABC):
     def facts(self, x: Type, c: Type | None) -> Facts:
         """Guarantees that are not proved, each with its reason."""
         return Facts()
+
+    def remarks(self, x: Type, c: Type | None) -> tuple[Refusal, ...]:
+        """What is right and worth a warning all the same, each as a refusal that nobody raises."""
+        return ()
 
     def untouched(self, x: Type) -> tuple[int, ...] | None:
         """The flat coordinates that the step leaves as they are, ascending; None where it is not of that kind."""
@@ -412,41 +417,7 @@ class AbstractLoss(AbstractOp, ABC):
     """
 
     role: ClassVar[str] = "loss"
-    walk: ClassVar[Literal["log_prob", "sample_and_log_prob", "arrow"]]
+    walk: ClassVar[Literal["log_prob", "sample_and_log_prob"]]
     sign: ClassVar[Literal[1, -1]]
     against_target: ClassVar[bool] = False
     """Whether the unnormalised density ``observe x ~ exp(e)`` is subtracted."""
-
-
-class AbstractArrowLoss(AbstractLoss, ABC):
-    """A term about one step alone: one number a row from the values at the step's start, and draws of its own.
-
-    The values come from the data and are taken as they are: no gradient passes to what made them.
-    """
-
-    walk: ClassVar[Literal["log_prob", "sample_and_log_prob", "arrow"]] = "arrow"
-    sign: ClassVar[Literal[1, -1]] = 1
-
-    @abstractmethod
-    def fits(self, step: AbstractStep) -> bool:
-        """Whether steps of this kind can have the term at all: it binds to the only one that can."""
-
-    @abstractmethod
-    def check(self, step: AbstractStep, event: Type) -> None:
-        """Raise `Refusal` where this very step cannot have the term."""
-
-    @abstractmethod
-    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        """The per-sample randomness of the term."""
-
-
-class ArrowTerm(AbstractOp):
-    """A loss term with the step that it is about: what an instruction runs. `at` is the address of the term."""
-
-    role: ClassVar[str] = "term"
-    name: ClassVar[str] = "term"
-    written: ClassVar[bool] = False
-
-    loss: AbstractArrowLoss
-    step: AbstractStep
-    at: Address

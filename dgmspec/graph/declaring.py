@@ -92,7 +92,7 @@ class Declaring:
         if shape is None or not support.continuous:
             what = "nothing fixes its shape" if shape is None else f"{support} is no interval of the reals"
             help_ = ("write `real`, `positive`, `unit` or `interval(a, b)`, with dimensions or without",)
-            self.report("DGM463", f"a number of a body has a type of the reals, and {what}", at, "", help_)
+            self.report("DGM463", f"what is declared in braces is a number of the reals, and {what}", at, "", help_)
         assert shape is not None
         return support, Size(shape)
 

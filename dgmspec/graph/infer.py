@@ -33,7 +33,20 @@ def infer(graph: Graph) -> tuple[Graph, list[Diagnostic]]:
     inference = _Inference(graph)
     inference.run()
     values = {name: replace(value, type=inference.types.get(name, value.type)) for name, value in graph.values.items()}
-    return replace(graph, values=values), inference.findings.found
+    typed = replace(graph, values=values)
+    settled = {at: _settled(typed, step) for at, step in graph.steps.items()}
+    return replace(typed, steps=settled), inference.findings.found
+
+
+def _settled(graph: Graph, step: StepNode) -> StepNode:
+    """The step with what depends on its type decided; as it is where its type is unknown or was refused."""
+    event = graph.type_of(step.target if step.inverse else step.source)
+    if not isinstance(event, Type):
+        return step
+    with suppress(Refusal):
+        op = step.op.settled(event)
+        return step if op is step.op else replace(step, op=op)
+    return step
 
 
 def arriving(graph: Graph, step: StepNode) -> Type | None:

@@ -8,6 +8,7 @@ from dgmspec.algebra.evaluate import show
 from dgmspec.core.op import AbstractOp
 from dgmspec.ops import signature
 from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
+from dgmspec.ops.continuous import Ode
 
 TITLES: Final = {
     "step": "step",
@@ -32,7 +33,7 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
 
     Masks and orders show their numbers always, ``alternate(0)``: that is what tells one turn of a repeat from another.
     """
-    if isinstance(op, (AuthoredScalar, AuthoredStep)):
+    if isinstance(op, (AuthoredScalar, AuthoredStep, Ode)):
         return op.label
     parts = []
     parameters = signature(type(op))

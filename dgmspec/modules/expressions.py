@@ -284,6 +284,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "dot": _dot,
     "logsumexp": lambda x: torch.logsumexp(_event(x), 1),
     "transpose": lambda x: x.mT if x.dim() > 2 else x,
+    "diagonal": lambda x: x.diagonal(dim1=-2, dim2=-1),
     "arcsin": torch.asin,
     "arccos": torch.acos,
     "arccosh": torch.acosh,

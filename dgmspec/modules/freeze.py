@@ -73,15 +73,12 @@ def _runs(program: Program) -> list[tuple[Instruction, ...]]:
 
 
 def _foldable(line: Instruction) -> bool:
-    """Whether a step is an affine map of vectors that reads nothing but its input.
-
-    Inside an arrow with a context, a step whose parameters are the same without one does not read it.
-    """
+    """Whether a step is an affine map of vectors that reads nothing but its input."""
     if line.target not in ("forward", "inverse") or line.noise:
         return False
     op, event = line.op, line.type
     assert isinstance(op, AbstractStep) and event is not None
-    if line.context and op.parameters(event, line.input_types[0]) != op.parameters(event, None):
+    if line.context and op.reads_context(event, line.input_types[0]):
         return False
     after = op.infer_type(event, None)
     square = event.support == after.support == REAL and len(event.shape) == 1 and event.shape == after.shape

@@ -212,6 +212,11 @@ def _type(node: TypeExpr | None) -> Tree | None:
 # ---- expressions ----------------------------------------------------------------------------------------------------
 
 
+def formula_text(node: AbstractExpr) -> str:
+    """A formula as it is written."""
+    return format_tree(expression(node))
+
+
 def expression(node: AbstractExpr) -> Syntax:
     """An expression where any operator may stand."""
     match node:

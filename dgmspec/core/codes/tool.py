@@ -11,11 +11,11 @@ CODES: tuple[Code, ...] = (
         "DGM901",
         "error",
         "a member that this version reads but does not compile",
-        "Flows between typed variables are compiled; ode, sde, markov, perturb, generate, infer, networks as energies, "
-        "learned functions, indexed variables and joint states are read, printed and kept.",
+        "Flows between typed variables and `ode` arrows are compiled; sde, markov, perturb, generate, infer, networks "
+        "as energies, learned functions, indexed variables and joint states are read, printed and kept.",
         "Refusing them plainly is better than compiling a model that leaves out what its text says.",
         wrong="dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n"
-        "    ode x -> z over t in 0..1 { velocity(y, t) = mlp(64) }\n}\n",
+        "    energy E(x) = mlp(64)\n}\n",
         right=_PLAIN,
     ),
     Code(

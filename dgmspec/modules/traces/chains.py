@@ -56,7 +56,8 @@ class Chain:
 
 def forward(chain: Chain, y: Tensor) -> tuple[Tensor, list[Tensor]]:
     """The velocity, (batch, d), and the slopes of the hidden layers, (batch, width) each."""
-    bend, before, slopes = WITH_SLOPE[chain.activation], [_layer(chain, 0, y)], list[Tensor]()
+    bend, before = WITH_SLOPE[chain.activation], [_layer(chain, 0, y)]
+    slopes: list[Tensor] = []
     for layer in range(1, len(chain.weights)):
         a, slope = bend(before[-1])
         slopes.append(slope * chain.gates[layer - 1] if chain.gates else slope)

@@ -1,0 +1,419 @@
+"""`ode` arrows lowered: their time, velocity, solver and trace, and the one step that they become."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, get_args
+
+from dgmspec.algebra.evaluate import evaluate, show
+from dgmspec.algebra.lipschitz import unproved
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Range, children
+from dgmspec.algebra.rewrite import free_names, rebuild, substitute
+from dgmspec.core.address import Address, child
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.op import AbstractNet
+from dgmspec.core.types import REAL, Support, Type
+from dgmspec.graph.building import Building
+from dgmspec.graph.declaring import Declaring
+from dgmspec.graph.findings import Reported, meant
+from dgmspec.graph.flows import arrow_context, arrow_end
+from dgmspec.graph.graph import ArrowNode, StepNode
+from dgmspec.graph.readings import Readings, folded
+from dgmspec.graph.scope import Definitions, close_formula
+from dgmspec.graph.variables import lower_type
+from dgmspec.graph.words import describe
+from dgmspec.ops import find
+from dgmspec.ops.authored import OwnConstant, OwnNet, Reading, Size
+from dgmspec.ops.continuous import AbstractSolver, AbstractTrace, Gradient, Ode, Seen, Velocity
+from dgmspec.ops.continuous.solvers import Rk4
+from dgmspec.ops.nets import AbstractLayered, context_shape
+from dgmspec.spec.model import Definition, Fn, Learn, Net, Path, Setting
+from dgmspec.spec.unresolve import formula_text
+
+__all__ = ["lower_ode"]
+
+SETTINGS: Final = ("solver", "trace", "gradient")
+GRADIENTS: Final = get_args(Literal["direct", "adjoint", "checkpoint"])
+IN_PLACE: Final = "net"
+"""The name of a net that is the whole velocity, written in place."""
+
+
+def lower_ode(building: Building, member: Path) -> None:
+    """One arrow: a step from its source to its target, at the velocity's place."""
+    at = building.at(member)
+    try:
+        source, target = (arrow_end(building, names[0], at) for names in (member.source, member.target))
+        context = arrow_context(building, member.context, at)
+        op = _Arrow(building, member, at).operation()
+    except Reported:
+        building.complete = False
+        return
+    step = child(at, "velocity")
+    places = (("ends", at), *((name, child(at, name)) for name in SETTINGS))
+    building.steps[step] = StepNode(step, op, False, source, target, context, at, op.label, arguments=places)
+    building.arrows[at] = ArrowNode(at, member.source[0], member.target[0], context, (step,))
+
+
+@dataclass
+class _Arrow:
+    """One arrow on its way. `nets` and `learned` are those of its own and of the model that the velocity names."""
+
+    building: Building
+    member: Path
+    at: Address
+    nets: dict[str, OwnNet] = field(default_factory=dict)
+    learned: dict[str, OwnConstant] = field(default_factory=dict)
+    shared: dict[str, Address] = field(default_factory=dict)
+
+    def operation(self) -> Ode:
+        """The step; raises `Reported` where the arrow holds a mistake."""
+        self._require_known()
+        low, high = self._times()
+        solver = self._setting("solver", AbstractSolver) or Rk4()
+        trace = self._setting("trace", AbstractTrace)
+        velocity = self._velocity()
+        return Ode(
+            velocity=velocity,
+            low=low,
+            high=high,
+            solver=solver,
+            trace=trace,
+            gradient=self._gradient(),
+            label=f"ode({describe(solver)})",
+        )
+
+    def report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> None:
+        """Keep a finding and unwind."""
+        self.building.findings.report(code, message, at, label, help=help)
+        raise Reported
+
+    # ---- settings ---------------------------------------------------------------------------------------------------
+
+    def _require_known(self) -> None:
+        """Report what an ode's braces do not hold, and what they hold twice or lack."""
+        seen: set[str] = set()
+        for part in self.member.body:
+            place = child(self.at, part.name)
+            if isinstance(part, (Learn, Net, Fn)):
+                continue
+            setting = isinstance(part, Setting) and part.name in SETTINGS
+            if setting or (isinstance(part, Definition) and part.name == "velocity"):
+                if part.name in seen:
+                    self.report("DGM600", f"`{part.name}` is given twice", place, "given again", ("keep one",))
+                seen.add(part.name)
+                continue
+            what = "an `ode` has no noise, and" if part.name in ("drift", "diffusion") else "an `ode` has"
+            known = ["velocity", *SETTINGS]
+            self.report("DGM600", f"{what} no `{part.name}`", place, "unknown here", meant(part.name, known))
+        if "velocity" not in seen:
+            help_ = ("write `velocity(y, t) = mlp(64, 64)`, or a formula",)
+            self.report("DGM600", "the arrow says no velocity", self.at, "nothing moves the state", help_)
+
+    def _setting(self, name: str, kind: type[Any]) -> Any:
+        """The operation that a setting names, or None."""
+        written = next((p for p in self.member.body if isinstance(p, Setting) and p.name == name), None)
+        if written is None:
+            return None
+        op = self.building.caller().operation(name, written.value, child(self.at, name))
+        assert isinstance(op, kind)
+        return op
+
+    def _gradient(self) -> Literal["direct", "adjoint", "checkpoint"]:
+        written = next((p for p in self.member.body if isinstance(p, Setting) and p.name == "gradient"), None)
+        if written is None:
+            return "direct"
+        if not isinstance(written.value, Name) or written.value.id not in GRADIENTS:
+            place, listed = child(self.at, "gradient"), ", ".join(f"`{choice}`" for choice in GRADIENTS)
+            self.report("DGM600", "this is no way to a gradient", place, "unknown", (f"write one of {listed}",))
+        assert isinstance(written.value, Name)
+        return written.value.id  # type: ignore[return-value]  # one of the list
+
+    def _times(self) -> tuple[float, float]:
+        """The ends of the time, two different numbers."""
+        place, domain = child(child(self.at, "over"), "domain"), self.member.over.domain
+        if not isinstance(domain, Range):
+            self.report("DGM603", "an `ode` runs from one time to another", place, "no range", ("write `0..1`",))
+        assert isinstance(domain, Range)
+        scope = self.building.scope
+        with self.building.findings.refusals_at(place):
+            low, high = (
+                evaluate(close_formula(end, scope.functions, scope.constants, frozenset()), {})
+                for end in (domain.low, domain.high)
+            )
+        numbers = all(isinstance(end, (int, float)) and math.isfinite(end) for end in (low, high))
+        if not numbers or low == high:
+            message = f"from {show(low)} to {show(high)} no time passes" if numbers else "a time is a finite number"
+            self.report("DGM603", message, place, "no interval", ("write two different numbers, such as `0..1`",))
+        return float(low), float(high)
+
+    # ---- the velocity -----------------------------------------------------------------------------------------------
+
+    def _velocity(self) -> Velocity:
+        definition = next(p for p in self.member.body if isinstance(p, Definition))
+        place = child(self.at, "velocity")
+        state, time = self._arguments(definition, place)
+        self._declare(state)
+        seen = self._seen(definition.value, place)
+        if _is_net(self.building, definition.value, self.nets):
+            return self._in_place(definition.value, state, time, child(place, "value"))
+        return self._formula(definition.value, state, time, seen, child(place, "value"))
+
+    def _arguments(self, definition: Definition, place: Address) -> tuple[str, str]:
+        """The names of the state and of the time, empty where the velocity does not take it."""
+        time = self.member.over.name
+        state, *rest = definition.args
+        if state == time or rest not in ([], [time]):
+            help_ = (f"write `velocity(y, {time})`, or `velocity(y)` where it does not change with time",)
+            self.report("DGM604", f"a velocity takes the state and the time `{time}`, in this order", place, "", help_)
+        return state, time if rest else ""
+
+    def _declare(self, state: str) -> None:
+        """The arrow's own numbers and nets; a net without a type gives a change of the state."""
+        ends = (self.member.source[0], self.member.target[0])
+        declaring = Declaring(self.building.scope, self.building.findings, self.at, ends)
+        for part in self.member.body:
+            at = child(self.at, part.name)
+            if isinstance(part, Learn):
+                learned = declaring.learned(part)
+                self.learned[part.name] = replace(learned, size=_like(state, learned.size))
+            elif isinstance(part, Net):
+                support, size = declaring.type(part.type, at) if part.type else (REAL, Size(like=state))
+                op = declaring.network(part)
+                self.nets[part.name] = OwnNet(part.name, op, support, _like(state, size), child(at, "value"))
+
+    def _seen(self, value: AbstractExpr, place: Address) -> tuple[Seen, ...]:
+        """The variables of the context that the formula may name, in order."""
+        names = [part.id for part in self.member.context if isinstance(part, Name)]
+        variables = self.building.variables
+        own = {self.member.over.name, *self.nets, *self.learned}
+        for name in free_names(value):
+            if name in variables and name not in names and name not in own and name not in self._state_names():
+                help_ = (f"write it behind a bar: `ode … | {name} over …`",)
+                message = f"the velocity reads `{name}`, which is not in the arrow's context"
+                self.report("DGM604", message, place, "", help_)
+        plain = len(names) == len(self.member.context)
+        found, start = [], 0
+        for name in names if plain else ():
+            type_ = variables[name].declared
+            if not isinstance(type_, Type):
+                break
+            found.append(Seen(name, type_, start if len(names) > 1 else None))
+            start += math.prod(_features(type_))
+        return tuple(seen for seen in found if seen.name in free_names(value))
+
+    def _state_names(self) -> tuple[str, ...]:
+        return next(p.args for p in self.member.body if isinstance(p, Definition))
+
+    def _in_place(self, value: AbstractExpr, state: str, time: str, place: Address) -> Velocity:
+        """A net of the state, the time and the context."""
+        op = self.building.caller().operation("net", value, place)
+        assert isinstance(op, AbstractNet)
+        args = tuple(Name(id=name) for name in (state, time) if name)
+        net = OwnNet(IN_PLACE, op, REAL, Size(like=state), place)
+        self._require_steady(net)
+        reading = Reading(f"{IN_PLACE}_1", IN_PLACE, args)
+        wild = () if _lipschitz(op) else (describe(op),)
+        return Velocity(
+            state,
+            time,
+            Name(id=reading.symbol),
+            nets=(net,),
+            readings=(reading,),
+            in_place=frozenset((IN_PLACE,)),
+            unproved=wild,
+        )
+
+    def _formula(self, value: AbstractExpr, state: str, time: str, seen: tuple[Seen, ...], place: Address) -> Velocity:
+        """A formula closed: nets and gradients under names of their own."""
+        building = self.building
+        self._share(state)
+        fns = {p.name: p for p in self.member.body if isinstance(p, Fn)}
+        names = frozenset((state, *filter(None, (time,)), *(s.name for s in seen), *self.learned))
+        functions = {name: fn for name, fn in building.functions.items() if name not in self.nets}
+        calls = frozenset((*self.nets, "grad"))
+        own = Definitions(building.findings, functions, building.scope.constants, names, calls)
+        own.add_functions(fns, self.at)
+        with building.findings.refusals_at(place):
+            closed = folded(own.closed(value, frozenset()))
+            reader = _Reader(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
+            formula = reader.read(closed)
+        found = Velocity(
+            state,
+            time,
+            formula,
+            tuple(learned for learned in self.learned.values() if learned.name in _all_names(formula, reader)),
+            tuple(net for net in self.nets.values() if any(r.net == net.name for r in reader.all())),
+            tuple(reader.used),
+            tuple(reader.gradients),
+            seen,
+        )
+        self._require_kinds(found, place)
+        kept = {n.name for n in found.nets} | {c.name for c in found.learned}
+        shared = tuple((name, address) for name, address in self.shared.items() if name in kept)
+        return replace(found, shared=shared, unproved=tuple(_unproved(found)))
+
+    def _arity(self) -> dict[str, int]:
+        own = {p.name: len(p.args) for p in self.member.body if isinstance(p, Net)}
+        return {name: len(net.args) for name, (_, net) in self.building.named_nets.items()} | own
+
+    def _share(self, state: str) -> None:
+        """The model's numbers and nets, which the arrow's own hide."""
+        for name, node in self.building.learned.items():
+            if name not in self.learned and name not in self.nets and isinstance(node.type, Type):
+                self.learned[name] = OwnConstant(name, node.type.support, Size(node.type.shape), node.initial)
+                self.shared[name] = node.address
+        for name, (at, net) in self.building.named_nets.items():
+            if name not in self.nets and name not in self.learned:
+                made = self._shared_net(at, net, state)
+                if made is not None:
+                    self.nets[name] = made
+                    self.shared[name] = at
+
+    def _shared_net(self, at: Address, net: Net, state: str) -> OwnNet | None:
+        """A net of the model or the file as the velocity sees it; None where this arrow does not name it."""
+        written = [p.value for p in self.member.body if isinstance(p, (Definition, Fn))]
+        if not any(_calls(value, net.name) for value in written):
+            return None
+        if isinstance(net.value, Name) and net.value.id == "external":
+            message = f"`{net.name}` is external, and this version solves for nets of the library alone"
+            self.report("DGM901", message, child(self.at, "velocity"), "read and kept, not compiled")
+        op = self.building.caller().operation("net", net.value, child(at, "value"))
+        assert isinstance(op, AbstractNet)
+        support, size = self._net_type(at, net, state)
+        return OwnNet(net.name, op, support, size, child(at, "value"))
+
+    def _net_type(self, at: Address, net: Net, state: str) -> tuple[Support, Size]:
+        """The declared type of a net's value; without one it is a change of the state, as with `like` of its first
+        argument."""
+        like = net.type.args[0] if net.type is not None and net.type.name == "like" and net.type.args else None
+        if net.type is None or (isinstance(like, Name) and like.id == net.args[0]):
+            return REAL, Size(like=state)
+        declared = lower_type(self.building, net.type, at)
+        if declared.shape is None:
+            help_ = ("write its dimensions",)
+            self.report("DGM305", f"nothing fixes the shape of `{net.name}`'s value", child(at, "type"), "open", help_)
+        assert declared.shape is not None
+        return declared.support, Size(declared.shape)
+
+    def _require_kinds(self, velocity: Velocity, place: Address) -> None:
+        """Report nets whose value changes between two evaluations at one point, and states that nothing reads."""
+        for net in velocity.nets:
+            self._require_steady(net)
+        if velocity.state not in velocity.moving or not velocity.moving.intersection(free_names(velocity.value)):
+            self.building.findings.report(
+                "DGM608",
+                f"the velocity does not read its state `{velocity.state}`: every path is the same, shifted",
+                place,
+                help=("let it depend on the state, or write the shift as a `flow`",),
+            )
+        elif velocity.time and not velocity.reads_time():
+            self.building.findings.report(
+                "DGM609",
+                f"the velocity does not read its time `{velocity.time}`: the equation is the same at all times",
+                child(self.at, "velocity"),
+                help=(f"write `velocity({velocity.state}) = …`",),
+            )
+
+    def _require_steady(self, net: OwnNet) -> None:
+        if getattr(net.op, "dropout", 0.0):
+            message = f"`{describe(net.op)}` drops other units at every evaluation, so that no one equation is solved"
+            self.report("DGM605", message, net.place, "dropout inside a velocity", ("leave `dropout` out",))
+
+
+@dataclass
+class _Reader:
+    """A closed formula read: `used` are its nets' values, `gradients` what stood as ``grad(E(y), y)``."""
+
+    readings: Readings
+    state: str
+    used: list[Reading] = field(default_factory=list)
+    gradients: list[Gradient] = field(default_factory=list)
+
+    def read(self, node: AbstractExpr) -> AbstractExpr:
+        return self.readings.read(self._differentiated(node), self.used)
+
+    def all(self) -> Iterator[Reading]:
+        yield from self.used
+        for found in self.gradients:
+            yield from found.readings
+
+    def _differentiated(self, node: AbstractExpr) -> AbstractExpr:
+        if not (isinstance(node, Call) and node.name == "grad"):
+            parts = list(children(node))
+            return rebuild(node, [self._differentiated(part) for part in parts]) if parts else node
+        if len(node.args) != 2 or node.args[1].value != Name(id=self.state):
+            raise Refusal(
+                "DGM604",
+                f"`grad` takes a number and the state `{self.state}`, by which it is differentiated",
+                help=(f"write `grad(E({self.state}), {self.state})`",),
+            )
+        inner: list[Reading] = []
+        energy = self.readings.read(node.args[0].value, inner)
+        known = next((g for g in self.gradients if g.energy == energy), None)
+        if known is None:
+            known = Gradient(f"gradient_{len(self.gradients) + 1}", energy, tuple(inner))
+            self.gradients.append(known)
+        return Name(id=known.symbol)
+
+
+def _like(state: str, size: Size) -> Size:
+    """A size like that of an end of the arrow is one like the state's."""
+    return Size(like=state) if size.like else size
+
+
+def _is_net(building: Building, value: AbstractExpr, own: Mapping[str, OwnNet]) -> bool:
+    """Whether a whole velocity is a net of the library, written in place."""
+    name = value.id if isinstance(value, Name) else value.name if isinstance(value, Call) else ""
+    taken = name in own or name in building.functions or name in building.named_nets
+    return not taken and find("net", name) is not None
+
+
+def _features(type_: Type) -> tuple[int, ...]:
+    """The shape in which a joined context holds a variable."""
+    return context_shape(type_) or ()
+
+
+def _calls(node: AbstractExpr, name: str) -> bool:
+    return (isinstance(node, Call) and node.name == name) or any(_calls(part, name) for part in children(node))
+
+
+def _all_names(formula: AbstractExpr, reader: _Reader) -> frozenset[str]:
+    """Every name that a velocity reads, inside its nets' arguments and its gradients too."""
+    args = [arg for reading in reader.all() for arg in reading.args]
+    formulas = (formula, *args, *(found.energy for found in reader.gradients))
+    return frozenset(name for part in formulas for name in free_names(part))
+
+
+# ---- Lipschitz terms ------------------------------------------------------------------------------------------------
+
+
+def _lipschitz(op: AbstractNet) -> bool:
+    """Whether a net is Lipschitz by its form: linear maps and activations alone."""
+    return isinstance(op, AbstractLayered) and not op.normed()
+
+
+def _unproved(velocity: Velocity) -> Iterator[str]:
+    """The terms of a velocity that are not Lipschitz by their form, as they were written."""
+    tame, wild = {velocity.state}, {found.symbol for found in velocity.gradients}
+    for reading in velocity.readings:
+        if reading.symbol in velocity.moving:
+            args_tame = not any(term for arg in reading.args for term in unproved(arg, tame, wild))
+            good = args_tame and _lipschitz(velocity.net(reading.net).op)
+            (tame if good else wild).add(reading.symbol)
+    applied = _applied(velocity)
+    for term in unproved(velocity.value, tame, wild):
+        yield formula_text(substitute(term, applied))
+
+
+def _applied(velocity: Velocity) -> dict[str, AbstractExpr]:
+    """Nets and gradients as they were written, by the names of their values."""
+    applied: dict[str, AbstractExpr] = {}
+    for reading in velocity.all_readings:
+        args = tuple(Argument(value=substitute(arg, applied)) for arg in reading.args)
+        applied[reading.symbol] = Call(name=reading.net, args=args)
+    for found in velocity.gradients:
+        energy, by = Argument(value=substitute(found.energy, applied)), Argument(value=Name(id=velocity.state))
+        applied[found.symbol] = Call(name="grad", args=(energy, by))
+    return applied

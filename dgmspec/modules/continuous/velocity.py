@@ -1,0 +1,266 @@
+"""A velocity as torch: its value, its trace and other rates along a path, at one state and time.
+
+What does not depend on state and time is made once for a solve, by `constants`, and handed to every evaluation beside
+the parameters: so gradients reach it in each way of differentiating a solve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgmspec.algebra.nodes import Name
+from dgmspec.algebra.shapes import shape_of
+from dgmspec.core.types import Shape, Type
+from dgmspec.modules.expressions import Prepared, Value, as_tensor, prepare
+from dgmspec.modules.initial import constrain
+from dgmspec.modules.nets import below, context_features, evaluate
+from dgmspec.modules.registry import embedding_twin, net_twin, resolve_held
+from dgmspec.modules.traces import Chain, closed_trace, forward, product, tangent_trace, trace_core
+from dgmspec.modules.twin import Parameters, StepContext
+from dgmspec.ops.authored import OwnNet, Reading
+from dgmspec.ops.continuous.ode import Ode
+from dgmspec.ops.continuous.placed import chained, closed, seen_shape
+from dgmspec.ops.nets import AbstractLayered
+from dgmspec.ops.nets.layered import ResMlp
+
+__all__ = ["PROBES", "Evaluation", "Ready", "constants", "ready"]
+
+Time = float | Tensor
+Values = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """One use of a net: what it reads besides the time, at which place of its input the state stands, where its trace
+    goes."""
+
+    symbol: str
+    net: OwnNet
+    args: tuple[Prepared, ...]
+    sizes: tuple[int, ...]
+    timed: bool
+    context: bool
+    shape: Shape
+    state: int | None = None
+    trace: str = ""
+
+    @property
+    def core(self) -> str:
+        """Where the part of its closed trace that is made once stands."""
+        return f"core of {self.symbol}"
+
+
+@dataclass(frozen=True)
+class _Gradient:
+    symbol: str
+    energy: Prepared
+    readings: tuple[_Reading, ...]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The closures of one velocity at the type of its state."""
+
+    value: Prepared
+    readings: tuple[_Reading, ...]
+    gradients: tuple[_Gradient, ...]
+    divergence: Prepared | None
+    vanishes: bool
+
+
+def ready(op: Ode, event: Type) -> Ready:
+    """The closures of an ode's velocity."""
+    found, velocity = op.at(event), op.velocity
+    traces = {symbol: name for name, symbol in found.plan.traces}
+
+    def reading(used: Reading) -> _Reading:
+        net, rest = velocity.net(used.net), [arg for arg in used.args if not velocity.is_time(arg)]
+        net_twin(net.op)
+        resolve_held(net.op)
+        shapes = [shape_of(arg, found.shapes) for arg in rest]
+        state = Name(id=velocity.state)
+        return _Reading(
+            used.symbol,
+            net,
+            tuple(map(prepare, rest)),
+            tuple(map(math.prod, shapes)),
+            len(rest) < len(used.args),
+            net.name in velocity.in_place,
+            net.size.at(found.shapes),
+            rest.index(state) if state in rest and chained(velocity, used, event) else None,
+            traces.get(used.symbol, ""),
+        )
+
+    gradients = tuple(_Gradient(g.symbol, prepare(g.energy), tuple(map(reading, g.readings))) for g in found.gradients)
+    formula = found.plan.formula
+    return Ready(
+        prepare(found.value),
+        tuple(map(reading, velocity.readings)),
+        gradients,
+        None if formula is None else prepare(formula),
+        found.plan.vanishes,
+    )
+
+
+# ---- once a solve ---------------------------------------------------------------------------------------------------
+
+
+def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tensor) -> dict[str, Tensor]:
+    """Everything that evaluations read beside state and time: weights, learned numbers in their supports, the context,
+    and what closed traces take from the weights."""
+    found = dict(p)
+    for own in op.velocity.learned:
+        found[own.name] = constrain(own.support, p[own.name]).unsqueeze(0)
+    if ctx.given is not None and ctx.given_type is not None:
+        found[CONTEXT] = context_features(ctx.given, ctx.given_type, like)
+        for seen in op.velocity.seen:
+            found[seen.name] = _seen(ctx.given, found[CONTEXT], seen.start, seen.type)
+    for used in known.readings:
+        if used.trace and closed(used.net.op):
+            weights, _ = _layers(used, below(p, used.net.name))
+            found[used.core] = trace_core(weights)
+    return found
+
+
+CONTEXT = "context"
+PROBES = "probes"
+
+
+def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Tensor:
+    """A variable of the context as formulas meet it."""
+    if start is None:
+        return given if type_.shape == seen_shape(type_) else features
+    shape = seen_shape(type_)
+    flat = features.reshape(features.shape[0], -1)
+    return flat[:, start : start + math.prod(shape)].reshape(flat.shape[0], *shape)
+
+
+# ---- evaluations ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The velocity of one solve: `span` are the ends of the time, in rising order, `training` as for nets."""
+
+    op: Ode
+    known: Ready
+    span: tuple[float, float]
+    training: bool
+
+    def value(self, t: Time, y: Tensor, p: Values) -> Tensor:
+        """dy/dt, of the shape of y."""
+        return self._value(self._environment(t, y, p), y)
+
+    def value_and_trace(self, t: Time, y: Tensor, p: Values) -> tuple[Tensor, Tensor]:
+        """dy/dt and its trace, (batch,), from the formula of the trace, nets' traces put in."""
+        assert self.known.divergence is not None, "a trace by formula"
+        env = self._environment(t, y, p, traced=True)
+        trace = as_tensor(self.known.divergence(env, y), y)
+        return self._value(env, y), trace.expand(y.shape[0])
+
+    def _value(self, env: Mapping[str, Value], y: Tensor) -> Tensor:
+        return as_tensor(self.known.value(env, y), y).expand_as(y)
+
+    def _environment(self, t: Time, y: Tensor, p: Values, traced: bool = False) -> dict[str, Value]:
+        """Every name of the formula, the nets' values among them."""
+        velocity = self.op.velocity
+        env: dict[str, Value] = {own.name: p[own.name] for own in velocity.learned}
+        env |= {seen.name: p[seen.name] for seen in velocity.seen}
+        env[velocity.state] = y
+        if velocity.time:
+            env[velocity.time] = t.reshape(-1) if isinstance(t, Tensor) else t
+        for used in self.known.readings:
+            self._read(used, t, y, p, env, traced)
+        for found in self.known.gradients:
+            env[found.symbol] = self._gradient(found, t, y, p, env)
+        return env
+
+    def _read(self, used: _Reading, t: Time, y: Tensor, p: Values, env: dict[str, Value], traced: bool) -> None:
+        """The value of a net put into the environment, and its trace where that is asked for."""
+        own = below(p, used.net.name)
+        if traced and used.trace:
+            chain = self._chain(used, own, t, y, p, env)
+            flat = y.reshape(y.shape[0], -1)
+            value, slopes = forward(chain, flat)
+            env[used.symbol] = value.to(y.dtype).reshape(y.shape)
+            env[used.trace] = self._trace(used, chain, slopes, p, y).to(y.dtype)
+            return
+        inputs = [as_tensor(arg(env, y), y) for arg in used.args]
+        context = p.get(CONTEXT) if used.context else None
+        time = self._time(t, y) if used.timed else None
+        rows = max(v.shape[0] for v in (*inputs, context, time) if v is not None)
+        inputs = [v.expand(rows, *v.shape[1:]) for v in inputs] or [y.new_zeros(rows, 0)]
+        out = evaluate(used.net.op, own, inputs, context, self.training, time)
+        env[used.symbol] = constrain(used.net.support, out.reshape(out.shape[0], *used.shape))
+
+    def _trace(self, used: _Reading, chain: Chain, slopes: list[Tensor], p: Values, y: Tensor) -> Tensor:
+        rows = y.shape[0]
+        if PROBES in p:
+            e = p[PROBES]
+            return (product(chain, slopes, e) * e).sum(2).mean(1)
+        if used.core in p:
+            return closed_trace(p[used.core], slopes, rows)
+        return tangent_trace(chain, slopes, rows)
+
+    def _chain(self, used: _Reading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Chain:
+        """A layered net as a chain of the state: what else its first layer reads goes into that layer's offset."""
+        op = used.net.op
+        assert isinstance(op, AbstractLayered) and used.state is not None
+        weights, offsets = _layers(used, own)
+        full, start = own["0/weight"], sum(used.sizes[: used.state])
+        size = used.sizes[used.state]
+        rest = [as_tensor(arg(env, y), y).flatten(1) if i != used.state else None for i, arg in enumerate(used.args)]
+        beside = [v if v.dim() > 1 else v.unsqueeze(1) for v in rest if v is not None]
+        if used.context and CONTEXT in p:
+            beside.append(p[CONTEXT].flatten(1))
+        if used.timed:
+            beside.append(self._time_features(op, own, t, y))
+        if beside:
+            rows = max(v.shape[0] for v in beside)
+            columns = torch.cat((full[:, :start], full[:, start + size :]), 1)
+            joined = torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
+            offsets = (torch.addmm(offsets[0], joined, columns.t()), *offsets[1:])
+        links = op.links()
+        skips = (None, *(link.skip for link in links)) if any(link.skip is not None for link in links) else ()
+        step = op.step if isinstance(op, ResMlp) else 1.0
+        return Chain(op.activation, weights, offsets, (), skips, step)  # type: ignore[attr-defined]  # all have one
+
+    def _time(self, t: Time, y: Tensor) -> Tensor:
+        """The time as nets read it, from 0 to 1 over the arrow's range: (1,) or (batch,)."""
+        low, high = self.span
+        if isinstance(t, Tensor):
+            return ((t - low) / (high - low)).reshape(-1)
+        return y.new_full((1,), (t - low) / (high - low))
+
+    def _time_features(self, op: AbstractLayered, own: Parameters, t: Time, y: Tensor) -> Tensor:
+        time, embedding = self._time(t, y).reshape(-1, 1), op.time_embedding()
+        return time if embedding is None else embedding_twin(embedding).apply(embedding, below(own, "time"), time)
+
+    def _gradient(self, found: _Gradient, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Tensor:
+        """∂E/∂y of a number a row: of the sum over rows, each of which reads its own state alone."""
+        state = self.op.velocity.state
+
+        def energy(at: Tensor) -> Tensor:
+            inner: dict[str, Value] = {**env, state: at}
+            for used in found.readings:
+                self._read(used, t, at, p, inner, traced=False)
+            return as_tensor(found.energy(inner, at), at).expand(at.shape[0]).sum()
+
+        gradient: Tensor = torch.func.grad(energy)(y)
+        return gradient
+
+
+def _layers(used: _Reading, own: Parameters) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The weights of a layered net, the first of which has the state's columns alone, and its biases."""
+    op = used.net.op
+    assert isinstance(op, AbstractLayered) and used.state is not None
+    start = sum(used.sizes[: used.state])
+    names = ("0", *(link.name for link in op.links()))
+    first = own["0/weight"][:, start : start + used.sizes[used.state]]
+    weights = (first, *(own[f"{name}/weight"] for name in names[1:]))
+    return weights, tuple(own[f"{name}/bias"] for name in names)

@@ -1,1 +1,0 @@
-"""Torch twins of the noising arrows."""

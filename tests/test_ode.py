@@ -1,0 +1,379 @@
+"""The `ode` arrow: traces are those of the Jacobian, both directions undo one another, densities integrate to one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import jacrev
+
+import dgmspec
+from dgmspec.algebra.divergence import divergence, gradient
+from dgmspec.algebra.lipschitz import unproved
+from dgmspec.algebra.nodes import AbstractExpr, Name, expr
+from dgmspec.core.types import Shape, Type
+from dgmspec.modules.expressions import evaluate
+from dgmspec.runtime.selfcheck import check_step, own_parameters
+from dgmspec.runtime.verify import verify
+from dgmspec.spec.model import Fn
+from dgmspec.spec.unresolve import formula_text
+from tests.odes import DOUBLE, compiled, ode, points
+
+SHAPES: dict[str, Shape] = {"t": (), "a": (), "b": (3,), "A": (3, 3)}
+
+
+def formula(text: str, *more: str) -> AbstractExpr:
+    names = ", ".join(("y", *SHAPES, *more))
+    item = dgmspec.parse(f"dgm 1\nfn f({names}) = {text}\nmodel M {{ observe x : real[2] }}\n").items[0]
+    assert isinstance(item, Fn)
+    return item.value
+
+
+def names_at(size: int | None) -> tuple[dict[str, Shape], dict[str, Tensor]]:
+    """The shape of every name, and a value for each."""
+    shapes = {**SHAPES, "y": () if size is None else (size,)}
+    generator = torch.Generator().manual_seed(1)
+    return shapes, {n: torch.randn(1, *s, dtype=DOUBLE, generator=generator) for n, s in shapes.items()}
+
+
+# ---- traces by formula ----------------------------------------------------------------------------------------------
+
+COORDINATEWISE = ("-y", "2 - y / 3", "y - y^3 * a", "sin(t) * tanh(y) + b", "y / (1 + y^2)", "a * (t - 2 * y) / 3")
+LINEAR = ("A @ y + b", "2 * A @ tanh(y) * a - b", "y @ A - transpose(A) @ y", "-(A @ (3 * y)) / 2")
+WRITTEN_OUT = (
+    "[y[1], -sin(y[0]), y[2]^2]",
+    "y * dot(y, y)",
+    "A @ [y[0] * y[1], y[0], exp(-y[2]^2)]",
+    "exp(-dot(y, y) / 2) * y + sum(y) * b",
+    "y + sum(y)",
+    "[y[1] - y[2], y[2] - y[0], y[0] - y[1]] * mean(y)",
+)
+
+
+@pytest.mark.parametrize("text", [*COORDINATEWISE, *LINEAR, *WRITTEN_OUT])
+def test_the_divergence_of_a_formula_is_the_trace_of_its_jacobian(text: str) -> None:
+    velocity, (shapes, values) = formula(text), names_at(3)
+    found = divergence(velocity, "y", shapes, {}, {})
+    assert found is not None
+
+    def at(y: Tensor) -> Tensor:
+        value = evaluate(velocity, values | {"y": y.unsqueeze(0)})
+        assert isinstance(value, Tensor)
+        return value[0].expand(3)
+
+    real = torch.trace(jacrev(at)(values["y"][0]))
+    value = evaluate(found, values)
+    torch.testing.assert_close(torch.as_tensor(value, dtype=DOUBLE).reshape(()), real, rtol=1e-12, atol=1e-12)
+
+
+def test_a_divergence_is_a_number_where_it_is_constant() -> None:
+    shapes, _ = names_at(784)
+    assert (
+        divergence(formula("-y"), "y", shapes, {}, {}) == expr(-784)
+        or formula_text(divergence(formula("-y"), "y", shapes, {}, {}) or expr(0)) == "-784"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[y[1], -sin(y[0]), t]", "[y[1] - y[2], y[2] - y[0], y[0] - y[1]]", "b * t", "[y[1] * y[2], y[0]^2, exp(y[1])]"],
+)
+def test_fields_free_of_divergence_are_proved_so(text: str) -> None:
+    assert divergence(formula(text), "y", names_at(3)[0], {}, {}) == expr(0)
+
+
+def test_a_net_in_a_sum_leaves_its_trace_by_name() -> None:
+    shapes = names_at(3)[0] | {"v": (3,)}
+    found = divergence(formula("-y + 0.1 * v * a", "v"), "y", shapes, {}, {"v": Name(id="trace_of_v")})
+    assert found is not None and formula_text(found) == "0.1 * a * trace_of_v - 3"
+    assert divergence(formula("y * v", "v"), "y", shapes, {}, {"v": Name(id="trace_of_v")}) is None
+
+
+def test_what_no_rule_covers_has_no_formula() -> None:
+    shapes = names_at(300)[0] | {"A": (300, 300), "b": (300,)}
+    assert divergence(formula("y * dot(y, y)"), "y", shapes, {}, {}) is None  # too many coordinates to write out
+    assert divergence(formula("y * norm(y)"), "y", names_at(3)[0], {}, {}) is None  # no derivative at zero
+
+
+def test_the_gradient_of_a_number_is_a_vector() -> None:
+    shapes, values = names_at(3)
+    energy = formula("dot(y, A @ y) / 2 + cos(y[0]) * exp(-y[1]^2)")
+    found = gradient(energy, "y", shapes, {})
+    assert found is not None
+
+    def at(y: Tensor) -> Tensor:
+        value = evaluate(energy, values | {"y": y.unsqueeze(0)})
+        assert isinstance(value, Tensor)
+        return value[0]
+
+    value = evaluate(found, values)
+    assert isinstance(value, Tensor)
+    torch.testing.assert_close(value[0], jacrev(at)(values["y"][0]), rtol=1e-12, atol=1e-12)
+
+
+# ---- Lipschitz terms ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("-y + A @ y + sin(y) * b + relu(y) - norm(y) * b", []),
+        ("tanh(y) * sin(y) + exp(-cos(y)) + sigmoid(y)^2", []),
+        ("y - y^2 * a", ["y^2 * a"]),
+        ("y * t + exp(y)", ["exp(y)"]),
+        ("y * sin(y) + dot(b, y) * b", ["y * sin(y)"]),
+        ("1 / (1 + y^2)", ["1 / (1 + y^2)"]),
+    ],
+)
+def test_terms_that_are_not_lipschitz_by_their_form_are_named(text: str, terms: list[str]) -> None:
+    assert [formula_text(term) for term in unproved(formula(text), ["y"])] == terms
+
+
+# ---- the arrow ------------------------------------------------------------------------------------------------------
+
+FINE = "solver = dopri5(rtol = 1e-9, atol = 1e-9)"
+ARROWS = {
+    "net": ode("velocity(y, t) = mlp(8, 8)", FINE),
+    "linear": ode("velocity(y) = A @ y + b", FINE, members="learn A : real[2, 2]; learn b : real[2]"),
+    "deep": ode("velocity(y, t) = mlp(6, 6, 6, time = fourier(4, scale = 1), activation = tanh)", FINE, size=3),
+    "skips": ode(
+        "velocity(y, t) = v(y, t) - a * y", FINE, "learn a : positive = 0.5", members="net v(y, t) = resmlp(6, 1)"
+    ),
+    "mixed": ode(
+        "velocity(y, t) = -y + 0.5 * v(y, t) + w(t)",
+        "net w(t) = mlp(4)",
+        FINE,
+        over="t in 2..0.5",
+        members="net v(y, t) = mlp(8)",
+    ),
+    "matrix of a net": ode(
+        "velocity(y, t) = B @ v(y, t)", "learn B : real[2, 2]", FINE, members="net v(y, t) = mlp(6)"
+    ),
+    "energy": ode("velocity(y) = -grad(E(y), y)", FINE, members="net E(y) : real = mlp(8, activation = tanh)"),
+    "pendulum": ode("velocity(y) = [y[1], -sin(y[0])]", FINE),
+    "context": ode("velocity(y, t) = mlp(8)", FINE, context="c", members="given c : real[3]"),
+    "contexts": ode("velocity(y) = c * y + d", FINE, context="c, d", members="given c : real; given d : real[2]"),
+    "labels": ode(
+        "velocity(y, t) = mlp(8, 8)", FINE, context="k, d", members="given k : category(3); given d : real[2]"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ARROWS)
+def test_an_arrow_is_what_it_says(name: str) -> None:
+    """Inverse, log-determinant, dependencies and constancy by numbers, on random parameters."""
+    model = compiled(ARROWS[name])
+    (node,) = model.graph.steps.values()
+    event, given = model.type_of("x"), node.context and model.graph.type_of(node.context)
+    assert given is None or isinstance(given, Type)
+    own = own_parameters(model, node.address, node.op.parameters(event, given))
+    found = check_step(node.op.tightened(), own, event, given, node.address, complete=True)
+    assert {f.claim for f in found} >= {"inverse", "log-determinant", "dependency"}
+    assert not [f for f in found if not f.holds], "; ".join(map(str, found))
+
+
+def test_verify_knows_odes() -> None:
+    found = verify(dgmspec.compile(dgmspec.parse(ode("velocity(y, t) = mlp(8, 8)", "solver = rk4(steps = 8)"))))
+    assert found.holds and "1 tried" in found.text(), found.text()
+
+
+def test_the_log_determinant_of_a_linear_ode_is_the_time_times_the_trace() -> None:
+    model = compiled(ARROWS["linear"])
+    matrix, x = model.get_parameter("M/A").detach(), points(4, 2)
+    torch.testing.assert_close(
+        model.ledger(x).steps[0].logdet, torch.trace(matrix).expand(4), rtol=1e-7, atol=1e-9, check_dtype=True
+    )
+    shift = model.get_parameter("M/b").detach()
+    augmented = torch.zeros(3, 3, dtype=DOUBLE)
+    augmented[:2, :2], augmented[:2, 2] = matrix, shift
+    whole = torch.linalg.matrix_exp(augmented)
+    torch.testing.assert_close(model.encode(x), x @ whole[:2, :2].T + whole[:2, 2], rtol=1e-7, atol=1e-8)
+
+
+def test_a_time_that_falls_runs_the_equation_backwards() -> None:
+    there, back = (
+        compiled(ode("velocity(y) = A @ y", FINE, members="learn A : real[2, 2]", over=o))
+        for o in ("t in 0..1", "t in 1..0")
+    )
+    back.load_state_dict(there.state_dict())
+    x = points(4, 2)
+    torch.testing.assert_close(back.encode(there.encode(x)), x, rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(back.ledger(x).steps[0].logdet, -there.ledger(x).steps[0].logdet)
+
+
+@pytest.mark.parametrize("solver", ["rk4(steps = 6)", "dopri5(rtol = 1e-10, atol = 1e-10)"])
+def test_the_adjoint_gives_the_gradient_of_the_solve(solver: str) -> None:
+    gradients = []
+    x = points(8, 2)
+    for way in ("direct", "adjoint", "checkpoint"):
+        model = compiled(ode("velocity(y, t) = mlp(6, 6)", f"solver = {solver}", f"gradient = {way}"))
+        model.loss(x).total.backward()  # type: ignore[no-untyped-call]
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("probes", ["rademacher", "gaussian", "orthogonal, samples = 2"])
+@pytest.mark.parametrize("velocity", ["mlp(6, 6, 6)", "B @ v(y, t)"])
+def test_estimates_average_to_the_exact_log_density(probes: str, velocity: str) -> None:
+    members = "net v(y, t) = mlp(6); learn B : real[3, 3]"
+    members = members if "B" in velocity else ""
+    texts = [
+        ode(f"velocity(y, t) = {velocity}", f"trace = {trace}", "solver = rk4(steps = 3)", size=3, members=members)
+        for trace in ("exact", f"hutchinson({probes})")
+    ]
+    exact, estimate = map(compiled, texts)
+    assert (exact.density, estimate.density) == ("exact", "estimate")
+    x = points(1, 3)
+    rows = x.expand(4000, 3)
+    drawn = estimate.log_prob(rows, seed=0).detach()
+    error = float(drawn.std() / 4000**0.5)
+    assert error > 0 and abs(float(drawn.mean() - exact.log_prob(x).detach())) < 4.5 * error
+    torch.testing.assert_close(estimate.log_prob(x, seed=3), estimate.log_prob(x, seed=3))
+
+
+def test_the_density_of_a_continuous_flow_integrates_to_one() -> None:
+    model = compiled(ode("velocity(y, t) = mlp(16, 16)", "solver = rk4(steps = 12)"))
+    axis = torch.linspace(-12, 12, 241, dtype=DOUBLE)
+    with torch.no_grad():
+        mass = model.log_prob(torch.cartesian_prod(axis, axis)).exp().sum() * 0.1**2
+    assert abs(float(mass) - 1) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ode("velocity(y, t) = mlp(4)", "solver = midpoint(steps = 1)"),
+        pytest.param(
+            ode(
+                "velocity(y, t) = B @ v(y, t)",
+                "solver = rk4(steps = 2)",
+                members="net v(y, t) = mlp(4); learn B : real[2, 2]",
+            ),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ode("velocity(y, t) = mlp(4, 4, 4)", "solver = euler(steps = 2)", "trace = hutchinson"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_fixed_steps_compile_to_one_graph(text: str) -> None:
+    torch._dynamo.reset()
+    model = compiled(text)
+    other, x = model.compiled(backend="aot_eager"), points(4, 2)
+    torch.testing.assert_close(other.log_prob(x, seed=1), model.log_prob(x, seed=1))
+    torch.testing.assert_close(other.sample(4, seed=1), model.sample(4, seed=1))
+    torch.testing.assert_close(other.loss(x, seed=1, step=1).total, model.loss(x, seed=1, step=1).total)
+
+
+def test_a_model_without_passes_and_a_frozen_one_are_the_same() -> None:
+    for name in ("linear", "net"):
+        text = ARROWS[name].replace("dopri5(rtol = 1e-9, atol = 1e-9)", "rk4(steps = 4)")
+        model = compiled(text)
+        other = dgmspec.compile(dgmspec.parse(text), dtype=DOUBLE, optimize="O0")
+        other.load_state_dict(model.state_dict())
+        x = points(5, 2)
+        for alike in (other, model.freeze()):
+            torch.testing.assert_close(alike.log_prob(x), model.log_prob(x))
+            torch.testing.assert_close(alike.sample(5, seed=2), model.sample(5, seed=2))
+
+
+def test_a_net_of_the_model_is_one_net_however_often_it_is_read() -> None:
+    text = """dgm 1
+model M {
+    net v(y, t) = mlp(6)
+    learn a : positive = 1
+    observe x : real[2]
+    latent u : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    ode x -> u over t in 0..1 { velocity(y, t) = a * v(y, t) }
+    ode u -> z over t in 0..1 { velocity(y, t) = v(y, t) + v(y, 2 * t) * a }
+    loss = nll
+}
+"""
+    found = dgmspec.diagnose(text).diagnostics
+    assert [d.code for d in found] == ["DGM312"]  # the time by itself, and another number in its place
+    model = dgmspec.compile(dgmspec.parse(text.replace("v(y, 2 * t)", "v(2 * y, t)")))
+    assert set(model.state_dict()) == {"M/a", "M/v/0/weight", "M/v/0/bias", "M/v/1/weight", "M/v/1/bias"}
+    model.loss(torch.randn(4, 2)).total.backward()  # type: ignore[no-untyped-call]
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def test_a_flow_and_an_ode_meet_at_a_variable_between() -> None:
+    text = """dgm 1
+model M {
+    observe x : unit[2]
+    latent u : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    flow x -> u { logit; actnorm }
+    ode z -> u over t in 0..1 { velocity(y, t) = mlp(8, 8) }
+    loss = nll
+}
+"""
+    model = compiled(text)
+    x = torch.rand(6, 2, dtype=DOUBLE)
+    assert [step.name for step in model.ledger(x).steps] == [
+        "elementwise(logit)",
+        "actnorm",
+        "ode(rk4)",
+        "z ~ normal",
+    ]
+    torch.testing.assert_close(model.decode(model.encode(x)), x, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.ledger(x).total, model.log_prob(x))
+
+
+def test_a_path_that_runs_off_is_an_error_that_names_the_arrow() -> None:
+    model = compiled(ode("velocity(y) = y^2", "solver = dopri5", over="t in 0..4"))
+    with pytest.raises(ArithmeticError, match=r"M/x->z.*t = .*sample 1"):
+        model.log_prob(torch.tensor([[-1.0, -1.0], [3.0, 0.1]], dtype=DOUBLE))
+
+
+# ---- what is said without torch -------------------------------------------------------------------------------------
+
+
+def explained(text: str) -> str:
+    found = dgmspec.diagnose(text)
+    assert not [d for d in found.diagnostics if d.severity == "error"], found.diagnostics
+    return found.explain("M")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (ode("velocity(y) = -y"), ("∫ trace, symbolic", "80 evaluations", "paths exist and are unique")),
+        (ode("velocity(y, t) = mlp(8, 8)"), ("∫ trace, closed form", "log_prob exact", "rk4, against twice as many")),
+        (ode("velocity(y, t) = mlp(8, 8, 8)"), ("∫ trace, exact, 2 derivatives",)),
+        (ode("velocity(y, t) = mlp(8, 8, 8)", size=40), ("1 rademacher probe", "log_prob estimate")),
+        (ode("velocity(y) = [y[1], -sin(y[0])]"), ("log-det 0 by formula", "volume-preserving")),
+        (ode("velocity(y) = y - y^2"), ("assumed  `y^2` Lipschitz in `y`",)),
+        (ode("velocity(y) = [-y[0], y[1], y[1] - y[2]]", size=3), ("coordinates 0 and 1 never meet",)),
+        (ode("velocity(y) = -y", "solver = tsit5(rtol = 1e-6)"), ("adaptive", "tsit5 to rtol 1e-06")),
+    ],
+)
+def test_explain_says_how_the_trace_is_had(text: str, said: tuple[str, ...]) -> None:
+    shown = explained(text)
+    assert all(words in shown for words in said), shown
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        (ode("velocity(y) = [y[0]]"), "DGM602", "the state `y` has [2]"),
+        (ode("velocity(y) = log(y)"), "DGM453", "positive"),
+        (ode("velocity(y) = [log(y[0]), y[1]]"), "DGM453", "y[0] = "),
+        (ode("velocity(t, y) = -y"), "DGM604", "in this order"),
+        (ode("velocity(y, t) = -y / t"), "DGM453", "divisor"),
+        (ode("velocity(y, t) = -grad(dot(y, y), t)"), "DGM604", "grad"),
+        (ode("velocity(y) = -y", "solvr = rk4"), "DGM600", "solvr"),
+        (ode("velocity(y) = -y", "solver = rk5"), "DGM230", "rk5"),
+        (ode("velocity(y) = -y", "gradient = backprop"), "DGM600", "way to a gradient"),
+        (ode("velocity(y) = -y", over="t in [0, 1]"), "DGM603", "from one time to another"),
+        (ode("velocity(y) = -y", over="t in 0..inf"), "DGM603", "finite"),
+        (ode("velocity(y) = -y", "velocity(y) = y"), "DGM600", "twice"),
+        (ode("velocity(y, t) = -y + mlp(8)"), "DGM201", "mlp"),
+    ],
+)
+def test_mistakes_are_named(text: str, code: str, words: str) -> None:
+    found = [d for d in dgmspec.diagnose(text).diagnostics if d.severity == "error"]
+    assert found and found[0].code == code and words in found[0].message, [(d.code, d.message) for d in found]
