@@ -96,14 +96,15 @@ class Unroller:
         if name in frame.scope.chains:
             inner = self._chain(name, call, frame)
             return [placed.undone() for placed in reversed(inner)] if inverse else inner
-        self._one_more(frame)
+        self._more(1, frame)
+        self.count += 1
         op, label = self._made_once(step, name, call, frame)
         places = _argument_places(op, call, frame.place)
         return [Placed(frame.address, op, inverse, frame.place, label, places)]
 
-    def _one_more(self, frame: _Frame) -> None:
-        self.count += 1
-        if self.count > MAX_STEPS:
+    def _more(self, count: int, frame: _Frame) -> None:
+        """Whether there is room for this many steps."""
+        if self.count + count > MAX_STEPS:
             self.findings.report(
                 "DGM236",
                 f"unrolled, the model has more than {MAX_STEPS:,} steps",
@@ -113,6 +114,14 @@ class Unroller:
             )
             raise TooManySteps
 
+    def _least(self, steps: tuple[Step, ...], frame: _Frame) -> int:
+        """How many steps these are at least: chains may hold none, and a repeat has one turn or more."""
+        nested = [step.steps for step in steps if isinstance(step, Repeat | InverseBlock)]
+        chains = frame.scope.chains
+        own = [s.call for s in steps if isinstance(s, Apply) and isinstance(s.call, Name | Call)]
+        names = [call.id if isinstance(call, Name) else call.name for call in own]
+        return sum(name not in chains for name in names) + sum(self._least(inner, frame) for inner in nested)
+
     # ---- repeats ----------------------------------------------------------------------------------------------------
 
     def _repeat(self, step: Repeat, frame: _Frame) -> list[Placed]:
@@ -120,6 +129,7 @@ class Unroller:
             count = self._count(step, frame)
         except Reported:
             return [Placed(frame.address, None, False, frame.place)]
+        self._more(count * self._least(step.steps, frame), frame)  # before thousands of turns are made in vain
         placed: list[Placed] = []
         for k in range(count):
             constants = {**frame.constants, step.index: k} if step.index else frame.constants
