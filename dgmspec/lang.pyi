@@ -101,6 +101,18 @@ class _Alternate(Word):
 
 alternate: _Alternate
 
+class _Ancestral(Word):
+    """sampler: x_s drawn from q(x_s | x_t, x̂_0) with the predicted clean data, step by step; along any Gaussian path. A `markov`."""
+    def __call__(self, *args: Value, steps: Value = ..., spacing: Value = ...) -> Name | Call: ...
+
+ancestral: _Ancestral
+
+class _AnnealedLangevin(Word):
+    """sampler: Langevin steps at each level of noise, from the highest down: x ← x + η/2 · s(x, σ) + √η z with."""
+    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., levels: Value = ...) -> Name | Call: ...
+
+annealed_langevin: _AnnealedLangevin
+
 class _Arcsinh(Word):
     """a function of formulas; scalar: ``y = log(x + √(x² + 1))``: linear at 0, logarithmic on both sides far out."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -245,6 +257,12 @@ class _Dag(Word):
 
 dag: _Dag
 
+class _Ddim(Word):
+    """sampler: x_s = α_s x̂_0 + m_s + √(σ_s² - τ²) ε̂ + τ z with τ = eta times the deviation of q(x_s | x_t, x_0)."""
+    def __call__(self, *args: Value, steps: Value = ..., eta: Value = ..., spacing: Value = ...) -> Name | Call: ...
+
+ddim: _Ddim
+
 class _Dense(Word):
     """linear form: ``W = weight``, any matrix, started orthogonal."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -286,6 +304,18 @@ class _Dot(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 dot: _Dot
+
+class _Dsm(Word):
+    """loss: Denoising score matching: ½ E w(t) ‖s(x_t, t) - ∇ log q(x_t | x_0)‖², the squared *score* error weighted."""
+    def __call__(self, *args: Value, weight: Value = ..., gamma: Value = ...) -> Name | Call: ...
+
+dsm: _Dsm
+
+class _Edm(Word):
+    """precondition: The net F gives ``clean = c_skip (x - m) + c_out F(c_in (x - m))``, with inputs and targets of unit variance at."""
+    def __call__(self, *args: Value, data_std: Value = ...) -> Name | Call: ...
+
+edm: _Edm
 
 class _EightGaussians(Word):
     """data: Eight equal Gaussians on a circle."""
@@ -419,6 +449,12 @@ class _Images(Word):
 
 images: _Images
 
+class _Importance(Word):
+    """times: Stratified times drawn in proportion to the weight that the loss gives to the noise, each row then counted less."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+importance: _Importance
+
 class _Indices(Word):
     """mask: The listed flat coordinates, counted from 0, are untouched."""
     def __call__(self, *args: Value, at: Value = ...) -> Name | Call: ...
@@ -461,6 +497,12 @@ class _Log1P(Word):
 
 log1p: _Log1P
 
+class _LogNormal(Word):
+    """times: The time at which log(σ/α) is N(mean, std²), cut to (t_eps, T): the loss is averaged over *these* times."""
+    def __call__(self, *args: Value, mean: Value = ..., std: Value = ...) -> Name | Call: ...
+
+log_normal: _LogNormal
+
 class _Logistic(Word):
     """distribution: The logistic law, whose distribution function is the sigmoid."""
     def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -496,6 +538,12 @@ class _Made(Word):
     def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ...) -> Name | Call: ...
 
 made: _Made
+
+class _Markov(Word):
+    """settings: Settings in the braces of a `markov`."""
+    def __call__(self, *args: Value, variance: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
+
+markov: _Markov
 
 class _Max(Word):
     """a function of formulas."""
@@ -599,6 +647,18 @@ class _Permute(Word):
 
 permute: _Permute
 
+class _Perturb(Word):
+    """settings: Settings in the braces of a `perturb`."""
+    def __call__(self, *args: Value, t_eps: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
+
+perturb: _Perturb
+
+class _PfOde(Word):
+    """sampler: The probability flow, dx = (f - g² s / 2) dt: the same laws at every time, and no noise but the start's."""
+    def __call__(self, *args: Value, steps: Value = ..., solver: Value = ..., spacing: Value = ...) -> Name | Call: ...
+
+pf_ode: _PfOde
+
 class _Pinwheel(Word):
     """data: Gaussian blades bent into a wheel, each point turned by an angle that grows with its distance from the centre."""
     def __call__(self, *args: Value, n: Value = ..., arms: Value = ..., radial_std: Value = ..., tangential_std: Value = ..., rate: Value = ..., scale: Value = ..., seed: Value = ...) -> Name | Call: ...
@@ -689,6 +749,12 @@ class _ReverseKl(Word):
 
 reverse_kl: _ReverseKl
 
+class _ReverseSde(Word):
+    """sampler: The process run backwards: dx = (f - g² s) dt + g dW from the end of time, s the learned score."""
+    def __call__(self, *args: Value, steps: Value = ..., solver: Value = ..., spacing: Value = ..., corrector: Value = ..., snr: Value = ...) -> Name | Call: ...
+
+reverse_sde: _ReverseSde
+
 class _Rings(Word):
     """data: Four concentric rings at 1/4, 1/2, 3/4 and 1 of a radius, blurred by Gaussian noise."""
     def __call__(self, *args: Value, n: Value = ..., radius: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
@@ -706,6 +772,12 @@ class _Rqs(Word):
     def __call__(self, *args: Value, bins: Value = ..., bound: Value = ..., knots: Value = ...) -> Name | Call: ...
 
 rqs: _Rqs
+
+class _Sde(Word):
+    """settings: Settings in the braces of an `sde`."""
+    def __call__(self, *args: Value, init_noise: Value = ..., t_eps: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
+
+sde: _Sde
 
 class _Sgd(Word):
     """optimizer: Stochastic gradient descent with momentum: ``v ← momentum · v + g``, ``w ← w - lr · v``."""
@@ -796,6 +868,12 @@ class _Standardize(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 standardize: _Standardize
+
+class _Stratified(Word):
+    """times: One time in each of as many equal parts as the batch has rows: the mean of the loss is that of `uniform`, its."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+stratified: _Stratified
 
 class _StudentT(Word):
     """distribution: Student's t law with `df` degrees of freedom: normal in the middle, tails like ``|x|^-(df + 1)``."""
@@ -888,7 +966,7 @@ class _Unet(Word):
 unet: _Unet
 
 class _Uniform(Word):
-    """dequantizer: ``u ~ U(0, 1)``, independent of x and of the other coordinates; distribution: The uniform law on an interval."""
+    """dequantizer: ``u ~ U(0, 1)``, independent of x and of the other coordinates; distribution: The uniform law on an interval; times: Each row its own time, uniform over (t_eps, T), over the steps of a chain or the levels of a ladder."""
     def __call__(self, *args: Value, low: Value = ..., high: Value = ...) -> Name | Call: ...
 
 uniform: _Uniform
@@ -898,6 +976,12 @@ class _Variational(Word):
     def __call__(self, *args: Value, net: Value = ..., scalar: Value = ...) -> Name | Call: ...
 
 variational: _Variational
+
+class _Vlb(Word):
+    """loss: The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+vlb: _Vlb
 
 class _VonMises(Word):
     """distribution: The von Mises law on the circle."""
@@ -914,6 +998,8 @@ __all__ = [
     "affine",
     "along",
     "alternate",
+    "ancestral",
+    "annealed_langevin",
     "apply",
     "arcsinh",
     "arctan",
@@ -946,6 +1032,7 @@ __all__ = [
     "cubic_spline",
     "dag",
     "data",
+    "ddim",
     "define",
     "dense",
     "dequantize",
@@ -954,6 +1041,8 @@ __all__ = [
     "dopri5",
     "dopri8",
     "dot",
+    "dsm",
+    "edm",
     "eight_gaussians",
     "elementwise",
     "elu",
@@ -982,6 +1071,7 @@ __all__ = [
     "hutchinson",
     "idx",
     "images",
+    "importance",
     "indices",
     "inf",
     "infer",
@@ -998,6 +1088,7 @@ __all__ = [
     "linear_spline",
     "log",
     "log1p",
+    "log_normal",
     "logistic",
     "logistic_mixture_cdf",
     "logit",
@@ -1005,6 +1096,7 @@ __all__ = [
     "loss",
     "low_rank",
     "made",
+    "markov",
     "mean",
     "midpoint",
     "mixture",
@@ -1025,6 +1117,8 @@ __all__ = [
     "path",
     "patience",
     "permute",
+    "perturb",
+    "pf_ode",
     "pi",
     "pinwheel",
     "planar",
@@ -1045,10 +1139,12 @@ __all__ = [
     "resnet",
     "reverse",
     "reverse_kl",
+    "reverse_sde",
     "rings",
     "rk4",
     "rqs",
     "sample",
+    "sde",
     "setting",
     "sgd",
     "shift_scale",
@@ -1066,6 +1162,7 @@ __all__ = [
     "sqrt",
     "squeeze",
     "standardize",
+    "stratified",
     "student_t",
     "swiss_roll",
     "sylvester",
@@ -1089,5 +1186,6 @@ __all__ = [
     "update",
     "use",
     "variational",
+    "vlb",
     "von_mises",
 ]

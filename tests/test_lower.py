@@ -315,9 +315,6 @@ def test_losses_that_are_none(loss: str, code: str) -> None:
 @pytest.mark.parametrize(
     "member",
     [
-        "sde x -> z over t in 0..1 { drift(x, t) = -x; diffusion(t) = 1; learn noise(x, t) = mlp(64) }",
-        "markov x -> z over t in 1..9 { step(x, t) ~ normal(x, t) }",
-        "perturb x over σ in [1, 2] { kernel(x, σ) ~ normal(x, σ) }",
         "generate x | z ~ normal(mlp(64))",
         "infer z | x ~ normal(mlp(64))",
         "energy E(x) = mlp(64)",

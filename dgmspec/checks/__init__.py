@@ -10,6 +10,7 @@ from dgmspec.checks.costs import check_costs
 from dgmspec.checks.invertibility import check_invertibility
 from dgmspec.checks.jacobian import check_jacobian
 from dgmspec.checks.multiscale import check_batches, check_conditional_priors
+from dgmspec.checks.noising import check_noising
 from dgmspec.checks.objective import check_objective
 from dgmspec.checks.origins import check_origins
 from dgmspec.checks.remarks import check_remarks
@@ -32,6 +33,7 @@ CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
     (check_costs, True),
     (check_remarks, True),
     (check_batches, True),
+    (check_noising, True),
     (check_jacobian, True),
 )
 """In the order of their findings: what the model means, whether it is right, what it costs, what looks unintended.

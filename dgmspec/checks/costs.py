@@ -7,7 +7,7 @@ from typing import Final
 
 from dgmspec.checks.analysis import Analysis, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.op import AbstractLoss, Direction
+from dgmspec.core.op import AbstractArrowLoss, AbstractLoss, Direction
 from dgmspec.graph.graph import LossTerm
 from dgmspec.graph.words import describe
 
@@ -21,13 +21,15 @@ def check_costs(analysis: Analysis) -> Iterator[Diagnostic]:
     loss = analysis.graph.loss
     seen: set[str] = set()
     for term in loss.terms.values() if loss else ():
-        if isinstance(term.op, AbstractLoss) and term.binds is not None and f"{term.op.walk} {term.binds}" not in seen:
+        if not isinstance(term.op, AbstractLoss) or isinstance(term.op, AbstractArrowLoss) or term.binds is None:
+            continue
+        if f"{term.op.walk} {term.binds}" not in seen:
             seen.add(f"{term.op.walk} {term.binds}")
             yield from _term(analysis, term, term.op)
 
 
 def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diagnostic]:
-    assert term.binds is not None
+    assert term.binds is not None and op.walk != "arrow"
     legs = analysis.walk(term.binds, op.walk)
     if not legs:
         return

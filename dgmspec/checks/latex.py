@@ -229,7 +229,7 @@ def _term(graph: Graph, term: LossTerm) -> str:
     """A term by what it declares: the sign, over whose points the mean runs, and what is subtracted."""
     x = symbol(term.binds if term.binds in graph.variables else next(iter(graph.variables), "x"))
     walk, sign = getattr(term.op, "walk", None), getattr(term.op, "sign", 1)
-    if walk is None:
+    if walk in (None, "arrow"):
         return rf"\text{{{escaped(describe(term.op))}}}"
     points = rf"{x} \sim \text{{data}}" if walk == "log_prob" else rf"{x} \sim p"
     target = graph.variables[term.binds].target if term.binds in graph.variables else None

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis
 from dgmspec.core.address import child
-from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.op import AbstractLoss
+from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
+from dgmspec.core.op import AbstractArrowLoss, AbstractLoss
+from dgmspec.core.types import Type
 from dgmspec.graph.graph import LossTerm, VariableNode
 
 
@@ -20,7 +21,9 @@ def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
         yield from _target(analysis, variable)
     loss = analysis.graph.loss
     for term in loss.terms.values() if loss else ():
-        if isinstance(term.op, AbstractLoss):
+        if isinstance(term.op, AbstractArrowLoss):
+            yield from _arrow(analysis, term, term.op)
+        elif isinstance(term.op, AbstractLoss):
             yield from _term(analysis, term, term.op)
 
 
@@ -40,6 +43,27 @@ def _target(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:
             notes=(f"an arrow gives `{variable.name}` its density, so `exp(…)` is what that is compared with",),
             help=(f"make it a param: `param {learned[0]} = 1` at the top of the file",),
         )
+
+
+def _arrow(analysis: Analysis, term: LossTerm, op: AbstractArrowLoss) -> Iterator[Diagnostic]:
+    """A term about one step: is there one, and can that very one have it?"""
+    steps = [s for s in analysis.graph.steps.values() if s.arrow == term.binds and op.fits(s.op)]
+    if not steps:
+        yield Diagnostic(
+            "DGM651",
+            f"`{op.name}` is about an arrow that the model does not have",
+            term.address,
+            "nothing to train",
+            help=("add one that learns: `sde x -> z over t in 0..1 { … learn noise(x, t) = mlp(64, 64) }`",),
+        )
+        return
+    event = analysis.graph.type_of(steps[0].source)
+    if not isinstance(event, Type):
+        return
+    try:
+        op.check(steps[0].op, event)
+    except Refusal as refusal:
+        yield refusal.diagnostic(term.address, (Label(steps[0].arrow, "this arrow"),))
 
 
 def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diagnostic]:

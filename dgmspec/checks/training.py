@@ -39,7 +39,8 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         return
     walks = {term.op.walk for term in loss.terms.values() if isinstance(term.op, AbstractLoss)}
     terms = " and ".join(dict.fromkeys(f"`{term.op.name}`" for term in loss.terms.values()))
-    if "log_prob" in walks and plan.data is None:
+    reads = bool(walks & {"log_prob", "arrow"})
+    if reads and plan.data is None:
         yield Diagnostic(
             "DGM805",
             f"{terms} averages over observations, and this block names no data",
@@ -50,7 +51,7 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
                 "or train from Python with `dgmspec.train(spec, data={…})`",
             ),
         )
-    elif "log_prob" not in walks and plan.data is not None:
+    elif not reads and plan.data is not None:
         yield Diagnostic(
             "DGM808",
             f"{terms} draws its own points, so the data are never read",
@@ -61,7 +62,7 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
     elif plan.data is not None:
         yield from _columns(analysis, plan)
     if plan.standardize:
-        yield from _standardizing(analysis, plan, "log_prob" in walks)
+        yield from _standardizing(analysis, plan, reads)
 
 
 def _standardizing(analysis: Analysis, plan: TrainPlan, reads: bool) -> Iterator[Diagnostic]:

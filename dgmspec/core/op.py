@@ -156,6 +156,8 @@ class AbstractStep(AbstractOp, ABC):
     """Whether the twin has `update`, run on every batch of training; it may also act otherwise while training."""
     forgets: ClassVar[bool] = False
     """Whether `infer_input` cannot tell the type before the step; inference then waits for the flow's other end."""
+    sampled: ClassVar[bool] = False
+    """Whether samplers of the library run along the step, from its end to its start."""
     aside: ClassVar[int] = 0
     """How many parts the step sets aside for the flow's end, beside the event that goes on (`Type.aside`)."""
 
@@ -186,6 +188,14 @@ class AbstractStep(AbstractOp, ABC):
     def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
         """Likewise when run backward; `x` is the type before the step as written."""
         return ()
+
+    def missing(self, forward: bool) -> str:
+        """What the step needs to be run in a direction and does not have, as a sentence; empty where it runs."""
+        return ""
+
+    def doubts(self, x: Type, prior: AbstractDistribution) -> Refusal | None:
+        """Why the prior declared at the step's end may be the wrong one; None where nothing speaks against it."""
+        return None
 
     def reads_context(self, x: Type, c: Type) -> bool:
         """Whether the map depends on the arrow's context, as it does where its parameters do."""
@@ -417,7 +427,41 @@ class AbstractLoss(AbstractOp, ABC):
     """
 
     role: ClassVar[str] = "loss"
-    walk: ClassVar[Literal["log_prob", "sample_and_log_prob"]]
+    walk: ClassVar[Literal["log_prob", "sample_and_log_prob", "arrow"]]
     sign: ClassVar[Literal[1, -1]]
     against_target: ClassVar[bool] = False
     """Whether the unnormalised density ``observe x ~ exp(e)`` is subtracted."""
+
+
+class AbstractArrowLoss(AbstractLoss, ABC):
+    """A term about one step alone: one number a row from the values at the step's start, and draws of its own.
+
+    The values come from the data and are taken as they are: no gradient passes to what made them.
+    """
+
+    walk: ClassVar[Literal["log_prob", "sample_and_log_prob", "arrow"]] = "arrow"
+    sign: ClassVar[Literal[1, -1]] = 1
+
+    @abstractmethod
+    def fits(self, step: AbstractStep) -> bool:
+        """Whether steps of this kind can have the term at all: it binds to the only one that can."""
+
+    @abstractmethod
+    def check(self, step: AbstractStep, event: Type) -> None:
+        """Raise `Refusal` where this very step cannot have the term."""
+
+    @abstractmethod
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        """The per-sample randomness of the term."""
+
+
+class ArrowTerm(AbstractOp):
+    """A loss term with the step that it is about: what an instruction runs. `at` is the address of the term."""
+
+    role: ClassVar[str] = "term"
+    name: ClassVar[str] = "term"
+    written: ClassVar[bool] = False
+
+    loss: AbstractArrowLoss
+    step: AbstractStep
+    at: Address

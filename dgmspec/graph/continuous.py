@@ -18,7 +18,7 @@ from dgmspec.core.types import REAL, Support, Type
 from dgmspec.graph.building import Building
 from dgmspec.graph.declaring import Declaring
 from dgmspec.graph.findings import Reported, meant
-from dgmspec.graph.flows import arrow_context, arrow_end
+from dgmspec.graph.flows import lower_context, lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode
 from dgmspec.graph.readings import Readings, folded
 from dgmspec.graph.scope import Definitions, close_formula
@@ -44,8 +44,8 @@ def lower_ode(building: Building, member: Path) -> None:
     """One arrow: a step from its source to its target, at the velocity's place."""
     at = building.at(member)
     try:
-        source, target = (arrow_end(building, names[0], at) for names in (member.source, member.target))
-        context = arrow_context(building, member.context, at)
+        source, target = (lower_end(building, names[0], at) for names in (member.source, member.target))
+        context = lower_context(building, member.context, at)
         op = _Arrow(building, member, at).operation()
     except Reported:
         building.complete = False

@@ -24,8 +24,8 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
     at = building.at(member)
     try:
         placed = unroller.flow(member.steps, at)
-        source, target = arrow_end(building, member.source[0], at), arrow_end(building, member.target[0], at)
-        context = arrow_context(building, member.context, at)
+        source, target = lower_end(building, member.source[0], at), lower_end(building, member.target[0], at)
+        context = lower_context(building, member.context, at)
     except (Reported, TooManySteps):
         building.complete = False
         return
@@ -45,7 +45,7 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
     building.arrows[at] = ArrowNode(at, member.source[0], member.target[0], context, steps)
 
 
-def arrow_end(building: Building, name: str, at: Address) -> ValueId:
+def lower_end(building: Building, name: str, at: Address) -> ValueId:
     """The value of an arrow's end."""
     if name not in building.variables:
         building.findings.report(
@@ -95,19 +95,19 @@ def _join(
 # ---- contexts -------------------------------------------------------------------------------------------------------
 
 
-def arrow_context(building: Building, context: tuple[AbstractExpr, ...], at: Address) -> ValueId | None:
+def lower_context(building: Building, items: tuple[AbstractExpr, ...], at: Address) -> ValueId | None:
     """The value of an arrow's context: a variable, a net's value, or a formula; several are joined end to end."""
-    if not context:
+    if not items:
         return None
-    if len(context) == 1:
-        written = context[0]
+    if len(items) == 1:
+        written = items[0]
         place = child(child(at, "context"), 0)
         if isinstance(written, Name) and written.id in building.variables:
             return _given(building, written.id, place)
         if isinstance(written, Call) and written.name in building.named_nets:
             return _apply_net(building, written, place)
         return _formula(building, written, at, place)
-    return _formula(building, Vector(items=context), at, child(at, "context"))
+    return _formula(building, Vector(items=items), at, child(at, "context"))
 
 
 def _given(building: Building, name: str, place: Address) -> ValueId:

@@ -12,8 +12,6 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         "elbo",
         "iwae",
         "vq",
-        "dsm",
-        "vlb",
         "ism",
         "ssm",
         "fisher",
@@ -23,15 +21,12 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         "kinetic",
         "jacobian",
     ),
-    "sampler": ("langevin", "annealed_langevin", "reverse_sde", "pf_ode", "ancestral", "ddim", "mala"),
+    "sampler": ("langevin", "mala"),
 }
 """By role. An entry that the library has is never read here: the library comes first."""
 
 MEMBERS: Final[Mapping[str, str]] = {
     "ode": "a joint state of an `ode` (`ode [a, b] -> z`)",
-    "sde": "a stochastic differential equation (`sde`)",
-    "markov": "a discrete-time chain (`markov`)",
-    "perturb": "a ladder of noise levels (`perturb`)",
     "generate": "a generative conditional (`generate`)",
     "infer": "a variational conditional (`infer`)",
     "learn": "a learned function (`learn … = net`)",

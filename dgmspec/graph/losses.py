@@ -6,15 +6,17 @@ from typing import Final
 
 from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power, Product, Sum, children
+from dgmspec.algebra.nodes import Arrow as ArrowExpr
 from dgmspec.algebra.rewrite import rebuild
 from dgmspec.core.address import Address, callee, child
-from dgmspec.core.op import AbstractLoss
+from dgmspec.core.op import AbstractArrowLoss, AbstractLoss
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.graph import Loss, LossTerm
 from dgmspec.graph.later import LATER
 from dgmspec.ops import find, names, roles_of
-from dgmspec.spec.model import Setting
+from dgmspec.ops.paths.losses import ALONG
+from dgmspec.spec.model import Path, Setting
 
 _ARITHMETIC: Final = (Sum, Product, Neg, Power)
 
@@ -68,12 +70,53 @@ def _term(building: Building, part: AbstractExpr, at: Address) -> LossTerm:
     """One term: its operation, and the variable that its first argument names or that it alone can fit."""
     place = at.rpartition("/")[0]
     args = part.args if isinstance(part, Call) else ()
-    named = args[0].value.id if args and args[0].name is None and isinstance(args[0].value, Name) else None
+    named = _named(building, args[0]) if args else None
     rest: tuple[Argument, ...] = args[1:] if named is not None else args
     call: AbstractExpr = Call(name=part.name, args=rest) if isinstance(part, Call) else part
-    op = building.caller().operation("loss", call, place)
+    op = building.caller(_names_along(building)).operation("loss", call, place)
     assert isinstance(op, AbstractLoss)
+    if isinstance(op, AbstractArrowLoss):
+        return LossTerm(at, op, _bind_arrow(building, op, named, place))
     return LossTerm(at, op, _bind(building, op, named, place))
+
+
+def _names_along(building: Building) -> frozenset[str]:
+    """What a weight along a path may read: the path's α, σ and SNR, and the variables of time."""
+    times = {member.over.name for member in building.model.members if isinstance(member, Path)}
+    return frozenset(ALONG) | times if times else frozenset()
+
+
+def _bind_arrow(building: Building, op: AbstractArrowLoss, named: str | None, at: Address) -> str | None:
+    """The address of the arrow that a term is about: the named one, or the only one that it fits."""
+    fitting = {step.arrow: step for step in building.steps.values() if op.fits(step.op)}
+    if named is not None:
+        found = [a for a in fitting if named in (building.arrows[a].source, _ends(building, a))]
+        if len(found) == 1:
+            return found[0]
+    elif len(fitting) == 1:
+        return next(iter(fitting))
+    elif not fitting:
+        return None
+    listed = [_ends(building, address) for address in fitting]
+    message = f"`{op.name}` fits {len(fitting)} arrows, and the text does not say which is meant"
+    if named is not None:
+        message = f"`{op.name}` has no arrow `{named}` to be about"
+    help_ = (f"name it: `{op.name}({listed[0]})`",) if listed else ("add a `sde`, `markov` or `perturb` that learns",)
+    building.findings.report("DGM705", message, at, label="ambiguous" if named is None else "no such arrow", help=help_)
+    raise Reported
+
+
+def _ends(building: Building, address: Address) -> str:
+    arrow = building.arrows[address]
+    return f"{arrow.source} -> {arrow.target}"
+
+
+def _named(building: Building, arg: Argument) -> str | None:
+    """The variable or the arrow that a first argument names; None where it says something else."""
+    if arg.name is None and isinstance(arg.value, ArrowExpr):
+        ends = (arg.value.source, arg.value.target)
+        return " -> ".join(end.id if isinstance(end, Name) else "?" for end in ends)
+    return arg.value.id if arg.name is None and isinstance(arg.value, Name) else None
 
 
 def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) -> str | None:

@@ -25,6 +25,7 @@ from dgmspec.graph.flows import lower_flow
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.later import MEMBERS
 from dgmspec.graph.losses import lower_loss
+from dgmspec.graph.noising import lower_noising
 from dgmspec.graph.scope import Definitions, FileScope, lower_scope
 from dgmspec.graph.unroll import Unroller
 from dgmspec.graph.variables import lower_density, lower_learn, lower_variable, stand_in
@@ -126,7 +127,7 @@ def _graph(building: Building) -> Graph:
         if isinstance(member, Flow):
             lower_flow(building, unroller, member)
         elif isinstance(member, Path):
-            lower_ode(building, member)
+            (lower_ode if member.head == "ode" else lower_noising)(building, member)
     _settings(building, [member for member in kept if isinstance(member, Setting)])
     return Graph(
         name=building.model.name,
@@ -161,9 +162,9 @@ def _refused(building: Building, member: Member) -> bool:
 def _later(member: Member) -> str:
     """What a member of later work is called, or nothing."""
     match member:
-        case Path() if member.head == "ode" and len(member.source) == len(member.target) == 1:
+        case Path(head="ode") if len(member.source) == len(member.target) == 1:
             return ""
-        case Path() | Conditional():
+        case Path(head="ode") | Conditional():
             return MEMBERS[member.head]
         case LearnFunction():
             return MEMBERS["learn"]

@@ -23,7 +23,8 @@ def verify(graph: Graph, *, typed: bool = False) -> Graph:
     _verify_nodes(graph)
     if graph.loss is not None:
         for term in graph.loss.terms.values():
-            assert term.binds is None or term.binds in graph.variables, f"{term.address} binds {term.binds}"
+            known = {**graph.variables, **graph.arrows}
+            assert term.binds is None or term.binds in known, f"{term.address} binds {term.binds}"
     if typed:
         open_ = [value.id for value in graph.values.values() if not isinstance(value.type, Type)]
         assert not open_, f"no type for {open_}"

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
 from dgmspec.core.address import Address, child, seed_of
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep
+from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep, ArrowTerm
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import context_features, evaluate
-from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin
+from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin, term_twin
 from dgmspec.modules.sums import (
     AFFINE,
     CONSTANT,
@@ -98,6 +98,8 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             return Call(line, affine, tuple((name, child(line.address, name)) for name in AFFINE))
         case "scaled":
             return Call(line, scaled, tuple((name, child(line.address, name)) for name in SCALED))
+        case "term":
+            return _term(line, resources)
         case "total":
             constant = ((CONSTANT, child(line.address, CONSTANT)),) if line.address else ()
             return Call(line, total(line.signs), constant)
@@ -129,10 +131,9 @@ def _step(line: Instruction, resources: Resources) -> Call:
     return Call(line, run, tuple(keys.items()))
 
 
-def _context(line: Instruction, event: Type, given: Type | None) -> Callable[..., StepContext]:
+def _context(line: Instruction, event: Type, given: Type | None, plan: Any) -> Callable[..., StepContext]:
     """(training, x, *rest) -> what the step sees; built once where nothing varies."""
     noise, has_context, counted, at = line.noise, line.context, line.counted, line.address
-    plan = step_twin(line.op).plan(line.op, event, given)  # type: ignore[arg-type]  # the op of a step's line
     if not noise and not has_context:
         seen = StepContext(event, counted=counted, plan=plan, address=at)
         fixed = seen, replace(seen, training=True)
@@ -152,7 +153,7 @@ def _rows_of(c: Tensor, x: Tensor) -> Tensor:
 
 
 def _directed(op: AbstractStep, function: StepFunction, line: Instruction, event: Type, given: Type | None) -> Run:
-    context = _context(line, event, given)
+    context = _context(line, event, given, step_twin(op).plan(op, event, given))
 
     def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
         return function(op, p, x, context(training, x, *rest))
@@ -172,7 +173,7 @@ def _in_parts(op: AbstractStep, function: StepFunction, count: int, context: Cal
 
 
 def _update(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
-    context = _context(line, event, given)
+    context = _context(line, event, given, step_twin(op).plan(op, event, given))
 
     @torch.no_grad()
     def update(p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> None:
@@ -199,7 +200,7 @@ def _part(line: Instruction) -> Call:
     assert part is not None, f"{op.name} says that it divides its event"
     resolve_held(op)
     prepare_scalars(op, event.support)
-    context = _context(line, event, given)
+    context = _context(line, event, given, step_twin(op).plan(op, event, given))
 
     def run(
         training: bool, p: Mapping[str, Tensor], kept: Tensor, moved: Tensor, *rest: Tensor
@@ -207,6 +208,27 @@ def _part(line: Instruction) -> Call:
         return part(op, p, kept, moved, context(training, moved, *rest), inverse)
 
     return Call(line, run, tuple((s.name, s.key(line.address)) for s in op.parameters(event, given)))
+
+
+def _term(line: Instruction, resources: Resources) -> Call:
+    """A loss about one step, which reads the step's parameters and tables, and tables of its own."""
+    op, event = line.op, line.type
+    assert isinstance(op, ArrowTerm) and event is not None
+    step, given = op.step, line.input_types[0] if line.context else None
+    twin, of_step = term_twin(op.loss), step_twin(op.step)
+    resolve_held(step)
+    keys = {s.name: s.key(line.address) for s in step.parameters(event, given)}
+    keys |= {
+        n: child(line.address, n)
+        for n in resources.step_tables(line.address, lambda: of_step.tables(step, event, given))
+    }
+    keys |= {n: child(op.at, n) for n in resources.step_tables(op.at, lambda: twin.tables(op.loss, step, event))}
+    context = _context(line, event, given, twin.plan(op.loss, step, event))
+
+    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> Tensor:
+        return twin.function(op.loss, step, p, x.detach(), context(training, x, *rest))
+
+    return Call(line, run, tuple(keys.items()))
 
 
 def _gather(line: Instruction, resources: Resources) -> Call:
@@ -219,7 +241,8 @@ def _gather(line: Instruction, resources: Resources) -> Call:
 
 
 def _initialise(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
-    context, inverse = _context(line, event, given), line.target == "initialise_inverse"
+    context = _context(line, event, given, step_twin(op).plan(op, event, given))
+    inverse = line.target == "initialise_inverse"
 
     def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[()]:
         for name, value in function(op, p, x, context(training, x, *rest), inverse).items():

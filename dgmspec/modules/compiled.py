@@ -17,9 +17,10 @@ from dgmspec.graph.standardizing import standardizer
 from dgmspec.modules.bundle import CheckpointError, write_bundle
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
+from dgmspec.modules.noising import AbstractNoised, sampler_of
 from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
-from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError
+from dgmspec.modules.runner import Given, UnavailableError
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Program
 
@@ -29,7 +30,7 @@ MAX_REDRAWS = 200
 """Rounds in which samples outside the data's support are drawn again before that is an error."""
 
 
-class CompiledModel(AbstractRunner):
+class CompiledModel(AbstractNoised):
     """A model: log-density, samples, both directions and the loss, over parameters named by their addresses.
 
     Tensors are (batch, *event); log-densities are in nats, (batch,). A method takes and returns a tensor where one
@@ -174,11 +175,29 @@ class CompiledModel(AbstractRunner):
     # ---- samples and both directions --------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def sample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
-        """n samples, (n, *event); with a context of batch m > 1, n for each: (n, m, *event)."""
+    def sample(
+        self,
+        n: int,
+        given: Given = None,
+        seed: int | None = None,
+        start: int = 0,
+        method: Any = None,
+        known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+    ) -> Any:
+        """n samples, (n, *event); with a context of batch m > 1, n for each: (n, m, *event).
+
+        `method` is a sampler of the library, such as ``lang.ddim(steps = 50)``, instead of the model's own direction;
+        along a noising arrow `known` then fixes coordinates: name -> (values, mask that is true where they stand).
+        """
         seed = fresh_seed() if seed is None else seed
-        inputs, rows, shape = self._read_given("sample", n, given)
-        found = self._draw(inputs, rows, seed, start)
+        chosen = self.default_method() if method is None else sampler_of(method)
+        if known and chosen is None:
+            raise UnavailableError("known coordinates are kept by a sampler: say which with `method`")
+        inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)
+        if chosen is None:
+            found = self._draw(inputs, rows, seed, start)
+        else:
+            found = self._along(chosen, inputs, rows, seed, start, known)
         return _single({name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
 
     def rsample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:

@@ -9,6 +9,7 @@ import importlib
 from typing import Any
 
 from dgmspec.core.op import (
+    AbstractArrowLoss,
     AbstractDistribution,
     AbstractEmbedding,
     AbstractNet,
@@ -17,7 +18,7 @@ from dgmspec.core.op import (
     AbstractStep,
 )
 from dgmspec.core.types import Support
-from dgmspec.modules.twin import DistributionTwin, EmbeddingTwin, NetTwin, ScalarTwin, StepTwin
+from dgmspec.modules.twin import DistributionTwin, EmbeddingTwin, NetTwin, ScalarTwin, StepTwin, TermTwin
 
 __all__ = [
     "distribution_twin",
@@ -27,6 +28,7 @@ __all__ = [
     "resolve_held",
     "scalar_twin",
     "step_twin",
+    "term_twin",
     "twin_of",
 ]
 
@@ -100,4 +102,11 @@ def distribution_twin(op: AbstractDistribution) -> DistributionTwin:
     """The twin of a distribution."""
     twin = twin_of(type(op))
     assert isinstance(twin, DistributionTwin)
+    return twin
+
+
+def term_twin(op: AbstractArrowLoss) -> TermTwin:
+    """The twin of a loss about one step."""
+    twin = twin_of(type(op))
+    assert isinstance(twin, TermTwin)
     return twin

@@ -21,6 +21,7 @@ from dgmspec.graph.graph import Graph
 from dgmspec.graph.parameters import parameters
 from dgmspec.modules.calls import ANCHOR
 from dgmspec.modules.initial import initial_learned, initial_value, mask_of
+from dgmspec.modules.twin import EXACT
 
 __all__ = ["AbstractStore"]
 
@@ -78,22 +79,23 @@ class AbstractStore(nn.Module, ABC):
         self.register_parameter(key, nn.Parameter(value, requires_grad=trainable))
 
     def add_table(self, key: str, master: Tensor) -> None:
-        """A constant: integers, booleans or float64, kept as given beside the copy in use."""
+        """A constant: integers, booleans or float64, kept as given beside the copy in use (`EXACT` ones in float64)."""
         self._masters[key] = master
         if key.endswith(MASKED):
             self._masked.append(key)
-        self.register_buffer(key, self._cast(master), persistent=False)
+        self.register_buffer(key, self._cast(key, master), persistent=False)
         self._ddp_params_and_buffers_to_ignore.append(key)
 
-    def _cast(self, master: Tensor) -> Tensor:
-        return master.to(self.device, self.dtype if master.is_floating_point() else master.dtype)
+    def _cast(self, key: str, master: Tensor) -> Tensor:
+        rounded = master.is_floating_point() and not key.endswith(EXACT)
+        return master.to(self.device, self.dtype if rounded else master.dtype)
 
     # ---- keeping ----------------------------------------------------------------------------------------------------
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for key, master in self._masters.items():
-            self._buffers[key] = self._cast(master)
+            self._buffers[key] = self._cast(key, master)
         self.mask_gradients()
         return self
 

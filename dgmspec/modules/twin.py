@@ -21,6 +21,9 @@ from dgmspec.core.types import Shape, Support, Type
 
 Parameters = Mapping[str, Tensor]
 
+EXACT = ":exact"
+"""Ending of the names of tables that stay float64 in a model of any precision."""
+
 
 @dataclass(frozen=True)
 class StepContext:
@@ -151,6 +154,26 @@ class DistributionTwin:
 
     log_prob: Callable[[Any, Mapping[str, Any], Tensor, StepContext], Tensor]
     draw: Callable[[Any, Mapping[str, Any], StepContext, int], Tensor]
+
+
+def no_term_tables(op: Any, step: Any, event: Type) -> dict[str, Tensor]:
+    """The tables of a term that needs none."""
+    return {}
+
+
+def no_term_plan(op: Any, step: Any, event: Type) -> None:
+    """The plan of a term that needs none."""
+
+
+@dataclass(frozen=True)
+class TermTwin:
+    """A loss about one step: ``function(op, step, p, x, ctx) -> (batch,)`` from values x at the step's start, where `p`
+    holds the step's parameters and tables and those that ``tables(op, step, event)`` gives, and ``ctx.plan`` what
+    ``plan(op, step, event)`` worked out before anything is traced."""
+
+    function: Callable[[Any, Any, Parameters, Tensor, StepContext], Tensor]
+    tables: Callable[[Any, Any, Type], dict[str, Tensor]] = no_term_tables
+    plan: Callable[[Any, Any, Type], Any] = no_term_plan
 
 
 def sum_event(ladj: Tensor, event: Type) -> Tensor:

@@ -9,14 +9,15 @@ what is missing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
-from dgmspec.core.op import AbstractLoss
-from dgmspec.graph.graph import Graph, LossTerm, Prior, VariableNode
+from dgmspec.core.op import AbstractArrowLoss, AbstractLoss
+from dgmspec.graph.graph import Graph, LossTerm, Prior, StepNode, VariableNode
 from dgmspec.program.liveness import last_uses, live
 from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot
 from dgmspec.program.routes import Component, Routes
-from dgmspec.program.walk import Listing, MissingValueError, Walk
+from dgmspec.program.walk import Listing, MissingValueError, StuckError, Walk
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ def build_program(graph: Graph, phase: Phase, routes: Routes | None = None) -> P
         return Unavailable(phase, missing.reason)
     kept = live(listing.instructions, outputs.values())
     used = {slot for line in kept for slot in line.inputs} | set(outputs.values())
-    inputs = tuple(i for i in listing.inputs if i.slot in used or i.kind == "variable")
+    # A sampler reads its contexts once for both of its programs.
+    always = {"variable", "given"} if phase in ("before", "after") else {"variable"}
+    inputs = tuple(i for i in listing.inputs if i.slot in used or i.kind in always)
     return Program(
         phase=phase,
         inputs=inputs,
@@ -55,6 +58,9 @@ def build_program(graph: Graph, phase: Phase, routes: Routes | None = None) -> P
 
 
 # ---- the phases -----------------------------------------------------------------------------------------------------
+
+START, END, CONTEXT = "start", "end", "context"
+"""The values at both ends of the arrow that a sampler runs along, and that of its context, by these names."""
 
 Built = tuple[dict[str, Slot], list[Entry]]
 
@@ -127,14 +133,45 @@ def _decode(graph: Graph, routes: Routes, listing: Listing) -> Built:
 def _initialise(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """The walk of log_prob, each step that asks for it started from the data that reach it.
 
-    A step that this walk undoes meets its own output, not its input, and keeps its declared start.
+    A step that this walk undoes meets its own output, not its input, and keeps its declared start. Behind a step that
+    cannot be run that way nothing starts.
     """
     walk = Walk(graph, routes, listing, initialise=True)
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
     for component in _observed(graph, routes):
         for end in component.ends:
-            walk.need(end.value)
+            with suppress(StuckError):
+                walk.need(end.value)
     return {}, []
+
+
+def _before(graph: Graph, routes: Routes, listing: Listing) -> Built:
+    """What a sampler along an arrow starts from: the arrow's end, drawn from the prior through what lies between."""
+    step = _sampled_along(graph)
+    walk = Walk(graph, routes, listing, draws=True)
+    walk.take(v for v in graph.variables.values() if v.role == "given")
+    outputs = {END: walk.need(step.target)} if routes.of[step.target].prior is not None else {}
+    if step.context is not None:
+        outputs[CONTEXT] = walk.need(step.context)
+    return outputs, []
+
+
+def _after(graph: Graph, routes: Routes, listing: Listing) -> Built:
+    """What a sampler along an arrow ends with: the observed variables, from the arrow's start on."""
+    step = _sampled_along(graph)
+    walk = Walk(graph, routes, listing, draws=True)
+    walk.take(v for v in graph.variables.values() if v.role == "given")
+    walk.slots[step.source] = listing.input("variable", START, type=walk.type_of(step.source))
+    return {v.name: walk.need(v.value) for v in _observed_variables(graph)}, []
+
+
+def _sampled_along(graph: Graph) -> StepNode:
+    """The one step that samplers run along."""
+    steps = [step for step in graph.steps.values() if step.op.sampled]
+    if len(steps) != 1:
+        have = f"has {len(steps)}" if steps else "has none"
+        raise MissingValueError(f"a sampler runs along one `sde`, `markov` or `perturb`, and `{graph.name}` {have}")
+    return steps[0]
 
 
 def _loss(graph: Graph, routes: Routes, listing: Listing) -> Built:
@@ -156,6 +193,8 @@ _PHASES = {
     "decode": _decode,
     "loss": _loss,
     "initialise": _initialise,
+    "before": _before,
+    "after": _after,
 }
 
 
@@ -168,6 +207,8 @@ def _term(
     """One loss term as a mean over the batch; terms over the same walk share it."""
     op = term.op
     assert isinstance(op, AbstractLoss), f"{term.address}: {op} is no loss"
+    if isinstance(op, AbstractArrowLoss):
+        return _arrow_term(graph, routes, listing, term, op, walks)
     bound = _bound_variable(graph, term.binds)
     key = (op.walk, bound)
     if key not in walks:
@@ -179,6 +220,26 @@ def _term(
     if op.against_target:
         entries += [walks[key].target(v) for v in _targets(graph, op, bound)]
     return listing.mean(term.address, listing.total(entries), op.sign)
+
+
+def _arrow_term(
+    graph: Graph,
+    routes: Routes,
+    listing: Listing,
+    term: LossTerm,
+    op: AbstractArrowLoss,
+    walks: dict[tuple[str, str | None], Walk],
+) -> Slot:
+    """A term about one step, whose start is worked out from the data."""
+    walk = walks.setdefault((op.walk, None), Walk(graph, routes, listing))
+    if not walk.slots:
+        walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
+    node = next((s for s in graph.steps.values() if s.arrow == term.binds and op.fits(s.op)), None)
+    if node is None:
+        raise MissingValueError(f"`{op.name}` has no arrow that it is about")
+    found = listing.mean(term.address, walk.term(node, op, term.address), op.sign)
+    walk.ledger.clear()
+    return found
 
 
 def _targets(graph: Graph, op: AbstractLoss, bound: str | None) -> list[str]:

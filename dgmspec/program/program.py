@@ -16,8 +16,12 @@ from dgmspec.core.address import Address
 from dgmspec.core.op import AbstractOp, Draw
 from dgmspec.core.types import Type
 
-Phase = Literal["log_prob", "sample", "sample_and_log_prob", "encode", "decode", "loss", "initialise"]
-PHASES: tuple[Phase, ...] = ("log_prob", "sample", "sample_and_log_prob", "encode", "decode", "loss", "initialise")
+Phase = Literal[
+    "log_prob", "sample", "sample_and_log_prob", "encode", "decode", "loss", "initialise", "before", "after"
+]
+PHASES: tuple[Phase, ...] = (
+    "log_prob", "sample", "sample_and_log_prob", "encode", "decode", "loss", "initialise", "before", "after"
+)  # fmt: skip
 Slot = int
 
 Target = Literal[
@@ -36,6 +40,7 @@ Target = Literal[
     "draw",  # distribution: (draws…, named parameters…) -> x
     "affine",  # (x) -> (x matrix + shift, log|det|): constant steps folded by freezing
     "scaled",  # (x) -> (x scale + shift, log|det|): likewise, where the constant steps only scale and move coordinates
+    "term",  # (x, context?, draws…) -> (batch,): a loss term about one step
     "total",  # (contributions…) -> Σ sign · contribution, (batch,), with an address plus the constant found there
     "mean",  # (per-sample values) -> sign · mean over the batch
 ]

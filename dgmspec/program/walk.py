@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import AbstractDistribution, AbstractOp, Draw
+from dgmspec.core.op import AbstractArrowLoss, AbstractDistribution, AbstractOp, ArrowTerm, Draw
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, ValueId, VariableNode
 from dgmspec.graph.words import describe
@@ -21,6 +21,10 @@ class MissingValueError(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class StuckError(MissingValueError):
+    """A step that cannot be run in the direction that a phase needs."""
 
 
 class Listing:
@@ -150,6 +154,8 @@ class Walk:
         along = node.target not in self.slots
         start, end = (node.source, node.target) if along else (node.target, node.source)
         forward = along is not node.inverse
+        if lacks := node.op.missing(forward):
+            raise StuckError(lacks)
         event = self.type_of(node.target if node.inverse else node.source)
         passed = len(self.type_of(start).passed_by(self.type_of(end)))
         aside = self.aside.get(start, ())
@@ -179,6 +185,22 @@ class Walk:
             way: Literal["forward", "inverse"] = "forward" if forward else "inverse"
             label = describe(node.op, nets=False)
             self.ledger.append(Entry(node.address, label, "log_det", self.sign, log_det, way, cost))
+
+    def term(self, node: StepNode, op: AbstractArrowLoss, address: Address) -> Slot:
+        """One number a row: a loss term about one step, from the values at its start."""
+        event = self.type_of(node.source)
+        context = () if node.context is None else (self.need(node.context),)
+        draws = self._noise(address, op.term_draws(node.op, event))
+        line = {
+            "address": node.address,
+            "inputs": (self.need(node.source), *context, *draws.values()),
+            "op": ArrowTerm(loss=op, step=node.op, at=address),
+            "type": event,
+            "input_types": () if node.context is None else (self.type_of(node.context),),
+            "context": node.context is not None,
+            "noise": tuple(draws),
+        }
+        return self.listing.add(1, target="term", **line)[0]
 
     # ---- distributions and formulas ---------------------------------------------------------------------------------
 

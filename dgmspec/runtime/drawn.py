@@ -46,6 +46,8 @@ class Drawn:
     given: Mapping[str, Array]
     processes: Processes
     visible: bool = False
+    method: Any = None
+    """A sampler instead of the model's own direction."""
 
     def chunks(self) -> Iterator[dict[str, Array]]:
         """The samples by variable, integers as integers, in order; every process draws some and gets all."""
@@ -65,7 +67,7 @@ class Drawn:
 
     def _chunk(self, start: int, rows: int, contexts: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
-            found = self.model.sample(rows, given=contexts or None, seed=self.seed, start=start)
+            found = self.model.sample(rows, given=contexts or None, seed=self.seed, start=start, method=self.method)
         except (UnavailableError, ValueError) as error:
             raise RunError(f"{self.model.name} cannot be sampled: {error}") from error
         columns = found if isinstance(found, dict) else {next(iter(self.model.observed)): found}

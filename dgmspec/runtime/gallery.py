@@ -56,7 +56,7 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
 @torch.no_grad()
 def _samples(model: CompiledModel, data: Dataset | None, count: int, seed: int) -> Array | None:
     """Samples as (count, *event), under the data's own contexts where the model has them; None if it cannot sample."""
-    if not isinstance(model.programs["sample"], Program):
+    if not isinstance(model.programs["sample"], Program) and model.default_method() is None:
         return None
     if not model.givens:
         drawn = model.sample(count, seed=seed)

@@ -38,17 +38,18 @@ def sample(
     given: Mapping[str, Any] | None = None,
     seed: int | None = None,
     nets: Mapping[str, nn.Module] | None = None,
+    method: Any = None,
 ) -> Any:
     """`count` samples of a finished run (or of a saved model), a tensor (count, *event), or a dict by name where there
-    are several observed variables. `given` holds one value for each conditioning variable. Without a count or a seed
-    those of the spec's sample block hold, else 100 samples and seed 0."""
+    are several observed variables. `given` holds one value for each conditioning variable. Without a count, a seed or a
+    `method` (a sampler, such as ``lang.ddim(steps = 50)``) those of the spec's sample block hold, else 100 samples,
+    seed 0 and the model's own direction."""
     processes = Processes()
     model = model_of(Path(run), nets, processes.device)
-    count, seed = _settled(model, count, seed)
+    count, seed, written = _settled(model, count, seed)
     values = {name: np.asarray(value) for name, value in (given or {}).items()}
-    drawn = {
-        name: torch.from_numpy(rows) for name, rows in Drawn(model, count, seed, values, processes).whole().items()
-    }
+    whole = Drawn(model, count, seed, values, processes, method=method or written).whole()
+    drawn = {name: torch.from_numpy(rows) for name, rows in whole.items()}
     return next(iter(drawn.values())) if len(drawn) == 1 else drawn
 
 
@@ -63,20 +64,20 @@ def draw_samples_of(
         writer_of(out)
     processes = Processes()
     model = model_of(run, None, processes.device)
-    count, seed = _settled(model, count, seed)
-    return Drawn(model, count, seed, _values(model, given), processes, visible and processes.main)
+    count, seed, method = _settled(model, count, seed)
+    return Drawn(model, count, seed, _values(model, given), processes, visible and processes.main, method)
 
 
-def _settled(model: CompiledModel, count: int | None, seed: int | None) -> tuple[int, int]:
-    """Count and seed: as asked for, else as the spec's sample block says."""
-    block_count, block_seed = COUNT, 0
+def _settled(model: CompiledModel, count: int | None, seed: int | None) -> tuple[int, int, Any]:
+    """Count and seed: as asked for, else as the spec's sample block says; and the block's method."""
+    block_count, block_seed, method = COUNT, 0, None
     if model.bundle is not None:
         spec = parse(model.bundle.text, model.bundle.sources)
         for item in spec.items:
             if isinstance(item, Sample) and item.model == model.graph.name:
                 plan, _ = lower_sample(spec, item)
-                block_count, block_seed = (plan.count, plan.seed) if plan else (COUNT, 0)
-    return (block_count if count is None else count), (block_seed if seed is None else seed)
+                block_count, block_seed, method = (plan.count, plan.seed, plan.method) if plan else (COUNT, 0, None)
+    return (block_count if count is None else count), (block_seed if seed is None else seed), method
 
 
 # ---- values of given variables --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ CODES: tuple[Code, ...] = (
         "DGM901",
         "error",
         "a member that this version reads but does not compile",
-        "Flows between typed variables and `ode` arrows are compiled; sde, markov, perturb, generate, infer, networks "
+        "Flows between typed variables and arrows over time are compiled; generate, infer, networks "
         "as energies, learned functions, indexed variables and joint states are read, printed and kept.",
         "Refusing them plainly is better than compiling a model that leaves out what its text says.",
         wrong="dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n"

@@ -1,0 +1,1 @@
+"""Gaussian paths: p(x_t | x_0) of linear noising processes, derived from their coefficients."""

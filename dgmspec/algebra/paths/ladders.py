@@ -1,0 +1,23 @@
+"""Ladders of noise levels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from dgmspec.core.diagnostics import Refusal
+
+LADDERS: Final = ("geometric", "linear")
+_MOST: Final = 100_000
+
+
+def ladder(name: str, first: Any, last: Any, count: Any) -> tuple[float, ...]:
+    """`count` levels from `first` to `last`, both among them, in equal ratios or in equal steps."""
+    whole = isinstance(count, int) and 2 <= count <= _MOST
+    if not whole or not all(isinstance(v, (int, float)) and v > 0 and math.isfinite(v) for v in (first, last)):
+        help_ = (f"write `{name}(10, 0.01, 10)`",)
+        raise Refusal("DGM642", f"`{name}` takes two positive levels and a count of two or more", help=help_)
+    shares = [i / (count - 1) for i in range(count)]
+    if name == "linear":
+        return tuple(first + share * (last - first) for share in shares)
+    return tuple(math.exp((1 - share) * math.log(first) + share * math.log(last)) for share in shares)

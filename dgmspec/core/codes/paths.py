@@ -1,0 +1,176 @@
+"""Family 64x to 69x: `sde`, `markov` and `perturb` arrows."""
+
+from dgmspec.core.code import Code
+
+
+def _model(*members: str) -> str:
+    """A whole file of one model."""
+    body = "".join(f"    {member}\n" for member in members)
+    return f"dgm 1\nmodel M {{\n{body}}}\n"
+
+
+_X, _Z = "observe x : real[2]", "latent z : real[2] ~ normal(0, 1)"
+
+
+def _sde(*lines: str, over: str = "t in 0..1") -> str:
+    return f"sde x -> z over {over} {{ {'; '.join(lines)} }}"
+
+
+_DRIFT, _DIFFUSION = "drift(x, t) = -5 * x", "diffusion(t) = sqrt(10)"
+_NOISE = "learn noise(x, t) = mlp(8)"
+_OU = _sde(_DRIFT, _DIFFUSION)
+
+CODES: tuple[Code, ...] = (
+    Code(
+        "DGM640",
+        "error",
+        "a path without its law",
+        "An `sde` has `drift(x, t) = …` and `diffusion(t) = …`; a `markov` has `step(x, t) ~ normal(…)`, a `perturb` "
+        "`kernel(x, t) ~ normal(…)`.",
+        "Kernel, reverse process and likelihood are all derived from these, so they have to be there.",
+        wrong=_model(_X, _Z, _sde(_DRIFT)),
+        right=_model(_X, _Z, _OU),
+    ),
+    Code(
+        "DGM641",
+        "error",
+        "what does not belong into the braces of a path",
+        "The braces of a path hold its law, `learn noise | clean | score | velocity | v (x, t) = NET`, `fn`s and the "
+        "settings of the reference.",
+        "A name that nobody reads would be left unheeded.",
+        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, "drfit(x, t) = x")),
+        right=_model(_X, _Z, _OU),
+    ),
+    Code(
+        "DGM642",
+        "error",
+        "the time of a path",
+        "The time of an `sde` rises between two finite numbers, steps of a `markov` are counted from 1, levels of a "
+        "`perturb` are positive.",
+        "The first variable stands at the start of the time and the second at its end; the process that runs the other "
+        "way is derived.",
+        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, over="t in 1..0")),
+        right=_model(_X, _Z, _OU),
+    ),
+    Code(
+        "DGM643",
+        "error",
+        "a scale of a path that is not positive",
+        "The scale of `step` and of `kernel` is positive at every time behind the start.",
+        "It is a standard deviation, and the score divides by it.",
+        wrong=_model(_X, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(x, t - 0.5) }", _Z),
+        right=_model(_X, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t) }", _Z),
+    ),
+    Code(
+        "DGM644",
+        "error",
+        "no diffusion",
+        "The diffusion of an `sde` is positive from the start of time.",
+        "Without noise x_t is a function of x_0: there is no density to follow, no score to learn.",
+        wrong=_model(_X, _Z, _sde(_DRIFT, "diffusion(t) = 0")),
+        right=_model(_X, _Z, _OU),
+    ),
+    Code(
+        "DGM645",
+        "error",
+        "noise that time takes away",
+        "Along a path the share of the data is positive and the ratio of signal to noise never rises.",
+        "A kernel whose ratio rises belongs to no process: g(t)² would be negative. Most often the ends are exchanged.",
+        wrong=_model(_X, _Z, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(t * x, 1.1 - t) }"),
+        right=_model(_X, _Z, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t) }"),
+    ),
+    Code(
+        "DGM646",
+        "error",
+        "integrals that do not converge",
+        "∫ a dt and ∫ g(t)² dt exist over the whole time of an `sde`.",
+        "They are the logarithm of α(t) and the variance of the kernel.",
+        wrong=_model(_X, _Z, _sde("drift(x, t) = -x / t", "diffusion(t) = 1")),
+        right=_model(_X, _Z, _OU),
+    ),
+    Code(
+        "DGM647",
+        "error",
+        "a law that is not affine in the state",
+        "Along a noising arrow the drift, or the mean of `step` and `kernel`, is a(t) x + b(t); the diffusion and the "
+        "scales depend on the time alone.",
+        "Only then is x_t given x_0 normal, with a mean and a variance that have formulas: losses, samplers and bounds "
+        "all rest on that kernel.",
+        wrong=_model(_X, _Z, _sde("drift(x, t) = x - x^3", _DIFFUSION)),
+        right=_model(_X, _Z, _OU),
+    ),
+    Code(
+        "DGM648",
+        "warning",
+        "a prior that the path does not end at",
+        "The law of x_T, at the end of time, is that of the prior there, to 0.01 nats per dimension.",
+        "Samples start from the prior: where it is not the law of x_T, the reverse process runs on points it was never "
+        "trained on.",
+        wrong=_model(_X, "latent z : real[2] ~ normal(0, 3)", _OU),
+        right=_model(_X, _Z, _OU),
+    ),
+    Code(
+        "DGM649",
+        "error",
+        "noise predicted where nothing else is left",
+        "`noise` and `score` are learned along paths that keep some signal to their end.",
+        "Where α is 0 the noise is x_T itself: to predict it says nothing of the data, which follow from it by a "
+        "division by 0.",
+        wrong=_model(
+            _X,
+            _Z,
+            "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t); learn noise(x, t) = mlp(8) }",
+        ),
+        right=_model(
+            _X,
+            _Z,
+            "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t); learn velocity(x, t) = mlp(8) }",
+        ),
+    ),
+    Code(
+        "DGM650",
+        "error",
+        "a prediction that the path does not have",
+        "`v` needs α² + σ² = 1, `velocity` continuous time, and a preconditioned net gives `clean`.",
+        "v = α ε - σ x_0 is a rotation of (x_0, ε) only then, a velocity is a derivative by time, and a preconditioned "
+        "net is stated for the clean data.",
+        wrong=_model(
+            _X,
+            "latent z : real[2] ~ normal(0, 10)",
+            "perturb x -> z over t in 0..10 { kernel(x, t) ~ normal(x, t); learn v(x, t) = mlp(8) }",
+        ),
+        right=_model(
+            _X,
+            "latent z : real[2] ~ normal(0, 10)",
+            "perturb x -> z over t in 0..10 { kernel(x, t) ~ normal(x, t); learn velocity(x, t) = mlp(8) }",
+        ),
+    ),
+    Code(
+        "DGM651",
+        "error",
+        "a loss with nothing to train",
+        "A loss along a path trains the net that is learned there.",
+        "The path itself has no parameters: its kernel is derived.",
+        wrong=_model(_X, _Z, _OU, "loss = dsm"),
+        right=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm"),
+    ),
+    Code(
+        "DGM652",
+        "error",
+        "a loss that this kind of path does not have",
+        "`likelihood` weighs by g(t)², `log_normal` and `importance` draw from an interval, `vlb` is the bound of a "
+        "chain, and a weight reads the time, alpha, sigma and snr.",
+        "What a path has follows from its time: an interval has a diffusion, a chain has steps.",
+        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = vlb"),
+        right=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
+    ),
+    Code(
+        "DGM653",
+        "error",
+        "a weight without a finite integral",
+        "With `weight = likelihood` the earliest time is later than the start, where σ is 0.",
+        "g²/σ² grows like 1/t there, and so does the loss of a net that errs at all.",
+        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE, "t_eps = 0"), "loss = dsm(weight = likelihood)"),
+        right=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
+    ),
+)

@@ -1,0 +1,298 @@
+"""A model's noising arrow from outside of its programs: its path, its score, and samplers along it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgmspec.algebra.nodes import AbstractOperand
+from dgmspec.core.address import seed_of
+from dgmspec.core.diagnostics import SpecError
+from dgmspec.core.op import Draw
+from dgmspec.core.types import Type
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.findings import Findings, Reported
+from dgmspec.graph.graph import Graph, StepNode
+from dgmspec.modules.calls import ANCHOR
+from dgmspec.modules.inputs import as_event, read_given
+from dgmspec.modules.paths.arrows import Denoiser, plan_of
+from dgmspec.modules.paths.samplers import TWINS, Journey, Known
+from dgmspec.modules.randomness import BLOCK, draw_rows
+from dgmspec.modules.registry import step_twin
+from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError
+from dgmspec.ops.paths.arrows import AbstractNoising, Perturb
+from dgmspec.ops.paths.samplers import (
+    AbstractPathSampler,
+    Ancestral,
+    AnnealedLangevin,
+    PfOde,
+    ReverseSde,
+)
+from dgmspec.ops.training import AbstractSampler
+from dgmspec.program.build import CONTEXT, END, START
+
+__all__ = ["AbstractNoised", "NoisePath", "noising_step", "sampler_of"]
+
+
+def noising_step(graph: Graph) -> StepNode | None:
+    """The model's noising arrow, where it has exactly one."""
+    found = [step for step in graph.steps.values() if isinstance(step.op, AbstractNoising)]
+    return found[0] if len(found) == 1 else None
+
+
+def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], given: Tensor | None = None) -> Denoiser:
+    """The arrow with the model's parameters; a context is (batch, *event)."""
+    event, c = graph.type_of(node.source), None if node.context is None else graph.type_of(node.context)
+    op = node.op
+    assert isinstance(op, AbstractNoising) and isinstance(event, Type) and (c is None or isinstance(c, Type))
+    p = {spec.name: values[spec.key(node.address)] for spec in op.parameters(event, c)}
+    device = values[ANCHOR].device
+    p |= {name: table.to(device) for name, table in _tables(op, event).items()}
+    return Denoiser(op, p, event, plan_of(op, event), given, c)
+
+
+@lru_cache(maxsize=64)
+def _tables(op: AbstractNoising, event: Type) -> dict[str, Tensor]:
+    return step_twin(op).tables(op, event, None)
+
+
+def sampler_of(method: Any) -> AbstractSampler:
+    """A sampler from what callers write: the operation itself, or its call ``lang.ddim(steps = 50)``."""
+    if isinstance(method, AbstractSampler):
+        return method
+    if not isinstance(method, AbstractOperand):
+        raise TypeError(f"a sampler is a call such as dgmspec.lang.ddim(steps = 50), not {method!r}")
+    findings = Findings()
+    try:
+        op = Caller(findings).operation("sampler", method.as_expr(), "method")
+    except Reported:
+        raise SpecError(findings.found) from None
+    assert isinstance(op, AbstractSampler)
+    return op
+
+
+class Noise:
+    """Standard normal rows, drawn step after step: by (seed, address, block of 256 sample indices), so that a sample is
+    the same in any batch."""
+
+    def __init__(self, seed: int, name: str, start: int, count: int, like: Tensor, shape: tuple[int, ...]) -> None:
+        first, last = start // BLOCK, (start + max(count, 1) - 1) // BLOCK
+        self.generators = [
+            torch.Generator().manual_seed(seed_of(seed, name, block)) for block in range(first, last + 1)
+        ]
+        self.rows = slice(start - first * BLOCK, start - first * BLOCK + count)
+        self.draw, self.like = Draw("noise", shape, "normal"), like
+
+    def __call__(self) -> Tensor:
+        """The next draw, (count, *event)."""
+        dtype, wide = self.like.dtype, torch.float64
+        blocks = [draw_rows(self.draw, BLOCK, generator, dtype, wide) for generator in self.generators]
+        joined = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return joined[self.rows].to(self.like.device)
+
+
+def times_of(op: AbstractPathSampler, net: Denoiser) -> tuple[float, ...]:
+    """The falling times of a sampler's grid."""
+    path, start = net.path, net.op.start(net.event.shape)
+    match op:
+        case ReverseSde():
+            return path.grid(op.steps, op.spacing, start, path.latest())
+        case Ancestral():
+            return path.grid(op.steps or (len(path.levels) or 500), op.spacing, start)
+        case AnnealedLangevin():
+            return path.grid(len(path.levels) or op.levels, "log_snr", start, path.latest())
+        case PfOde():
+            # Heun's rule needs the slopes at the end of time, which a path without signal there may not have.
+            return path.grid(op.steps, op.spacing, start, path.latest() if op.solver == "euler" else None)
+    return path.grid(getattr(op, "steps", 50), getattr(op, "spacing", "uniform"), start)
+
+
+def journey(
+    op: AbstractPathSampler,
+    net: Denoiser,
+    noise: Noise,
+    x: Tensor,
+    known: Known | None = None,
+    told: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """Clean data from the values `x` at the end of time."""
+    road = Journey(net, times_of(op, net), noise, x, known, told)
+    return TWINS[type(op)](op, road, road.settle(x, 0))
+
+
+@dataclass(frozen=True)
+class NoisePath:
+    """The derived path of a model: x_t = α(t) x_0 + m(t) + σ(t) ε, at a time or a tensor of times (any shape, in the
+    precision of the times; a float gives float64)."""
+
+    net: Denoiser
+
+    def alpha(self, t: Any) -> Tensor:
+        """α(t)."""
+        return self._at(t, 0)
+
+    def mean(self, t: Any) -> Tensor:
+        """m(t)."""
+        return self._at(t, 1)
+
+    def sigma(self, t: Any) -> Tensor:
+        """σ(t)."""
+        return self._at(t, 2)
+
+    def log_snr(self, t: Any) -> Tensor:
+        """log(α² / σ²)."""
+        return self._at(t, 3)
+
+    def drift(self, x: Tensor, t: Any) -> Tensor:
+        """f(x, t) of the process."""
+        flow = self.net.rates(_times(t, x), x.dtype)
+        return flow.rate * x + flow.offset
+
+    def reverse_drift(self, x: Tensor, t: Any) -> Tensor:
+        """f - g² s: the drift of the process that runs from noise to data, with the learned score."""
+        times = _times(t, x)
+        flow = self.net.rates(times, x.dtype)
+        return flow.rate * x + flow.offset - flow.spread * self.net(x, times).score
+
+    def velocity(self, x: Tensor, t: Any) -> Tensor:
+        """f - g² s / 2: the probability flow, with the learned score."""
+        times = _times(t, x)
+        found = self.net(x, times)
+        change = self.net.slopes(times, found.at)
+        return change.alpha * found.clean + change.mean + change.sigma * found.noise
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """The earliest time in use and the last."""
+        return self.net.op.start(self.net.event.shape), self.net.path.high
+
+    def _at(self, t: Any, entry: int) -> Tensor:
+        times = torch.as_tensor(t, dtype=None if isinstance(t, Tensor) else torch.float64)
+        device = next(iter(self.net.p.values())).device if self.net.p else times.device
+        found = self.net.at(times.reshape(-1).to(device), times.dtype)[entry]
+        return found.reshape(times.shape if self.net.path.alike else (*times.shape, -1))
+
+
+def _times(t: Any, x: Tensor) -> Tensor:
+    """One time a row."""
+    return torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(x.shape[0])
+
+
+class AbstractNoised(AbstractRunner, ABC):
+    """What a model with a noising arrow has besides its programs."""
+
+    @abstractmethod
+    def log_prob(self, x: Any, given: Given = None) -> Tensor:
+        """log p(x | given) in nats."""
+
+    @property
+    def path(self) -> NoisePath:
+        """The derived path of the model's `sde`, `markov` or `perturb`; `UnavailableError` where it has none."""
+        return NoisePath(denoiser_of(self._noising(), self.graph, self.values()))
+
+    def score(self, x: Any, t: Any = None, given: Given = None) -> Tensor:
+        """∇ log p_t(x), (batch, *event): the learned score at a time (or level) of the noising arrow; without a time
+        the gradient of `log_prob`, for any model whose density is a program."""
+        if t is None:
+            return self._slope(x, given)
+        node = self._noising()
+        value = as_event("x", x, self._event(node), self.dtype, self.device)
+        net = denoiser_of(node, self.graph, self.values(), self._context_of(node, given, value.shape[0]))
+        found = net(value, _times(t, value))
+        return -found.noise / found.at.sigma
+
+    def _slope(self, x: Any, given: Given) -> Tensor:
+        (name,) = self.observed
+        value = as_event(name, x, self.type_of(name), self.dtype, self.device).detach().requires_grad_()
+        density: Tensor = self.log_prob(value, given)
+        return torch.autograd.grad(density.sum(), value, create_graph=torch.is_grad_enabled())[0]
+
+    def _noising(self) -> StepNode:
+        found = noising_step(self.graph)
+        if found is None:
+            raise UnavailableError(f"{self.name} has no single `sde`, `markov` or `perturb`")
+        return found
+
+    def _event(self, node: StepNode) -> Type:
+        event = self.graph.type_of(node.source)
+        assert isinstance(event, Type)
+        return event
+
+    def _context_of(self, node: StepNode, given: Given, rows: int) -> Tensor | None:
+        """The value of the arrow's context for each row."""
+        if node.context is None:
+            return None
+        program = self.program("before")
+        inputs = read_given(program, self.givens, given, self.dtype, self.device)
+        expanded = {name: value.expand(rows, *value.shape[1:]) for name, value in inputs.items()}
+        noise = self._noise(program, 0, rows, 0)
+        return self.run("before", expanded | noise)[CONTEXT]
+
+    # ---- samplers ---------------------------------------------------------------------------------------------------
+
+    def default_method(self) -> AbstractSampler | None:
+        """The sampler of a model whose own direction is no program: step by step along its noising arrow."""
+        node = noising_step(self.graph)
+        op = None if node is None else node.op
+        if not isinstance(op, AbstractNoising) or op.learn is None or not op.missing(False):
+            return None
+        if not op.discrete:
+            return ReverseSde()
+        return AnnealedLangevin() if isinstance(op, Perturb) else Ancestral()
+
+    def _along(
+        self,
+        method: AbstractSampler,
+        inputs: dict[str, Tensor],
+        rows: int,
+        seed: int,
+        start: int,
+        known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+        told: Callable[[int], None] = lambda done: None,
+    ) -> dict[str, Tensor]:
+        """Samples by a sampler along the noising arrow, and what comes of them in the rest of the model."""
+        node = self._noising()
+        if not isinstance(method, AbstractPathSampler) or not method.fits(node.op):
+            raise UnavailableError(f"`{method.name}` does not run along the `{node.op.name}` of {self.name}")
+        assert isinstance(node.op, AbstractNoising)
+        if node.op.learn is None:
+            raise UnavailableError(f"{self.name}: {node.op.missing(False)}")
+        noise = Noise(seed, f"{node.address}/{method.name}", start, rows, self._like(), self._event(node).shape)
+        x, context = self._end(node, inputs, rows, seed, start, noise)
+        net = denoiser_of(node, self.graph, self.values(), context)
+        fixed = self._known(node, known)
+        clean = journey(method, net, noise, x, fixed, told)
+        program = self.program("after")
+        return self.run("after", inputs | {START: clean} | self._noise(program, start, rows, seed))
+
+    def _like(self) -> Tensor:
+        found: Tensor = self.values()[ANCHOR]
+        return found
+
+    def _end(
+        self, node: StepNode, inputs: dict[str, Tensor], rows: int, seed: int, start: int, noise: Noise
+    ) -> tuple[Tensor, Tensor | None]:
+        """Draws of the arrow's end, from the prior or, without one, from the law of pure noise there."""
+        program = self.program("before")
+        found = self.run("before", inputs | self._noise(program, start, rows, seed)) if program.outputs else {}
+        if END in found:
+            return found[END], found.get(CONTEXT)
+        net = denoiser_of(node, self.graph, self.values())
+        here = net.at(torch.tensor([net.path.high], device=self.device, dtype=torch.float64), self.dtype)
+        return here.mean + here.sigma * noise(), found.get(CONTEXT)
+
+    def _known(self, node: StepNode, known: Mapping[str, tuple[Tensor, Tensor]] | None) -> Known | None:
+        """Fixed coordinates of the variable at the arrow's start."""
+        if not known:
+            return None
+        (name, (values, mask)), *more = known.items()
+        variable = self.graph.variables.get(name)
+        if more or variable is None or variable.value != node.source:
+            raise UnavailableError(f"known coordinates are those of the variable where the `{node.op.name}` starts")
+        return Known(values.to(self.device, self.dtype), mask.to(self.device))

@@ -1,0 +1,128 @@
+"""Torch twins of the losses along a path: one number a row from clean values, a time and noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.core.types import Type
+from dgmspec.modules.expressions import Prepared, as_tensor, prepare
+from dgmspec.modules.paths.arrows import Denoiser, plan_of
+from dgmspec.modules.paths.coefficients import At, Plan
+from dgmspec.modules.twin import EXACT, Parameters, StepContext, TermTwin, sum_event
+from dgmspec.ops.paths.arrows import AbstractNoising, Markov
+from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Vlb, quantiles
+from dgmspec.ops.paths.settings import Importance, Uniform
+
+__all__ = ["TWINS"]
+
+_TIMES = f"times{EXACT}"
+
+
+def dsm(op: Dsm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+    """(batch,): factor · ½ ‖ε̂ - ε‖²."""
+    net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
+    t, counted = _times(step, p, ctx.noise["time"])
+    found = net(_noised(net, x, t, noise), t)
+    squares = (found.noise - noise) ** 2
+    factor = _factor(op, net, found.at, t, ctx.plan.weight)
+    return 0.5 * sum_event(squares if factor is None else factor * squares, ctx.event) * counted
+
+
+def _noised(net: Denoiser, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """x_t = α x_0 + m + σ ε."""
+    here = net.at(t, x.dtype)
+    return here.alpha * x + here.mean + here.sigma * noise
+
+
+def _times(step: AbstractNoising, p: Parameters, u: Tensor) -> tuple[Tensor, Tensor]:
+    """A time for each uniform draw (batch,), and how much its row counts against a uniform time."""
+    if not isinstance(step.drawn_times, Uniform):
+        count = u.shape[0]
+        u = (torch.arange(count, dtype=u.dtype, device=u.device) + u) / count
+    knots = p[_TIMES]
+    if step.discrete:
+        place = (u * len(knots)).long().clamp(max=len(knots) - 1)
+        return knots[place].to(u.dtype), torch.ones_like(u)
+    parts = len(knots) - 1
+    scaled = u.double() * parts
+    place = scaled.long().clamp(0, parts - 1)
+    width = knots[place + 1] - knots[place]
+    t = knots[place] + (scaled - place) * width
+    if not isinstance(step.drawn_times, Importance):
+        return t.to(u.dtype), torch.ones_like(u)
+    return t.to(u.dtype), (width * parts / (knots[-1] - knots[0])).to(u.dtype)
+
+
+def _factor(op: Dsm, net: Denoiser, here: At, t: Tensor, weight: Prepared | None) -> Tensor | None:
+    """What multiplies the squared error of the noise, None for 1."""
+    if op.weight == "simple":
+        return None
+    if op.weight == "snr":
+        return (-here.log_snr).exp().clamp(min=1.0)
+    if op.weight == "min_snr":
+        return (math.log(op.gamma) - here.log_snr).exp().clamp(max=1.0)
+    if op.weight == "likelihood":
+        return net.rates(t, here.sigma.dtype).spread / here.sigma**2
+    assert weight is not None
+    env = {"alpha": here.alpha, "sigma": here.sigma, "snr": here.log_snr.exp()}
+    times = t.reshape(-1, *(1,) * (here.sigma.dim() - 1))
+    return as_tensor(weight({**env, net.op.time: times}, here.sigma), here.sigma) / here.sigma**2
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The step's plan, and the weight that is a formula."""
+
+    step: Plan
+    weight: Prepared | None
+
+
+def _plan(op: AbstractPathLoss, step: AbstractNoising, event: Type) -> _Plan:
+    weight = op.weight if isinstance(op, Dsm) and isinstance(op.weight, AbstractExpr) else None
+    return _Plan(plan_of(step, event), None if weight is None else prepare(weight))
+
+
+def _denoiser(step: AbstractNoising, p: Parameters, ctx: StepContext) -> Denoiser:
+    return Denoiser(step, p, ctx.event, ctx.plan.step, ctx.given, ctx.given_type, ctx.training)
+
+
+def _tables(op: AbstractPathLoss, step: AbstractNoising, event: Type) -> dict[str, Tensor]:
+    """The quantiles of the time, or the times of a path that has certain ones only."""
+    path = step.path(event.shape)
+    knots = path.levels or quantiles(op, step, event.shape)
+    return {_TIMES: torch.tensor(knots, dtype=torch.float64)}
+
+
+def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+    """(batch,): T · (L_{t-1} or L_0) + L_T."""
+    net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
+    t, _ = _times(step, p, ctx.noise["time"])
+    found = net(_noised(net, x, t, noise), t)
+    here, before, first = found.at, net.at((t - 1).clamp(min=step.low), x.dtype), _shaped(t == step.low, x)
+    gap = (found.clean - x) ** 2
+    # σ_{t|s}² = σ_t² (1 - e^{λ_t - λ_s}); at t = 1 there is no s, and the step is the whole kernel.
+    share = torch.where(first, 1.0, -torch.expm1(here.log_snr - before.log_snr))
+    forward = here.sigma**2 * share
+    posterior = torch.where(first, 1.0, before.sigma**2 * share)
+    variance = posterior if step.settings.variance == "posterior" else torch.where(first, 1.0, forward)
+    ratio = posterior / variance
+    kl = 0.5 * (ratio - 1 - ratio.log() + (before.alpha * share) ** 2 * gap / variance)
+    start = 0.5 * (math.log(2 * math.pi) + forward.log() + gap / forward)
+    last = net.at(torch.full_like(t[:1], step.high), x.dtype)
+    end = 0.5 * (last.alpha * x / last.sigma) ** 2
+    count = step.high - step.low + 1
+    return sum_event(count * torch.where(first, start, kl) + end, ctx.event)
+
+
+def _shaped(rows: Tensor, x: Tensor) -> Tensor:
+    """One value a row against events."""
+    return rows.reshape(-1, *(1,) * (x.dim() - 1))
+
+
+TWINS: dict[Any, TermTwin] = {Dsm: TermTwin(dsm, _tables, _plan), Vlb: TermTwin(vlb, _tables, _plan)}

@@ -1,0 +1,285 @@
+"""Torch twins of the samplers along a noising path: each is a loop over falling times, from noise to clean data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dgmspec.modules.paths.arrows import Denoiser, Predicted
+from dgmspec.modules.paths.coefficients import At
+from dgmspec.ops.paths.arrows import Markov
+from dgmspec.ops.paths.samplers import (
+    AbstractPathSampler,
+    Ancestral,
+    AnnealedLangevin,
+    Ddim,
+    PfOde,
+    ReverseSde,
+)
+
+__all__ = ["TWINS", "Journey"]
+
+
+@dataclass(frozen=True)
+class Journey:
+    """One batch on its way: the denoiser, the falling `times`, and noise by the row whatever the batch.
+
+    Everything about the path at the grid's times is worked out once; `known` fixes coordinates (inpainting).
+    """
+
+    net: Denoiser
+    times: tuple[float, ...]
+    noise: Callable[[], Tensor]
+    like: Tensor
+    known: Known | None = None
+    told: Callable[[int], None] = lambda done: None
+
+    @cached_property
+    def grid(self) -> Tensor:
+        """The times as a tensor."""
+        return torch.tensor(self.times, dtype=torch.float64, device=self.like.device)
+
+    @cached_property
+    def _table(self) -> At:
+        return self.net.at(self.grid, self.like.dtype)
+
+    def at(self, i: int) -> At:
+        """The path at time i, each entry with a batch of 1."""
+        return At(*(value[i : i + 1] for value in self._table))
+
+    def time(self, i: int) -> Tensor:
+        """Time i, one for all rows."""
+        return self.grid[i : i + 1]
+
+    def predict(self, x: Tensor, i: int) -> Predicted:
+        """What the net predicts at time i."""
+        return self.net(x, self.time(i).expand(x.shape[0]).to(x.dtype), self.at(i))
+
+    def settle(self, x: Tensor, i: int) -> Tensor:
+        """x at time i with the known coordinates as they are at that time."""
+        if self.known is None:
+            return x
+        here = self.at(i)
+        fixed = here.alpha * self.known.values + here.mean + here.sigma * self.noise()
+        return torch.where(self.known.mask, fixed, x)
+
+    def end(self, x: Tensor) -> Tensor:
+        """The clean data predicted at the last time."""
+        clean = self.predict(x, len(self.times) - 1).clean
+        return clean if self.known is None else torch.where(self.known.mask, self.known.values, clean)
+
+
+@dataclass(frozen=True)
+class Known:
+    """Coordinates that are given: where `mask` is true, `values` stand."""
+
+    values: Tensor
+    mask: Tensor
+
+
+# ---- posterior steps ------------------------------------------------------------------------------------------------
+
+
+def _down(journey: Journey, x: Tensor, i: int, eta: float) -> Tensor:
+    """From time i to time i + 1: the mean of q(x_s | x_t, x̂_0) with a share of its noise."""
+    t, s, found = journey.at(i), journey.at(i + 1), journey.predict(x, i)
+    if not eta:
+        return s.alpha * found.clean + s.mean + s.sigma * found.noise
+    # τ² = σ_s² σ_{t|s}² / σ_t² = σ_s² (1 - e^{λ_t - λ_s})
+    share = -torch.expm1(t.log_snr - s.log_snr)
+    deviation = eta * s.sigma * share.clamp(min=0).sqrt()
+    kept = (s.sigma**2 - deviation**2).clamp(min=0).sqrt()
+    return s.alpha * found.clean + s.mean + kept * found.noise + deviation * journey.noise()
+
+
+def _fall(journey: Journey, x: Tensor, step: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """All steps of a grid, then the clean data."""
+    for i in range(len(journey.times) - 1):
+        x = journey.settle(step(x, i), i + 1)
+        journey.told(i + 1)
+    return journey.end(x)
+
+
+def ancestral(op: Ancestral, journey: Journey, x: Tensor) -> Tensor:
+    """``ddim`` with all of the noise."""
+    step = journey.net.op
+    if isinstance(step, Markov) and step.settings.variance == "forward":
+        return _fall(journey, x, lambda x, i: _down_widely(journey, x, i))
+    return _fall(journey, x, lambda x, i: _down(journey, x, i, 1.0))
+
+
+def _down_widely(journey: Journey, x: Tensor, i: int) -> Tensor:
+    """The mean of q(x_s | x_t, x̂_0) with the noise of q(x_t | x_s)."""
+    t, s, found = journey.at(i), journey.at(i + 1), journey.predict(x, i)
+    share = -torch.expm1(t.log_snr - s.log_snr)
+    kept = (1 - share).clamp(min=0).sqrt()
+    moved = s.alpha * found.clean + s.mean + s.sigma * kept * found.noise
+    return moved + t.sigma * share.clamp(min=0).sqrt() * journey.noise()
+
+
+def ddim(op: Ddim, journey: Journey, x: Tensor) -> Tensor:
+    """Steps with a share `eta` of the noise."""
+    return _fall(journey, x, lambda x, i: _down(journey, x, i, op.eta))
+
+
+# ---- the reverse process --------------------------------------------------------------------------------------------
+
+
+def reverse_sde(op: ReverseSde, journey: Journey, x: Tensor) -> Tensor:
+    """Predictor steps by `solver`, each followed by the correctors."""
+    step = {"euler_maruyama": _euler_maruyama, "heun": _heun_maruyama, "exponential": _exponential}[op.solver]
+
+    def run(x: Tensor, i: int) -> Tensor:
+        x = step(journey, x, i)
+        for _ in range(op.corrector):
+            x = _correct(journey, x, i + 1, op.snr)
+        return x
+
+    return _fall(journey, x, run)
+
+
+def _backward(journey: Journey, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
+    """(f - g² s, g²) at time i."""
+    found, flow = journey.predict(x, i), journey.net.rates(journey.time(i), x.dtype)
+    return flow.rate * x + flow.offset + flow.spread / found.at.sigma * found.noise, flow.spread
+
+
+def _euler_maruyama(journey: Journey, x: Tensor, i: int) -> Tensor:
+    span = journey.times[i] - journey.times[i + 1]
+    drift, spread = _backward(journey, x, i)
+    return x - span * drift + (span * spread).sqrt() * journey.noise()
+
+
+def _heun_maruyama(journey: Journey, x: Tensor, i: int) -> Tensor:
+    """The drift's mean over both ends, with one noise."""
+    span, z = journey.times[i] - journey.times[i + 1], journey.noise()
+    first, before = _backward(journey, x, i)
+    second, after = _backward(journey, x - span * first + (span * before).sqrt() * z, i + 1)
+    return x - span * (first + second) / 2 + (span * (before + after) / 2).sqrt() * z
+
+
+def _exponential(journey: Journey, x: Tensor, i: int) -> Tensor:
+    """x_s = (α_s/α_t) y - 2 σ_s (e^h - 1) ε̂ + σ_s √(e^{2h} - 1) z with h = (λ_s - λ_t)/2, for y = x - m."""
+    t, s, found = journey.at(i), journey.at(i + 1), journey.predict(x, i)
+    half = (s.log_snr - t.log_snr) / 2
+    moved = s.alpha / t.alpha * (x - t.mean) - 2 * s.sigma * torch.expm1(half) * found.noise
+    return moved + s.mean + s.sigma * torch.expm1(2 * half).clamp(min=0).sqrt() * journey.noise()
+
+
+def _correct(journey: Journey, x: Tensor, i: int, snr: float) -> Tensor:
+    """One Langevin step at time i, of size η = 2 (snr σ)²: the score is about 1/σ long in each coordinate."""
+    found = journey.predict(x, i)
+    size = 2 * (snr * found.at.sigma) ** 2
+    return x + size * found.score + (2 * size).sqrt() * journey.noise()
+
+
+# ---- the probability flow -------------------------------------------------------------------------------------------
+
+
+def pf_ode(op: PfOde, journey: Journey, x: Tensor) -> Tensor:
+    """Steps by `solver`."""
+    if op.solver in ("dpm_solver", "deis"):
+        return _fall(journey, x, (_Dpm if op.solver == "dpm_solver" else _Deis)(journey))
+    return _fall(journey, x, lambda x, i: _flow_step(journey, x, i, op.solver == "heun"))
+
+
+def _velocity(journey: Journey, x: Tensor, i: int) -> Tensor:
+    """α' x̂_0 + m' + σ' ε̂ = f - g² s / 2."""
+    found = journey.predict(x, i)
+    change = journey.net.slopes(journey.time(i), found.at)
+    return change.alpha * found.clean + change.mean + change.sigma * found.noise
+
+
+def _flow_step(journey: Journey, x: Tensor, i: int, twice: bool) -> Tensor:
+    span = journey.times[i] - journey.times[i + 1]
+    first = _velocity(journey, x, i)
+    if not twice:
+        return x - span * first
+    return x - span * (first + _velocity(journey, x - span * first, i + 1)) / 2
+
+
+class _Dpm:
+    """DPM-Solver++ 2M: with h = (λ_s - λ_t)/2, x_s = (σ_s/σ_t) y - α_s (e^{-h} - 1) D + m_s, where D extrapolates the
+    predicted data to the middle of the step from this time and the last."""
+
+    def __init__(self, journey: Journey) -> None:
+        self.journey = journey
+        self.before: tuple[Tensor, Tensor] | None = None
+
+    def __call__(self, x: Tensor, i: int) -> Tensor:
+        t, s, clean = self.journey.at(i), self.journey.at(i + 1), self.journey.predict(x, i).clean
+        half = (s.log_snr - t.log_snr) / 2
+        data = clean
+        if self.before is not None:
+            last, span = self.before
+            data = clean + half / (2 * span) * (clean - last)
+        # From a time without signal the step has no length in λ: it is first order, and no history for the next.
+        self.before = (clean, half) if bool(torch.isfinite(half).all()) else None
+        return s.sigma / t.sigma * (x - t.mean) - s.alpha * torch.expm1(-half) * data + s.mean
+
+
+class _Deis:
+    """Third-order multistep rule on ε̂ in ρ = σ/α, where d((x - m)/α)/dρ = ε: the integral of the parabola through the
+    last three predictions (fewer at the start)."""
+
+    def __init__(self, journey: Journey) -> None:
+        self.journey = journey
+        self.history: list[tuple[Tensor, Tensor]] = []
+
+    def __call__(self, x: Tensor, i: int) -> Tensor:
+        t, s, found = self.journey.at(i), self.journey.at(i + 1), self.journey.predict(x, i)
+        here, there = (-t.log_snr / 2).exp(), (-s.log_snr / 2).exp()
+        if not bool(torch.isfinite(here).all()):
+            return s.alpha * found.clean + s.mean + s.sigma * found.noise
+        self.history = [(here, found.noise), *self.history][:3]
+        return s.alpha * ((x - t.mean) / t.alpha + _integral(self.history, here, there)) + s.mean
+
+
+def _integral(history: list[tuple[Tensor, Tensor]], start: Tensor, end: Tensor) -> Tensor:
+    """∫ from start to end of the polynomial through (ρ, ε) points, by Simpson's rule, exact up to cubics."""
+    middle = (start + end) / 2
+    values = [_polynomial(history, at) for at in (start, middle, end)]
+    return (end - start) / 6 * (values[0] + 4 * values[1] + values[2])
+
+
+def _polynomial(history: list[tuple[Tensor, Tensor]], at: Tensor) -> Tensor:
+    """Lagrange's polynomial through the points."""
+    total = torch.zeros_like(history[0][1])
+    for j, (here, value) in enumerate(history):
+        weight = torch.ones_like(at)
+        for k, (other, _) in enumerate(history):
+            if k != j:
+                weight = weight * (at - other) / (here - other)
+        total = total + weight * value
+    return total
+
+
+# ---- Langevin -------------------------------------------------------------------------------------------------------
+
+
+def annealed_langevin(op: AnnealedLangevin, journey: Journey, x: Tensor) -> Tensor:
+    """`op.steps` steps at each time of the grid."""
+    last = journey.at(len(journey.times) - 1).sigma
+    for i in range(len(journey.times)):
+        size = op.step_size * (journey.at(i).sigma / last) ** 2
+        for _ in range(op.steps):
+            x = x + size / 2 * journey.predict(x, i).score + size.sqrt() * journey.noise()
+            x = journey.settle(x, i)
+        journey.told(i)
+    return journey.end(x)
+
+
+Twin = Callable[[Any, Journey, Tensor], Tensor]
+
+TWINS: Mapping[type[AbstractPathSampler], Twin] = {
+    ReverseSde: reverse_sde,
+    PfOde: pf_ode,
+    Ancestral: ancestral,
+    Ddim: ddim,
+    AnnealedLangevin: annealed_langevin,
+}

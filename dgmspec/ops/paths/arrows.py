@@ -1,0 +1,317 @@
+"""The steps that noising arrows become: a Gaussian path from the data to the noise, and what a net predicts along it.
+
+Nothing here is written by authors as a step. Each class holds the author's law as closed formulas; `path` derives the
+`GaussianPath` for the event at hand once, and every refusal names the part at fault (``drift``, ``scale``, ``learn``).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.paths.affine import NotAffine, Times
+from dgmspec.algebra.paths.derive import of_chain, of_drift, of_kernel
+from dgmspec.algebra.paths.gaussian import GaussianPath
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.jacobian import Jacobian, Structure
+from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep, Cost, Direction, NetUse, ParamSpec
+from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.ops.distributions.line import Normal
+from dgmspec.ops.nets import context_shape
+from dgmspec.ops.paths.settings import (
+    AbstractPrecondition,
+    AbstractTimes,
+    Edm,
+    MarkovSettings,
+    PerturbSettings,
+    SdeSettings,
+)
+
+__all__ = ["PREDICTIONS", "AbstractNoising", "Markov", "Perturb", "Prediction", "Sde"]
+
+Prediction = Literal["noise", "clean", "score", "velocity", "v"]
+PREDICTIONS: tuple[Prediction, ...] = ("noise", "clean", "score", "velocity", "v")
+
+_PURE: float = -2 * math.log(1e6)
+"""log-SNR below which nothing of the data is left: α/σ < 1e-6."""
+
+_TRIED = 64
+_MISMATCH = 0.01
+"""Nats per dimension of prior mismatch from which on it is worth a warning."""
+_T_EPS = 1e-5
+
+
+class AbstractNoising(AbstractStep, ABC):
+    """An arrow from data to noise. `net` predicts `learn` from (x_t, t) and the arrow's context."""
+
+    written: ClassVar[bool] = False
+    sampled: ClassVar[bool] = True
+
+    state: str
+    time: str
+    learn: Prediction | None = None
+    net: AbstractNet | None = None
+
+    @abstractmethod
+    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
+        """The path for events of `shape`, or why the law is not affine in the state; raises `Refusal`."""
+
+    def path(self, shape: Shape) -> GaussianPath:
+        """The Gaussian path; `Refusal` (DGM647) where there is none."""
+        found = _derived(self, shape)
+        if isinstance(found, NotAffine):
+            raise Refusal(
+                "DGM647",
+                f"`{self.name}` is not affine in `{self.state}`, so x_t given x_0 is not normal and its kernel has no "
+                "formula",
+                self.law_at(),
+                notes=(f"its derivative by `{self.state}` still reads `{self.state}`",),
+                help=(f"write a(t) * {self.state} + b(t)",),
+            )
+        return found
+
+    def law_at(self) -> str:
+        """The part of the braces that says how the mean moves."""
+        return "loc"
+
+    @property
+    def drawn_times(self) -> AbstractTimes:
+        """How losses draw times."""
+        raise NotImplementedError
+
+    @property
+    def scaled(self) -> AbstractPrecondition | None:
+        """How the net's input and value are scaled."""
+        raise NotImplementedError
+
+    @property
+    def discrete(self) -> bool:
+        """Whether the path has certain times only."""
+        return False
+
+    def start(self, shape: Shape) -> float:
+        """The earliest time that losses, samplers and likelihoods use."""
+        return self.path(shape).low
+
+    def missing(self, forward: bool) -> str:
+        if self.learn is None:
+            return f"`{self.name}` learns nothing: write `learn noise({self.state}, {self.time}) = …` in its braces"
+        return f"the `{self.name}` has no probability flow yet"
+
+    # ---- as a step --------------------------------------------------------------------------------------------------
+
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        self._check(x, c)
+        return x
+
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        self._check(y, c)
+        return y
+
+    def _check(self, x: Type, c: Type | None) -> None:
+        if x.support != REAL:
+            raise Refusal(
+                "DGM301",
+                f"noise takes values in all of ℝ, and `{self.state}` is {x}",
+                help=("map the data there first by a flow: `flow x -> u { dequantize(uniform); logit }`",),
+            )
+        path = self.path(x.shape)
+        self._check_learned(path)
+        self.parameters(x, c)
+
+    def _check_learned(self, path: GaussianPath) -> None:
+        if self.learn in ("noise", "score") and path.log_snr(path.high) < _PURE:
+            raise Refusal(
+                "DGM649",
+                f"nothing of the data is left at {self.time} = {path.high:g}, and `{self.learn}` says nothing about "
+                "them there",
+                "learn",
+                notes=("what is known of x_0 is (x_t - σ ε) / α, and α is 0",),
+                help=(f"learn `clean` or `{'v' if path.discrete else 'velocity'}`, or end with a little signal left",),
+            )
+        if self.learn == "velocity" and path.discrete:
+            raise Refusal(
+                "DGM650",
+                "a path with certain times only has no velocity",
+                "learn",
+                help=("learn `noise`, `clean` or `score`",),
+            )
+        if self.learn == "v":
+            _check_unit_circle(path, self.time)
+        if self.learn is not None and self.learn != "clean" and self.scaled is not None:
+            raise Refusal(
+                "DGM650",
+                f"a preconditioned net gives the clean data, not `{self.learn}`",
+                "learn",
+                help=("write `learn clean(…)`; noise, score and velocity follow from it",),
+            )
+
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        return Jacobian.of(Structure.DENSE, x.size)
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        return Cost("∫ tr", Direction("solver"), Direction("solver"))
+
+    def doubts(self, x: Type, prior: AbstractDistribution) -> Refusal | None:
+        """The declared prior beside the law of x_T, for data whose coordinates have a mean square of 1."""
+        try:
+            path = self.path(x.shape)
+        except Refusal:
+            return None
+        end = f"normal({path.curves[0].mean(path.high):.4g}, {path.curves[0].sigma(path.high):.4g})"
+        gap = "is not normal"
+        if isinstance(prior, Normal):
+            loc, scale = prior.loc, prior.scale
+            if not isinstance(loc, (int, float)) or not isinstance(scale, (int, float)):
+                return None
+            nats = path.prior_mismatch(float(scale), mean=float(loc))
+            if nats < _MISMATCH:
+                return None
+            gap = f"is {nats:.2g} nats per dimension away"
+        left = max(curve.alpha(path.high) / curve.sigma(path.high) for curve in path.curves)
+        help_ = f"write `~ {end}`" if left < 0.1 else "let the path run longer or with more noise: data are left in x_T"
+        return Refusal(
+            "DGM648",
+            f"the path ends at {end}{'' if path.alike else ' in its first coordinate'}, and the prior there {gap}",
+            label="not where the path ends",
+            notes=("for data whose coordinates have a mean square of 1; samples start from the prior",),
+            help=(help_,),
+        )
+
+    def net_use(self, x: Type, c: Type | None) -> NetUse:
+        """How the net is used: it reads x_t and the time."""
+        given = context_shape(c)
+        return NetUse((x.shape,), x.shape, given, zero=True, time=1)
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        if self.net is None:
+            return ()
+        return tuple(spec.under("net") for spec in self.net.net_parameters(self.net_use(x, c)))
+
+
+def _check_unit_circle(path: GaussianPath, name: str) -> None:
+    """`v` is a rotation of (x_0, ε), so α² + σ² has to be 1."""
+    times = path.levels or [path.low + (path.high - path.low) * i / _TRIED for i in range(1, _TRIED + 1)]
+    for curve in path.curves:
+        for t in times:
+            radius = curve.alpha(t) ** 2 + curve.sigma(t) ** 2
+            if abs(radius - 1) > 1e-6:
+                raise Refusal(
+                    "DGM650",
+                    f"`v` = α ε - σ x_0 needs α² + σ² = 1, and at {name} = {t:.4g} it is {radius:.6g}",
+                    "learn",
+                    help=("learn `velocity`, which every path in continuous time has, or `noise`",),
+                )
+
+
+@lru_cache(maxsize=256)
+def _derived(op: AbstractNoising, shape: Shape) -> GaussianPath | NotAffine:
+    return op.derived(shape)
+
+
+class Sde(AbstractNoising):
+    """dx = drift(x, t) dt + diffusion(t) dW from the data at `low` to the noise at `high`."""
+
+    name: ClassVar[str] = "sde"
+
+    low: float
+    high: float
+    drift: AbstractExpr
+    diffusion: AbstractExpr
+    settings: SdeSettings = SdeSettings()
+
+    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
+        times = Times(self.time, self.low, self.high)
+        return of_drift(self.drift, self.diffusion, self.state, times, shape, self.settings.init_noise)
+
+    def law_at(self) -> str:
+        return "drift"
+
+    @property
+    def drawn_times(self) -> AbstractTimes:
+        return self.settings.times
+
+    @property
+    def scaled(self) -> AbstractPrecondition | None:
+        return self.settings.precondition
+
+    def start(self, shape: Shape) -> float:
+        return _earliest(self.settings.t_eps, self.low, self.high, bool(self.settings.init_noise))
+
+
+class Markov(AbstractNoising):
+    """x_t ~ normal(loc, scale) given x_{t-1}, for the whole t = low..high."""
+
+    name: ClassVar[str] = "markov"
+
+    low: int
+    high: int
+    loc: AbstractExpr
+    scale: AbstractExpr
+    settings: MarkovSettings = MarkovSettings()
+
+    @property
+    def discrete(self) -> bool:
+        return True
+
+    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
+        return of_chain(self.loc, self.scale, self.state, self.time, self.low, self.high, shape)
+
+    @property
+    def drawn_times(self) -> AbstractTimes:
+        return self.settings.times
+
+    @property
+    def scaled(self) -> AbstractPrecondition | None:
+        return self.settings.precondition
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        return Cost("bound", Direction("solver"), Direction("sequential", self.high - self.low + 1))
+
+
+class Perturb(AbstractNoising):
+    """x_t ~ normal(loc, scale) given x_0, over an interval of times or at `levels` alone."""
+
+    name: ClassVar[str] = "perturb"
+
+    low: float
+    high: float
+    levels: tuple[float, ...] = ()
+    loc: AbstractExpr
+    scale: AbstractExpr
+    settings: PerturbSettings = PerturbSettings()
+
+    @property
+    def discrete(self) -> bool:
+        return bool(self.levels)
+
+    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
+        times = Times(self.time, self.low, self.high)
+        return of_kernel(self.loc, self.scale, self.state, times, shape, self.levels)
+
+    @property
+    def drawn_times(self) -> AbstractTimes:
+        return self.settings.times
+
+    @property
+    def scaled(self) -> AbstractPrecondition | None:
+        return self.settings.precondition
+
+    def start(self, shape: Shape) -> float:
+        if self.levels:
+            return self.path(shape).levels[0]
+        return _earliest(self.settings.t_eps, self.low, self.high, False)
+
+
+def _earliest(t_eps: float | None, low: float, high: float, noisy: bool) -> float:
+    if t_eps is not None:
+        return low + t_eps
+    return low if noisy else low + _T_EPS * (high - low)
+
+
+def scale_of(op: AbstractNoising) -> float | None:
+    """The standard deviation of the data that a preconditioned net is told; None without preconditioning."""
+    return op.scaled.data_std if isinstance(op.scaled, Edm) else None

@@ -1,0 +1,183 @@
+"""Losses of what is learned along a noising path, in nats, summed over an event and averaged over rows and times."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from dgmspec.algebra.evaluate import evaluate
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.paths.gaussian import GaussianPath
+from dgmspec.algebra.rewrite import free_names
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.op import AbstractArrowLoss, AbstractStep, Draw
+from dgmspec.core.types import Type
+from dgmspec.ops.paths.arrows import AbstractNoising, Markov, Perturb
+from dgmspec.ops.paths.settings import Importance, LogNormal
+
+__all__ = ["ALONG", "Dsm", "Vlb", "quantiles"]
+
+ALONG = ("alpha", "sigma", "snr")
+"""What a weight may read beside the time."""
+
+Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+
+_KNOTS = 1024
+
+
+class AbstractPathLoss(AbstractArrowLoss, ABC):
+    """A loss that needs a noising arrow with something learned."""
+
+    def fits(self, step: AbstractStep) -> bool:
+        return isinstance(step, AbstractNoising)
+
+    def check(self, step: AbstractStep, event: Type) -> None:
+        assert isinstance(step, AbstractNoising)
+        if step.learn is None:
+            raise Refusal(
+                "DGM651",
+                f"`{self.name}` trains what is learned along this `{step.name}`, and nothing is",
+                help=(f"write `learn noise({step.state}, {step.time}) = mlp(64, 64)` in its braces",),
+            )
+
+
+class Dsm(AbstractPathLoss):
+    """Denoising score matching: ½ E w(t) ‖s(x_t, t) - ∇ log q(x_t | x_0)‖², the squared *score* error weighted.
+
+    The target is -ε/σ, so with ``weight = simple`` (w = σ²) it is ½‖ε̂ - ε‖², the loss of DDPM; ``likelihood`` is
+    w = g², with which the loss bounds the negative log-likelihood; ``snr`` weighs the squared error of clean data by
+    max(SNR, 1), ``min_snr`` by min(SNR, `gamma`). A formula reads the time and the path's ``alpha``, ``sigma`` and
+    ``snr``. The average over times is that of `times` in the arrow's braces.
+
+    Vincent 2011, "A connection between score matching and denoising autoencoders"; Ho, Jain and Abbeel 2020; Song,
+    Durkan, Murray and Ermon 2021; Salimans and Ho 2022; Hang et al. 2023 (min-SNR).
+    """
+
+    name: ClassVar[str] = "dsm"
+    examples: ClassVar[tuple[str, ...]] = ("dsm", "dsm(weight = likelihood)", "dsm(weight = min_snr, gamma = 5)")
+
+    weight: Literal["simple", "likelihood", "snr", "min_snr"] | AbstractExpr = Field(
+        "simple", description="what multiplies the squared score error, by name or as a formula"
+    )
+    gamma: Positive = Field(5.0, description="largest SNR that `min_snr` counts")
+
+    def check(self, step: AbstractStep, event: Type) -> None:
+        super().check(step, event)
+        assert isinstance(step, AbstractNoising)
+        path = step.path(event.shape)
+        if self.weight == "likelihood" and path.discrete:
+            raise Refusal(
+                "DGM652",
+                "`likelihood` weighs by g(t)², which a path with certain times only does not have",
+                help=("write `vlb`, the bound of a `markov`, or another weight",),
+            )
+        if isinstance(self.weight, AbstractExpr):
+            stray = [name for name in free_names(self.weight) if name not in (*ALONG, step.time)]
+            if stray:
+                raise Refusal(
+                    "DGM652",
+                    f"a weight reads the time `{step.time}` and the path's alpha, sigma and snr, not `{stray[0]}`",
+                    help=(f"write it with `{step.time}`, such as `dsm(weight = sigma^2)`",),
+                )
+        if isinstance(step.drawn_times, (Importance, LogNormal)) and path.discrete:
+            raise Refusal(
+                "DGM652",
+                f"`times = {step.drawn_times.name}` draws from an interval, and this path has certain times only",
+                help=("write `times = stratified`",),
+            )
+        start = step.start(event.shape)
+        if self.weight in ("likelihood",) and not math.isfinite(path.log_snr(start)):
+            raise Refusal(
+                "DGM653",
+                f"the weight g²/σ² has no finite integral from {step.time} = {start:g} on, where σ is 0",
+                help=("set `t_eps = 1e-5` in the arrow's braces",),
+            )
+
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        return (Draw("time", ()), Draw("noise", event.shape, "normal"))
+
+    def factor(self, path: GaussianPath, t: float) -> float:
+        """What multiplies ½‖ε̂ - ε‖² at a time, of the first curve: for drawing times by it."""
+        curve = path.curves[0]
+        alpha, sigma, snr = curve.alpha(t), curve.sigma(t), math.exp(min(curve.log_snr(t), 700.0))
+        if self.weight == "simple":
+            return 1.0
+        if self.weight == "snr":
+            return max(1.0, 1 / snr)
+        if self.weight == "min_snr":
+            return min(1.0, self.gamma / snr)
+        if self.weight == "likelihood":
+            step = 1e-4 * max(t - path.low, 1e-12)
+            return max(-(curve.log_snr(min(t + step, path.high)) - curve.log_snr(t - step)), 0.0) / (2 * step)
+        found = evaluate(self.weight, {path.times.name: t, "alpha": alpha, "sigma": sigma, "snr": snr})
+        return float(found) / sigma**2
+
+
+class Vlb(AbstractPathLoss):
+    """The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times.
+
+    L_{t-1} = KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)) and L_0 = -log p(x_0 | x_1), where p(x_{t-1} | x_t) has the
+    mean of q with the predicted clean data and the `variance` of the arrow's braces (at t = 1 always the forward one);
+    L_T = KL(q(x_T | x_0) ‖ N(m_T, σ_T²)), which nothing learned changes. Ho, Jain and Abbeel 2020, equation 5.
+    """
+
+    name: ClassVar[str] = "vlb"
+    examples: ClassVar[tuple[str, ...]] = ("vlb",)
+
+    def fits(self, step: AbstractStep) -> bool:
+        return isinstance(step, AbstractNoising)
+
+    def check(self, step: AbstractStep, event: Type) -> None:
+        super().check(step, event)
+        if not isinstance(step, Markov):
+            raise Refusal(
+                "DGM652",
+                f"`vlb` is the bound of a chain, and a `{step.name}` is none",
+                help=("write `dsm(weight = likelihood)`" if not isinstance(step, Perturb) else "write `dsm`",),
+            )
+
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        return (Draw("time", ()), Draw("noise", event.shape, "normal"))
+
+
+def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, ...]) -> tuple[float, ...]:
+    """Times at equally likely steps of the law that the arrow draws them from, its first and last among them."""
+    path, low, high = step.path(shape), step.start(shape), step.path(shape).high
+    law = step.drawn_times
+    if not isinstance(law, (Importance, LogNormal)):
+        return (low, high)
+    # Denser towards the start, where λ moves fastest.
+    first = max(low, path.low + 1e-12 * (high - path.low))
+    ratio = (high - path.low) / (first - path.low)
+    times = [path.low + (first - path.low) * ratio ** (i / _KNOTS) for i in range(_KNOTS)] + [high]
+    times[0] = low
+    if isinstance(law, LogNormal):
+        masses = [_normal_cdf((-path.log_snr(max(t, first)) / 2 - law.mean) / law.std) for t in times]
+        masses = [m - masses[0] for m in masses]
+    else:
+        assert isinstance(loss, Dsm)
+        heights = [loss.factor(path, max(t, first)) for t in times]
+        masses = [0.0]
+        for i in range(_KNOTS):
+            masses.append(masses[-1] + (heights[i] + heights[i + 1]) / 2 * (times[i + 1] - times[i]))
+    return _inverted(times, masses)
+
+
+def _normal_cdf(x: float) -> float:
+    return 0.5 * math.erfc(-x / math.sqrt(2))
+
+
+def _inverted(times: Sequence[float], masses: Sequence[float]) -> tuple[float, ...]:
+    """The times at which the cumulated mass is i/n of the whole, linear between the given ones."""
+    total, found, j = masses[-1], [times[0]], 0
+    for i in range(1, _KNOTS):
+        wanted = total * i / _KNOTS
+        while masses[j + 1] < wanted:
+            j += 1
+        share = (wanted - masses[j]) / max(masses[j + 1] - masses[j], 1e-300)
+        found.append(times[j] + share * (times[j + 1] - times[j]))
+    return (*found, times[-1])
