@@ -26,6 +26,7 @@ from dgmspec.modules.traces import (
     product,
     tangent_trace,
     trace_core,
+    value_and_trace,
     variance,
 )
 from dgmspec.modules.traces.probes import Kind
@@ -104,6 +105,43 @@ def test_tangents_of_any_depth(hidden: int, gated: bool) -> None:
     torch.testing.assert_close(product(net, slopes, e), e @ matrices.mT, **CLOSE)
     if hidden:
         torch.testing.assert_close(tangent_trace(net, slopes, ROWS), torch.einsum("bii->b", matrices), **CLOSE)
+
+
+@pytest.mark.parametrize("kind", WITH_SLOPE)
+@pytest.mark.parametrize("hidden", [0, 1, 2])
+def test_the_gradient_written_out_is_that_of_the_plain_formula(hidden: int, kind: str) -> None:
+    """With respect to the state, every weight, offsets of each shape and the core; and second derivatives."""
+    made, y = chain(hidden, kind), random(ROWS, D).requires_grad_()
+    for shape in ((ROWS,), (1,), ()):
+        offsets = (made.offsets[0][(0,) if not shape else slice(shape[0])], *made.offsets[1:])
+        net = Chain(kind, made.weights, offsets)
+        core = trace_core(net.weights).detach().clone()
+        inputs = [v.requires_grad_() for v in (y, core, *net.weights, *offsets)]
+        plain, slopes = forward(net, y)
+        results = []
+        for value, trace in ((plain, closed_trace(core, slopes, ROWS)), value_and_trace(net, core, y)):
+            loss = (value.sin() * trace.unsqueeze(1)).sum()
+            first = torch.autograd.grad(loss, inputs, create_graph=True)
+            total = sum((g.sin().sum() for g in first), start=torch.zeros(()))
+            second = torch.autograd.grad(total, inputs, retain_graph=True, materialize_grads=True)
+            plainly = torch.autograd.grad(loss, inputs, retain_graph=True)
+            results.append((value, trace, *first, *second, *plainly))
+        for found, expected in zip(*reversed(results), strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_transforms_see_the_plain_formula() -> None:
+    """torch.func, torch.compile and autocast differentiate it themselves."""
+    net, y = chain(2, rows=1), random(ROWS, D)
+    core = trace_core(net.weights)
+    trace = vmap(jacrev(lambda v: value_and_trace(net, core, v[None])[1][0]))(y)
+    y.requires_grad_()
+    (expected,) = torch.autograd.grad(value_and_trace(net, core, y)[1].sum(), y)
+    torch.testing.assert_close(trace, expected, **CLOSE)
+    compiled = torch.compile(lambda y: value_and_trace(net, core, y)[1].sum(), backend="eager", fullgraph=True)
+    torch.testing.assert_close(torch.autograd.grad(compiled(y), y)[0], expected, **CLOSE)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert value_and_trace(net, core.float(), y.float())[0].dtype is torch.bfloat16
 
 
 def test_skips() -> None:

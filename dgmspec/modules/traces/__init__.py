@@ -13,6 +13,7 @@ from dgmspec.modules.traces.chains import (
 )
 from dgmspec.modules.traces.general import dense_jacobian, estimate, exact_trace
 from dgmspec.modules.traces.probes import probes, variance
+from dgmspec.modules.traces.pulled import value_and_trace
 
 __all__ = [
     "Chain",
@@ -28,5 +29,6 @@ __all__ = [
     "product",
     "tangent_trace",
     "trace_core",
+    "value_and_trace",
     "variance",
 ]
