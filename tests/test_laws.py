@@ -193,6 +193,8 @@ def test_a_step_before_a_prior_is_normalised(step: str) -> None:
             model = compiled(text, seed=1, scale=0.1)
             if model.density == "lower bound":
                 assert 0.1 < float(masses(model, 200).sum()) < 1 + 1e-3, before
+            elif model.density == "estimate":  # of the logarithm: its exponential is too large on average
+                assert 1 - 1e-3 < total(model) < 1.1, before
             else:
                 assert total(model) == pytest.approx(1, abs=1e-3), before
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
 import dgmspec
 from dgmspec.modules.compiled import CompiledModel
+from tests.zoo import randomise
 
 ACTIVATIONS = ("silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu")
 
@@ -75,3 +77,111 @@ def test_gradients_of_the_inverse_are_implicit() -> None:
         weight.sub_(2 * shift)
         below = model.decode(z).sum()
     torch.testing.assert_close(found[0, 1], (above - below) / (2 * step), rtol=1e-4, atol=1e-7)
+
+
+# ---- the power series, cut at random --------------------------------------------------------------------------------
+
+
+def pair(lipschitz: float, size: int = 5, terms: int = 2) -> tuple[CompiledModel, CompiledModel]:
+    """Two blocks with one set of weights: their log-determinants computed, and estimated."""
+    found = []
+    for kind in ("exact", "series"):
+        text = f"""dgm 1
+        model M {{
+            observe x : real[{size}]
+            given c : real[2]
+            latent z : real[{size}] ~ normal(0, 1)
+            flow x -> z | c {{
+                repeat 2 {{ residual(mlp(16, 16), lipschitz = {lipschitz}, log_det = {kind}, terms = {terms}) }}
+            }}
+        }}
+        """
+        model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+        randomise(model, scale=1.0)
+        found.append(model)
+    return found[0], found[1]
+
+
+def agrees(draws: Tensor, expected: Tensor) -> bool:
+    """A z-test at 4.5 standard errors of the mean over the first dimension, of every number in the rest."""
+    error = draws.std(0) / len(draws) ** 0.5
+    return bool(((draws.mean(0) - expected).abs() < 4.5 * error + 1e-12).all())
+
+
+@pytest.mark.parametrize("lipschitz", [0.5, 0.9, 0.97])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_estimate_is_unbiased_both_ways(lipschitz: float, training: bool) -> None:
+    exact, series = pair(lipschitz)
+    series.train(training)
+    x, c = torch.randn(1, 5, dtype=torch.float64), torch.randn(1, 2, dtype=torch.float64)
+    given = {"c": c}
+    assert (exact.density, series.density) == ("exact", "estimate")
+    with torch.no_grad():
+        many = series.log_prob(x.expand(20_000, 5), given=given, seed=3)
+        assert agrees(many, exact.log_prob(x, given=given)[0])
+        # Backward: the same noise in every row, so that all draw one sample.
+        program = series.program("sample_and_log_prob")
+        inputs = series._noise(program, 0, 20_000, 5)
+        inputs = {k: v[:1].expand_as(v) if k.endswith("prior/noise") else v for k, v in inputs.items()}
+        found = series.run("sample_and_log_prob", inputs | {"c": c.expand(20_000, 2)})
+        assert agrees(found["log_prob"], exact.log_prob(found["x"][:1], given=given)[0])
+
+
+def test_the_gradient_is_unbiased_in_weights_and_points() -> None:
+    exact, series = pair(0.8)
+    given = {"c": torch.randn(1, 2, dtype=torch.float64)}
+    x = torch.randn(1, 5, dtype=torch.float64, requires_grad=True)
+    names = [name for name, _ in exact.named_parameters()]
+    expected = torch.autograd.grad(exact.log_prob(x, given=given).sum(), [x, *exact.parameters()])
+    direction = [torch.randn_like(value) for value in expected]
+    found = []
+    for seed in range(60):
+        batch = x.expand(200, 5)
+        value = series.log_prob(batch, given=given, seed=seed).mean()
+        grads = torch.autograd.grad(value, [x, *(series.get_parameter(name) for name in names)])
+        found.append(torch.stack([(g * d).sum() for g, d in zip(grads, direction, strict=True)]))
+    along = torch.stack([(g * d).sum() for g, d in zip(expected, direction, strict=True)])
+    assert agrees(torch.stack(found), along)
+
+
+def test_draws_belong_to_rows_and_seeds() -> None:
+    _, series = pair(0.9)
+    x, given = torch.randn(40, 5, dtype=torch.float64), {"c": torch.randn(40, 2, dtype=torch.float64)}
+    whole = series.log_prob(x, given=given, seed=1)
+    part = series.log_prob(x[10:17], given={"c": given["c"][10:17]}, seed=1, start=10)
+    torch.testing.assert_close(part, whole[10:17])
+    assert not torch.equal(series.log_prob(x, given=given, seed=2), whole)
+    assert "(estimate)" in repr(series.ledger(x, given=given, seed=1))
+
+
+def test_evaluation_takes_more_terms_for_sure() -> None:
+    _, series = pair(0.9, terms=1)
+    x, given = torch.randn(1, 5, dtype=torch.float64), {"c": torch.randn(1, 2, dtype=torch.float64)}
+    spread = []
+    with torch.no_grad():
+        for training in (True, False):
+            # The same probe in every row: what is left to vary is where the series is cut.
+            inputs = series.train(training)._noise(series.program("log_prob"), 0, 4_000, 0)
+            inputs = {k: v[:1].expand_as(v) if k.endswith("probe") else v for k, v in inputs.items()}
+            inputs |= {"x": x.expand(4_000, 5), "c": given["c"].expand(4_000, 2)}
+            spread.append(float(series.run("log_prob", inputs)["log_prob"].std()))
+    assert spread[1] < spread[0] / 10
+
+
+def test_beyond_the_exact_size_the_series_is_the_choice() -> None:
+    ends = "observe x : real[257]; latent z : real[257] ~ normal(0, 1)"
+    text = f"dgm 1\nmodel M {{ {ends}; flow x -> z {{ residual(mlp(8)) }} }}"
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    assert model.density == "estimate"
+    z = torch.randn(3, 257, dtype=torch.float64)
+    torch.testing.assert_close(model.encode(model.decode(z)), z, rtol=1e-12, atol=1e-12)
+    assert dgmspec.compile(dgmspec.parse(text.replace("257", "256"))).density == "exact"
+
+
+def test_gradients_of_the_inverse_by_series_are_implicit() -> None:
+    exact, series = pair(0.9)
+    z, given = torch.randn(3, 5, dtype=torch.float64), {"c": torch.randn(3, 2, dtype=torch.float64)}
+    for model in (exact, series):
+        model.decode(z, given=given).square().sum().backward()
+    for (name, one), (_, other) in zip(exact.named_parameters(), series.named_parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-7, atol=1e-9, msg=name)

@@ -90,7 +90,7 @@ class CompiledModel(AbstractNoised):
             for e in program.ledger
         )
         zeros = torch.zeros(batch, dtype=self.dtype, device=self.device)
-        return Ledger(steps, sum((s.sign * s.logdet for s in steps), start=zeros))
+        return Ledger(steps, sum((s.sign * s.logdet for s in steps), start=zeros), self.density)
 
     def loss(
         self,

@@ -1,10 +1,11 @@
-"""The twin of `residual`: the net with its weights held to their norms, and its Jacobian carried along."""
+"""The twin of `residual`: the net with its weights held to their norms, and its Jacobian carried along or, for the
+series, only multiplied with."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +14,17 @@ from torch import Tensor
 from dgmspec.modules.linear import widened
 from dgmspec.modules.nets import context_features
 from dgmspec.modules.nets.slopes import WITH_SLOPE
+from dgmspec.modules.roulette import power_series
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
-from dgmspec.ops.residual import Residual
+from dgmspec.ops.residual import REFINED, Residual
 
 Result = tuple[Tensor, Tensor]
 
 STEPS: Final = 24
 """Steps of the inverse: Newton's settle to rounding in a few."""
+
+ASKED: Final = 8
+"""After so many fixed-point steps the device is asked whether all rows have settled."""
 
 CLOSED: Final = 1e3
 """An error of so many rounding errors counts as none."""
@@ -89,7 +94,11 @@ def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
 def residual_forward(op: Residual, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
     with torch.autocast(x.device.type, enabled=False):
         x = widened(x, p)
-        moved, tangent = _move(op, _held(op, p, x.shape[1]), x, _context(x, ctx))
+        layers, c = _held(op, p, x.shape[1]), _context(x, ctx)
+        if op.log_det == "series":
+            at = _at(op, layers, x, c)
+            return x + at.moved, _estimate(op, at, ctx)
+        moved, tangent = _move(op, layers, x, c)
         return x + moved, _log_det(tangent)
 
 
@@ -97,6 +106,8 @@ def residual_inverse(op: Residual, p: Parameters, y: Tensor, ctx: StepContext) -
     with torch.autocast(y.device.type, enabled=False):
         y = widened(y, p)
         layers, c = _held(op, p, y.shape[1]), _context(y, ctx)
+        if op.log_det == "series":
+            return _inverse_by_series(op, layers, y, c, ctx)
         with torch.no_grad():
             x = _solve(op, layers, y, c)
         # A Newton step of value zero, which brings the gradients of the implicit function.
@@ -124,6 +135,85 @@ def _solve(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], y: Tensor, c: 
     size = 1 + y.abs().amax(1, keepdim=True)
     closed = error.abs().amax(1, keepdim=True) <= CLOSED * torch.finfo(y.dtype).eps * size
     return torch.where(closed, x, math.nan)
+
+
+# ---- products with the Jacobian, which is never formed --------------------------------------------------------------
+
+
+class _Point(NamedTuple):
+    """g at x, and the factors of its Jacobian: weights (out, in) and, between them, slopes (batch, units)."""
+
+    moved: Tensor
+    weights: list[Tensor]
+    slopes: list[Tensor]
+
+    def left(self, w: Tensor, rows: Tensor | None = None) -> Tensor:
+        """wᵀ J, (n, d), at some rows of the batch."""
+        for weight, slope in zip(self.weights[:0:-1], self.slopes[::-1], strict=True):
+            w = (w @ weight) * (slope if rows is None else slope.index_select(0, rows))
+        return w @ self.weights[0]
+
+    def right(self, v: Tensor) -> Tensor:
+        """J v, (batch, d)."""
+        v = v @ self.weights[0].mT
+        for weight, slope in zip(self.weights[1:], self.slopes, strict=True):
+            v = (v * slope) @ weight.mT
+        return v
+
+
+def _at(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, c: Tensor | None) -> _Point:
+    kind = op.chain().activation
+    scale = 1 / STEEPEST.get(kind, 1.0)
+    (weight, bias), *others = layers
+    z = F.linear(x if c is None else torch.cat((x, c), 1), weight, bias)
+    weights, slopes = [weight[:, : x.shape[1]]], []
+    for weight, bias in others:
+        weights.append(weight)
+        a, slope = WITH_SLOPE[kind](z)
+        slopes.append(scale * slope)
+        z = F.linear(scale * a, weight, bias)
+    return _Point(z, weights, slopes)
+
+
+def _estimate(op: Residual, at: _Point, ctx: StepContext) -> Tensor:
+    """The estimate of the log-determinant; a term of value zero brings the estimate of its gradient."""
+    probe, terms = ctx.noise["probe"], op.terms if ctx.training else max(op.terms, REFINED)
+    value, u = power_series(at.left, probe, ctx.noise["stop"], terms, op.lipschitz)
+    if not torch.is_grad_enabled():
+        return value
+    slope = (u * at.right(probe)).sum(1)
+    return value + (slope - slope.detach())
+
+
+def _inverse_by_series(
+    op: Residual, layers: list[tuple[Tensor, Tensor]], y: Tensor, c: Tensor | None, ctx: StepContext
+) -> Result:
+    """The fixed point, and a Newton step of value zero whose inverse Jacobian is a series of as many terms."""
+    with torch.no_grad():
+        x, count = _fixed_point(op, layers, y, c)
+    if torch.is_grad_enabled():
+        at = _at(op, layers, x, c)
+        still = _Point(at.moved, [w.detach() for w in at.weights], [s.detach() for s in at.slopes])
+        term = step = x + at.moved - y
+        for _ in range(count):
+            term = -still.right(term)
+            step = step + term
+        x = x - step
+    return x, -_estimate(op, _at(op, layers, x, c), ctx)
+
+
+def _fixed_point(
+    op: Residual, layers: Sequence[tuple[Tensor, Tensor]], y: Tensor, c: Tensor | None
+) -> tuple[Tensor, int]:
+    """x with x + g(x) = y, NaN in rows that did not settle, and the steps taken; the device is asked now and then."""
+    eps, x, error = torch.finfo(y.dtype).eps, y, torch.full_like(y, math.inf)
+    size = 1 + y.abs().amax(1, keepdim=True)
+    for count in range(1, math.ceil(math.log(eps) / math.log(op.lipschitz)) + 1):
+        following = y - _at(op, layers, x, c).moved
+        x, error = following, (following - x).abs().amax(1, keepdim=True)
+        if count % ASKED == 0 and bool((error <= 4 * eps * size).all()):
+            break
+    return torch.where(error <= CLOSED * eps * size, x, math.nan), count
 
 
 TWINS: Final = {Residual: StepTwin(residual_forward, residual_inverse, loop="bounded")}

@@ -45,6 +45,8 @@ class Ledger:
 
     steps: tuple[LedgerStep, ...]
     total: Tensor
+    density: str = "exact"
+    """What the sum is: exact, an unbiased estimate, or a lower bound on average."""
 
     def __iter__(self) -> Iterator[LedgerStep]:
         return iter(self.steps)
@@ -78,7 +80,8 @@ class Ledger:
         return fragment(tag("div", table, class_="dgm-scroll"))
 
     def _title(self) -> str:
-        return f"log p by its contributions, nats, over {len(self.total):,} rows"
+        kind = "" if self.density == "exact" else f" ({self.density})"
+        return f"log p{kind} by its contributions, nats, over {len(self.total):,} rows"
 
     def _rows(self) -> list[tuple[str, str, float, float]]:
         """Name, kind, mean and standard deviation of each contribution with its sign, and of the sum last."""

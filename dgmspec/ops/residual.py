@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractNet, AbstractStep, Cost, Direction, NetUse, ParamSpec
+from dgmspec.core.op import AbstractNet, AbstractStep, Cost, Direction, Draw, NetUse, ParamSpec
 from dgmspec.core.types import Type
 from dgmspec.ops.nets import Mlp, context_shape
 from dgmspec.ops.structure import need_real
 
 EXACT_LOG_DET: Final = 256
 """Largest event whose log-determinant is computed: it forms the Jacobian of every sample."""
+
+REFINED: Final = 20
+"""Terms of the series that are always taken where nothing trains."""
 
 
 class Residual(AbstractStep):
@@ -23,23 +26,35 @@ class Residual(AbstractStep):
     Formula: ``y = x + g(x, c)`` with ``|g(x) - g(x')| ≤ L |x - x'|``, L < 1: each weight that x passes through is
     scaled down to the spectral norm L^(1/n) where it is larger, n the number of layers (the norm is that of a singular
     value decomposition, a certificate and no estimate); activations are scaled to slope at most 1.
-    Shapes: ``[d]`` -> ``[d]``, d at most 256.
-    Domain: real -> real, onto (Banach).
-    Log-determinant: ``log det(I + ∂g/∂x)``, exact: tangents through the known net, O(d² h + d³) a sample.
-    Caveat: the inverse takes Newton steps where they shrink the error by more than L, else steps of the fixed point
-    ``x ← y - g(x)``, which always shrink it by L; a fixed number of them, and NaN where that was not enough.
+    Shapes: ``[d]`` -> ``[d]``. Domain: real -> real, onto (Banach).
+    Log-determinant: ``log det(I + J)``, J = ∂g/∂x. ``exact`` (the choice for at most 256 coordinates): tangents through
+    the known net, O(d² h + d³) a sample. ``series`` (the choice beyond): an unbiased estimate of
+    ``Σ_k (-1)^(k+1) tr(J^k) / k``. A probe v of random signs gives ``vᵀ J^k v`` for the trace; the first `terms` terms
+    (20 or more where nothing trains) are always taken, each further one after the last with probability L and then
+    divided by the chance to get there, which keeps the variance finite: L / (1 - L) more terms on average, O(d h) each.
+    Its gradient is the unbiased estimate ``vᵀ Σ_k (-1)^k J^k ∂J v``, which needs the memory of one term.
+    Caveat: of ``series`` only first derivatives are estimated, and its loops wait for the device. The inverse takes
+    Newton steps where they shrink the error by more than L, else steps of the fixed point ``x ← y - g(x)``, which
+    always shrink it by L; a fixed number of them, and NaN where that was not enough. With ``series`` all steps are of
+    the fixed point, to rounding.
     Reference: Behrmann, Grathwohl, Chen, Duvenaud and Jacobsen, Invertible residual networks, ICML 2019, theorem 1;
-    Chen, Behrmann, Duvenaud and Jacobsen, Residual flows, NeurIPS 2019.
+    Chen, Behrmann, Duvenaud and Jacobsen, Residual flows for invertible generative modeling, NeurIPS 2019, sections 3.1
+    and 3.2.
     """
 
     name: ClassVar[str] = "residual"
     examples: ClassVar[tuple[str, ...]] = (
         "residual(mlp(16, 16))",
         "residual(net = mlp(8, activation = tanh), lipschitz = 0.5)",
+        "residual(mlp(8), log_det = series, terms = 2)",
     )
 
     net: AbstractNet = Field(description="an `mlp` without normalisation and dropout")
     lipschitz: float = Field(0.9, gt=0, lt=1, description="bound L of the net's Lipschitz constant")
+    log_det: Literal["exact", "series"] | None = Field(
+        None, description="computed, or an unbiased estimate; by default by the size of the event"
+    )
+    terms: int = Field(4, ge=1, le=1000, description="terms of the series that training always takes")
 
     def infer_type(self, x: Type, c: Type | None) -> Type:
         need_real(self.name, x)
@@ -47,13 +62,6 @@ class Residual(AbstractStep):
         if len(x.shape) != 1:
             remedy = "put `flatten` before it" if x.shape else f"declare the event as {x}[1]"
             raise Refusal("DGM304", f"`residual` acts on a vector, and {x} is none", help=(remedy,))
-        if x.size > EXACT_LOG_DET:
-            raise Refusal(
-                "DGM304",
-                f"`residual` forms the Jacobian of every sample, for at most {EXACT_LOG_DET} coordinates, and {x} has "
-                f"{x.size}",
-                help=("use a `coupling`, whose Jacobian is triangular",),
-            )
         return x
 
     def infer_input(self, y: Type, c: Type | None) -> Type:
@@ -72,11 +80,38 @@ class Residual(AbstractStep):
             )
         return net
 
+    # ---- what the log-determinant is --------------------------------------------------------------------------------
+
+    def settled(self, x: Type) -> Residual:
+        if self.log_det is not None:
+            return self
+        return self.model_copy(update={"log_det": "exact" if x.size <= EXACT_LOG_DET else "series"})
+
+    def tightened(self) -> Residual:
+        return self.model_copy(update={"log_det": "exact"})
+
+    @property
+    def density(self) -> Literal["exact", "estimate", "lower bound"]:  # type: ignore[override]  # as is the log-det
+        return "estimate" if self.log_det == "series" else "exact"
+
+    def draws(self, x: Type) -> tuple[Draw, ...]:
+        probe = Draw("probe", x.shape, "rademacher"), Draw("stop", (), "exponential")
+        return probe if self.log_det == "series" else ()
+
+    def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
+        return self.draws(x)
+
+    def stochastic(self, x: Type) -> bool:
+        return False
+
+    # ---- facts ------------------------------------------------------------------------------------------------------
+
     def jacobian(self, x: Type, c: Type | None) -> Jacobian:
         return Jacobian.of(Structure.DENSE, x.size, constant=Fact.NO, unit_det=Fact.NO, orthogonal=Fact.NO)
 
     def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost("O(d² h + d³)", Direction(), Direction("iterative"))
+        log_det = "O(d h) a term, an estimate" if self.log_det == "series" else "O(d² h + d³)"
+        return Cost(log_det, Direction(), Direction("iterative"))
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         use = NetUse((x.shape,), x.shape, context_shape(c))

@@ -302,5 +302,5 @@ def _refuse_inexact(graph: Graph, component: Component) -> None:
     """Sampling with its log-density in one walk needs bijections all the way."""
     for address in component.counted:
         op = graph.steps[address].op
-        if op.density != "exact":
+        if op.density == "lower bound":
             raise MissingValueError(f"`{op.name}` is no bijection: only log_prob knows the density of a sample")

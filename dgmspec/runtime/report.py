@@ -103,22 +103,23 @@ def verdict(figures: Mapping[str, Any]) -> str:
 
 def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     """The report as a person reads it at the end of a run."""
+    kind = _kind(str(report["density"]))
     lines = [
         f"{report['model']}: {report['steps']:,} steps in {report['seconds']:.1f} s, "
         f"{report['parameters']:,} parameters, log-density {report['density']}"
     ]
     if report.get("best_step"):
-        lines.append(f"best validation {report['validation']:.4f} nats at step {report['best_step']:,}")
+        lines.append(f"best validation {report['validation']:.4f} nats{kind} at step {report['best_step']:,}")
     else:
         lines.append(f"last training loss {report['loss']:.4f}")
     test = report.get("test") or {}
     if report.get("baselines"):
         lines += ["", *_table(report["model"], test["bits_per_dim"], report["baselines"]), ""]
     if "nll_nats" in test:
-        lines.append(_likelihood_line(test))
+        lines.append(_likelihood_line(test, kind))
     if "gap_to_entropy_nats" in test:
         gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
-        lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points")
+        lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points{kind}")
     if streamed := report.get("streamed"):
         held_out = f"{streamed['validation_rows']:,} held-out rows"
         others = f", baselines on {streamed['baseline_rows']:,} of each part" if report.get("baselines") else ""
@@ -128,12 +129,17 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     return "\n".join([*lines, *(f"wrote {path}" for path in pictures)])
 
 
-def _likelihood_line(test: Mapping[str, Any]) -> str:
+def _kind(density: str) -> str:
+    """What a figure of log p is, where it is not exact."""
+    return "" if density == "exact" else ", an estimate" if density == "estimate" else ", an upper bound"
+
+
+def _likelihood_line(test: Mapping[str, Any], kind: str) -> str:
     draws = test.get("dequantisations", 1)
     over = f", {draws} dequantisations each" if draws > 1 else ""
     return (
-        f"test {test['nll_nats']:.4f} ± {test['nll_stderr']:.4f} nats, {test['bits_per_dim']:.4f} bits/dim "
-        f"({test['rows']:,} rows{over})"
+        f"test {test['nll_nats']:.4f} ± {test['nll_stderr']:.4f} nats, {test['bits_per_dim']:.4f} bits/dim"
+        f"{kind} ({test['rows']:,} rows{over})"
     )
 
 
