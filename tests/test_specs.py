@@ -55,7 +55,7 @@ def test_samples_and_log_prob_agree(path: Path) -> None:
     x, log_prob = model.sample_and_log_prob(64, given=given, seed=0)
     torch.testing.assert_close(model.sample(64, given=given, seed=0), x)
     name = next(iter(model.observed))
-    if model.observed[name].support.continuous:
+    if model.observed[name].support.continuous and model.density != "estimate":
         torch.testing.assert_close(model.log_prob(x, given=given), log_prob, rtol=1e-7, atol=1e-7)
 
 
@@ -72,12 +72,18 @@ def test_density_integrates_to_one(path: Path) -> None:
     grid = low + torch.cartesian_prod(shares, shares) * (high - low)
     with torch.no_grad():
         density = torch.cat([model.log_prob(part).exp() for part in grid.split(50_000)])
-    assert float(density.mean() * (high - low).prod()) == pytest.approx(1, abs=2e-3)
+    mass = float(density.mean() * (high - low).prod())
+    if model.density == "estimate":  # of the logarithm: its exponential is too large on average
+        assert 1 - 2e-3 < mass < 1.1
+    else:
+        assert mass == pytest.approx(1, abs=2e-3)
 
 
 @each_spec
 def test_fx_program_equals_the_interpreter(path: Path) -> None:
     model = compiled(path, depth=1)
+    if model.density == "estimate":
+        pytest.skip("an estimate may take as many terms as its draws say, which no graph can")
     x, given = points(model, 8)
     expected = model.log_prob(x, given=given, seed=3)
     found = model.compiled(backend="aot_eager").log_prob(x, given=given, seed=3)
