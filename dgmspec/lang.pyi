@@ -721,7 +721,7 @@ reshape: _Reshape
 
 class _Residual(Word):
     """step: An invertible residual block: the identity plus a net that contracts."""
-    def __call__(self, *args: Value, net: Value = ..., lipschitz: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, net: Value = ..., lipschitz: Value = ..., log_det: Value = ..., terms: Value = ...) -> Name | Call: ...
 
 residual: _Residual
 
