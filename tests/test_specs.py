@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,11 +24,12 @@ def compiled(path: Path, depth: int = 2, **options: object) -> CompiledModel:
     return model.eval()
 
 
-def points(model: CompiledModel, batch: int) -> tuple[torch.Tensor, dict[str, torch.Tensor] | None]:
-    """Data and context of the model's own types."""
+def points(model: CompiledModel, batch: int) -> tuple[Any, dict[str, torch.Tensor] | None]:
+    """Data and context of the model's own types: one tensor, or several by name."""
     drawn = {n: draw_event(t, batch, seed=2) for n, t in {**model.observed, **model.givens}.items()}
     given = {n: drawn[n] for n in model.givens}
-    return drawn[next(iter(model.observed))], given or None
+    x = {n: drawn[n] for n in model.observed}
+    return x if len(x) > 1 else next(iter(x.values())), given or None
 
 
 @each_spec
@@ -54,16 +56,15 @@ def test_samples_and_log_prob_agree(path: Path) -> None:
     given = {n: draw_event(t, 1) for n, t in model.givens.items()} or None
     x, log_prob = model.sample_and_log_prob(64, given=given, seed=0)
     torch.testing.assert_close(model.sample(64, given=given, seed=0), x)
-    name = next(iter(model.observed))
-    if model.observed[name].support.continuous and model.density != "estimate":
+    if all(type_.support.continuous for type_ in model.observed.values()) and model.density != "estimate":
         torch.testing.assert_close(model.log_prob(x, given=given), log_prob, rtol=1e-7, atol=1e-7)
 
 
 @each_spec
 def test_density_integrates_to_one(path: Path) -> None:
     model = compiled(path)
-    (type_,) = model.observed.values()
-    if type_.shape != (2,) or not type_.support.continuous or model.givens:
+    type_ = next(iter(model.observed.values()))
+    if len(model.observed) > 1 or type_.shape != (2,) or not type_.support.continuous or model.givens:
         pytest.skip("quadrature is for two real dimensions without context")
     samples = model.sample(4000, seed=0)
     low = (samples.min(0).values - 6).clamp(min=type_.support.low)

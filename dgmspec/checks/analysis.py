@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -44,6 +45,16 @@ class StepFacts:
     def name(self) -> str:
         """The first word of the step."""
         return self.node.label.partition("(")[0]
+
+    @property
+    def event(self) -> Type:
+        """The type before the operation as it is written."""
+        return self.after if self.node.inverse else self.before
+
+    @property
+    def resizes(self) -> bool:
+        """Whether it draws coordinates or drops them, so that nothing can be followed through it."""
+        return self.before.whole != self.after.whole
 
     @property
     def size(self) -> int:
@@ -130,6 +141,8 @@ class Analysis:
         graph.add_nodes_from(self.graph.variables)
         for arrow in self.graph.arrows.values():
             graph.add_edge(arrow.source, arrow.target, key=arrow.address)
+        for whole in self.graph.joints():
+            graph.add_edges_from((part, whole.name, "joint") for part in whole.parts)
         return graph
 
     @cached_property
@@ -145,18 +158,25 @@ class Analysis:
         return [v for v in self.graph.variables.values() if v.prior is not None and v.name in component]
 
     def walk(self, variable: str, kind: Literal["log_prob", "sample_and_log_prob"]) -> list[Leg] | None:
-        """The arrows between a variable and its prior as a walk passes them; None where there is no single prior."""
+        """The arrows between a variable and its prior as a walk passes them, then those of what shares its density;
+        None where there is no single prior."""
         priors = self.priors(variable)
         if len(priors) != 1:
             return None
-        names = nx.shortest_path(self.joined, variable, priors[0].name)
-        if kind == "sample_and_log_prob":
-            names = names[::-1]
-        legs = []
-        for here, there in pairwise(names):
-            arrow = self.graph.arrows[next(iter(self.joined[here][there]))]
-            legs.append(Leg(arrow, arrow.source == here))
-        return legs
+        component = self._components[variable]
+        others = [v.name for v in self.graph.variables.values() if v.role == "observe" and v.name in component]
+        joint = any(whole.name in component for whole in self.graph.joints())
+        legs: dict[Leg, None] = {}
+        for name in dict.fromkeys([variable, *(others if joint else ())]):
+            legs |= dict.fromkeys(self._legs(name, priors[0].name, kind))
+        return list(legs)
+
+    def _legs(self, variable: str, prior: str, kind: str) -> Iterator[Leg]:
+        names = nx.shortest_path(self.joined, variable, prior)
+        for here, there in pairwise(names if kind == "log_prob" else names[::-1]):
+            arrow = self.graph.arrows.get(next(iter(self.joined[here][there])))
+            if arrow is not None:
+                yield Leg(arrow, arrow.source == here)
 
     def directions(self, legs: list[Leg]) -> list[tuple[StepFacts, Direction]]:
         """Every step of a walk, in the order of its arrow, with the cost of the direction that is run."""

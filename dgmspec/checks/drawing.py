@@ -93,6 +93,10 @@ def _pairs(graph: Graph) -> Iterator[tuple[str, str, bool]]:
             yield makers.get(step.context, step.context), step.address, True
         if step.target in shown:
             yield step.address, step.target, False
+    for whole in graph.joints():
+        starts = any(arrow.source == whole.name for arrow in graph.arrows.values())
+        for part in (graph.variables[name].value for name in whole.parts):
+            yield *((part, whole.value) if starts else (whole.value, part)), False
     yield from _set_aside(graph)
     for node in nets:
         for value in node.inputs:

@@ -117,7 +117,7 @@ def _row(number: int, step: StepFacts) -> Row:
     return Row(
         number,
         step.label,
-        _structure(step.jacobian),
+        "none, it draws" if step.resizes else _structure(step.jacobian),
         step.cost.log_det,
         str(step.cost.forward),
         str(step.cost.inverse),
@@ -162,6 +162,8 @@ def _totals(chain: ChainFacts) -> Row:
         structure = f"dense from step {full}"
     count = len(chain.steps)
     label = f"all {count} steps" if count > 1 else "the step"
+    if any(step.resizes for step in chain.steps):
+        structure = "none, it draws"
     return Row(count, label, structure, log_det, str(forward), str(inverse), sum(step.size for step in chain.steps))
 
 
@@ -190,6 +192,9 @@ def _full(dependency: Dependency) -> bool:
 def _possible(chain: ChainFacts) -> str:
     """Which output may depend on which input, after cancellations: absence is proved, presence is possible."""
     dependency = chain.whole.dependency
+    resizing = next((i for i, step in enumerate(chain.steps, 1) if step.resizes), None)
+    if resizing is not None:
+        return f"dependencies are not followed through step {resizing}, which changes the number of coordinates"
     if dependency is None:
         return f"dependencies are not computed beyond {EXACT_UP_TO} coordinates"
     full = dense_from(chain)
@@ -204,7 +209,7 @@ def _possible(chain: ChainFacts) -> str:
 
 
 def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
-    stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.before)]
+    stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.event)]
     invertible = "invertible but for what is assumed" if assumed else "invertible"
     if stochastic:
         invertible += f"; step {stochastic[0]} is stochastic, undone exactly"
@@ -232,6 +237,8 @@ def _classes(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
     """Invertible maps, maps with lower-triangular Jacobian, or both."""
     invertible = "invertible maps" + (" (assumed)" if assumed else "")
     structure = chain.whole.structure
+    if any(step.resizes for step in chain.steps):
+        return "surjections: invertible from the latent on, random towards it"
     if chain.whole.dependency is None:
         return invertible
     if structure in (Structure.LOWER, *_DIAGONAL):

@@ -67,6 +67,8 @@ def escaped(text: str) -> str:
 
 def symbol(name: str) -> str:
     r"""A name in mathematics: ``x``, ``\sigma``, ``x_{0}``, ``\mathit{label}``, ``\sigma_{\mathit{max}}``."""
+    if name.startswith("["):
+        return f"({', '.join(map(symbol, name[1:-1].split(', ')))})"
     head, _, tail = name.partition("_")
     bare = head.rstrip("0123456789")
     if bare and bare != head and not tail:

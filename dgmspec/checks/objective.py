@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import networkx as nx
+
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis
 from dgmspec.core.address import child
@@ -66,7 +68,26 @@ def _arrow(analysis: Analysis, term: LossTerm, op: AbstractArrowLoss) -> Iterato
         yield refusal.diagnostic(term.address, (Label(steps[0].arrow, "this arrow"),))
 
 
-def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diagnostic]:
+def _undetermined(analysis: Analysis, term: LossTerm, op: AbstractLoss, variable: VariableNode) -> Iterator[Diagnostic]:
+    """A part of a joint state that no data reach: the density would have to be integrated over it."""
+    variables = analysis.graph.variables
+    component = nx.node_connected_component(analysis.joined, variable.name)
+    for whole in (w for w in analysis.graph.joints() if w.name in component and op.walk == "log_prob"):
+        rest = analysis.joined.subgraph(component - {whole.name})
+        for part in whole.parts:
+            near = nx.node_connected_component(rest, part)
+            if not any(variables[name].role == "observe" for name in near):
+                yield Diagnostic(
+                    "DGM702",
+                    f"`{op.name}` needs the density of `{variable.name}`, and no data determine `{part}` beside it",
+                    term.address,
+                    "no density",
+                    (Label(variables[part].address, f"a part of {whole.name}, observed nowhere"),),
+                    help=(f"declare `observe {part}`, or draw it behind the data by `augment`",),
+                )
+
+
+def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Iterator[Diagnostic]:
     variable = analysis.graph.variables.get(term.binds or "")
     if variable is None:
         yield Diagnostic(
@@ -87,6 +108,7 @@ def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diag
             help=(f"write the target: `{variable.role} {variable.name} : … ~ exp(-E({variable.name}))`",),
         )
     if analysis.priors(variable.name):
+        yield from _undetermined(analysis, term, op, variable)
         return
     ends = [v for v in analysis.graph.variables.values() if v.role == "latent"]
     help_ = (

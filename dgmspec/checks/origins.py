@@ -57,6 +57,9 @@ def _circles(analysis: Analysis) -> Iterator[Diagnostic]:
     directed: nx.DiGraph = nx.DiGraph()
     arrows = {(arrow.source, arrow.target): arrow for arrow in analysis.graph.arrows.values()}
     directed.add_edges_from(arrows)
+    for whole in analysis.graph.joints():
+        starts = any(arrow.source == whole.name for arrow in analysis.graph.arrows.values())
+        directed.add_edges_from((part, whole.name) if starts else (whole.name, part) for part in whole.parts)
     for group in nx.strongly_connected_components(directed):
         inside = [arrow for ends, arrow in arrows.items() if set(ends) <= group]
         if not inside or (len(group) == 1 and inside[0].source != inside[0].target):
@@ -77,6 +80,7 @@ def _two_origins(analysis: Analysis) -> Iterator[Diagnostic]:
     """Arrows that join variables already joined: a forest has none."""
     joined: nx.Graph = nx.Graph()
     joined.add_nodes_from(analysis.graph.variables)
+    joined.add_edges_from((part, whole.name) for whole in analysis.graph.joints() for part in whole.parts)
     for arrow in analysis.graph.arrows.values():
         if nx.has_path(joined, arrow.source, arrow.target):
             first = next(a for a in analysis.graph.arrows.values() if arrow.target in (a.source, a.target))

@@ -44,7 +44,7 @@ def lower_ode(building: Building, member: Path) -> None:
     """One arrow: a step from its source to its target, at the velocity's place."""
     at = building.at(member)
     try:
-        source, target = (lower_end(building, names[0], at) for names in (member.source, member.target))
+        source, target = (lower_end(building, names, at).value for names in (member.source, member.target))
         context = lower_context(building, member.context, at)
         op = _Arrow(building, member, at).operation()
     except Reported:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name, Vector
 from dgmspec.algebra.rewrite import called, free_names
@@ -12,11 +12,14 @@ from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import UNKNOWN, MaybeType
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
-from dgmspec.graph.graph import ArrowNode, FormulaNode, NetNode, StepNode, Value, ValueId
+from dgmspec.graph.graph import ArrowNode, FormulaNode, NetNode, StepNode, Value, ValueId, VariableNode
 from dgmspec.graph.unroll import Placed, TooManySteps, Unroller
 from dgmspec.graph.variables import lower_type
 from dgmspec.ops.multiscale import Join
 from dgmspec.spec.model import Flow, Net
+
+JOIN: Final = Join()
+"""What lays the parts of a value end to end: those that splits set aside, or the variables of a joint state."""
 
 
 def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
@@ -24,7 +27,7 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
     at = building.at(member)
     try:
         placed = unroller.flow(member.steps, at)
-        source, target = lower_end(building, member.source[0], at), lower_end(building, member.target[0], at)
+        source, target = lower_end(building, member.source, at), lower_end(building, member.target, at)
         context = lower_context(building, member.context, at)
     except (Reported, TooManySteps):
         building.complete = False
@@ -32,7 +35,7 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
     if not placed:
         building.findings.report(
             "DGM401",
-            f"the flow from `{member.source[0]}` to `{member.target[0]}` has no step",
+            f"the flow from `{source.name}` to `{target.name}` has no step",
             at,
             label="no steps",
             help=("write a step, such as `actnorm`",),
@@ -40,23 +43,44 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
         building.complete = False
         return
     placed = with_joins(placed, at)
-    _join(building, placed, source, target, context, at)
+    _join(building, placed, source.value, target.value, context, at)
     steps = tuple(step.address for step in placed if step.op is not None)
-    building.arrows[at] = ArrowNode(at, member.source[0], member.target[0], context, steps)
+    building.arrows[at] = ArrowNode(at, source.name, target.name, context, steps)
 
 
-def lower_end(building: Building, name: str, at: Address) -> ValueId:
-    """The value of an arrow's end."""
-    if name not in building.variables:
+def lower_end(building: Building, names: tuple[str, ...], at: Address) -> VariableNode:
+    """An arrow's end: a variable, or the joint state of several."""
+    for name in names:
+        if name not in building.variables:
+            building.findings.report(
+                "DGM712",
+                f"the model has no variable `{name}`",
+                at,
+                label=f"`{name}` is not declared",
+                help=meant(name, list(building.variables)),
+            )
+            raise Reported
+    return building.variables[names[0]] if len(names) == 1 else _joint(building, names, at)
+
+
+def _joint(building: Building, names: tuple[str, ...], at: Address) -> VariableNode:
+    """``[a, b]``: a state of its own, made the first time that the list is written."""
+    given = next((name for name in names if building.variables[name].role == "given"), None)
+    if given is not None:
         building.findings.report(
-            "DGM712",
-            f"the model has no variable `{name}`",
+            "DGM348",
+            f"`{given}` is given and has no density to join",
             at,
-            label=f"`{name}` is not declared",
-            help=meant(name, list(building.variables)),
+            label="no part of a joint state",
+            help=(f"use it as a context: `flow … | {given} {{ … }}`",),
         )
         raise Reported
-    return building.variables[name].value
+    name = f"[{', '.join(names)}]"
+    if name not in building.variables:
+        address = child(building.model.name, name)
+        building.values[address] = Value(address, UNKNOWN, name)
+        building.variables[name] = VariableNode(address, name, "latent", address, UNKNOWN, parts=names)
+    return building.variables[name]
 
 
 def with_joins(placed: list[Placed], at: Address) -> list[Placed]:
@@ -70,8 +94,8 @@ def with_joins(placed: list[Placed], at: Address) -> list[Placed]:
         count = step.op.aside if step.op is not None else 0
         depth += -count if step.inverse else count
         lowest = min(lowest, depth)
-    first = [Placed(child(at, "parts"), Join(), True, at, "join")] if lowest < 0 else []
-    last = [Placed(child(at, "join"), Join(), False, at, "join")] if depth > lowest else []
+    first = [Placed(child(at, "parts"), JOIN, True, at, "join")] if lowest < 0 else []
+    last = [Placed(child(at, "join"), JOIN, False, at, "join")] if depth > lowest else []
     return [*first, *placed, *last]
 
 

@@ -108,6 +108,8 @@ class VariableNode:
     prior: Prior | None = None
     target: Target | None = None
     support: Support | None = None
+    parts: tuple[str, ...] = ()
+    """Of a joint state, an arrow's end ``[a, b]``: the variables that stand in it end to end. No author declares it."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,10 @@ class Graph:
         """The type of a value, `UNKNOWN` where inference could not tell."""
         return self.values[value].type
 
+    def joints(self) -> tuple[VariableNode, ...]:
+        """The joint states among the variables."""
+        return tuple(variable for variable in self.variables.values() if variable.parts)
+
     def network(self) -> nx.DiGraph:
         """The bipartite graph as networkx sees it: values and step/net addresses, edges along the arrows."""
         graph: nx.DiGraph = nx.DiGraph()
@@ -177,6 +183,8 @@ class Graph:
             graph.add_edges_from([(step.source, step.address), (step.address, step.target)])
             if step.context is not None:
                 graph.add_edge(step.context, step.address, kind="context")
+        for whole in self.joints():
+            graph.add_edges_from((self.variables[part].value, whole.value) for part in whole.parts)
         nodes: list[NetNode | FormulaNode] = [*self.nets.values(), *self.formulas.values()]
         for node in nodes:
             graph.add_node(node.address, kind="net")

@@ -20,7 +20,7 @@ from dgmspec.core.types import REAL, Type
 from dgmspec.graph.building import formulas_in
 from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
-from dgmspec.graph.graph import Graph, NetNode, StepNode, Value, VariableNode
+from dgmspec.graph.graph import ArrowNode, Graph, NetNode, StepNode, Value, VariableNode
 from dgmspec.graph.parameters import net_use
 
 __all__ = ["arriving", "infer", "refused"]
@@ -86,6 +86,8 @@ class _Inference:
         self.findings = Findings()
         self.types: dict[str, Type] = {v.id: v.type for v in graph.values.values() if isinstance(v.type, Type)}
         self.failed: set[str] = set()
+        self.settled: set[str] = set()
+        """The joint states whose parts have been looked at."""
         self.parameters = 0
 
     def run(self) -> None:
@@ -96,6 +98,9 @@ class _Inference:
         for certain in (False, True):
             for forward in (True, False):
                 self._spread(forward=forward, certain=certain)
+                joined = [self._joint(whole) for whole in self.graph.joints()]
+                if any(joined):
+                    self._spread(forward=True, certain=certain)
         for step in self.graph.steps.values():
             self._count(step)
             self._remembered(step)
@@ -158,6 +163,40 @@ class _Inference:
     def _variable(self, value: str) -> VariableNode | None:
         name = self.graph.values[value].variable
         return self.graph.variables.get(name) if name is not None else None
+
+    def _joint(self, whole: VariableNode) -> bool:
+        """The type of a joint state from those of its parts; whether it has become known by that."""
+        parts = [self.types.get(self.graph.variables[part].value) for part in whole.parts]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts) or whole.value in self.settled:
+            return False
+        self.settled.add(whole.value)
+        arrow = next(a for a in self.graph.arrows.values() if whole.name in (a.source, a.target))
+        joined, found = Type(known[0].support, (sum(part.size for part in known),)), self.types.get(whole.value)
+        apart = next((i for i, part in enumerate(known) if part.support != joined.support), None)
+        if apart is not None:
+            first, other = whole.parts[0], whole.parts[apart]
+            self._unjoined(
+                arrow,
+                "DGM348",
+                f"`{first}` is {known[0]} and `{other}` is {known[apart]}: a joint state has one support",
+                f"take each onto ℝ by a flow of its own first: `latent u : real[*]; flow {other} -> u {{ … }}`",
+            )
+        elif found is not None and found != joined:
+            self._unjoined(
+                arrow,
+                "DGM301",
+                f"{found} reaches {whole.name}, whose parts make {joined}",
+                "correct the dimensions of the parts",
+            )
+        if found is not None or arrow.address in self.failed:
+            return False
+        self.types[whole.value] = joined
+        return True
+
+    def _unjoined(self, arrow: ArrowNode, code: str, message: str, help: str) -> None:
+        self.failed.add(arrow.address)
+        self.findings.report(code, message, arrow.address, help=(help,))
 
     def _count(self, step: StepNode) -> None:
         """Refuse a model of more than 10^9 parameters at the step that passes the limit."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import networkx as nx
+
 from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power, Product, Sum, children
 from dgmspec.algebra.nodes import Arrow as ArrowExpr
@@ -119,6 +121,17 @@ def _named(building: Building, arg: Argument) -> str | None:
     return arg.value.id if arg.name is None and isinstance(arg.value, Name) else None
 
 
+def _one_density(building: Building, names: list[str]) -> bool:
+    """Whether arrows and joint states join all of these variables, so that they have one density together."""
+    joined: nx.Graph = nx.Graph()
+    joined.add_nodes_from(names)
+    joined.add_edges_from((arrow.source, arrow.target) for arrow in building.arrows.values())
+    joined.add_edges_from((part, v.name) for v in building.variables.values() for part in v.parts)
+    return any(v.parts for v in building.variables.values()) and all(
+        nx.has_path(joined, names[0], other) for other in names[1:]
+    )
+
+
 def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) -> str | None:
     """The observed variable that a term is about; None where the model has none that fits."""
     observed = [v for v in building.variables.values() if v.role == "observe"]
@@ -136,7 +149,7 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
         return named
     with_target = [v for v in observed if v.target is not None]
     fitting = [v.name for v in (with_target if op.against_target and with_target else observed)]
-    if len(fitting) > 1:
+    if len(fitting) > 1 and not _one_density(building, fitting):
         listed = " and ".join(f"`{name}`" for name in fitting)
         building.findings.report(
             "DGM705",

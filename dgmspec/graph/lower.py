@@ -172,8 +172,6 @@ def _later(member: Member) -> str:
             return "a network as an energy"
         case Variable() if member.index is not None or member.repeat is not None:
             return "an indexed variable (`z[k] … for k in …`)"
-        case Flow() if len(member.source) > 1 or len(member.target) > 1:
-            return "a joint state (`flow [a, b] -> z`)"
     return ""
 
 

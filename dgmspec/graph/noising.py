@@ -56,9 +56,9 @@ class _Lowering:
         member, building = self.member, self.building
         if len(member.source) > 1 or len(member.target) > 1:
             self._refuse("DGM901", "a joint state (`sde [x, v] -> z`) is read and kept, and not compiled yet", self.at)
-        source = lower_end(building, member.source[0], self.at)
+        source = lower_end(building, member.source, self.at).value
         end = self._target()
-        target = lower_end(building, end, self.at)
+        target = lower_end(building, (end,), self.at).value
         context = lower_context(building, member.context, self.at)
         self._sort()
         fields = {**self._times(), **self._law(), **self._learned(), "settings": self._settings()}

@@ -20,7 +20,7 @@ def packed(value: Parts) -> Tensor:
     if isinstance(value, Tensor):
         return value
     event, *aside = value
-    return torch.cat([part.flatten(1) for part in (*aside, event)], 1)
+    return torch.cat([part.reshape(part.shape[0], -1) for part in (*aside, event)], 1)
 
 
 def unpacked(flat: Tensor, type_: Type) -> Parts:

@@ -8,8 +8,9 @@ deterministic by-product.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import networkx as nx
 
@@ -38,16 +39,43 @@ class Routes:
         self.joined.add_nodes_from(graph.values)
         for step in graph.steps.values():
             self.joined.add_edge(step.source, step.target, step=step.address)
+        self.joints: dict[ValueId, tuple[ValueId, ...]] = {}
+        for whole in graph.joints():
+            self.joints[whole.value] = tuple(graph.variables[part].value for part in whole.parts)
+            self.joined.add_edges_from((part, whole.value) for part in self.joints[whole.value])
         self.of: dict[ValueId, Component] = {}
         for values in nx.connected_components(self.joined):
             component = self._component(graph, frozenset(values))
             self.of |= dict.fromkeys(values, component)
         self.components = tuple({id(c): c for c in (self.of[v] for v in graph.values)}.values())
 
-    def path(self, known: set[ValueId], value: ValueId) -> tuple[Address, ...]:
-        """The steps from the nearest of `known` to `value`, in the order to run them."""
-        _, found = nx.multi_source_dijkstra(self.joined, known, value, weight=None)
-        return tuple(self.joined.edges[pair]["step"] for pair in pairwise(found))
+    def path(self, known: set[ValueId], value: ValueId) -> tuple[Address, ...] | None:
+        """What leads from `known` to `value`, in the order to run it: steps, and joint states by their values; None
+        where it takes more than is known."""
+        made: dict[ValueId, tuple[Address, tuple[ValueId, ...]]] = {}
+        queue, reached = deque(sorted(known)), set(known)
+        while queue and value not in reached:
+            here = queue.popleft()
+            for there, by, needed in self._onward(here, reached):
+                if there not in reached:
+                    made[there] = by, needed
+                    reached.add(there)
+                    queue.append(there)
+        if value not in reached:
+            return None
+        found: dict[Address, None] = {}
+        _collect(value, made, found)
+        return tuple(found)
+
+    def _onward(self, here: ValueId, reached: set[ValueId]) -> Iterator[tuple[ValueId, Address, tuple[ValueId, ...]]]:
+        """The values next to `here`, by what each is made, and from which."""
+        for there, edge in self.joined[here].items():
+            if "step" in edge:
+                yield there, edge["step"], (here,)
+            elif here in self.joints and there in self.joints[here]:
+                yield there, here, (here,)
+            elif reached.issuperset(self.joints[there]):
+                yield there, there, self.joints[there]
 
     def _component(self, graph: Graph, values: frozenset[ValueId]) -> Component:
         inside = [v for v in graph.variables.values() if v.value in values]
@@ -58,6 +86,23 @@ class Routes:
         counted: set[Address] = set()
         for end in (start,) if start else ends:
             if observed:
-                counted.update(self.path({observed[0].value}, end.value))
+                path = self.path({observed[0].value}, end.value) or self.path({v.value for v in observed}, end.value)
+                counted.update(address for address in path or () if address in graph.steps)
         prior = None if start is None else start.prior
         return Component(values, observed, latent, prior, frozenset(counted), ends)
+
+
+def _collect(
+    value: ValueId, made: dict[ValueId, tuple[Address, tuple[ValueId, ...]]], found: dict[Address, None]
+) -> None:
+    """What makes a value, after all that makes what it is made from."""
+    pending = [(value, False)]
+    while pending:
+        here, done = pending.pop()
+        if here not in made or made[here][0] in found:
+            continue
+        by, needed = made[here]
+        if done:
+            found[by] = None
+        else:
+            pending += [(here, True), *((before, False) for before in reversed(needed))]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
 from dgmspec.core.op import AbstractArrowLoss, AbstractDistribution, AbstractOp, ArrowTerm, Draw
 from dgmspec.core.types import Type
+from dgmspec.graph.flows import JOIN
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, ValueId, VariableNode
 from dgmspec.graph.words import describe
 from dgmspec.program.program import Entry, Instruction, ProgramInput, Slot
@@ -137,8 +139,37 @@ class Walk:
         if not known:
             name = self.graph.values[value].variable or value
             raise MissingValueError(f"nothing determines `{name}` here: give it a prior or join it to a known variable")
-        for address in self.routes.path(known, value):
-            self._step(self.graph.steps[address])
+        path = self.routes.path(known, value)
+        if path is None:
+            raise MissingValueError(self._lacking(known))
+        for address in path:
+            if address in self.graph.steps:
+                self._step(self.graph.steps[address])
+            else:
+                self._joint(address)
+
+    def _lacking(self, known: set[ValueId]) -> str:
+        """The part of a joint state that nothing known leads to."""
+        for whole in self.graph.joints():
+            for part in whole.parts:
+                at = self.graph.variables[part].value
+                if at not in known and self.routes.path(known, at) is None:
+                    return f"nothing determines `{part}` of `{whole.name}` here: join it to an observed variable"
+        raise AssertionError("without joint states every value of a component leads to every other")
+
+    def _joint(self, whole: ValueId) -> None:
+        """A joint state from its parts, or its parts from it."""
+        parts = self.routes.joints[whole]
+        *before, last = (self.type_of(part) for part in parts)
+        line = {"op": JOIN, "type": replace(last, aside=tuple(before)), "address": whole}
+        ordered = (parts[-1], *parts[:-1])
+        if whole in self.slots:
+            held = self.slots[whole]
+            *made, _ = self.listing.add(len(parts) + 1, target="inverse", inputs=(held,), **line)
+            self.slots |= dict(zip(ordered, made, strict=True))
+        else:
+            inputs = tuple(self.need(part) for part in ordered)
+            self.slots[whole], _ = self.listing.add(2, target="forward", inputs=inputs, parts=len(parts), **line)
 
     def _make(self, node: NetNode | FormulaNode) -> None:
         type_ = self.type_of(node.target)

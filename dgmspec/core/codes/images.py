@@ -67,6 +67,19 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     Code(
+        "DGM348",
+        "error",
+        "a joint state whose parts do not fit together",
+        "The parts of an arrow's end `[a, b]` are observed or latent variables on one support, each named once.",
+        "They stand end to end in one vector, on which the steps act as on any other; what is given has no density.",
+        wrong=_flow("actnorm", "real[2]")
+        .replace("    latent", "    observe y : positive\n    latent")
+        .replace("flow x", "flow [x, y]"),
+        right=_flow("actnorm", "real[2]")
+        .replace("    latent", "    observe y : real\n    latent")
+        .replace("flow x", "flow [x, y]"),
+    ),
+    Code(
         "DGM447",
         "error",
         "a net of images where there is no image",
