@@ -87,7 +87,7 @@ def _undetermined(analysis: Analysis, term: LossTerm, op: AbstractLoss, variable
                 )
 
 
-def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Iterator[Diagnostic]:
+def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diagnostic]:
     variable = analysis.graph.variables.get(term.binds or "")
     if variable is None:
         yield Diagnostic(

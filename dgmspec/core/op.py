@@ -439,6 +439,9 @@ class AbstractArrowLoss(AbstractLoss, ABC):
     The values come from the data and are taken as they are: no gradient passes to what made them.
     """
 
+    walk: ClassVar[Literal["log_prob", "sample_and_log_prob", "arrow"]] = "arrow"
+    sign: ClassVar[Literal[1, -1]] = 1
+
     @abstractmethod
     def fits(self, step: AbstractStep) -> bool:
         """Whether steps of this kind can have the term at all: it binds to the only one that can."""

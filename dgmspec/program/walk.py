@@ -166,7 +166,7 @@ class Walk:
         if whole in self.slots:
             held = self.slots[whole]
             *made, _ = self.listing.add(len(parts) + 1, target="inverse", inputs=(held,), **line)
-            self.slots |= dict(zip(ordered, made, strict=True))
+            self.slots = dict(zip(ordered, made, strict=True)) | self.slots
         else:
             inputs = tuple(self.need(part) for part in ordered)
             self.slots[whole], _ = self.listing.add(2, target="forward", inputs=inputs, parts=len(parts), **line)
