@@ -130,8 +130,7 @@ def test_a_target_is_fixed() -> None:
 
 def test_an_incomplete_model_is_not_blamed_for_what_is_missing() -> None:
     assert codes(
-        "model M {\nobserve x : real[2]\nlatent z : real[2]\nlatent u : real\n"
-        "generate x | z ~ normal(mlp(8))\nloss = nll\n}"
+        "model M {\nobserve x : real[2]\nlatent z : real[2]\nlatent u : real\nlearn score(x) = mlp(8)\nloss = nll\n}"
     ) == ["DGM901"]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.costs import check_costs
+from dgmspec.checks.inference import check_inference
 from dgmspec.checks.invertibility import check_invertibility
 from dgmspec.checks.jacobian import check_jacobian
 from dgmspec.checks.multiscale import check_batches, check_conditional_priors
@@ -26,6 +27,7 @@ Check = Callable[[Analysis], Iterable[Diagnostic]]
 
 CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
     (check_origins, False),
+    (check_inference, False),
     (check_supports, False),
     (check_conditional_priors, False),
     (check_objective, False),

@@ -15,6 +15,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Jacobian
 from dgmspec.core.op import Cost, Direction, Facts, ParamSpec
 from dgmspec.core.types import Type, Unknown
+from dgmspec.graph.dependence import Dependence, Group
 from dgmspec.graph.graph import ArrowNode, Graph, StepNode, VariableNode
 from dgmspec.graph.infer import arriving
 
@@ -146,6 +147,11 @@ class Analysis:
         return graph
 
     @cached_property
+    def dependence(self) -> Dependence:
+        """Which variables condition which."""
+        return Dependence(self.graph)
+
+    @cached_property
     def _components(self) -> dict[str, frozenset[str]]:
         found: dict[str, frozenset[str]] = {}
         for component in nx.connected_components(self.joined):
@@ -178,6 +184,11 @@ class Analysis:
             if arrow is not None:
                 yield Leg(arrow, arrow.source == here)
 
+    def sampled(self, observed: list[str]) -> list[Group]:
+        """The latent groups behind observed variables that a density cannot sum over: it draws them."""
+        every = {self.dependence.of[v.name].name for v in self.dependence.enumerated(observed, inferred=True)}
+        return [group for group in self.dependence.latents(observed) if group.name not in every]
+
     def directions(self, legs: list[Leg]) -> list[tuple[StepFacts, Direction]]:
         """Every step of a walk, in the order of its arrow, with the cost of the direction that is run."""
         found: list[tuple[StepFacts, Direction]] = []
@@ -193,6 +204,7 @@ class Analysis:
         if legs is None:
             return "none"
         kinds = {step.node.op.density for step, _ in self.directions(legs)}
+        kinds |= {"lower bound" for group in self.sampled([variable]) if group.posterior is not None}
         return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from dgmspec.checks.analysis import Analysis, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.op import AbstractArrowLoss, AbstractLoss, Direction
+from dgmspec.core.op import AbstractDensityLoss, Direction
 from dgmspec.graph.graph import LossTerm
 from dgmspec.graph.words import describe
 
@@ -21,15 +21,15 @@ def check_costs(analysis: Analysis) -> Iterator[Diagnostic]:
     loss = analysis.graph.loss
     seen: set[str] = set()
     for term in loss.terms.values() if loss else ():
-        if not isinstance(term.op, AbstractLoss) or isinstance(term.op, AbstractArrowLoss) or term.binds is None:
+        if not isinstance(term.op, AbstractDensityLoss) or term.binds is None:
             continue
         if f"{term.op.walk} {term.binds}" not in seen:
             seen.add(f"{term.op.walk} {term.binds}")
             yield from _term(analysis, term, term.op)
 
 
-def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diagnostic]:
-    assert term.binds is not None and op.walk != "arrow"
+def _term(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Iterator[Diagnostic]:
+    assert term.binds is not None
     legs = analysis.walk(term.binds, op.walk)
     if not legs:
         return
@@ -51,7 +51,7 @@ def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diag
     )
 
 
-def _remedy(step: StepFacts, op: AbstractLoss) -> str:
+def _remedy(step: StepFacts, op: AbstractDensityLoss) -> str:
     """Turn the step round, or use one that is fast both ways."""
     call = describe(step.node.op).removeprefix("inverse ")
     if step.node.inverse:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.op import AbstractLoss
+from dgmspec.core.op import AbstractDensityLoss
 
 
 def check_conditional_priors(analysis: Analysis) -> Iterator[Diagnostic]:
@@ -35,7 +35,7 @@ def check_batches(analysis: Analysis) -> Iterator[Diagnostic]:
     """DGM510: a step that follows the batches of training meets the data forward."""
     loss = analysis.graph.loss
     for term in loss.terms.values() if loss else ():
-        if not isinstance(term.op, AbstractLoss) or term.op.walk != "log_prob" or term.binds is None:
+        if not isinstance(term.op, AbstractDensityLoss) or term.op.walk != "log_prob" or term.binds is None:
             continue
         for leg in analysis.walk(term.binds, "log_prob") or ():
             chain = analysis.chains.get(leg.arrow.address)

@@ -8,9 +8,10 @@ import networkx as nx
 
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.inference import check_bound, check_tractable
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.op import AbstractArrowLoss, AbstractLoss
+from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import LossTerm, VariableNode
 
@@ -25,8 +26,10 @@ def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
     for term in loss.terms.values() if loss else ():
         if isinstance(term.op, AbstractArrowLoss):
             yield from _arrow(analysis, term, term.op)
-        elif isinstance(term.op, AbstractLoss):
-            yield from _term(analysis, term, term.op)
+        elif isinstance(term.op, AbstractDensityLoss):
+            yield from _density(analysis, term, term.op)
+        elif isinstance(term.op, AbstractBound):
+            yield from check_bound(analysis, term, term.op)
 
 
 def _target(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:
@@ -68,7 +71,9 @@ def _arrow(analysis: Analysis, term: LossTerm, op: AbstractArrowLoss) -> Iterato
         yield refusal.diagnostic(term.address, (Label(steps[0].arrow, "this arrow"),))
 
 
-def _undetermined(analysis: Analysis, term: LossTerm, op: AbstractLoss, variable: VariableNode) -> Iterator[Diagnostic]:
+def _undetermined(
+    analysis: Analysis, term: LossTerm, op: AbstractDensityLoss, variable: VariableNode
+) -> Iterator[Diagnostic]:
     """A part of a joint state that no data reach: the density would have to be integrated over it."""
     variables = analysis.graph.variables
     component = nx.node_connected_component(analysis.joined, variable.name)
@@ -87,7 +92,7 @@ def _undetermined(analysis: Analysis, term: LossTerm, op: AbstractLoss, variable
                 )
 
 
-def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diagnostic]:
+def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Iterator[Diagnostic]:
     variable = analysis.graph.variables.get(term.binds or "")
     if variable is None:
         yield Diagnostic(
@@ -109,6 +114,7 @@ def _term(analysis: Analysis, term: LossTerm, op: AbstractLoss) -> Iterator[Diag
         )
     if analysis.priors(variable.name):
         yield from _undetermined(analysis, term, op, variable)
+        yield from check_tractable(analysis, term, variable.name)
         return
     ends = [v for v in analysis.graph.variables.values() if v.role == "latent"]
     help_ = (

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import networkx as nx
 
 from dgmspec.checks.analysis import Analysis
-from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.graph.graph import ArrowNode
 
@@ -25,7 +24,8 @@ def check_origins(analysis: Analysis) -> Iterator[Diagnostic]:
     yield from _two_priors(analysis)
     for variable in graph.variables.values():
         alone = not analysis.joined.degree(variable.name)
-        if alone and variable.role != "given" and variable.prior is None and variable.target is None:
+        lawless = variable.prior is None and variable.posterior is None and variable.target is None
+        if alone and variable.role != "given" and lawless:
             yield Diagnostic(
                 "DGM709",
                 f"`{variable.name}` stands alone: no arrow joins it and it has no distribution",
@@ -112,9 +112,9 @@ def _two_priors(analysis: Analysis) -> Iterator[Diagnostic]:
         yield Diagnostic(
             "DGM708",
             f"`{first.name}` and `{second.name}` both have a prior, and arrows join them",
-            child(second.address, "prior"),
+            second.prior.address if second.prior else second.address,
             "a second prior",
-            (Label(child(first.address, "prior"), "the first"),),
+            (Label(first.prior.address if first.prior else first.address, "the first"),),
             notes=("the arrows already carry the first prior to every variable they join",),
             help=(f"leave one out, such as that of `{first.name}`",),
         )

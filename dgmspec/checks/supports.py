@@ -9,25 +9,27 @@ from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts, place
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
 from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, Type
-from dgmspec.graph.graph import VariableNode
+from dgmspec.graph.graph import Prior, VariableNode
 from dgmspec.graph.infer import arriving
 
 
 def check_supports(analysis: Analysis) -> Iterator[Diagnostic]:
     """DGM301, 302, 306, 308."""
     for variable in analysis.graph.variables.values():
-        yield from _prior(analysis, variable)
+        for law in (variable.prior, variable.posterior):
+            if law is not None:
+                yield from _law(analysis, variable, law)
     for chain in analysis.chains.values():
         yield from _end(analysis, chain)
 
 
-def _prior(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:
-    """A prior lives on exactly its variable's support."""
+def _law(analysis: Analysis, variable: VariableNode, law: Prior) -> Iterator[Diagnostic]:
+    """A law lives on exactly its variable's support."""
     type_ = analysis.graph.type_of(variable.value)
-    if variable.prior is None or variable.support is None or not isinstance(type_, Type):
+    if variable.support is None or not isinstance(type_, Type):
         return
     try:
-        support = variable.prior.op.support(type_)
+        support = law.op.support(type_)
     except Refusal:
         return
     if support == variable.support:
@@ -37,9 +39,9 @@ def _prior(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:
     help_ = f"declare `{other}`" + (f", or write another distribution: `~ {named}`" if named else "")
     yield Diagnostic(
         "DGM306",
-        f"`{variable.prior.op.name}` lives on {support.describe()}, but `{variable.name}` is declared on "
+        f"`{law.op.name}` lives on {support.describe()}, but `{variable.name}` is declared on "
         f"{variable.support.describe()}",
-        variable.prior.address,
+        law.address,
         f"a distribution on {support.describe()}",
         (Label(child(variable.address, "type"), f"declared {type_} here"),),
         help=(help_,),

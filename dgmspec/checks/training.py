@@ -37,9 +37,8 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
             help=("write `loss = nll` in the model",),
         )
         return
-    walks = {term.op.walk for term in loss.terms.values() if isinstance(term.op, AbstractLoss)}
+    reads = any(isinstance(term.op, AbstractLoss) and term.op.reads_data for term in loss.terms.values())
     terms = " and ".join(dict.fromkeys(f"`{term.op.name}`" for term in loss.terms.values()))
-    reads = bool(walks & {"log_prob", "arrow"})
     if reads and plan.data is None:
         yield Diagnostic(
             "DGM805",

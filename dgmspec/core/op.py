@@ -409,6 +409,8 @@ class AbstractDistribution(AbstractOp, ABC):
     role: ClassVar[str] = "distribution"
     factorises: ClassVar[bool] = False
     """Whether the coordinates of the event are independent."""
+    pathwise: ClassVar[bool] = True
+    """Whether a draw is a differentiable function of the parameters (of a fixed draw of noise)."""
 
     @abstractmethod
     def support(self, type_: Type) -> Support:
@@ -418,16 +420,30 @@ class AbstractDistribution(AbstractOp, ABC):
     def draws(self, type_: Type) -> tuple[Draw, ...]:
         """The per-sample randomness that `sample` turns into one event."""
 
+    def has_divergence(self, other: AbstractDistribution) -> bool:
+        """Whether KL(self ‖ other) is known in closed form, for an event of both."""
+        return False
+
 
 class AbstractLoss(AbstractOp, ABC):
-    """A term of the loss, minimised: sign · E[log-density of the walk, less the target's log-density], in nats.
+    """A term of the loss, a mean over the batch that training makes smaller, in nats.
+
+    What a term asks of a model and how it is computed are looked up by the abstract classes below this one.
+    """
+
+    role: ClassVar[str] = "loss"
+    reads_data: ClassVar[bool] = True
+    """Whether the term averages over observations; one that does not draws its own points."""
+
+
+class AbstractDensityLoss(AbstractLoss, ABC):
+    """sign · E[log-density of the walk, less the target's log-density].
 
     `walk` says along which direction of the model the term is computed: ``log_prob`` reads data, and
     ``sample_and_log_prob`` draws from the model itself.
     """
 
-    role: ClassVar[str] = "loss"
-    walk: ClassVar[Literal["log_prob", "sample_and_log_prob", "arrow"]]
+    walk: ClassVar[Literal["log_prob", "sample_and_log_prob"]]
     sign: ClassVar[Literal[1, -1]]
     against_target: ClassVar[bool] = False
     """Whether the unnormalised density ``observe x ~ exp(e)`` is subtracted."""
@@ -438,9 +454,6 @@ class AbstractArrowLoss(AbstractLoss, ABC):
 
     The values come from the data and are taken as they are: no gradient passes to what made them.
     """
-
-    walk: ClassVar[Literal["log_prob", "sample_and_log_prob", "arrow"]] = "arrow"
-    sign: ClassVar[Literal[1, -1]] = 1
 
     @abstractmethod
     def fits(self, step: AbstractStep) -> bool:
@@ -465,3 +478,31 @@ class ArrowTerm(AbstractOp):
     loss: AbstractArrowLoss
     step: AbstractStep
     at: Address
+
+
+class AbstractBound(AbstractLoss, ABC):
+    """A bound on -E[log p(x)] from draws of the latent variables: of the posterior, or of the prior.
+
+    w is p(x, z) / q(z) at a draw (p(x | z) where it is the prior's). `pooled` says what is made of the `copies` draws
+    of a row: the mean of log w, or the log of the mean of w.
+    """
+
+    origin: ClassVar[Literal["posterior", "prior"]]
+    pooled: ClassVar[Literal["average", "log_mean_exp"]]
+
+    @property
+    @abstractmethod
+    def copies(self) -> int:
+        """How many draws a row of data gets."""
+
+    def divergence_weight(self) -> Any:
+        """What the divergence of posterior and prior is multiplied with: a number, or a formula of the step."""
+        return 1.0
+
+    def free_nats(self) -> float:
+        """Below how many nats the divergence of a latent variable, averaged over the batch, is not pushed down."""
+        return 0.0
+
+    def sticks(self) -> bool:
+        """Whether log q passes its gradient through the draw alone, not through its parameters."""
+        return False

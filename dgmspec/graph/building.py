@@ -9,7 +9,7 @@ from typing import Any
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.rewrite import Lambda
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import AbstractNet, AbstractOp
+from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings
 from dgmspec.graph.graph import (
@@ -62,23 +62,23 @@ class Building:
 
 def formulas_in(op: AbstractOp) -> Iterator[AbstractExpr]:
     """The formulas among an operation's fields, those of the operations it holds included."""
-    for value in _held(op):
-        if isinstance(value, AbstractExpr):
-            yield value
-        elif isinstance(value, AbstractOp):
-            yield from formulas_in(value)
+    yield from (formula for _, formula in parameter_formulas(op))
 
 
-def holds_net(op: AbstractOp) -> bool:
-    """Whether a net stands among an operation's fields, or those of the operations it holds."""
-    held = [value for value in _held(op) if isinstance(value, AbstractOp)]
-    return any(isinstance(value, AbstractNet) or holds_net(value) for value in held)
+def parameter_formulas(op: AbstractOp, prefix: str = "") -> Iterator[tuple[str, AbstractExpr]]:
+    """The fields of a distribution that are formulas, by path: ``loc``, and ``components/0/loc`` inside others."""
+    for field_ in type(op).model_fields:
+        yield from _formulas(getattr(op, field_), f"{prefix}{field_}")
 
 
-def _held(op: AbstractOp) -> Iterator[Any]:
-    for name in type(op).model_fields:
-        value = getattr(op, name)
-        yield from value if isinstance(value, tuple) else (value,)
+def _formulas(value: object, path: str) -> Iterator[tuple[str, AbstractExpr]]:
+    if isinstance(value, AbstractExpr):
+        yield path, value
+    elif isinstance(value, AbstractOp):
+        yield from parameter_formulas(value, f"{path}/")
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _formulas(item, f"{path}/{index}")
 
 
 def flat(value: Any) -> list[Any]:

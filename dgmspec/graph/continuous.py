@@ -16,9 +16,10 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import REAL, Support, Type
 from dgmspec.graph.building import Building
+from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.declaring import Declaring
 from dgmspec.graph.findings import Reported, meant
-from dgmspec.graph.flows import lower_context, lower_end
+from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode
 from dgmspec.graph.readings import Readings, folded
 from dgmspec.graph.scope import Definitions, close_formula

@@ -76,13 +76,31 @@ class FormulaNode:
 
 
 @dataclass(frozen=True)
+class Trunk:
+    """A net as parameters of a distribution: its result is divided into one head for each of `parameters` (named by
+    their path, ``components/0/loc``), which is mapped to the parameter's domain. `address` owns the weights."""
+
+    address: Address
+    op: AbstractNet | Literal["external"]
+    inputs: tuple[ValueId, ...]
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Prior:
-    """``latent z : T ~ D``: the distribution of a variable (its parameters may read given values)."""
+    """The law of a variable: ``latent z : T ~ D``, ``generate x | z ~ D``, ``infer z | x ~ D``.
+
+    `context` are the values after the bar, which nets written in place read; `inputs` all that the parameters read.
+    `named` are the values that formulas read under names of the compiler's: those of nets applied inside them.
+    """
 
     address: Address
     variable: str
     op: AbstractDistribution
     inputs: tuple[ValueId, ...] = ()
+    context: tuple[ValueId, ...] = ()
+    named: tuple[tuple[str, ValueId], ...] = ()
+    trunks: tuple[Trunk, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +116,10 @@ class Target:
 @dataclass(frozen=True)
 class VariableNode:
     """A declared variable, its value in the graph and its declared type (UNKNOWN where it says ``real[*]``, whose
-    support is in `support` all the same)."""
+    support is in `support` all the same).
+
+    `prior` is the law that generates it: the one of its declaration, or its ``generate``. `posterior` is its ``infer``.
+    """
 
     address: Address
     name: str
@@ -106,6 +127,7 @@ class VariableNode:
     value: ValueId
     declared: MaybeType
     prior: Prior | None = None
+    posterior: Prior | None = None
     target: Target | None = None
     support: Support | None = None
     parts: tuple[str, ...] = ()
@@ -165,6 +187,11 @@ class Graph:
     learned: dict[str, LearnedNode] = field(default_factory=dict)
     arrows: dict[Address, ArrowNode] = field(default_factory=dict)
     loss: Loss | None = None
+
+    @property
+    def laws(self) -> tuple[Prior, ...]:
+        """Every law of a variable, in the order of the variables."""
+        return tuple(law for v in self.variables.values() for law in (v.prior, v.posterior) if law is not None)
 
     def type_of(self, value: ValueId) -> MaybeType:
         """The type of a value, `UNKNOWN` where inference could not tell."""

@@ -15,13 +15,14 @@ from dataclasses import replace
 from dgmspec.algebra.shapes import broadcast, joined_size, shape_of, show_shape
 from dgmspec.core.address import child, written
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.op import AbstractNet
-from dgmspec.core.types import REAL, Type
-from dgmspec.graph.building import formulas_in
+from dgmspec.core.op import AbstractNet, NetUse
+from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
-from dgmspec.graph.graph import ArrowNode, Graph, NetNode, StepNode, Value, VariableNode
-from dgmspec.graph.parameters import net_use
+from dgmspec.graph.graph import ArrowNode, Graph, NetNode, Prior, StepNode, Trunk, Value, VariableNode
+from dgmspec.graph.parameters import net_use, trunk_result
+from dgmspec.ops.distributions import AbstractParametric
 
 __all__ = ["arriving", "infer", "refused"]
 
@@ -89,6 +90,7 @@ class _Inference:
         self.settled: set[str] = set()
         """The joint states whose parts have been looked at."""
         self.parameters = 0
+        self.served: dict[str, NetUse] = {}
 
     def run(self) -> None:
         """Contexts, then arrows forward, then what is left backward, then what stands outside the arrows."""
@@ -279,14 +281,27 @@ class _Inference:
             if variable.target is not None and event is not None:
                 with self.findings.refusals_at(child(variable.target.address, 0)):
                     _require_number(shape_of(variable.target.log_density, shapes), variable.name)
-            if variable.prior is not None and event is not None:
-                with self.findings.refusals_at(variable.prior.address, (Label(variable.address, f"an event {event}"),)):
-                    for formula in formulas_in(variable.prior.op):
-                        _require_fit(shape_of(formula, shapes), event)
-                    variable.prior.op.support(event)
-                    variable.prior.op.draws(event)
+            for law in (variable.prior, variable.posterior):
+                if law is not None and event is not None:
+                    self._law(law, event, shapes, Label(variable.address, f"an event {event}"))
         except (Reported, KeyError):
             return
+
+    def _law(self, law: Prior, event: Type, shapes: dict[str, Shape], label: Label) -> None:
+        """Shapes inside a law: what its parameters broadcast to, and what its nets read and give."""
+        own = shapes | {name: t.shape for name, value in law.named if (t := self.types.get(value))}
+        with self.findings.refusals_at(law.address, (label,)):
+            for name, formula in parameter_formulas(law.op):
+                wanted = law.op.shape_of(name, event) if isinstance(law.op, AbstractParametric) else event.shape
+                _require_fit(shape_of(formula, own), wanted, event)
+            law.op.support(event)
+            law.op.draws(event)
+        for trunk in law.trunks:
+            if isinstance(trunk.op, AbstractNet) and all(value in self.types for value in trunk.inputs):
+                use = net_use(tuple(self.types[v] for v in trunk.inputs), trunk_result(law, trunk, event))
+                with self.findings.refusals_at(law.address, (label,)):
+                    _require_same(trunk, self.served.setdefault(trunk.address, use), use)
+                    trunk.op.net_parameters(use)
 
 
 @contextmanager
@@ -308,15 +323,27 @@ def _require_number(shape: tuple[int, ...], name: str) -> None:
         )
 
 
-def _require_fit(shape: tuple[int, ...], event: Type) -> None:
-    """Refuse a parameter that would not broadcast to the event."""
+def _require_fit(shape: Shape, wanted: Shape, event: Type) -> None:
+    """Refuse a parameter that would not broadcast to the shape that it has for the event."""
     try:
-        fits = broadcast([shape, event.shape]) == event.shape
+        fits = broadcast([shape, wanted]) == wanted
     except Refusal:
         fits = False
     if not fits:
         raise Refusal(
             "DGM310",
             f"a parameter of shape {show_shape(shape)} does not fit an event {event}",
-            help=(f"make it a number, or of shape {show_shape(event.shape)}",),
+            help=(f"make it a number, or of shape {show_shape(wanted)}",),
+        )
+
+
+def _require_same(trunk: Trunk, before: NetUse, use: NetUse) -> None:
+    """Refuse one named net as the parameters of laws that ask for different numbers."""
+    if (before.read, before.size) != (use.read, use.size):
+        name = trunk.address.rpartition("/")[2]
+        raise Refusal(
+            "DGM727",
+            f"`{name}` is one network, and is asked for {use.size:,} numbers from {use.read:,} here, "
+            f"for {before.size:,} from {before.read:,} elsewhere",
+            help=("declare a second net, or write the net in place: `normal(mlp(64))`",),
         )

@@ -7,17 +7,14 @@ from typing import Final
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "net": ("unet", "transformer", "nearest", "gumbel_softmax"),
-    "distribution": ("bernoulli", "categorical", "autoregressive"),
+    "distribution": ("autoregressive",),
     "loss": (
-        "elbo",
-        "iwae",
         "vq",
         "ism",
         "ssm",
         "fisher",
         "flow_matching",
         "cd",
-        "mc",
         "kinetic",
         "jacobian",
     ),
@@ -27,8 +24,6 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
 
 MEMBERS: Final[Mapping[str, str]] = {
     "ode": "a joint state of an `ode` (`ode [a, b] -> z`)",
-    "generate": "a generative conditional (`generate`)",
-    "infer": "a variational conditional (`infer`)",
     "learn": "a learned function (`learn … = net`)",
 }
 """Members of a model that are documents already and are not compiled yet, in words."""

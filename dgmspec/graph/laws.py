@@ -17,7 +17,7 @@ from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Refusal
 from dgmspec.core.op import AbstractOp
-from dgmspec.core.types import POSITIVE, Support
+from dgmspec.core.types import POSITIVE, UNIT, Support
 from dgmspec.graph.binding import bind
 from dgmspec.ops.distributions.mixture import Mixture
 from dgmspec.ops.distributions.product import AbstractProduct
@@ -32,7 +32,7 @@ _NOBODY: Final = "·"
 def unproved_scales(
     op: AbstractOp, law: AbstractExpr, at: Address, read: Mapping[str, Support], declared: Mapping[str, str]
 ) -> Iterator[Diagnostic]:
-    """DGM470: formulas that are not proved positive where their parameter has to be.
+    """DGM470: formulas that are not proved positive, or in (0, 1), where their parameter has to be.
 
     `read` holds the supports of the names in formulas, `declared` how each is declared: ``learn a``.
     """
@@ -44,8 +44,10 @@ def unproved_scales(
     if not isinstance(op, AbstractProduct):
         return
     for name, value in op.parameters().items():
-        if isinstance(value, AbstractExpr) and op.domain_of(name) == POSITIVE:
+        if isinstance(value, AbstractExpr) and op.domain_of(name) in (POSITIVE, UNIT):
             note = _doubt(value, read)
+            if note is None and op.domain_of(name) == UNIT:
+                note = _doubt(1 - value, read)
             if note is not None:
                 yield _diagnostic(op, name, value, note, written[name].places[0], declared)
 
@@ -78,14 +80,17 @@ def _where(prover: Prover, term: Term) -> str:
 def _diagnostic(
     op: AbstractProduct, name: str, formula: AbstractExpr, note: str, place: Address, declared: Mapping[str, str]
 ) -> Diagnostic:
-    help_ = "write `softplus(…)` or `exp(…)` of it"
-    if isinstance(formula, Name):
-        help_ = f"declare `{declared[formula.id]} : positive`, or write `softplus({formula.id})`"
+    unit = op.domain_of(name) == UNIT
+    maps, support = ("`sigmoid(…)`", "unit") if unit else ("`softplus(…)` or `exp(…)`", "positive")
+    help_ = f"write {maps} of it"
+    if isinstance(formula, Name) and formula.id in declared:
+        help_ = f"declare `{declared[formula.id]} : {support}`, or write {maps.partition('(')[0]}({formula.id})`"
     return Diagnostic(
         "DGM470",
-        f"`{name}` of `{op.name}` must be positive, and this formula is not proved to be so everywhere",
+        f"`{name}` of `{op.name}` must {'lie in (0, 1)' if unit else 'be positive'}, "
+        "and this formula is not proved to be so everywhere",
         place,
-        "may be 0 or negative",
+        "may lie outside" if unit else "may be 0 or negative",
         notes=(note,) if note else (),
         help=(help_,),
     )

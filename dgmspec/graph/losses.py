@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 import networkx as nx
 
 from dgmspec.algebra.functions import FUNCTIONS
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power, Product, Sum, children
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power, Product, Sum, children, expr
 from dgmspec.algebra.nodes import Arrow as ArrowExpr
-from dgmspec.algebra.rewrite import rebuild
+from dgmspec.algebra.rewrite import Lambda, rebuild
 from dgmspec.core.address import Address, callee, child
-from dgmspec.core.op import AbstractArrowLoss, AbstractLoss
+from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss
+from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.graph import Loss, LossTerm
@@ -21,6 +24,19 @@ from dgmspec.ops.paths.losses import ALONG
 from dgmspec.spec.model import Path, Setting
 
 _ARITHMETIC: Final = (Sum, Product, Neg, Power)
+
+STEP: Final = "training.step"
+"""The name in a loss's formulas that stands for the number of the training step: no text can declare it."""
+
+SCHEDULES: Final = {
+    "anneal": Lambda(
+        ("first", "last", "steps"),
+        Name(id="first")
+        + (Name(id="last") - Name(id="first"))
+        * Call(name="min", args=(Argument(value=Name(id=STEP) / Name(id="steps")), Argument(value=expr(1)))),
+    )
+}
+"""Functions of a loss alone: ``anneal(0, 1, 1_000)`` goes from 0 to 1 in 1,000 steps of training, and stays."""
 
 
 def lower_loss(building: Building, setting: Setting) -> Loss:
@@ -37,7 +53,13 @@ def lower_loss(building: Building, setting: Setting) -> Loss:
             help=meant("", names("loss")),
         )
         raise Reported
-    return Loss(building.caller(frozenset(terms)).formula(formula, at), terms)
+    return Loss(_caller(building, terms).formula(formula, at), terms)
+
+
+def _caller(building: Building, names: Iterable[str]) -> Caller:
+    """What closes the formulas of a loss: schedules are functions there, the step and `names` are names."""
+    caller = building.caller(frozenset((*names, STEP)))
+    return replace(caller, functions={**caller.functions, **SCHEDULES})
 
 
 def _replace(building: Building, part: AbstractExpr, at: Address, terms: dict[str, LossTerm]) -> AbstractExpr:
@@ -56,7 +78,7 @@ def _replace(building: Building, part: AbstractExpr, at: Address, terms: dict[st
 
 
 def _is_function(name: str) -> bool:
-    return name in FUNCTIONS
+    return name in FUNCTIONS or name in SCHEDULES
 
 
 def _unknown_term(building: Building, name: str, at: Address) -> None:
@@ -75,7 +97,7 @@ def _term(building: Building, part: AbstractExpr, at: Address) -> LossTerm:
     named = _named(building, args[0]) if args else None
     rest: tuple[Argument, ...] = args[1:] if named is not None else args
     call: AbstractExpr = Call(name=part.name, args=rest) if isinstance(part, Call) else part
-    op = building.caller(_names_along(building)).operation("loss", call, place)
+    op = _caller(building, _names_along(building)).operation("loss", call, place)
     assert isinstance(op, AbstractLoss)
     if isinstance(op, AbstractArrowLoss):
         return LossTerm(at, op, _bind_arrow(building, op, named, place))
@@ -148,7 +170,10 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
             raise Reported
         return named
     with_target = [v for v in observed if v.target is not None]
-    fitting = [v.name for v in (with_target if op.against_target and with_target else observed)]
+    if isinstance(op, AbstractBound):
+        return None
+    compares = isinstance(op, AbstractDensityLoss) and op.against_target
+    fitting = [v.name for v in (with_target if compares and with_target else observed)]
     if len(fitting) > 1 and not _one_density(building, fitting):
         listed = " and ".join(f"`{name}`" for name in fitting)
         building.findings.report(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from dgmspec.algebra.nodes import Call, expr
+from dgmspec.algebra.nodes import Call, Index, expr
 from dgmspec.algebra.rewrite import Lambda
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic
@@ -20,6 +20,7 @@ from dgmspec.graph.authored import close_bijector
 from dgmspec.graph.bijectors import Bijectors
 from dgmspec.graph.building import Building
 from dgmspec.graph.continuous import lower_ode
+from dgmspec.graph.densities import lower_conditional, lower_density
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.flows import lower_flow
 from dgmspec.graph.graph import Graph
@@ -28,7 +29,7 @@ from dgmspec.graph.losses import lower_loss
 from dgmspec.graph.noising import lower_noising
 from dgmspec.graph.scope import Definitions, FileScope, lower_scope
 from dgmspec.graph.unroll import Unroller
-from dgmspec.graph.variables import lower_density, lower_learn, lower_variable, stand_in
+from dgmspec.graph.variables import lower_learn, lower_variable, stand_in
 from dgmspec.ops import find
 from dgmspec.spec.model import (
     Conditional,
@@ -128,6 +129,8 @@ def _graph(building: Building) -> Graph:
             lower_flow(building, unroller, member)
         elif isinstance(member, Path):
             (lower_ode if member.head == "ode" else lower_noising)(building, member)
+        elif isinstance(member, Conditional):
+            lower_conditional(building, member)
     _settings(building, [member for member in kept if isinstance(member, Setting)])
     return Graph(
         name=building.model.name,
@@ -153,7 +156,7 @@ def _refused(building: Building, member: Member) -> bool:
             f"{words} is part of the language, but this version does not compile it yet",
             building.at(member),
             label="read and kept, not compiled",
-            notes=("this version compiles flows between typed variables",),
+            notes=("this version compiles flows, `generate` and `infer` between typed variables",),
             help=("leave the member out, or model the arrow as a `flow`",),
         )
     return bool(words)
@@ -164,8 +167,10 @@ def _later(member: Member) -> str:
     match member:
         case Path(head="ode") if len(member.source) == len(member.target) == 1:
             return ""
-        case Path(head="ode") | Conditional():
+        case Path(head="ode"):
             return MEMBERS[member.head]
+        case Conditional() if member.repeat is not None or isinstance(member.target, Index):
+            return "an indexed law (`generate z[k] | … for k in …`)"
         case LearnFunction():
             return MEMBERS["learn"]
         case Energy() if isinstance(member.value, Call) and find("net", member.value.name) is not None:

@@ -12,8 +12,9 @@ from dgmspec.core.address import Address, child
 from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import REAL, UNKNOWN
 from dgmspec.graph.building import Building
+from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
-from dgmspec.graph.flows import lower_context, lower_end
+from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
 from dgmspec.graph.scope import Definitions
 from dgmspec.ops import find, signature

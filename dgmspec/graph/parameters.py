@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from dgmspec.core.address import Address, child
 from dgmspec.core.op import NetUse, ParamSpec
-from dgmspec.core.types import Type
-from dgmspec.graph.graph import Graph, NetNode, StepNode
+from dgmspec.core.types import REAL, Type
+from dgmspec.graph.graph import Graph, NetNode, Prior, StepNode, Trunk
+from dgmspec.ops.distributions import AbstractParametric
 from dgmspec.ops.nets import context_shape
 
 
@@ -29,8 +32,27 @@ def net_types(graph: Graph, node: NetNode) -> tuple[tuple[Type, ...], Type]:
     return tuple(t for t in inputs if isinstance(t, Type)), output
 
 
+def trunk_result(law: Prior, trunk: Trunk, event: Type) -> Type:
+    """What the net of a law gives: the numbers of its heads end to end, or as more channels where it gives images."""
+    assert isinstance(law.op, AbstractParametric)
+    count = sum(math.prod(law.op.shape_of(name, event)) for name in trunk.parameters)
+    image = trunk.op != "external" and trunk.op.reads == "image" and len(event.shape) == 3
+    if image and count % event.size == 0:
+        channels, height, width = event.shape
+        return Type(REAL, (count // event.size * channels, height, width))
+    return Type(REAL, (count,))
+
+
+def trunk_types(graph: Graph, law: Prior, trunk: Trunk) -> tuple[tuple[Type, ...], Type]:
+    """The types of what the net of a law reads, and of what it gives."""
+    inputs = tuple(graph.type_of(value) for value in trunk.inputs)
+    event = graph.type_of(graph.variables[law.variable].value)
+    assert isinstance(event, Type), f"{law.address} has no type"
+    return tuple(t for t in inputs if isinstance(t, Type)), trunk_result(law, trunk, event)
+
+
 def parameters(graph: Graph) -> dict[Address, ParamSpec]:
-    """The parameters of a typed graph's steps and nets, in the graph's order; a shared net's stand once.
+    """The parameters of a typed graph's steps, nets and laws, in the graph's order; a shared net's stand once.
 
     Model-level ``learn``ed parameters are not operations' and stand in ``graph.learned``, whichever operations read
     them; nets supplied from Python bring their own.
@@ -44,4 +66,9 @@ def parameters(graph: Graph) -> dict[Address, ParamSpec]:
         if node.op != "external":
             own = node.op.net_parameters(net_use(*net_types(graph, node)))
             found |= {child(node.address, spec.name): spec for spec in own}
+    for law in graph.laws:
+        for trunk in law.trunks:
+            if trunk.op != "external":
+                own = trunk.op.net_parameters(net_use(*trunk_types(graph, law, trunk)))
+                found |= {child(trunk.address, spec.name): spec for spec in own}
     return found

@@ -35,7 +35,7 @@ def _verify_variables(graph: Graph) -> None:
     for name, variable in graph.variables.items():
         assert variable.name == name and variable.value in graph.values, f"variable {name} has no value"
         assert graph.values[variable.value].variable == name, f"{variable.value} is not the value of {name}"
-        for density in (variable.prior, variable.target):
+        for density in (variable.prior, variable.posterior, variable.target):
             assert density is None or all(i in graph.values for i in density.inputs), f"{name} reads a missing value"
 
 

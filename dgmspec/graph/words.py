@@ -6,6 +6,7 @@ from typing import Any, Final, get_args
 
 from dgmspec.algebra.evaluate import show
 from dgmspec.core.op import AbstractOp
+from dgmspec.graph.applied import AppliedNet
 from dgmspec.ops import signature
 from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
 from dgmspec.ops.continuous import Ode
@@ -33,7 +34,7 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
 
     Masks and orders show their numbers always, ``alternate(0)``: that is what tells one turn of a repeat from another.
     """
-    if isinstance(op, (AuthoredScalar, AuthoredStep, Ode)):
+    if isinstance(op, (AuthoredScalar, AuthoredStep, Ode, AppliedNet)):
         return op.label
     parts = []
     parameters = signature(type(op))

@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
 from dgmspec.core.address import Address, child, seed_of
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep, ArrowTerm
+from dgmspec.core.op import AbstractNet, AbstractStep, ArrowTerm
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
+from dgmspec.modules import copies
+from dgmspec.modules.conditionals import distribution, divergence, heads
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import context_features, evaluate
-from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin, term_twin
+from dgmspec.modules.registry import net_twin, prepare_scalars, resolve_held, step_twin, term_twin
 from dgmspec.modules.sums import (
     AFFINE,
     CONSTANT,
@@ -92,8 +94,20 @@ def prepare(line: Instruction, resources: Resources) -> Call:
         case "learned":
             assert line.type is not None
             return Call(line, learned(line.type), (("raw", line.address),))
-        case "log_prob" | "draw":
-            return _distribution(line)
+        case "log_prob" | "draw" | "mean_of":
+            return Call(line, distribution(line))
+        case "divergence":
+            return Call(line, divergence(line))
+        case "heads":
+            return Call(line, heads(line))
+        case "states":
+            return _states(line, resources)
+        case "detach":
+            return Call(line, copies.detach)
+        case "fold":
+            return Call(line, copies.fold)
+        case "repeat" | "score" | "average" | "log_mean_exp" | "log_sum_exp" | "expectation":
+            return Call(line, getattr(copies, line.target)(line.copies))
         case "affine":
             return Call(line, affine, tuple((name, child(line.address, name)) for name in AFFINE))
         case "scaled":
@@ -240,6 +254,14 @@ def _gather(line: Instruction, resources: Resources) -> Call:
     return Call(line, gather(line.index), ((INDEX, key),))
 
 
+def _states(line: Instruction, resources: Resources) -> Call:
+    """All values of a discrete variable, by a table that is shared by all programs that take as many."""
+    assert line.type is not None
+    key = child(child(line.address, copies.VALUES), "*".join(map(str, line.index)))
+    resources.tables[key] = copies.table(line.type, line.index)
+    return Call(line, copies.states(line.copies), ((copies.VALUES, key),))
+
+
 def _initialise(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
     context = _context(line, event, given, step_twin(op).plan(op, event, given))
     inverse = line.target == "initialise_inverse"
@@ -328,34 +350,3 @@ def _joined(formula: AbstractExpr, types: Mapping[str, Type], result: Type) -> R
         return torch.cat(read, 1).reshape(read[0].shape[0], *result.shape)
 
     return run
-
-
-# ---- distributions --------------------------------------------------------------------------------------------------
-
-
-def _distribution(line: Instruction) -> Call:
-    op, event = line.op, line.type
-    assert isinstance(op, AbstractDistribution) and event is not None
-    twin, named, noise = distribution_twin(op), line.names, line.noise
-    resolve_held(op)
-    rank, context = len(event.shape), StepContext(event)
-
-    def evaluated(values: tuple[Tensor | float, ...]) -> dict[str, Tensor | float]:
-        return {name: _ranked(value, rank) for name, value in zip(named, values, strict=True)}
-
-    def log_prob(training: bool, p: Mapping[str, Tensor], x: Tensor, *values: Tensor | float) -> Tensor:
-        return twin.log_prob(op, evaluated(values), x, context)
-
-    def draw(training: bool, p: Mapping[str, Tensor], *values: Any) -> Tensor:
-        draws = values[len(named) :]
-        seen = StepContext(event, noise=dict(zip(noise, draws, strict=True)))
-        return twin.draw(op, evaluated(values[: len(named)]), seen, draws[0].shape[0])
-
-    return Call(line, log_prob if line.target == "log_prob" else draw)
-
-
-def _ranked(value: Tensor | float, rank: int) -> Tensor | float:
-    """A parameter (batch, *event) with ones before an event of lower rank than its variable's."""
-    if not isinstance(value, Tensor) or value.dim() == rank + 1:
-        return value
-    return value.reshape(value.shape[0], *(1,) * (rank + 1 - value.dim()), *value.shape[1:])

@@ -22,7 +22,7 @@ from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
 from dgmspec.program.build import Unavailable
-from dgmspec.program.program import Program
+from dgmspec.program.program import Phase, Program
 
 __all__ = ["CheckpointError", "CompiledModel", "UnavailableError"]
 
@@ -130,6 +130,7 @@ class CompiledModel(AbstractNoised):
         """All inputs of the loss's program, its randomness among them, and how many samples they are."""
         program = self.program("loss")
         inputs, rows = self._read_batch(program, batch, count)
+        inputs |= self._at_step(program, step)
         if program.draws:
             seed = fresh_seed() if seed is None else seed
             if step is None:
@@ -137,6 +138,12 @@ class CompiledModel(AbstractNoised):
             else:
                 inputs |= step_noise(program, rows, seed, step, self.dtype, self.device, start)
         return inputs, rows
+
+    def _at_step(self, program: Program, step: int | None) -> dict[str, Tensor]:
+        """The number of the training step where the loss depends on it; outside of training schedules have ended."""
+        names = [i.name for i in program.inputs if i.kind == "step"]
+        number = math.inf if step is None else float(step)
+        return {name: torch.tensor(number, dtype=self.dtype, device=self.device) for name in names}
 
     def forward(self, batch: Any = None, **options: Any) -> Tensor:
         """The total loss: calling the model is what data-parallel wrappers synchronise. See `loss`."""
@@ -203,9 +210,9 @@ class CompiledModel(AbstractNoised):
     def rsample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
         """Samples through which gradients pass to parameters and context; shapes as in `sample`.
 
-        Not for a lower bound: its samples are floored or drawn again, and no gradient passes either.
+        Not where steps floor or redraw their samples, through which no gradient passes.
         """
-        if self.density == "lower bound":
+        if self.redraws:
             raise UnavailableError("rsample: the density is a lower bound, whose samples are redrawn; use sample")
         inputs, rows, shape = self._read_given("sample", n, given)
         noise = self._noise(self.program("sample"), start, rows, seed)
@@ -236,7 +243,7 @@ class CompiledModel(AbstractNoised):
         """Samples inside the data's support: what a bounded map of the prior puts outside is drawn again."""
         program = self.program("sample")
         found = self.run("sample", inputs | self._noise(program, start, rows, seed))
-        if self.density != "lower bound":
+        if not self.redraws:
             return found
         for again in range(1, MAX_REDRAWS):
             left = self._outside(found).nonzero().squeeze(1)
@@ -256,15 +263,23 @@ class CompiledModel(AbstractNoised):
             outside |= ~((value >= support.low) & (value <= support.high)).reshape(rows, -1).all(1)
         return outside
 
-    def encode(self, x: Any, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
-        """The latent variables at the ends of the arrows that start at the data."""
-        inputs, batch = self._read("encode", x, given)
-        return _single(self.run("encode", inputs | self._noise(self.program("encode"), start, batch, seed)))
+    def encode(self, x: Any, given: Given = None, seed: int | None = None, start: int = 0, mean: bool = False) -> Any:
+        """The latent variables behind the data: at the ends of the arrows that start there, and draws of the posteriors
+        (their means where `mean` says so)."""
+        phase: Phase = "encode_mean" if mean else "encode"
+        inputs, batch = self._read(phase, x, given)
+        return _single(self.run(phase, inputs | self._noise(self.program(phase), start, batch, seed)))
 
-    def decode(self, z: Any, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
-        """The observed variables that latent values stand for: the inverse of `encode`."""
-        inputs, batch = self._read("decode", z, given)
-        return _single(self.run("decode", inputs | self._noise(self.program("decode"), start, batch, seed)))
+    def decode(self, z: Any, given: Given = None, seed: int | None = None, start: int = 0, mean: bool = False) -> Any:
+        """The observed variables that latent values stand for: the inverse of `encode`, or draws of the laws given the
+        latent values (their means where `mean` says so). Latent variables that do not matter then may be passed too."""
+        phase: Phase = "decode_mean" if mean else "decode"
+        if isinstance(z, Mapping):
+            read = [i.name for i in self.program(phase).inputs]
+            latent = [v.name for v in self.graph.variables.values() if v.role == "latent"]
+            z = {name: value for name, value in z.items() if name in read or name not in latent}
+        inputs, batch = self._read(phase, z, given)
+        return _single(self.run(phase, inputs | self._noise(self.program(phase), start, batch, seed)))
 
     def distribution(self, given: Given = None) -> Law:
         """p(x | given) as a torch Distribution with `rsample`, for one observed variable."""

@@ -126,7 +126,9 @@ def _replaced(program: Program, run: tuple[Instruction, ...], merged: list[Instr
     dropped = {line.outputs[1] for line in run[:-1]}
     lines: list[Instruction] = []
     for line in program.instructions:
-        if line.outputs == last.outputs:
+        if line.target == "repeat" and line.inputs[0] in dropped:
+            dropped.add(line.outputs[0])
+        elif line.outputs == last.outputs:
             lines += merged
         elif line.outputs not in outputs:
             lines.append(_without(line, dropped))

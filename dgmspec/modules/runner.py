@@ -98,9 +98,12 @@ class AbstractRunner(AbstractStore, ABC):
         program = self.programs["log_prob"]
         if isinstance(program, Unavailable):
             return "none"
-        ranks: tuple[Density, ...] = ("exact", "estimate", "lower bound")
-        steps = [self.graph.steps[e.address].op for e in program.ledger if e.address in self.graph.steps]
-        return max((op.density for op in steps), key=ranks.index, default="exact")
+        return program.density
+
+    @property
+    def redraws(self) -> bool:
+        """Whether a step of the model may sample values outside the data's support, which are drawn again."""
+        return any(step.op.density == "lower bound" for step in self.graph.steps.values())
 
     @property
     def dequantises(self) -> bool:

@@ -150,10 +150,17 @@ class NetTwin:
 @dataclass(frozen=True)
 class DistributionTwin:
     """``log_prob(op, p, x, ctx) -> (batch,)`` in nats over the whole event; ``draw(op, p, ctx, batch) -> x`` turns
-    ``ctx.noise`` into one event per row. `p` holds the evaluated parameters: floats or tensors that broadcast."""
+    ``ctx.noise`` into one event per row. `p` holds the evaluated parameters: floats or tensors that broadcast.
+
+    ``mean(op, p, ctx, like)`` is the mean of each coordinate (of a label the most probable one), broadcasting against
+    `like`, a tensor (batch, *event); None where the law has none. ``divergence(op, p, other, p_other, ctx, like)`` is
+    KL(op ‖ other), (batch,), where the operation says that it has one.
+    """
 
     log_prob: Callable[[Any, Mapping[str, Any], Tensor, StepContext], Tensor]
     draw: Callable[[Any, Mapping[str, Any], StepContext, int], Tensor]
+    mean: Callable[[Any, Mapping[str, Any], StepContext, Tensor], Any] | None = None
+    divergence: Callable[[Any, Mapping[str, Any], Any, Mapping[str, Any], StepContext, Tensor], Tensor] | None = None
 
 
 def no_term_tables(op: Any, step: Any, event: Type) -> dict[str, Tensor]:

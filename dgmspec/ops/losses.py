@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from dgmspec.core.op import AbstractLoss
+from pydantic import Field
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.core.op import AbstractBound, AbstractDensityLoss
 
 
-class Nll(AbstractLoss):
+class Nll(AbstractDensityLoss):
     """The negative log-likelihood ``-E_data[log p(x)]``: forward KL(data ‖ model) up to the data's entropy."""
 
     name: ClassVar[str] = "nll"
@@ -16,7 +19,7 @@ class Nll(AbstractLoss):
     sign: ClassVar[Literal[1, -1]] = -1
 
 
-class ReverseKl(AbstractLoss):
+class ReverseKl(AbstractDensityLoss):
     """KL(model ‖ target) up to the target's normaliser: ``E_q[log q(x) - e(x)]`` for ``observe x : T ~ exp(e(x))``.
 
     The model samples with reparametrised noise, so the gradient passes through the samples; no data are read.
@@ -27,3 +30,89 @@ class ReverseKl(AbstractLoss):
     walk: ClassVar[Literal["log_prob", "sample_and_log_prob"]] = "sample_and_log_prob"
     sign: ClassVar[Literal[1, -1]] = 1
     against_target: ClassVar[bool] = True
+    reads_data: ClassVar[bool] = False
+
+
+Draws = Annotated[int, Field(ge=1, le=100_000)]
+
+
+class Elbo(AbstractBound):
+    """Minus the evidence lower bound: ``-E_q[log p(x | z)] + beta KL(q(z | x) ‖ p(z))``.
+
+    The divergence is in closed form where the pair of laws has one, which the ledger shows. With several latent
+    variables it is a sum, and `free_bits` nats of each, as a mean over the batch, cost nothing: ``max(KL, free_bits)``.
+    With `beta` other than 1 or free bits it is no bound; reports print the plain bound. ``gradient = sticking`` passes
+    the gradient of log q through the draw alone, which has no variance where q is the true posterior.
+    Reference: Kingma and Welling 2014; Higgins et al. 2017, "beta-VAE"; Kingma et al. 2016, "Improved variational
+    inference with inverse autoregressive flow", section C.8 (free bits); Roeder, Wu and Duvenaud 2017, "Sticking the
+    landing".
+    """
+
+    name: ClassVar[str] = "elbo"
+    examples: ClassVar[tuple[str, ...]] = (
+        "elbo",
+        "elbo(samples = 4)",
+        "elbo(beta = 4, free_bits = 0.5)",
+        "elbo(gradient = sticking)",
+    )
+    origin: ClassVar[Literal["posterior", "prior"]] = "posterior"
+    pooled: ClassVar[Literal["average", "log_mean_exp"]] = "average"
+
+    samples: Draws = Field(1, description="draws of the posterior for each row")
+    beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] | AbstractExpr = Field(
+        1.0, description="the divergence's weight, which may be `anneal(…)`"
+    )
+    free_bits: float = Field(
+        0.0, ge=0, allow_inf_nan=False, description="nats of each latent variable's divergence that cost nothing"
+    )
+    gradient: Literal["full", "sticking"] = Field("full", description="of log q: full, or through the draw alone")
+
+    @property
+    def copies(self) -> int:
+        return self.samples
+
+    def divergence_weight(self) -> Any:
+        return self.beta
+
+    def free_nats(self) -> float:
+        return self.free_bits
+
+    def sticks(self) -> bool:
+        return self.gradient == "sticking"
+
+
+class Iwae(AbstractBound):
+    """The importance-weighted bound ``-E[log 1/k Σ_i p(x, z_i) / q(z_i | x)]`` over k draws of the posterior.
+
+    It grows with k towards log p(x); with k = 1 it is the evidence lower bound.
+    Reference: Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders".
+    """
+
+    name: ClassVar[str] = "iwae"
+    examples: ClassVar[tuple[str, ...]] = ("iwae(5)", "iwae(k = 5)")
+    origin: ClassVar[Literal["posterior", "prior"]] = "posterior"
+    pooled: ClassVar[Literal["average", "log_mean_exp"]] = "log_mean_exp"
+
+    k: Draws = Field(5, description="draws of the posterior for each row")
+
+    @property
+    def copies(self) -> int:
+        return self.k
+
+
+class Mc(AbstractBound):
+    """The naive Monte-Carlo likelihood ``-log 1/n Σ_i p(x | z_i)`` over n draws of the prior.
+
+    Unbiased for p(x), a bound on log p(x) from below on average, and useless where few draws of the prior explain x.
+    """
+
+    name: ClassVar[str] = "mc"
+    examples: ClassVar[tuple[str, ...]] = ("mc(100)", "mc(samples = 100)")
+    origin: ClassVar[Literal["posterior", "prior"]] = "prior"
+    pooled: ClassVar[Literal["average", "log_mean_exp"]] = "log_mean_exp"
+
+    samples: Draws = Field(100, description="draws of the prior for each row")
+
+    @property
+    def copies(self) -> int:
+        return self.samples

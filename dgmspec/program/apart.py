@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from dgmspec.core.jacobian import Fact
 from dgmspec.core.op import AbstractStep
@@ -22,6 +23,9 @@ from dgmspec.program.program import Instruction, Program, Slot, Target
 __all__ = ["apart"]
 
 Coordinates = tuple[int, ...]
+
+_LINEAR: Final = ("repeat", "average", "expectation")
+"""What makes 0 of contributions that are 0."""
 
 
 def apart(program: Program) -> Program:
@@ -59,7 +63,9 @@ class _Listing:
         parts = None if step is None else step.divides(line.type)  # type: ignore[arg-type]  # likewise
         if line.target == "gather":
             source = line.index
-        if source is not None:
+        if line.target in _LINEAR and line.inputs[0] in self.zero:
+            self.zero.add(line.outputs[0])
+        elif source is not None:
             self._relabel(line, source)
         elif parts is not None:
             self._divide(line, *parts)

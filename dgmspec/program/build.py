@@ -8,16 +8,19 @@ what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dgmspec.core.op import AbstractArrowLoss, AbstractLoss
-from dgmspec.graph.graph import Graph, LossTerm, Prior, StepNode, VariableNode
+from dgmspec.algebra.rewrite import free_names
+from dgmspec.graph.graph import Graph, LossTerm, StepNode, VariableNode
+from dgmspec.graph.losses import STEP
+from dgmspec.program.densities import Terms, density, observed, sampling_walk, variables_of
+from dgmspec.program.listing import Listing, MissingValueError, StuckError
 from dgmspec.program.liveness import last_uses, live
-from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot
-from dgmspec.program.routes import Component, Routes
-from dgmspec.program.walk import Listing, MissingValueError, StuckError, Walk
+from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot, weakest
+from dgmspec.program.routes import Routes
+from dgmspec.program.terms import build_term
+from dgmspec.program.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def build_program(graph: Graph, phase: Phase, routes: Routes | None = None) -> P
         outputs=outputs,
         ledger=tuple(ledger),
         slots=listing.slots,
+        density=weakest(ledger),
         batches=any(i.kind == "variable" for i in inputs),
     )
 
@@ -66,68 +70,51 @@ Built = tuple[dict[str, Slot], list[Entry]]
 
 
 def _log_prob(graph: Graph, routes: Routes, listing: Listing) -> Built:
-    """Σ over observed variables of log p(prior value) + Σ log|det| along data → prior."""
-    walk = _density_walk(graph, routes, listing)
+    """Σ over observed variables of log p(prior value) + Σ log|det| along data → prior, and what the latent ones add."""
+    walk = density(graph, routes, listing)
     return {"log_prob": listing.total(walk.ledger)}, walk.ledger
 
 
-def _density_walk(
-    graph: Graph, routes: Routes, listing: Listing, variables: Iterable[str] = (), updates: bool = False
-) -> Walk:
-    walk = Walk(graph, routes, listing, ledger_sign=1, updates=updates)
-    walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
-    for component in _observed(graph, routes, variables):
-        prior = _prior_of(component)
-        walk.need(graph.variables[prior.variable].value)
-        walk.log_prob(prior)
-    return walk
-
-
 def _sample(graph: Graph, routes: Routes, listing: Listing) -> Built:
-    walk = _sampling_walk(graph, routes, listing)
-    return {v.name: walk.need(v.value) for v in _observed_variables(graph)}, []
+    walk = sampling_walk(graph, routes, listing)
+    return {v.name: walk.need(v.value) for v in variables_of(graph)}, []
 
 
 def _sample_and_log_prob(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """log q(x) = log p(prior draw) - Σ log|det| along prior → data, in one walk."""
-    walk = _sampling_walk(graph, routes, listing, exact=True)
-    outputs = {v.name: walk.need(v.value) for v in _observed_variables(graph)}
+    walk = sampling_walk(graph, routes, listing, exact=True)
+    outputs = {v.name: walk.need(v.value) for v in variables_of(graph)}
     return {**outputs, "log_prob": listing.total(walk.ledger)}, walk.ledger
 
 
-def _sampling_walk(graph: Graph, routes: Routes, listing: Listing, exact: bool = False) -> Walk:
-    walk = Walk(graph, routes, listing, ledger_sign=-1, draws=True)
-    walk.take(v for v in graph.variables.values() if v.role == "given")
-    for component in _observed(graph, routes):
-        prior = _prior_of(component)
-        if exact:
-            _refuse_inexact(graph, component)
-        walk.need(graph.variables[prior.variable].value)
-        if exact:
-            walk.log_prob(prior)
-        for variable in component.observed:
-            walk.need(variable.value)
-    return walk
-
-
-def _encode(graph: Graph, routes: Routes, listing: Listing) -> Built:
-    walk = Walk(graph, routes, listing)
+def _encode(graph: Graph, routes: Routes, listing: Listing, means: bool = False) -> Built:
+    """The latent variables behind the data: by the arrows, and by a draw of the posteriors (or their means)."""
+    walk = Walk(graph, routes, listing, origin="posterior", means=means)
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
-    ends = [v for c in _observed(graph, routes) for v in c.ends]
+    ends = [v for v in _codes(graph, routes) if v.posterior is not None or not _undetermined(routes, v)]
     if not ends:
         raise MissingValueError(f"model `{graph.name}` has no latent variable to encode to: join `x` to one by a flow")
     return {v.name: walk.need(v.value) for v in ends}, walk.ledger
 
 
-def _decode(graph: Graph, routes: Routes, listing: Listing) -> Built:
-    walk = Walk(graph, routes, listing)
-    components = list(_observed(graph, routes))
-    ends = [v for c in components for v in c.ends]
-    if not ends:
+def _encode_mean(graph: Graph, routes: Routes, listing: Listing) -> Built:
+    return _encode(graph, routes, listing, means=True)
+
+
+def _decode(graph: Graph, routes: Routes, listing: Listing, means: bool = False) -> Built:
+    """The observed variables that latent ones stand for: by the arrows, and by a draw of their laws (or its mean)."""
+    codes = _codes(graph, routes)
+    if not codes:
         raise MissingValueError(f"model `{graph.name}` has no latent variable to decode from")
-    walk.take([*ends, *(v for v in graph.variables.values() if v.role == "given")])
-    walk.take(v for c in components if not c.ends for v in c.observed)
-    return {v.name: walk.need(v.value) for c in components if c.ends for v in c.observed}, []
+    walk = Walk(graph, routes, listing, origin="prior", offered=codes, means=means)
+    walk.take(v for v in graph.variables.values() if v.role == "given")
+    coded = [c for c in observed(graph, routes) if c.ends or routes.dependence.latents(v.name for v in c.observed)]
+    walk.take(v for c in observed(graph, routes) if c not in coded for v in c.observed)
+    return {v.name: walk.need(v.value) for c in coded for v in c.observed}, []
+
+
+def _decode_mean(graph: Graph, routes: Routes, listing: Listing) -> Built:
+    return _decode(graph, routes, listing, means=True)
 
 
 def _initialise(graph: Graph, routes: Routes, listing: Listing) -> Built:
@@ -136,9 +123,12 @@ def _initialise(graph: Graph, routes: Routes, listing: Listing) -> Built:
     A step that this walk undoes meets its own output, not its input, and keeps its declared start. Behind a step that
     cannot be run that way nothing starts.
     """
+    if _laws_between(graph):
+        density(graph, routes, listing, initialise=True)
+        return {}, []
     walk = Walk(graph, routes, listing, initialise=True)
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
-    for component in _observed(graph, routes):
+    for component in observed(graph, routes):
         for end in component.ends:
             with suppress(StuckError):
                 walk.need(end.value)
@@ -148,7 +138,7 @@ def _initialise(graph: Graph, routes: Routes, listing: Listing) -> Built:
 def _before(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """What a sampler along an arrow starts from: the arrow's end, drawn from the prior through what lies between."""
     step = _sampled_along(graph)
-    walk = Walk(graph, routes, listing, draws=True)
+    walk = Walk(graph, routes, listing, origin="prior")
     walk.take(v for v in graph.variables.values() if v.role == "given")
     outputs = {END: walk.need(step.target)} if routes.of[step.target].prior is not None else {}
     if step.context is not None:
@@ -159,10 +149,10 @@ def _before(graph: Graph, routes: Routes, listing: Listing) -> Built:
 def _after(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """What a sampler along an arrow ends with: the observed variables, from the arrow's start on."""
     step = _sampled_along(graph)
-    walk = Walk(graph, routes, listing, draws=True)
+    walk = Walk(graph, routes, listing, origin="prior")
     walk.take(v for v in graph.variables.values() if v.role == "given")
     walk.slots[step.source] = listing.input("variable", START, type=walk.type_of(step.source))
-    return {v.name: walk.need(v.value) for v in _observed_variables(graph)}, []
+    return {v.name: walk.need(v.value) for v in variables_of(graph)}, []
 
 
 def _sampled_along(graph: Graph) -> StepNode:
@@ -177,12 +167,14 @@ def _sampled_along(graph: Graph) -> StepNode:
 def _loss(graph: Graph, routes: Routes, listing: Listing) -> Built:
     if graph.loss is None:
         raise MissingValueError(f"model `{graph.name}` has no loss: add `loss = nll` to train it")
-    walks: dict[tuple[str, str | None], Walk] = {}
+    terms = Terms(graph, routes, listing)
     names = _term_names(graph.loss.terms)
-    slots = {key: _term(graph, routes, listing, term, walks) for key, term in graph.loss.terms.items()}
-    total = listing.formula(f"{graph.name}/loss", graph.loss.formula, slots)
-    ledger = [entry for walk in walks.values() for entry in walk.ledger]
-    return {"total": total, **{names[key]: slot for key, slot in slots.items()}}, ledger
+    slots = {key: build_term(terms, term) for key, term in graph.loss.terms.items()}
+    named = dict(slots)
+    if STEP in free_names(graph.loss.formula):
+        named[STEP] = listing.input("step", STEP)
+    total = listing.formula(f"{graph.name}/loss", graph.loss.formula, named)
+    return {"total": total, **{names[key]: slot for key, slot in slots.items()}}, terms.ledger
 
 
 _PHASES = {
@@ -190,7 +182,9 @@ _PHASES = {
     "sample": _sample,
     "sample_and_log_prob": _sample_and_log_prob,
     "encode": _encode,
+    "encode_mean": _encode_mean,
     "decode": _decode,
+    "decode_mean": _decode_mean,
     "loss": _loss,
     "initialise": _initialise,
     "before": _before,
@@ -198,64 +192,7 @@ _PHASES = {
 }
 
 
-# ---- losses ---------------------------------------------------------------------------------------------------------
-
-
-def _term(
-    graph: Graph, routes: Routes, listing: Listing, term: LossTerm, walks: dict[tuple[str, str | None], Walk]
-) -> Slot:
-    """One loss term as a mean over the batch; terms over the same walk share it."""
-    op = term.op
-    assert isinstance(op, AbstractLoss), f"{term.address}: {op} is no loss"
-    if isinstance(op, AbstractArrowLoss):
-        return _arrow_term(graph, routes, listing, term, op, walks)
-    bound = _bound_variable(graph, term.binds)
-    key = (op.walk, bound)
-    if key not in walks:
-        if op.walk == "log_prob":
-            walks[key] = _density_walk(graph, routes, listing, [bound] if bound else [], updates=True)
-        else:
-            walks[key] = _sampling_walk(graph, routes, listing, exact=True)
-    entries = list(walks[key].ledger)
-    if op.against_target:
-        entries += [walks[key].target(v) for v in _targets(graph, op, bound)]
-    return listing.mean(term.address, listing.total(entries), op.sign)
-
-
-def _arrow_term(
-    graph: Graph,
-    routes: Routes,
-    listing: Listing,
-    term: LossTerm,
-    op: AbstractArrowLoss,
-    walks: dict[tuple[str, str | None], Walk],
-) -> Slot:
-    """A term about one step, whose start is worked out from the data."""
-    walk = walks.setdefault((op.walk, None), Walk(graph, routes, listing))
-    if not walk.slots:
-        walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
-    node = next((s for s in graph.steps.values() if s.arrow == term.binds and op.fits(s.op)), None)
-    if node is None:
-        raise MissingValueError(f"`{op.name}` has no arrow that it is about")
-    found = listing.mean(term.address, walk.term(node, op, term.address), op.sign)
-    walk.ledger.clear()
-    return found
-
-
-def _targets(graph: Graph, op: AbstractLoss, bound: str | None) -> list[str]:
-    named = [v.name for v in graph.variables.values() if v.target is not None and bound in (None, v.name)]
-    if not named:
-        raise MissingValueError(f"`{op.name}` needs a target density: write `observe x : T ~ exp(e)` with a formula e")
-    return named
-
-
-def _bound_variable(graph: Graph, binds: str | None) -> str | None:
-    """The observed variable a term is about; a term on an arrow is about the variable at its data end."""
-    if binds is None or binds in graph.variables:
-        return binds
-    arrow = next(a for address, a in graph.arrows.items() if address == binds or address.endswith(f"/{binds}"))
-    ends = [name for name in (arrow.source, arrow.target) if graph.variables[name].role == "observe"]
-    return ends[0] if ends else None
+# ---- names and codes ------------------------------------------------------------------------------------------------
 
 
 def _term_names(terms: dict[str, LossTerm]) -> dict[str, str]:
@@ -270,37 +207,20 @@ def _term_names(terms: dict[str, LossTerm]) -> dict[str, str]:
     return names
 
 
-# ---- what a model has -----------------------------------------------------------------------------------------------
+def _laws_between(graph: Graph) -> bool:
+    """Whether a law reads a variable, so that some values are draws."""
+    return any(v.posterior is not None for v in graph.variables.values())
 
 
-def _observed_variables(graph: Graph) -> list[VariableNode]:
-    return [v for v in graph.variables.values() if v.role == "observe"]
+def _codes(graph: Graph, routes: Routes) -> list[VariableNode]:
+    """The latent variables that stand for the data: the ends of arrows from them, and those that generate them."""
+    components = observed(graph, routes)
+    ends = [v for c in components for v in c.ends]
+    groups = routes.dependence.latents(v.name for c in components for v in c.observed)
+    return [*ends, *(graph.variables[g.name] for g in groups)]
 
 
-def _observed(graph: Graph, routes: Routes, variables: Iterable[str] = ()) -> list[Component]:
-    """The components of the observed variables (all, or those named), each once, in the order declared."""
-    chosen = set(variables) or {v.name for v in _observed_variables(graph)}
-    if not chosen:
-        raise MissingValueError(f"model `{graph.name}` observes nothing: declare `observe x : real[2]`")
-    found = {id(c): c for v in _observed_variables(graph) if v.name in chosen for c in [routes.of[v.value]]}
-    return list(found.values())
-
-
-def _prior_of(component: Component) -> Prior:
-    """The prior a component's density rests on; what to write where there is none."""
-    if component.prior is None:
-        name = component.observed[0].name
-        at = next((v.name for v in component.latent), None)
-        where = f"join `{name}` by a flow to a latent variable with a prior"
-        if at is not None:
-            where = f"give `{at}`, where its arrow ends, a prior: `latent {at} : … ~ normal(0, 1)`"
-        raise MissingValueError(f"`{name}` has no density: {where}")
-    return component.prior
-
-
-def _refuse_inexact(graph: Graph, component: Component) -> None:
-    """Sampling with its log-density in one walk needs bijections all the way."""
-    for address in component.counted:
-        op = graph.steps[address].op
-        if op.density == "lower bound":
-            raise MissingValueError(f"`{op.name}` is no bijection: only log_prob knows the density of a sample")
+def _undetermined(routes: Routes, variable: VariableNode) -> bool:
+    """Whether nothing but a draw says what a latent variable is."""
+    component = routes.of[variable.value]
+    return not component.observed and component.posterior is None

@@ -7,22 +7,31 @@ and `to_fx` for torch.compile and export. Randomness is an input: a program list
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.address import Address
-from dgmspec.core.op import AbstractOp, Draw
+from dgmspec.core.op import AbstractDistribution, AbstractOp, Draw
 from dgmspec.core.types import Type
 
 Phase = Literal[
-    "log_prob", "sample", "sample_and_log_prob", "encode", "decode", "loss", "initialise", "before", "after"
+    "log_prob",
+    "sample",
+    "sample_and_log_prob",
+    "encode",
+    "encode_mean",
+    "decode",
+    "decode_mean",
+    "loss",
+    "initialise",
+    "before",
+    "after",
 ]
-PHASES: tuple[Phase, ...] = (
-    "log_prob", "sample", "sample_and_log_prob", "encode", "decode", "loss", "initialise", "before", "after"
-)  # fmt: skip
+PHASES: tuple[Phase, ...] = get_args(Phase)
 Slot = int
+Density = Literal["exact", "estimate", "lower bound"]
 
 Target = Literal[
     "forward",  # (x, context?, draws…) -> (y, log|det ∂y/∂x|)
@@ -38,6 +47,18 @@ Target = Literal[
     "learned",  # () -> the value of a learned parameter, mapped to its support
     "log_prob",  # distribution: (x, named parameters…) -> (batch,)
     "draw",  # distribution: (draws…, named parameters…) -> x
+    "mean_of",  # distribution: (any rows, named parameters…) -> the mean
+    "divergence",  # distributions `op` and `second`: (named parameters of both…) -> KL(op ‖ second), (batch,)
+    "heads",  # distribution: (the numbers of a net) -> the parameters `heads`, each in its domain
+    "detach",  # (value) -> the same without gradient
+    "score",  # (f, log q) -> f, with the gradient of f + (f - baseline) log q, the baseline from the other copies
+    "repeat",  # (value) -> `copies` of each row, side by side
+    "fold",  # (batch, copies, …) -> (batch · copies, …)
+    "states",  # (any rows) -> all values of a discrete variable, for each of `copies`
+    "average",  # (values) -> the mean of each `copies` neighbouring rows
+    "log_mean_exp",  # (values) -> log of the mean of exp, likewise
+    "log_sum_exp",  # (values) -> log of the sum of exp, likewise
+    "expectation",  # (values, log-weights) -> Σ exp(log-weight) · value, likewise
     "affine",  # (x) -> (x matrix + shift, log|det|): constant steps folded by freezing
     "scaled",  # (x) -> (x scale + shift, log|det|): likewise, where the constant steps only scale and move coordinates
     "term",  # (x, context?, draws…) -> (batch,): a loss term about one step
@@ -55,7 +76,8 @@ class Instruction:
     and of `noise` (in the order of the draws).
     `type` is the event type of a step *before it as written*, of a distribution its variable's, of a net, a formula or
     a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``, `index` with those of
-    ``gather``. A step that is not `counted` has a log-determinant that nobody reads.
+    ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. A step that is not
+    `counted` has a log-determinant that nobody reads.
     """
 
     target: Target
@@ -71,6 +93,9 @@ class Instruction:
     noise: tuple[str, ...] = ()
     signs: tuple[int, ...] = ()
     index: tuple[int, ...] = ()
+    heads: tuple[str, ...] = ()
+    second: AbstractDistribution | None = None
+    copies: int = 1
     counted: bool = True
     last_use: tuple[Slot, ...] = ()
 
@@ -86,9 +111,10 @@ class Instruction:
 
 @dataclass(frozen=True)
 class ProgramInput:
-    """What a caller supplies: a variable by name, or per-sample randomness as ``<address>/<draw>``."""
+    """What a caller supplies: a variable by name, per-sample randomness as ``<address>/<draw>``, or the number of the
+    training step (a number; infinite where nothing is trained)."""
 
-    kind: Literal["variable", "given", "noise"]
+    kind: Literal["variable", "given", "noise", "step"]
     name: str
     slot: Slot
     type: Type | None = None
@@ -99,16 +125,26 @@ class ProgramInput:
 class Entry:
     """One contribution to the log-density: the ledger's line, and the slot of its per-sample value.
 
-    `slot` holds the value in the direction that was run; the log-density takes it with `sign`.
+    `slot` holds the value in the direction that was run; the log-density takes it with `sign`. `group` is the variable
+    whose density it is a part of.
     """
 
     address: Address
     label: str
-    kind: Literal["log_det", "log_prob"]
+    kind: Literal["log_det", "log_prob", "kl"]
     sign: Literal[1, -1]
     slot: Slot
     direction: Literal["forward", "inverse", ""] = ""
     cost: str = ""
+    group: str = ""
+    density: Density = "exact"
+    """What the contribution is, on average over its draws."""
+
+
+def weakest(entries: Iterable[Entry]) -> Density:
+    """What a sum of contributions is."""
+    ranks: tuple[Density, ...] = get_args(Density)
+    return max((entry.density for entry in entries), key=ranks.index, default="exact")
 
 
 @dataclass(frozen=True)
@@ -121,6 +157,8 @@ class Program:
     outputs: Mapping[str, Slot]
     ledger: tuple[Entry, ...] = ()
     slots: int = 0
+    density: Density = "exact"
+    """What the sum of the ledger is, as a log-density."""
     batches: bool = field(default=True)
     """Whether a variable supplies the batch size; otherwise the caller says how many samples."""
 

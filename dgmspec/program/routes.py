@@ -15,26 +15,32 @@ from dataclasses import dataclass
 import networkx as nx
 
 from dgmspec.core.address import Address
+from dgmspec.graph.dependence import Dependence
 from dgmspec.graph.graph import Graph, Prior, ValueId, VariableNode
 
 
 @dataclass(frozen=True)
 class Component:
-    """Values that steps join. `counted` are the steps between the observed variable and the prior."""
+    """Values that steps join. `counted` are the steps between the variable that is known first (the observed one, or
+    the one with the posterior) and the prior. `name` is the variable that stands for it: the observed one, or the one
+    that the rest of the model reads."""
 
     values: frozenset[ValueId]
     observed: tuple[VariableNode, ...]
     latent: tuple[VariableNode, ...]
     prior: Prior | None
+    posterior: Prior | None
     counted: frozenset[Address]
     ends: tuple[VariableNode, ...]
     """The latent variables to encode to and decode from: the one with the prior, else those no step leads beyond."""
+    name: str
 
 
 class Routes:
     """The step graph of a model, without direction, and its components."""
 
     def __init__(self, graph: Graph) -> None:
+        self.dependence = Dependence(graph)
         self.joined: nx.Graph = nx.Graph()
         self.joined.add_nodes_from(graph.values)
         for step in graph.steps.values():
@@ -81,15 +87,19 @@ class Routes:
         inside = [v for v in graph.variables.values() if v.value in values]
         observed = tuple(v for v in inside if v.role == "observe")
         start = next((v for v in inside if v.prior is not None), None)
+        inferred = next((v for v in inside if v.posterior is not None), None)
         latent = tuple(v for v in inside if v.role == "latent")
         ends = tuple(v for v in latent if (v is start if start else self.joined.degree(v.value) <= 1))
+        known = observed[0] if observed else inferred
         counted: set[Address] = set()
         for end in (start,) if start else ends:
-            if observed:
-                path = self.path({observed[0].value}, end.value) or self.path({v.value for v in observed}, end.value)
+            if known is not None:
+                path = self.path({known.value}, end.value) or self.path({v.value for v in observed}, end.value)
                 counted.update(address for address in path or () if address in graph.steps)
-        prior = None if start is None else start.prior
-        return Component(values, observed, latent, prior, frozenset(counted), ends)
+        prior = start.prior if start else None
+        posterior = inferred.posterior if inferred else None
+        name = self.dependence.of[inside[0].name].name if inside else ""
+        return Component(values, observed, latent, prior, posterior, frozenset(counted), ends, name)
 
 
 def _collect(

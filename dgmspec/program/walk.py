@@ -2,90 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import AbstractArrowLoss, AbstractDistribution, AbstractOp, ArrowTerm, Draw
+from dgmspec.core.op import AbstractArrowLoss, ArrowTerm, Draw
 from dgmspec.core.types import Type
+from dgmspec.graph.building import parameter_formulas
+from dgmspec.graph.dependence import states
 from dgmspec.graph.flows import JOIN
-from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, ValueId, VariableNode
+from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, Trunk, ValueId, VariableNode
+from dgmspec.graph.parameters import trunk_types
 from dgmspec.graph.words import describe
-from dgmspec.program.program import Entry, Instruction, ProgramInput, Slot
-from dgmspec.program.routes import Routes
-
-
-class MissingValueError(Exception):
-    """A phase asked for what the model does not have; `reason` says what and how to supply it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class StuckError(MissingValueError):
-    """A step that cannot be run in the direction that a phase needs."""
-
-
-class Listing:
-    """The list under construction: slots are numbered as they are made, inputs are made once by name."""
-
-    def __init__(self) -> None:
-        self.inputs: list[ProgramInput] = []
-        self.instructions: list[Instruction] = []
-        self.slots = 0
-        self._by_name: dict[str, Slot] = {}
-
-    def slot(self) -> Slot:
-        """A new slot."""
-        self.slots += 1
-        return self.slots - 1
-
-    def input(self, kind: Literal["variable", "given", "noise"], name: str, **facts: Any) -> Slot:
-        """The slot of an input of the program."""
-        if name not in self._by_name:
-            self._by_name[name] = self.slot()
-            self.inputs.append(ProgramInput(kind, name, self._by_name[name], **facts))
-        return self._by_name[name]
-
-    def add(self, count: int, **line: Any) -> tuple[Slot, ...]:
-        """Append an instruction with `count` results."""
-        outputs = tuple(self.slot() for _ in range(count))
-        self.instructions.append(Instruction(outputs=outputs, **line))
-        return outputs
-
-    def total(self, entries: Iterable[Entry]) -> Slot:
-        """Σ sign · contribution over the entries, (batch,)."""
-        entries = list(entries)
-        signs = tuple(e.sign for e in entries)
-        return self.add(1, target="total", address="", inputs=tuple(e.slot for e in entries), signs=signs)[0]
-
-    def mean(self, address: Address, values: Slot, sign: int) -> Slot:
-        """sign · mean over the batch."""
-        return self.add(1, target="mean", address=address, inputs=(values,), signs=(sign,))[0]
-
-    def formula(
-        self,
-        address: Address,
-        formula: AbstractExpr,
-        named: Mapping[str, Slot],
-        type_: Type | None = None,
-        input_types: tuple[Type, ...] = (),
-    ) -> Slot:
-        """The value of an expression over named slots."""
-        line = {"op": formula, "inputs": tuple(named.values()), "names": tuple(named), "type": type_}
-        line["input_types"] = input_types
-        return self.add(1, target="formula", address=address, **line)[0]
+from dgmspec.program.listing import Listing, MissingValueError, StuckError
+from dgmspec.program.program import Density, Entry, Slot
+from dgmspec.program.routes import Component, Routes
 
 
 class Walk:
     """Values of one direction of a model, by demand.
 
-    `ledger_sign` is +1 on the way from data to prior, -1 on the way from prior to data; with `draws` a component whose
-    values are unknown starts from a draw of its prior. `initialise` and `updates` let steps set their parameters from
-    the data that reach them. `aside` holds the slots of the parts set aside beside a value.
+    `ledger_sign` is +1 on the way from data to prior, -1 on the way from prior to data. A component of which nothing is
+    known starts from a draw of its prior or of its posterior, as `origin` says, or of their means with `means`; those
+    so started are listed in `started`. Draws are made for `copies` of every row. `enumerated` are discrete variables
+    that take all their values in place of a draw. `offered` are variables that the caller supplies where they are
+    needed. `initialise` and `updates` let steps set their parameters from the data that reach them. `aside` holds the
+    slots of the parts set aside beside a value.
     """
 
     def __init__(
@@ -94,12 +39,22 @@ class Walk:
         routes: Routes,
         listing: Listing,
         ledger_sign: Literal[1, -1] = 1,
-        draws: bool = False,
+        origin: Literal["prior", "posterior"] | None = None,
+        copies: int = 1,
+        enumerated: Iterable[VariableNode] = (),
+        offered: Iterable[VariableNode] = (),
+        means: bool = False,
         initialise: bool = False,
         updates: bool = False,
     ) -> None:
         self.graph, self.routes, self.listing = graph, routes, listing
-        self.sign, self.draws, self.initialise, self.updates = ledger_sign, draws, initialise, updates
+        self.sign, self.origin, self.initialise, self.updates = ledger_sign, origin, initialise, updates
+        self.copies, self.means = copies, means
+        self.enumerated = {v.value: v for v in enumerated}
+        self.states = math.prod(states(graph, v) for v in self.enumerated.values())
+        self.offered = {v.value: v for v in offered}
+        self.started: list[Component] = []
+        self.parameters: dict[Address, dict[str, Slot]] = {}
         self.slots: dict[ValueId, Slot] = {}
         self.aside: dict[ValueId, tuple[Slot, ...]] = {}
         self.learned: dict[str, Slot] = {}
@@ -120,6 +75,8 @@ class Walk:
         if value not in self.slots:
             if value in self.makers:
                 self._make(self.makers[value])
+            elif value in self.offered:
+                self.take([self.offered[value]])
             else:
                 self._arrive(value)
         return self.slots[value]
@@ -133,12 +90,14 @@ class Walk:
     def _arrive(self, value: ValueId) -> None:
         """Run the steps from the nearest known value of the component to `value`."""
         component = self.routes.of[value]
-        if self.draws and component.prior is not None and component.values.isdisjoint(self.slots):
-            self.draw(component.prior)
+        if component.values.isdisjoint(self.slots):
+            self._start(component)
         known = set(component.values & self.slots.keys()) | set(component.values & self.makers.keys())
         if not known:
             name = self.graph.values[value].variable or value
             raise MissingValueError(f"nothing determines `{name}` here: give it a prior or join it to a known variable")
+        if value in self.slots:
+            return
         path = self.routes.path(known, value)
         if path is None:
             raise MissingValueError(self._lacking(known))
@@ -171,15 +130,49 @@ class Walk:
             inputs = tuple(self.need(part) for part in ordered)
             self.slots[whole], _ = self.listing.add(2, target="forward", inputs=inputs, parts=len(parts), **line)
 
+    def _start(self, component: Component) -> None:
+        """A first value of a component: supplied, enumerated or drawn."""
+        supplied = [v for v in component.latent if v.value in self.offered]
+        every = [v for v in component.latent if v.value in self.enumerated]
+        law = component.posterior if self.origin == "posterior" else component.prior
+        if supplied:
+            self.take(supplied)
+        elif every:
+            self._enumerate(every[0])
+            self.started.append(component)
+        elif self.origin is not None and law is not None:
+            self.draw(law)
+            self.started.append(component)
+        elif self.origin == "posterior" and component.prior is not None:
+            name = component.prior.variable
+            raise MissingValueError(f"nothing says what `{name}` is, given the data: write `infer {name} | … ~ …`")
+
+    def _enumerate(self, variable: VariableNode) -> None:
+        """All values of a discrete variable, each combined with all values of the other enumerated ones."""
+        names = list(self.enumerated)
+        later = [self.enumerated[n] for n in names[names.index(variable.value) + 1 :]]
+        index = (math.prod(states(self.graph, v) for v in later), self.states)
+        copies = self.copies * self.states
+        line = {"type": self.type_of(variable.value), "copies": copies, "index": index, "inputs": (self.any_rows(),)}
+        self.slots[variable.value] = self.listing.spread(copies, target="states", address=variable.address, **line)
+
+    def any_rows(self) -> Slot:
+        """A slot with one copy of every row, which tells how many rows there are."""
+        return next(i.slot for i in self.listing.inputs if i.kind in ("variable", "given"))
+
     def _make(self, node: NetNode | FormulaNode) -> None:
         type_ = self.type_of(node.target)
         if isinstance(node, NetNode):
             types = tuple(self.type_of(v) for v in node.inputs)
-            line = {"op": node.op, "inputs": tuple(self.need(v) for v in node.inputs), "input_types": types}
-            slot = self.listing.add(1, target="net", address=node.address, type=type_, **line)[0]
+            slot = self._net(node, types, type_)
         else:
             slot = self._context(node, type_)
         self.slots[node.target] = slot
+
+    def _net(self, node: NetNode | Trunk, types: tuple[Type, ...], result: Type) -> Slot:
+        inputs = tuple(self.need(v) for v in node.inputs)
+        line = {"op": node.op, "inputs": inputs, "input_types": types, "type": result}
+        return self.listing.add(1, target="net", address=node.address, **line)[0]
 
     def _step(self, node: StepNode) -> None:
         along = node.target not in self.slots
@@ -211,11 +204,14 @@ class Walk:
         count = 2 + len(self.type_of(end).aside) - passed
         out, *made, log_det = self.listing.add(count, target="forward" if forward else "inverse", **line)
         self.slots[end], self.aside[end] = out, (*aside[:passed], *made)
-        if node.address in self.routes.of[node.source].counted:
+        component = self.routes.of[node.source]
+        if node.address in component.counted:
             cost = node.op.cost(event, types[0] if types else None).log_det
             way: Literal["forward", "inverse"] = "forward" if forward else "inverse"
             label = describe(node.op, nets=False)
-            self.ledger.append(Entry(node.address, label, "log_det", self.sign, log_det, way, cost))
+            self.ledger.append(
+                Entry(node.address, label, "log_det", self.sign, log_det, way, cost, component.name, node.op.density)
+            )
 
     def term(self, node: StepNode, op: AbstractArrowLoss, address: Address) -> Slot:
         """One number a row: a loss term about one step, from the values at its start."""
@@ -235,18 +231,21 @@ class Walk:
 
     # ---- distributions and formulas ---------------------------------------------------------------------------------
 
-    def draw(self, prior: Prior) -> Slot:
-        """A draw of a variable from its prior."""
-        variable = self.graph.variables[prior.variable]
-        self.slots[variable.value] = self._distribution("draw", prior, None)
-        return self.slots[variable.value]
+    def draw(self, law: Prior) -> Slot:
+        """A draw of a variable from its law, or the law's mean."""
+        value = self.graph.variables[law.variable].value
+        self.slots[value] = self._distribution("mean_of" if self.means else "draw", law, None)
+        return self.slots[value]
 
-    def log_prob(self, prior: Prior) -> None:
-        """The prior's log-density at its variable's value, as an entry of the ledger."""
-        variable = self.graph.variables[prior.variable]
-        slot = self._distribution("log_prob", prior, self.need(variable.value))
-        label = f"{prior.variable} ~ {describe(prior.op)}"
-        self.ledger.append(Entry(prior.address, label, "log_prob", 1, slot, "", "O(d)"))
+    def log_prob(self, law: Prior, sign: Literal[1, -1] = 1, detached: bool = False) -> Entry:
+        """A law's log-density at its variable's value, as an entry of the ledger."""
+        variable = self.graph.variables[law.variable]
+        slot = self._distribution("log_prob", law, self.need(variable.value), detached)
+        group = self.routes.of[variable.value].name
+        label = law_label(self.graph, law)
+        density: Density = "exact" if law is variable.prior else "lower bound"
+        self.ledger.append(Entry(law.address, label, "log_prob", sign, slot, "", "O(d)", group, density))
+        return self.ledger[-1]
 
     def target(self, variable: str) -> Entry:
         """The unnormalised log-density of `variable`'s target, subtracted."""
@@ -256,9 +255,13 @@ class Walk:
         slot = self.formula(node.target.address, node.target.log_density, None)
         return Entry(node.target.address, f"{variable} ~ exp", "log_prob", -1, slot)
 
-    def formula(self, address: Address, formula: AbstractExpr, type_: Type | None) -> Slot:
-        """The value of a formula over variables, contexts and learned parameters."""
-        return self.listing.formula(address, formula, {n: self._named(n) for n in free_names(formula)}, type_)
+    def formula(
+        self, address: Address, formula: AbstractExpr, type_: Type | None, own: Mapping[str, ValueId] | None = None
+    ) -> Slot:
+        """The value of a formula over variables, learned parameters and what stands under names of its own."""
+        own = own or {}
+        named = {n: self.need(own[n]) if n in own else self._named(n) for n in free_names(formula)}
+        return self.listing.formula(address, formula, named, type_)
 
     def _context(self, node: FormulaNode, type_: Type) -> Slot:
         inputs = dict(zip(node.names, node.inputs, strict=True))
@@ -285,36 +288,45 @@ class Walk:
             self.learned[name] = self.listing.add(1, **line)[0]
         return self.learned[name]
 
-    def _distribution(self, target: Literal["draw", "log_prob"], prior: Prior, x: Slot | None) -> Slot:
-        type_ = self.type_of(self.graph.variables[prior.variable].value)
-        formulas = dict(parameter_formulas(prior.op))
-        named = {n: self.formula(child(prior.address, n), formula, None) for n, formula in formulas.items()}
-        draws = self._noise(prior.address, prior.op.draws(type_)) if target == "draw" else {}
-        head = () if x is None else (x,)
-        line = {"op": prior.op, "type": type_, "names": tuple(named), "noise": tuple(draws)}
+    def _distribution(
+        self, target: Literal["draw", "mean_of", "log_prob"], law: Prior, x: Slot | None, detached: bool = False
+    ) -> Slot:
+        type_ = self.type_of(self.graph.variables[law.variable].value)
+        named = self.parameters_of(law)
+        if detached:
+            named = {n: self.listing.add(1, target="detach", address="", inputs=(s,))[0] for n, s in named.items()}
+        draws = self._noise(law.address, law.op.draws(type_)) if target == "draw" else {}
+        head = (x,) if x is not None else (self.any_rows(),) if target == "mean_of" else ()
+        line = {"op": law.op, "type": type_, "names": tuple(named), "noise": tuple(draws)}
         inputs = (*head, *named.values(), *draws.values())
-        return self.listing.add(1, target=target, address=prior.address, inputs=inputs, **line)[0]
+        return self.listing.add(1, target=target, address=law.address, inputs=inputs, **line)[0]
+
+    def parameters_of(self, law: Prior) -> dict[str, Slot]:
+        """The parameters of a law that are no constants, by their paths."""
+        if law.address not in self.parameters:
+            own, formulas = dict(law.named), parameter_formulas(law.op)
+            found = {n: self.formula(child(law.address, n), formula, None, own) for n, formula in formulas}
+            for trunk in law.trunks:
+                types, result = trunk_types(self.graph, law, trunk)
+                flat = self._net(trunk, types, result)
+                line = {"op": law.op, "heads": trunk.parameters, "inputs": (flat,)}
+                type_ = self.type_of(self.graph.variables[law.variable].value)
+                heads = self.listing.add(len(trunk.parameters), target="heads", address=law.address, type=type_, **line)
+                found |= zip(trunk.parameters, heads, strict=True)
+            self.parameters[law.address] = found
+        return self.parameters[law.address]
 
     def _noise(self, address: Address, draws: Iterable[Draw]) -> dict[str, Slot]:
-        return {d.name: self.listing.input("noise", child(address, d.name), draw=d) for d in draws}
+        return {d.name: self.listing.noise(address, d, self.copies) for d in draws}
+
+
+def law_label(graph: Graph, law: Prior) -> str:
+    """``x | z ~ bernoulli(mlp(400))``."""
+    names = [graph.values[v].variable for v in law.context]
+    bar = f" | {', '.join(n for n in names if n)}" if any(names) else ""
+    return f"{law.variable}{bar} ~ {describe(law.op)}"
 
 
 def free_names(formula: AbstractExpr) -> tuple[str, ...]:
     """The names an expression reads, in order of first appearance."""
     return tuple(dict.fromkeys(node.id for node in walk(formula) if isinstance(node, Name)))
-
-
-def parameter_formulas(op: AbstractOp, prefix: str = "") -> Iterator[tuple[str, AbstractExpr]]:
-    """The fields of a distribution that are formulas, by path: ``loc``, and ``components/0/loc`` inside others."""
-    for field in type(op).model_fields:
-        yield from _formulas(getattr(op, field), f"{prefix}{field}")
-
-
-def _formulas(value: object, path: str) -> Iterator[tuple[str, AbstractExpr]]:
-    if isinstance(value, AbstractExpr):
-        yield path, value
-    elif isinstance(value, AbstractDistribution):
-        yield from parameter_formulas(value, f"{path}/")
-    elif isinstance(value, tuple):
-        for index, item in enumerate(value):
-            yield from _formulas(item, f"{path}/{index}")

@@ -144,8 +144,8 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM712",
         "error",
-        "a context or density over a variable that is not given",
-        "Contexts and the parameters of priors read given variables.",
+        "a prior over a variable that is not given",
+        "The parameters of priors read given variables; a law that depends on others is written `generate z | y ~ …`.",
         "What they read must be known at the moment it is needed: a prior may depend on what is given, not on what it "
         "is to explain.",
         wrong=_model(_X, "latent z : real[2] ~ normal(x, 1)", _FLOW),

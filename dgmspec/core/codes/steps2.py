@@ -116,4 +116,13 @@ CODES: tuple[Code, ...] = (
         wrong=_learned("normal(0, sigma^2)"),
         right=_learned("normal(0, sigma)"),
     ),
+    Code(
+        "DGM476",
+        "error",
+        "probabilities given twice, or not at all",
+        "`bernoulli` and `categorical` take either `probs` or `logits`.",
+        "One follows from the other; given both, the text would say two things about the same chance.",
+        wrong=_prior("bernoulli(probs = 0.5, logits = 0)", "binary[2]"),
+        right=_prior("bernoulli(logits = 0)", "binary[2]"),
+    ),
 )

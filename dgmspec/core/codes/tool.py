@@ -11,8 +11,8 @@ CODES: tuple[Code, ...] = (
         "DGM901",
         "error",
         "a member that this version reads but does not compile",
-        "Flows between typed variables and arrows over time are compiled; generate, infer, networks "
-        "as energies, learned functions, indexed variables and joint states are read, printed and kept.",
+        "Flows between typed variables, generate, infer and arrows over time are compiled; networks as energies, "
+        "learned functions, indexed variables and joint states are read, printed and kept.",
         "Refusing them plainly is better than compiling a model that leaves out what its text says.",
         wrong="dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n"
         "    energy E(x) = mlp(64)\n}\n",
@@ -24,7 +24,7 @@ CODES: tuple[Code, ...] = (
         "an operation that this version knows by name only",
         "The operation belongs to the language, but this version has no code for it.",
         "Its name is known, so the message can say so instead of guessing at a misspelling.",
-        wrong=_PLAIN.replace("    flow", "    loss = elbo\n    flow"),
+        wrong=_PLAIN.replace("    flow", "    loss = cd(1)\n    flow"),
         right=_PLAIN,
     ),
 )

@@ -31,4 +31,9 @@ def _draw(op: VonMises, p: Values, ctx: StepContext, batch: int) -> Tensor:
     return wrap(around_zero + value_of(op, p, "loc", around_zero))
 
 
-TWINS: Final = {VonMises: DistributionTwin(_log_prob, _draw)}
+def _direction(op: VonMises, p: Values, ctx: StepContext, like: Tensor) -> Tensor:
+    """The mean direction."""
+    return wrap(torch.as_tensor(value_of(op, p, "loc", like), dtype=like.dtype, device=like.device))
+
+
+TWINS: Final = {VonMises: DistributionTwin(_log_prob, _draw, _direction)}

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from dgmspec.modules.distributions.values import Value, Values, gamma_noise, lgamma, log, open_unit, total, value_of
+from dgmspec.modules.distributions.values import (
+    Value,
+    Values,
+    gamma_noise,
+    lgamma,
+    log,
+    open_unit,
+    summed,
+    total,
+    value_of,
+    values_of,
+)
 from dgmspec.modules.twin import DistributionTwin, StepContext
 from dgmspec.ops.distributions import AbstractParametric, Laplace, Logistic, Normal, StudentT
 
@@ -73,9 +84,32 @@ def _student_noise(op: StudentT, p: Values, ctx: StepContext) -> Tensor:
     return eps * torch.rsqrt(chi_square / value_of(op, p, "df", eps))
 
 
+def _normal_divergence(q: Normal, ours: Values, p: Normal, theirs: Values, ctx: StepContext, like: Tensor) -> Tensor:
+    """log σ_p - log σ_q + (σ_q² + (μ_q - μ_p)²) / (2 σ_p²) - ½."""
+    (mean, scale), (other, wide) = values_of(q, ours, like), values_of(p, theirs, like)
+    ratio = scale / wide
+    return summed(0.5 * (ratio.square() + ((mean - other) / wide).square() - 1) - ratio.log(), ctx.event, like)
+
+
+def _laplace_divergence(q: Laplace, ours: Values, p: Laplace, theirs: Values, ctx: StepContext, like: Tensor) -> Tensor:
+    """log b_p - log b_q + (b_q exp(-d / b_q) + d) / b_p - 1, d = |μ_q - μ_p|."""
+    (mean, scale), (other, wide) = values_of(q, ours, like), values_of(p, theirs, like)
+    apart = (mean - other).abs()
+    term = (wide / scale).log() + (scale * torch.exp(-apart / scale) + apart) / wide - 1
+    return summed(term, ctx.event, like)
+
+
+def _location(op: AbstractParametric, p: Values, ctx: StepContext, like: Tensor) -> Value:
+    """The mean, and of Student's t the centre, of a symmetric law."""
+    location: Value = value_of(op, p, "loc", like)
+    return location
+
+
 TWINS: Final = {
-    Normal: DistributionTwin(_normal_log_prob, _location_scale(lambda op, p, ctx: ctx.noise["noise"])),
-    Logistic: DistributionTwin(_logistic_log_prob, _location_scale(_logistic_noise)),
-    Laplace: DistributionTwin(_laplace_log_prob, _location_scale(_laplace_noise)),
-    StudentT: DistributionTwin(_student_log_prob, _location_scale(_student_noise)),
+    Normal: DistributionTwin(
+        _normal_log_prob, _location_scale(lambda op, p, ctx: ctx.noise["noise"]), _location, _normal_divergence
+    ),
+    Logistic: DistributionTwin(_logistic_log_prob, _location_scale(_logistic_noise), _location),
+    Laplace: DistributionTwin(_laplace_log_prob, _location_scale(_laplace_noise), _location, _laplace_divergence),
+    StudentT: DistributionTwin(_student_log_prob, _location_scale(_student_noise), _location),
 }

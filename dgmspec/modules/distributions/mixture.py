@@ -42,4 +42,15 @@ def _draw(op: Mixture, p: Values, ctx: StepContext, batch: int) -> Tensor:
     return drawn
 
 
-TWINS: Final = {Mixture: DistributionTwin(_log_prob, _draw)}
+def _mean(op: Mixture, p: Values, ctx: StepContext, like: Tensor) -> Any:
+    """Σ_i w_i E_i[x]."""
+    means = []
+    for index, probability in enumerate(op.probabilities):
+        component, own, inner = _component(op, index, p, ctx)
+        mean = distribution_twin(component).mean
+        assert mean is not None, f"`{component.name}` has no mean"
+        means.append(probability * mean(component, own, inner, like))
+    return sum(means)
+
+
+TWINS: Final = {Mixture: DistributionTwin(_log_prob, _draw, _mean)}

@@ -53,3 +53,14 @@ def gamma_noise(name: str, noise: Mapping[str, Tensor]) -> Tensor:
     parts = [value for key, value in noise.items() if key == name or key.startswith(f"{name}/")]
     drawn = parts[0] if name in noise else torch.stack(parts, -1)
     return drawn.clamp(min=torch.finfo(drawn.dtype).tiny)
+
+
+def summed(per_coordinate: Value, event: Type, like: Tensor) -> Tensor:
+    """Σ over the event, (batch,), of what broadcasts against `like` (batch, *event)."""
+    return sum_event(like + per_coordinate, event)
+
+
+def values_of(op: AbstractParametric, p: Values, like: Tensor) -> tuple[Tensor, ...]:
+    """All parameters that a distribution was given, as tensors."""
+    found = (value_of(op, p, name, like) for name in op.parameters())
+    return tuple(torch.as_tensor(value, dtype=like.dtype, device=like.device) for value in found)

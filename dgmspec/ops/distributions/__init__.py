@@ -2,6 +2,7 @@
 
 from dgmspec.ops.distributions.bounded import Beta, Exponential, Gamma, Uniform
 from dgmspec.ops.distributions.circle import VonMises
+from dgmspec.ops.distributions.discrete import Bernoulli, BetaBinomial, Categorical, DiscretizedLogistic
 from dgmspec.ops.distributions.line import Laplace, Logistic, Normal, StudentT
 from dgmspec.ops.distributions.mixture import Mixture
 from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduct
@@ -9,7 +10,11 @@ from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduc
 __all__ = [
     "AbstractParametric",
     "AbstractProduct",
+    "Bernoulli",
     "Beta",
+    "BetaBinomial",
+    "Categorical",
+    "DiscretizedLogistic",
     "Exponential",
     "Gamma",
     "Laplace",

@@ -57,7 +57,7 @@ class Uniform(AbstractProduct):
         circle = type_.support.circular and self.bounds == (CIRCLE.low, CIRCLE.high)
         return CIRCLE if circle else super().support(type_)
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return interval(*self.bounds)
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
@@ -78,10 +78,11 @@ class Exponential(AbstractProduct):
     name: ClassVar[str] = "exponential"
     examples: ClassVar[tuple[str, ...]] = ("exponential(1)", "exponential(rate = [0.5, 2])")
     domains: ClassVar[Mapping[str, Support]] = {"rate": POSITIVE}
+    closed_divergence: ClassVar[bool] = True
 
     rate: ParameterValue
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return POSITIVE
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
@@ -102,12 +103,13 @@ class Gamma(AbstractProduct):
     name: ClassVar[str] = "gamma"
     examples: ClassVar[tuple[str, ...]] = ("gamma(2, 1)", "gamma(concentration = [0.5, 3], rate = 2)")
     domains: ClassVar[Mapping[str, Support]] = {"concentration": POSITIVE, "rate": POSITIVE}
+    closed_divergence: ClassVar[bool] = True
     fixed: ClassVar[tuple[str, ...]] = ("concentration",)
 
     concentration: ParameterValue
     rate: ParameterValue
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return POSITIVE
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
@@ -128,12 +130,13 @@ class Beta(AbstractProduct):
     name: ClassVar[str] = "beta"
     examples: ClassVar[tuple[str, ...]] = ("beta(2, 3)", "beta(concentration1 = [0.5, 2], concentration0 = 1)")
     domains: ClassVar[Mapping[str, Support]] = {"concentration1": POSITIVE, "concentration0": POSITIVE}
+    closed_divergence: ClassVar[bool] = True
     fixed: ClassVar[tuple[str, ...]] = ("concentration1", "concentration0")
 
     concentration1: ParameterValue
     concentration0: ParameterValue
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return UNIT
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:

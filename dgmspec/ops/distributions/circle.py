@@ -53,7 +53,7 @@ class VonMises(AbstractProduct):
         assert isinstance(self.concentration, float)
         return self.concentration
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return CIRCLE
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:

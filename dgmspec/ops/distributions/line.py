@@ -24,11 +24,12 @@ class Normal(AbstractProduct):
     name: ClassVar[str] = "normal"
     examples: ClassVar[tuple[str, ...]] = ("normal(0, 1)", "normal", "normal(loc = [1, -1], scale = 2)")
     domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
+    closed_divergence: ClassVar[bool] = True
 
     loc: ParameterValue = 0.0
     scale: ParameterValue = 1.0
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return REAL
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
@@ -53,7 +54,7 @@ class Logistic(AbstractProduct):
     loc: ParameterValue = 0.0
     scale: ParameterValue = 1.0
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return REAL
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
@@ -74,11 +75,12 @@ class Laplace(AbstractProduct):
     name: ClassVar[str] = "laplace"
     examples: ClassVar[tuple[str, ...]] = ("laplace(0, 1)", "laplace(loc = [0, 2], scale = 0.5)")
     domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
+    closed_divergence: ClassVar[bool] = True
 
     loc: ParameterValue = 0.0
     scale: ParameterValue = 1.0
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return REAL
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
@@ -105,7 +107,7 @@ class StudentT(AbstractProduct):
     loc: ParameterValue = 0.0
     scale: ParameterValue = 1.0
 
-    def values(self) -> Support:
+    def values(self, declared: Support) -> Support:
         return REAL
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:

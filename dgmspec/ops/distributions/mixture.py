@@ -30,6 +30,8 @@ class Mixture(AbstractParametric):
         "mixture(normal(-2, 0.5), student_t(4, 2, 1), weights = [1, 3])",
     )
 
+    pathwise: ClassVar[bool] = False
+
     components: Annotated[tuple[AbstractParametric, ...], Variadic()] = ()
     weights: Vector | None = None
 
@@ -66,8 +68,20 @@ class Mixture(AbstractParametric):
         }
 
     def domain_of(self, parameter: str) -> Support:
+        component, name = self._part(parameter)
+        return component.domain_of(name)
+
+    def heads(self) -> tuple[str, ...]:
+        return ()
+
+    def width(self, parameter: str, type_: Type) -> int | None:
+        component, name = self._part(parameter)
+        return component.width(name, type_)
+
+    def _part(self, parameter: str) -> tuple[AbstractParametric, str]:
+        """The component that a parameter belongs to, and its name there."""
         _, index, name = parameter.split("/", 2)
-        return self.components[int(index)].domain_of(name)
+        return self.components[int(index)], name
 
     def support(self, type_: Type) -> Support:
         supports = [component.support(type_) for component in self.components]

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractDistribution, AbstractNet, Draw
-from dgmspec.core.types import Shape, Support, Type, number
+from dgmspec.core.types import POSITIVE, Shape, Support, Type, number
 
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Vector = tuple[Finite, ...]
@@ -34,6 +34,20 @@ class AbstractParametric(AbstractDistribution, ABC):
     def domain_of(self, parameter: str) -> Support:
         """The values that the parameter of that name may take."""
 
+    @abstractmethod
+    def heads(self) -> tuple[str, ...]:
+        """The parameters that one net for the whole distribution gives, in this order."""
+
+    def width(self, parameter: str, type_: Type) -> int | None:
+        """How many numbers a coordinate of the event has of that parameter, along a dimension of their own at the end;
+        None where it is one, in the event's shape."""
+        return None
+
+    def shape_of(self, parameter: str, type_: Type) -> Shape:
+        """The shape that a parameter broadcasts to."""
+        width = self.width(parameter, type_)
+        return type_.shape if width is None else (*type_.shape, width)
+
 
 class AbstractProduct(AbstractParametric, ABC):
     """Independent coordinates, one law each; the fields are the parameters.
@@ -45,6 +59,8 @@ class AbstractProduct(AbstractParametric, ABC):
     factorises: ClassVar[bool] = True
     domains: ClassVar[Mapping[str, Support]]
     fixed: ClassVar[tuple[str, ...]] = ()
+    closed_divergence: ClassVar[bool] = False
+    """Whether the divergence of two laws of the family is known in closed form."""
 
     @model_validator(mode="after")
     def _in_domain(self) -> Self:
@@ -56,7 +72,7 @@ class AbstractProduct(AbstractParametric, ABC):
                         "DGM470",
                         f"`{name}` of `{self.name}` must lie in {domain.describe()}, got {number(constant)}",
                         argument=name,
-                        help=(f"give `{name}` a positive value",),
+                        help=(f"give `{name}` a {'positive value' if domain == POSITIVE else 'value inside'}",),
                     )
             if name in self.fixed and isinstance(value, AbstractExpr | AbstractNet):
                 raise Refusal(
@@ -68,19 +84,26 @@ class AbstractProduct(AbstractParametric, ABC):
         return self
 
     def parameters(self) -> dict[str, ParameterValue]:
-        return {name: getattr(self, name) for name in self.domains}
+        values = {name: getattr(self, name) for name in self.domains}
+        return {name: value for name, value in values.items() if value is not None}
 
     def domain_of(self, parameter: str) -> Support:
         return self.domains[parameter]
 
+    def heads(self) -> tuple[str, ...]:
+        return tuple(name for name in self.domains if name not in self.fixed)
+
     def support(self, type_: Type) -> Support:
         for name, value in self.parameters().items():
-            _check_broadcast(name, value, type_)
-        return self.values()
+            _check_broadcast(name, value, self.shape_of(name, type_), type_)
+        return self.values(type_.support)
+
+    def has_divergence(self, other: AbstractDistribution) -> bool:
+        return self.closed_divergence and type(self) is type(other)
 
     @abstractmethod
-    def values(self) -> Support:
-        """The support of one coordinate."""
+    def values(self, declared: Support) -> Support:
+        """The support of one coordinate of a variable that is declared on `declared`."""
 
 
 def constants(value: ParameterValue) -> tuple[float, ...]:
@@ -90,10 +113,10 @@ def constants(value: ParameterValue) -> tuple[float, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _check_broadcast(name: str, value: ParameterValue, type_: Type) -> None:
-    """Refuse a vector of numbers that does not broadcast to the event."""
-    if isinstance(value, tuple) and len(value) not in type_.shape[-1:]:
-        wanted = f"{type_.shape[-1]} numbers or a single one" if type_.shape else "a single number"
+def _check_broadcast(name: str, value: ParameterValue, shape: Shape, type_: Type) -> None:
+    """Refuse a vector of numbers that does not broadcast to the parameter's shape."""
+    if isinstance(value, tuple) and len(value) not in shape[-1:]:
+        wanted = f"{shape[-1]} numbers or a single one" if shape else "a single number"
         raise Refusal(
             "DGM310",
             f"`{name}` has {len(value)} numbers, which do not fit {type_}",

@@ -1,0 +1,226 @@
+"""The generative and the inference graph: no circles, and a posterior for every latent variable that needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import networkx as nx
+
+from dgmspec.checks.analysis import Analysis
+from dgmspec.core.diagnostics import Diagnostic, Label
+from dgmspec.core.op import AbstractBound
+from dgmspec.graph.dependence import MAX_STATES, Group
+from dgmspec.graph.graph import LossTerm
+
+
+def check_inference(analysis: Analysis) -> Iterator[Diagnostic]:
+    """DGM722, 723, 724, 728."""
+    if not analysis.graph.complete:
+        return
+    dependence = analysis.dependence
+    circles = [
+        *_circle(analysis, dependence.generative, "DGM722", "generates", "generation"),
+        *_circle(analysis, dependence.inference, "DGM723", "is inferred from", "inference"),
+    ]
+    yield from circles
+    if not circles:
+        yield from _available(analysis)
+        yield from _generated(analysis)
+
+
+def _circle(analysis: Analysis, graph: nx.DiGraph, code: str, verb: str, what: str) -> Iterator[Diagnostic]:
+    """A variable that depends on itself."""
+    try:
+        edges = [(a, b) for a, b in nx.find_cycle(graph)]
+    except nx.NetworkXNoCycle:
+        return
+    names = [a for a, _ in edges] if code == "DGM722" else [b for _, b in reversed(edges)]
+    laws = list(dict.fromkeys(graph.edges[edge]["law"] for edge in edges))
+    path = f" {verb} ".join(f"`{name}`" for name in (*names, names[0]))
+    help_ = (
+        ("a posterior reads what is inferred before it: the data, and latent variables that do not depend on it",)
+        if code == "DGM723"
+        else ("decide which of them comes first, and leave the other law out",)
+    )
+    yield Diagnostic(
+        code,
+        f"the {what} of `{names[0]}` runs in a circle: {path}",
+        laws[-1],
+        "closes the circle",
+        tuple(Label(law, "part of it") for law in laws[:-1]),
+        help=help_,
+    )
+
+
+def _available(analysis: Analysis) -> Iterator[Diagnostic]:
+    """What a posterior reads is known or inferred."""
+    dependence, graph = analysis.dependence, analysis.dependence.inference
+    known = {g.name for g in dependence.groups.values() if g.observed or g.posterior is not None}
+    known |= {dependence.of[v.name].name for v in dependence.enumerated(_observed(analysis), inferred=False)}
+    for group in dependence.groups.values():
+        for source in graph.predecessors(group.name) if group.posterior is not None else ():
+            if source in known:
+                continue
+            edge, missing = graph.edges[source, group.name], dependence.groups[source]
+            reads = edge["reads"]
+            node = analysis.graph.variables[reads]
+            yield Diagnostic(
+                "DGM724",
+                f"`{group.name}` is inferred from `{reads}`, which nothing gives when the data are seen: "
+                f"{_path(analysis, missing)}",
+                edge["law"],
+                f"reads `{reads}`",
+                (Label(node.address, f"`{reads}` has no `infer`"),),
+                help=(f"infer it first: `infer {reads} | … ~ …`, or let the posterior read the data alone",),
+            )
+
+
+def _path(analysis: Analysis, missing: Group) -> str:
+    """How generation reaches a group from what has a law by itself, in words."""
+    above = nx.ancestors(analysis.dependence.generative, missing.name)
+    order = [n for n in nx.topological_sort(analysis.dependence.generative) if n in above]
+    return f"it is only generated, {' -> '.join((*order, missing.name))}" if order else "it has a prior only"
+
+
+def _generated(analysis: Analysis) -> Iterator[Diagnostic]:
+    """A variable with a posterior is generated too, or an arrow leads from it to one that is."""
+    for group in analysis.dependence.groups.values():
+        if group.posterior is not None and group.prior is None and not group.observed:
+            name = group.posterior.variable
+            yield Diagnostic(
+                "DGM728",
+                f"`{name}` is inferred, and nothing generates it",
+                group.posterior.address,
+                "no prior",
+                (Label(analysis.graph.variables[name].address, f"`{name}` is declared here"),),
+                help=(f"give it a prior: `latent {name} : … ~ normal(0, 1)`", f"or a law: `generate {name} | … ~ …`"),
+            )
+
+
+def _observed(analysis: Analysis) -> list[str]:
+    return [v.name for v in analysis.graph.variables.values() if v.role == "observe"]
+
+
+# ---- losses ---------------------------------------------------------------------------------------------------------
+
+
+def check_tractable(analysis: Analysis, term: LossTerm, variable: str) -> Iterator[Diagnostic]:
+    """DGM729: a likelihood with latent variables behind it that no sum goes through."""
+    for group in analysis.sampled([variable]):
+        discrete = analysis.dependence.discrete(group)
+        why = (
+            f"the values of the discrete latent variables together are more than {MAX_STATES:,}"
+            if discrete is not None
+            else "no closed form is known for the integral over it"
+        )
+        yield Diagnostic(
+            "DGM729",
+            f"`{term.op.name}` needs log p({variable}), which is an integral over `{group.name}`",
+            term.address,
+            "not tractable",
+            (Label(_law_of(analysis, group), f"`{group.name}` is latent"),),
+            notes=(why,),
+            help=("write `loss = elbo`" + ("" if group.posterior else f" and `infer {group.name} | {variable} ~ …`"),),
+        )
+        return
+
+
+def check_bound(analysis: Analysis, term: LossTerm, op: AbstractBound) -> Iterator[Diagnostic]:
+    """DGM706, 702, 730, 731, 732, 733."""
+    names = [term.binds] if term.binds else _observed(analysis)
+    if not names:
+        yield Diagnostic(
+            "DGM706",
+            f"`{op.name}` needs an observed variable, and the model has none",
+            term.address,
+            "nothing to fit",
+            help=("declare the data: `observe x : real[2]`",),
+        )
+        return
+    for name in names:
+        if not analysis.priors(name):
+            yield Diagnostic(
+                "DGM702",
+                f"`{op.name}` needs the density of `{name}`, and nothing generates it",
+                term.address,
+                "no density",
+                (Label(analysis.graph.variables[name].address, "declared here"),),
+                help=(f"write `generate {name} | z ~ …`",),
+            )
+            return
+    latents = analysis.dependence.latents(names)
+    if not latents:
+        yield _nothing_latent(term, op, names)
+    elif op.origin == "posterior":
+        yield from _posteriors(analysis, term, op, names, latents)
+
+
+def _nothing_latent(term: LossTerm, op: AbstractBound, names: list[str]) -> Diagnostic:
+    return Diagnostic(
+        "DGM730",
+        f"`{op.name}` averages over latent variables, and none stands behind `{names[0]}`",
+        term.address,
+        "nothing to average over",
+        help=("write `loss = nll`: the likelihood is known",),
+    )
+
+
+def _posteriors(
+    analysis: Analysis, term: LossTerm, op: AbstractBound, names: list[str], latents: list[Group]
+) -> Iterator[Diagnostic]:
+    """Each latent variable has a posterior of which the estimator has a gradient, or is summed over."""
+    every = {analysis.dependence.of[v.name].name for v in analysis.dependence.enumerated(names, inferred=True)}
+    for group in latents:
+        if group.posterior is None and group.name not in every:
+            yield Diagnostic(
+                "DGM731",
+                f"`{op.name}` draws `{group.name}` from its posterior, and the model gives none",
+                term.address,
+                "no posterior",
+                (Label(_law_of(analysis, group), f"`{group.name}` is latent"),),
+                help=(f"write `infer {group.name} | {', '.join(names)} ~ …`",),
+            )
+        elif group.posterior is not None and group.name not in every:
+            yield from _gradient(term, op, group)
+    summed = [g for g in latents if g.name in every and g.posterior is None]
+    weighed = op.divergence_weight() != 1.0 or op.free_nats() > 0
+    if summed and weighed:
+        yield Diagnostic(
+            "DGM733",
+            f"`{op.name}` weighs divergences, and `{summed[0].name}` is summed over inside the logarithm, without one",
+            term.address,
+            "no divergence to weigh",
+            (Label(_law_of(analysis, summed[0]), "summed over"),),
+            help=(f"leave the weight out, or write `infer {summed[0].name} | {', '.join(names)} ~ categorical(…)`",),
+        )
+
+
+def _gradient(term: LossTerm, op: AbstractBound, group: Group) -> Iterator[Diagnostic]:
+    """Draws that pass no gradient need others as a baseline; a gradient that sticks to the draw needs a law alone."""
+    law = group.posterior
+    assert law is not None
+    if not law.op.pathwise and (op.pooled == "log_mean_exp" or op.copies < 2):
+        what = "is no mean over draws" if op.pooled == "log_mean_exp" else "has one draw a row"
+        yield Diagnostic(
+            "DGM732",
+            f"no gradient passes through a draw of `{law.op.name}`; its score needs the other draws of the row, and "
+            f"`{op.name}` {what}",
+            term.address,
+            "no gradient for the posterior",
+            (Label(law.address, f"`{law.variable}` is drawn here"),),
+            help=("write `elbo(samples = 4)`, or fewer values, which are then summed over",),
+        )
+    elif op.sticks() and (not law.op.pathwise or len(group.variables) > 1):
+        yield Diagnostic(
+            "DGM732",
+            f"`gradient = sticking` keeps the parameters of log q fixed, and `{group.name}` is no plain draw of "
+            f"`{law.op.name}`",
+            term.address,
+            "needs a posterior that is one differentiable law",
+            (Label(law.address, "this posterior"),),
+            help=("leave `gradient = sticking` out",),
+        )
+
+
+def _law_of(analysis: Analysis, group: Group) -> str:
+    return group.prior.address if group.prior else analysis.graph.variables[group.name].address

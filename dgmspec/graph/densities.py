@@ -1,0 +1,157 @@
+"""Densities lowered: priors, targets, and the conditional laws ``generate`` and ``infer``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dgmspec.algebra.nodes import AbstractExpr, Call, Index
+from dgmspec.algebra.rewrite import free_names
+from dgmspec.core.address import Address, child
+from dgmspec.core.diagnostics import Label
+from dgmspec.graph.building import Building
+from dgmspec.graph.contexts import Readable
+from dgmspec.graph.findings import Reported
+from dgmspec.graph.graph import Prior, Target, VariableNode
+from dgmspec.graph.parametric import lower_law
+from dgmspec.ops import find
+from dgmspec.spec.model import Conditional, Variable
+
+__all__ = ["lower_conditional", "lower_density"]
+
+
+def lower_density(building: Building, member: Variable) -> None:
+    """A variable's prior, or its target where it says `~ exp(e)`."""
+    node, law = building.variables[member.name], member.prior
+    if law is None:
+        return
+    at = child(node.address, "prior")
+    if member.role == "given":
+        building.findings.report(
+            "DGM710",
+            f"`{member.name}` is given with every call, so it has no density",
+            at,
+            labels=(Label(node.address, "declared `given` here"),),
+            help=(f"leave the distribution out, or declare `observe {member.name}` or `latent {member.name}`",),
+        )
+        return
+    unnormalised = isinstance(law, Call) and law.name == "exp" and len(law.args) == 1
+    try:
+        if unnormalised and find("distribution", "exp") is None:
+            assert isinstance(law, Call)
+            building.variables[member.name] = replace(node, target=_target(building, node, law.args[0].value, at))
+        else:
+            building.variables[member.name] = replace(node, prior=_prior(building, node, law, at))
+    except Reported:
+        building.complete = False
+
+
+def _target(building: Building, node: VariableNode, log_density: AbstractExpr, at: Address) -> Target:
+    """``~ exp(e)``: e written out, over the variable itself, given ones and learned parameters."""
+    if node.role == "latent":
+        building.findings.report(
+            "DGM711",
+            f"`{node.name}` is latent and must be drawn, but `exp(…)` is an unnormalised density",
+            at,
+            label="cannot be drawn from",
+            help=("give it a distribution, such as `normal(0, 1)`",),
+        )
+        raise Reported
+    formula = building.caller(building.names_in_formulas()).formula(log_density, child(at, 0))
+    inputs = _readable(building, node, formula, child(at, 0))
+    return Target(at, node.name, formula, inputs)
+
+
+def _readable(building: Building, node: VariableNode, formula: AbstractExpr, at: Address) -> tuple[str, ...]:
+    """The values that a target's formula reads; anything but given variables and the variable itself is refused."""
+    names = [name for name in free_names(formula) if name in building.variables]
+    for name in names:
+        read = building.variables[name]
+        if read.role != "given" and name != node.name:
+            building.findings.report(
+                "DGM712",
+                f"the density of `{node.name}` reads `{name}`, which is not given",
+                at,
+                labels=(Label(read.address, f"`{name}` is declared `{read.role}` here"),),
+                help=(f"declare `given {name}`, or join the two variables by a flow",),
+            )
+            raise Reported
+    return tuple(building.variables[name].value for name in names)
+
+
+def _prior(building: Building, node: VariableNode, law: AbstractExpr, at: Address) -> Prior:
+    """``~ D``: the distribution, whose parameters may read given variables and learned parameters."""
+    hint = f"declare `given {{}}`, join the two by a flow, or write `generate {node.name} | {{}} ~ …`"
+    reading = Readable(building, _given(building), "DGM712", f"the density of `{node.name}`", hint)
+    return lower_law(building, node, law, at, reading)
+
+
+def _given(building: Building) -> frozenset[str]:
+    return frozenset(v.name for v in building.variables.values() if v.role == "given")
+
+
+# ---- generate and infer ---------------------------------------------------------------------------------------------
+
+
+def lower_conditional(building: Building, member: Conditional) -> None:
+    """``generate x | z ~ D`` is the prior of x, ``infer z | x ~ D`` the posterior of z."""
+    at = building.at(member)
+    assert not isinstance(member.target, Index)
+    node = building.variables[member.target.id]
+    try:
+        _check_role(building, member, node, at)
+        before = node.prior if member.head == "generate" else node.posterior
+        if before is not None:
+            _second(building, node, at, before)
+        reading = Readable(building)
+        context = reading.items(member.context, at)
+        bar = frozenset(name for item in member.context for name in free_names(item))
+        said = ", ".join((*sorted(bar, key=[*building.variables].index), "{}"))
+        reading = Readable(
+            building,
+            bar | _given(building),
+            "DGM725",
+            f"the law of `{node.name}`",
+            f"write it after the bar: `{member.head} {node.name} | {said} ~ …`",
+        )
+        law = lower_law(building, node, member.law, child(at, "law"), reading, context)
+        law = replace(law, address=at)
+        generates = member.head == "generate"
+        changed = replace(node, prior=law) if generates else replace(node, posterior=law)
+        building.variables[node.name] = changed
+    except Reported:
+        building.complete = False
+
+
+def _check_role(building: Building, member: Conditional, node: VariableNode, at: Address) -> None:
+    """A given variable has no law, and only a latent one is inferred."""
+    if node.role == "given":
+        building.findings.report(
+            "DGM710",
+            f"`{node.name}` is given with every call, so it has no density",
+            at,
+            labels=(Label(node.address, "declared `given` here"),),
+            help=(f"leave it out, or declare `observe {node.name}` or `latent {node.name}`",),
+        )
+        raise Reported
+    if member.head == "infer" and node.role == "observe":
+        building.findings.report(
+            "DGM721",
+            f"`{node.name}` is observed, so nothing is to be inferred about it",
+            at,
+            label="known from the data",
+            labels=(Label(node.address, "declared `observe` here"),),
+            help=(f"write `generate {node.name} | … ~ …` for its law, or declare `latent {node.name}`",),
+        )
+        raise Reported
+
+
+def _second(building: Building, node: VariableNode, at: Address, before: Prior) -> None:
+    building.findings.report(
+        "DGM720",
+        f"`{node.name}` is given two laws",
+        at,
+        label="a second law",
+        labels=(Label(before.address, "the first"),),
+        help=("leave one of the two out",),
+    )
+    raise Reported

@@ -1,0 +1,122 @@
+"""Instructions of distributions prepared for running: densities, draws, means, divergences, heads of nets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dgmspec.core.op import AbstractDistribution
+from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, Type
+from dgmspec.modules.registry import distribution_twin, resolve_held
+from dgmspec.modules.sums import Run
+from dgmspec.modules.twin import StepContext
+from dgmspec.ops.distributions import AbstractParametric
+from dgmspec.program.program import Instruction
+
+__all__ = ["distribution", "divergence", "heads"]
+
+SMALLEST_SCALE = 1e-6
+"""What is added to the softplus of a net's result for a positive parameter: no scale shrinks to 0."""
+
+Parameters = Mapping[str, Tensor]
+
+
+def distribution(line: Instruction) -> Run:
+    """``log_prob``, ``draw`` or ``mean_of``."""
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractDistribution) and event is not None
+    twin, noise, context = distribution_twin(op), line.noise, StepContext(event)
+    resolve_held(op)
+    evaluated = _evaluated(op, line.names, event)
+    count = len(line.names)
+
+    def log_prob(training: bool, p: Parameters, x: Tensor, *values: Tensor | float) -> Tensor:
+        return twin.log_prob(op, evaluated(values), x, context)
+
+    def draw(training: bool, p: Parameters, *values: Any) -> Tensor:
+        draws = values[count:]
+        seen = StepContext(event, noise=dict(zip(noise, draws, strict=True)))
+        return twin.draw(op, evaluated(values[:count]), seen, draws[0].shape[0])
+
+    def mean(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:
+        assert twin.mean is not None, f"`{op.name}` has no mean"
+        like = rows.new_zeros(rows.shape[0], *event.shape)
+        found: Tensor = like + twin.mean(op, evaluated(values), context, like)
+        return found
+
+    return {"log_prob": log_prob, "draw": draw, "mean_of": mean}[line.target]
+
+
+def divergence(line: Instruction) -> Run:
+    """KL(op ‖ second), (batch,); the parameters are named ``q/…`` and ``p/…``."""
+    q, p_op, event = line.op, line.second, line.type
+    assert isinstance(q, AbstractDistribution) and p_op is not None and event is not None
+    function, context = distribution_twin(q).divergence, StepContext(event)
+    assert function is not None, f"`{q.name}` says that it has a divergence"
+    names = [name.partition("/") for name in line.names]
+    first = [i for i, (side, _, _) in enumerate(names) if side == "q"]
+    second = [i for i, (side, _, _) in enumerate(names) if side == "p"]
+    of_q = _evaluated(q, tuple(names[i][2] for i in first), event)
+    of_p = _evaluated(p_op, tuple(names[i][2] for i in second), event)
+
+    def run(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:
+        ours, theirs = of_q([values[i] for i in first]), of_p([values[i] for i in second])
+        batch = max([rows.shape[0], *(v.shape[0] for v in values if isinstance(v, Tensor))])
+        like = rows.new_zeros(batch, *event.shape)
+        return function(q, ours, p_op, theirs, context, like)
+
+    return run
+
+
+def _evaluated(op: AbstractDistribution, named: tuple[str, ...], event: Type) -> Any:
+    """(values) -> parameters by name, each of the rank that it has for the event."""
+    ranks = {n: len(op.shape_of(n, event)) if isinstance(op, AbstractParametric) else len(event.shape) for n in named}
+
+    def evaluated(values: Any) -> dict[str, Tensor | float]:
+        return {name: _ranked(value, ranks[name]) for name, value in zip(named, values, strict=True)}
+
+    return evaluated
+
+
+def _ranked(value: Tensor | float, rank: int) -> Tensor | float:
+    """A parameter (batch, *event) with ones before an event of lower rank than its own shape's."""
+    if not isinstance(value, Tensor) or value.dim() == rank + 1:
+        return value
+    return value.reshape(value.shape[0], *(1,) * (rank + 1 - value.dim()), *value.shape[1:])
+
+
+def heads(line: Instruction) -> Run:
+    """The numbers of a net (batch, …) divided among parameters, each mapped to its domain.
+
+    They are planes of the event, one after the other; a parameter with several numbers a coordinate takes as many.
+    """
+    op, event, names = line.op, line.type, line.heads
+    assert isinstance(op, AbstractParametric) and event is not None
+    widths = [op.width(name, event) for name in names]
+    counts = [1 if width is None else width for width in widths]
+    domains = [op.domain_of(name) for name in names]
+
+    def run(training: bool, p: Parameters, flat: Tensor) -> Any:
+        planes = flat.reshape(flat.shape[0], sum(counts), *event.shape)
+        parts = torch.split(planes, counts, 1)
+        shaped = [
+            part.squeeze(1) if width is None else part.movedim(1, -1) for part, width in zip(parts, widths, strict=True)
+        ]
+        found = tuple(_into(domain, part) for domain, part in zip(domains, shaped, strict=True))
+        return found if len(found) > 1 else found[0]
+
+    return run
+
+
+def _into(domain: Support, raw: Tensor) -> Tensor:
+    """A number of a net in the domain of its parameter."""
+    if domain == REAL:
+        return raw
+    if domain == POSITIVE:
+        return F.softplus(raw) + SMALLEST_SCALE
+    assert domain == UNIT, f"no map from a net's numbers into {domain}"
+    return torch.sigmoid(raw)

@@ -1,0 +1,30 @@
+"""Loss terms as programs: each kind of term, by its abstract class, has the builder that computes it.
+
+A builder gives the slot of the term's mean over the batch, to be minimised. A new kind of term is an abstract class
+beside those of `core.op`, a builder in this room, and a line in `TERMS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss
+from dgmspec.graph.graph import LossTerm
+from dgmspec.program.arrows import arrow_term
+from dgmspec.program.bounds import bound_term
+from dgmspec.program.densities import Terms, density_term
+from dgmspec.program.program import Slot
+
+__all__ = ["TERMS", "build_term"]
+
+TERMS: Final[tuple[tuple[type[AbstractLoss], Callable[[Terms, LossTerm], Slot]], ...]] = (
+    (AbstractDensityLoss, density_term),
+    (AbstractBound, bound_term),
+    (AbstractArrowLoss, arrow_term),
+)
+
+
+def build_term(terms: Terms, term: LossTerm) -> Slot:
+    """One loss term as a mean over the batch."""
+    return next(build for kind, build in TERMS if isinstance(term.op, kind))(terms, term)
