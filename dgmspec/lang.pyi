@@ -149,6 +149,12 @@ class _Batchnorm(Word):
 
 batchnorm: _Batchnorm
 
+class _Bernoulli(Word):
+    """distribution: The law of a coin: 1 with probability σ(logits)."""
+    def __call__(self, *args: Value, probs: Value = ..., logits: Value = ...) -> Name | Call: ...
+
+bernoulli: _Bernoulli
+
 class _Bernstein(Word):
     """scalar: ``y = Σ_k c_k C(M, k) u^k (1 - u)^(M - k)``, ``u = (x - a) / (b - a)`` in a box (a, b), increasing c; outside the."""
     def __call__(self, *args: Value, degree: Value = ..., bound: Value = ...) -> Name | Call: ...
@@ -161,6 +167,12 @@ class _Beta(Word):
 
 beta: _Beta
 
+class _BetaBinomial(Word):
+    """distribution: The number of successes in n trials whose common chance is itself drawn from a beta law; n is the range's length."""
+    def __call__(self, *args: Value, concentration1: Value = ..., concentration0: Value = ...) -> Name | Call: ...
+
+beta_binomial: _BetaBinomial
+
 class _BlockAutoregressive(Word):
     """step: A net with tanh layers whose weights are block triangular and positive on the diagonal blocks (BNAF)."""
     def __call__(self, *args: Value, hidden: Value = ..., layers: Value = ...) -> Name | Call: ...
@@ -172,6 +184,12 @@ class _Bosh3(Word):
     def __call__(self, *args: Value, rtol: Value = ..., atol: Value = ..., max_steps: Value = ...) -> Name | Call: ...
 
 bosh3: _Bosh3
+
+class _Categorical(Word):
+    """distribution: A label with a probability for each, independently in each coordinate."""
+    def __call__(self, *args: Value, probs: Value = ..., logits: Value = ...) -> Name | Call: ...
+
+categorical: _Categorical
 
 class _Cayley(Word):
     """linear form: ``W = (I + A)⁻¹ (I - A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A."""
@@ -287,6 +305,12 @@ class _Digits(Word):
 
 digits: _Digits
 
+class _DiscretizedLogistic(Word):
+    """distribution: The mass of a logistic law, or of a mixture of `components`, in the cell of each whole number."""
+    def __call__(self, *args: Value, loc: Value = ..., scale: Value = ..., logits: Value = ..., components: Value = ...) -> Name | Call: ...
+
+discretized_logistic: _DiscretizedLogistic
+
 class _Dopri5(Word):
     """solver: Dormand and Prince's pair of orders 5 and 4. Reference: J. of Computational and Applied Mathematics 6, 1980."""
     def __call__(self, *args: Value, rtol: Value = ..., atol: Value = ..., max_steps: Value = ...) -> Name | Call: ...
@@ -322,6 +346,12 @@ class _EightGaussians(Word):
     def __call__(self, *args: Value, n: Value = ..., radius: Value = ..., noise: Value = ..., seed: Value = ...) -> Name | Call: ...
 
 eight_gaussians: _EightGaussians
+
+class _Elbo(Word):
+    """loss: Minus the evidence lower bound: ``-E_q[log p(x | z)] + beta KL(q(z | x) ‖ p(z))``."""
+    def __call__(self, *args: Value, samples: Value = ..., beta: Value = ..., free_bits: Value = ..., gradient: Value = ...) -> Name | Call: ...
+
+elbo: _Elbo
 
 class _Elementwise(Word):
     """step: ``y_i = T(x_i; θ_i)``: one set of learned constants per coordinate, or with a context ``θ = net(c)``."""
@@ -461,6 +491,12 @@ class _Indices(Word):
 
 indices: _Indices
 
+class _Iwae(Word):
+    """loss: The importance-weighted bound ``-E[log 1/k Σ_i p(x, z_i) / q(z_i | x)]`` over k draws of the posterior."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+iwae: _Iwae
+
 class _Laplace(Word):
     """distribution: The Laplace (double exponential) law."""
     def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -550,6 +586,12 @@ class _Max(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 max: _Max
+
+class _Mc(Word):
+    """loss: The naive Monte-Carlo likelihood ``-log 1/n Σ_i p(x | z_i)`` over n draws of the prior."""
+    def __call__(self, *args: Value, samples: Value = ...) -> Name | Call: ...
+
+mc: _Mc
 
 class _Mean(Word):
     """a function of formulas."""
@@ -1007,13 +1049,16 @@ __all__ = [
     "augment",
     "autoregressive",
     "batchnorm",
+    "bernoulli",
     "bernstein",
     "beta",
+    "beta_binomial",
     "between",
     "bijector",
     "binary",
     "block_autoregressive",
     "bosh3",
+    "categorical",
     "category",
     "cayley",
     "chain",
@@ -1038,12 +1083,14 @@ __all__ = [
     "dequantize",
     "diagonal",
     "digits",
+    "discretized_logistic",
     "dopri5",
     "dopri8",
     "dot",
     "dsm",
     "edm",
     "eight_gaussians",
+    "elbo",
     "elementwise",
     "elu",
     "energy",
@@ -1078,6 +1125,7 @@ __all__ = [
     "integer",
     "interval",
     "inverse",
+    "iwae",
     "kernel",
     "laplace",
     "latent",
@@ -1097,6 +1145,7 @@ __all__ = [
     "low_rank",
     "made",
     "markov",
+    "mc",
     "mean",
     "midpoint",
     "mixture",
