@@ -38,7 +38,10 @@ WRAPPERS = {
         "autoregressive(affine, net = {})",
     ),
     "mask": ("coupling(affine, mask = {}, net = mlp(8))",),
-    "order": ("autoregressive(affine, order = {}, net = made(8))",),
+    "order": (
+        "autoregressive(affine, order = {}, net = made(8))",
+        "autoregressive(affine, order = {}, net = masked_conv(4))",
+    ),
     "permutation": ("permute({})",),
     "linear_form": ("linear({})",),
     "dequantizer": ("dequantize({})",),

@@ -71,4 +71,26 @@ class SubsetMask:
     columns: tuple[int, ...]
 
 
-WeightMask = DegreeMask | SubsetMask
+@dataclass(frozen=True)
+class ScanMask:
+    """Likewise of kernels (out, in, side, side) along a scan: the tap from channel group columns[j] at some pixel to
+    group rows[i] at the middle one is free iff it comes before it in the scan, or is it (not when `strict`). Columns of
+    group -1 stand before everything.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    side: int
+    by: Literal["pixels", "channels"]
+    strict: bool = False
+
+    def free(self, group: int, to: int, row: int, column: int) -> bool:
+        """Whether the tap from `group`, so many rows and columns away, to the group `to` is free."""
+        if group < 0:
+            return True
+        key = (row, column, group) if self.by == "pixels" else (group, row, column)
+        own = (0, 0, to) if self.by == "pixels" else (to, 0, 0)
+        return key < own or (key == own and not self.strict)
+
+
+WeightMask = DegreeMask | SubsetMask | ScanMask

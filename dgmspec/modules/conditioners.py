@@ -5,7 +5,7 @@ A net gives (batch, P·n) numbers, parameter k of coordinate i in column k·n + 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -177,16 +177,27 @@ def _autoregressive_tables(op: Autoregressive, event: Type, given: Type | None) 
     return {f"net/{name}": table for name, table in tables.items()}
 
 
-def _autoregressive_plan(op: Autoregressive, event: Type, given: Type | None) -> Any:
+class _Plan(NamedTuple):
+    """What the net's twin works out; `turned` where the net follows a scan of the image turned upside down."""
+
+    net: Any
+    turned: bool
+
+
+def _autoregressive_plan(op: Autoregressive, event: Type, given: Type | None) -> _Plan:
     order = op.order.precedence(event.shape)
-    return _masked(op).plan(op.net, event.shape, order, context_shape(given), features(event.support))
+    found = _masked(op).plan(op.net, event.shape, order, context_shape(given), features(event.support))
+    return _Plan(found, op.net.reads == "image" and order.scan is not None and order.scan.backwards)
 
 
 def autoregressive_forward(op: Autoregressive, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
-    flat = _flat(x, ctx.event)
-    read = features_of(flat, ctx.event.support, 1)
+    flat, turned = _flat(x, ctx.event), ctx.plan.turned
+    seen = flat.flip(1) if turned else flat
+    read = features_of(seen.reshape(x.shape) if op.net.reads == "image" else seen, ctx.event.support, 1)
     out = evaluate(op.net, below(p, "net"), (read,), _context(x, ctx), ctx.training)
-    y, ladj = scalar_twin(op.scalar).forward(op.scalar, _planes(out, ctx.event.size), flat, ctx.event.support)
+    raw = _planes(out.flatten(1), ctx.event.size)
+    raw = raw.flip(2) if turned else raw
+    y, ladj = scalar_twin(op.scalar).forward(op.scalar, raw, flat, ctx.event.support)
     return y.reshape(x.shape), _total(op.scalar, ladj, flat, ctx)
 
 
@@ -199,10 +210,12 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
     def read(x: Tensor) -> Tensor:
         return features_of(x.unsqueeze(1), support, 1)
 
-    flat, own = _flat(y, ctx.event), below(p, "net")
+    flat, own, turned = _flat(y, ctx.event), below(p, "net"), ctx.plan.turned
+    flat = flat.flip(1) if turned else flat
     with torch.autocast(flat.device.type, enabled=False):  # coordinate by coordinate, where errors would add up
         c = _context(y, ctx)
-        x, ladj = _masked(op).invert(op.net, own, flat, c, solve, read, ctx.plan, ctx.training)
+        x, ladj = _masked(op).invert(op.net, own, flat, c, solve, read, ctx.plan.net, ctx.training)
+    x = x.flip(1) if turned else x
     return x.reshape(y.shape), y.new_zeros(()) if op.scalar.unit_slope() else ladj
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.address import Address, seed_of
-from dgmspec.core.masking import SubsetMask, WeightMask
+from dgmspec.core.masking import ScanMask, SubsetMask, WeightMask
 from dgmspec.core.op import Init, ParamSpec
 from dgmspec.core.types import Shape, Support, Type
 
@@ -26,9 +26,11 @@ def initial_value(spec: ParamSpec, seed: int, address: Address) -> Tensor:
 
 
 def mask_of(mask: WeightMask) -> Tensor:
-    """Which entries of a masked weight are free: (rows, columns), boolean."""
+    """Which entries of a masked weight are free, boolean, in the shape of the weight."""
     if isinstance(mask, SubsetMask):
         return _subsets(mask)
+    if isinstance(mask, ScanMask):
+        return _kernels(mask)
     rows, columns = torch.tensor(mask.rows)[:, None], torch.tensor(mask.columns)[None, :]
     return rows > columns if mask.strict else rows >= columns
 
@@ -39,6 +41,17 @@ def _subsets(mask: SubsetMask) -> Tensor:
     table = torch.tensor([[not inner & ~outer for inner in columns] for outer in rows])
     row, column = {s: i for i, s in enumerate(rows)}, {s: i for i, s in enumerate(columns)}
     return table[[row[s] for s in mask.rows]][:, [column[s] for s in mask.columns]]
+
+
+def _kernels(mask: ScanMask) -> Tensor:
+    """Each different pair of groups compared once."""
+    rows, columns = sorted(set(mask.rows)), sorted(set(mask.columns))
+    reach = range(-(mask.side // 2), mask.side // 2 + 1)
+    table = torch.tensor(
+        [[[[mask.free(group, to, i, j) for j in reach] for i in reach] for group in columns] for to in rows]
+    )
+    row, column = {g: i for i, g in enumerate(rows)}, {g: i for i, g in enumerate(columns)}
+    return table[[row[g] for g in mask.rows]][:, [column[g] for g in mask.columns]]
 
 
 def _draw(init: Init, shape: Shape, generator: torch.Generator) -> Tensor:

@@ -28,7 +28,7 @@ from dgmspec.core.op import (
 )
 from dgmspec.core.types import REAL, Shape, Support, Type
 from dgmspec.ops.masks import image_shape, parts, require_divisible
-from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features
+from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features, masked_use
 from dgmspec.ops.orders import Natural
 from dgmspec.ops.scalar import InverseScalar
 
@@ -203,11 +203,14 @@ class Autoregressive(AbstractStep):
         "autoregressive(affine, net = made(16, 16))",
         "autoregressive(rqs(4), order = random(2), net = mlp(16))",
         "inverse autoregressive(affine, net = made(16))",
+        "autoregressive(affine, order = raster(1), net = masked_conv(4))",
     )
 
     scalar: AbstractScalar = Field(description="the scalar bijector T")
     order: AbstractOrder = Field(Natural(), description="in which order coordinates are conditioned")
-    net: AbstractNet = Field(description="made, or an mlp or resmlp that is read as its masked version")
+    net: AbstractNet = Field(
+        description="made, masked_conv on images, or an mlp or resmlp that is read as its masked version"
+    )
 
     def infer_type(self, x: Type, c: Type | None) -> Type:
         self._require(x, c)
@@ -237,8 +240,7 @@ class Autoregressive(AbstractStep):
         return self.scalar.facts(x.support)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
-        outputs = len(self.scalar.raw(x.support)) * x.size
-        use = NetUse(((features(x.support) * x.size,),), (outputs,), context_shape(c), zero=True)
+        use = masked_use(self.net, x, len(self.scalar.raw(x.support)), c)
         specs = self.masked().masked_parameters(use, self.order.precedence(x.shape))
         return tuple(spec.under("net") for spec in specs)
 
@@ -249,7 +251,10 @@ class Autoregressive(AbstractStep):
                 "DGM444",
                 f"the net of an autoregressive step must be masked, and `{self.net.name}` cannot be",
                 argument="net",
-                help=("write `made(…)`, or an `mlp` or `resmlp`, which are read as their masked versions",),
+                help=(
+                    "write `made(…)`, `masked_conv(…)` on images, or an `mlp` or `resmlp`, which are read as their "
+                    "masked versions",
+                ),
             )
         return self.net
 

@@ -56,6 +56,32 @@ class RandomOrder(AbstractOrder):
         return Precedence(shuffled(math.prod(shape), self.seed))
 
 
+class Raster(AbstractOrder):
+    """Pixel by pixel, row by row, the channels of a pixel in turn; for odd k from the last pixel back to the first.
+
+    Events [c, h, w]. Reference: van den Oord, Kalchbrenner and Kavukcuoglu 2016, "Pixel recurrent neural networks",
+    section 2.
+    """
+
+    name: ClassVar[str] = "raster"
+    examples: ClassVar[tuple[str, ...]] = ("raster", "raster(k = 1)")
+
+    k: int = Field(0, description="parity: forward where it is even, backward where it is odd")
+
+    def precedence(self, shape: Shape) -> Precedence:
+        if len(shape) != 3:
+            raise Refusal(
+                "DGM468",
+                "`raster` goes through the pixels of an image [c, h, w], and the event has the shape "
+                f"[{', '.join(map(str, shape))}]",
+                argument="order",
+                help=("write `natural`, the order of a vector's coordinates",),
+            )
+        channels, pixels = shape[0], shape[1] * shape[2]
+        ranks = [pixel * channels + channel for channel in range(channels) for pixel in range(pixels)]
+        return Precedence(tuple(ranks[::-1] if self.k % 2 else ranks), scan=Scan("pixels", self.k % 2 == 1))
+
+
 class Dag(AbstractOrder):
     """A graph of the author's own: an edge ``[a, b]`` says that coordinate b is conditioned on coordinate a.
 

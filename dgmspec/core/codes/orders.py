@@ -3,13 +3,15 @@
 from dgmspec.core.code import Code
 
 
-def _flow(step: str, x: str = "real[3]") -> str:
-    """A whole file with one step from x to z."""
+def _flow(steps: str, x: str = "real[3]", z: str = "") -> str:
+    """A whole file with one flow from x to z."""
     return (
-        f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {x} ~ normal(0, 1)\n"
-        f"    flow x -> z {{\n        {step}\n    }}\n}}\n"
+        f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z or x} ~ normal(0, 1)\n"
+        f"    flow x -> z {{ {steps} }}\n}}\n"
     )
 
+
+_MASKED = "net = masked_conv(8))"
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -30,5 +32,24 @@ CODES: tuple[Code, ...] = (
         "edge of the graph would be written and not learned.",
         wrong=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(1))"),
         right=_flow("autoregressive(affine, order = dag([[0, 1], [0, 2], [1, 2]]), net = made(16))"),
+    ),
+    Code(
+        "DGM468",
+        "error",
+        "an order of pixels on an event without them",
+        "`raster` orders the pixels of an event [c, h, w].",
+        "A vector has no rows and no columns to go through.",
+        wrong=_flow("autoregressive(affine, order = raster, net = made(8))"),
+        right=_flow("autoregressive(affine, order = natural, net = made(8))"),
+    ),
+    Code(
+        "DGM469",
+        "error",
+        "an order that no kernel can follow",
+        "The net `masked_conv` follows `raster`, `natural` or `reverse`.",
+        "Its kernels are the same at every pixel, so what comes before a pixel must be the same seen from every pixel. "
+        "In a random order, or over a graph, it is not.",
+        wrong=_flow(f"autoregressive(affine, order = random(1), {_MASKED}; flatten", "real[1, 2, 2]", "real[4]"),
+        right=_flow(f"autoregressive(affine, order = raster, {_MASKED}; flatten", "real[1, 2, 2]", "real[4]"),
     ),
 )

@@ -9,10 +9,10 @@ from torch import Tensor
 from dgmspec.modules.nets import weights
 from dgmspec.modules.nets.activations import ACTIVATIONS
 from dgmspec.modules.twin import NetTwin, Parameters
-from dgmspec.ops.nets.convolutional import Conv, ResNet
+from dgmspec.ops.nets import Conv, MaskedConv, ResNet
 
 
-def apply(op: Conv | ResNet, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
+def apply(op: Conv | ResNet | MaskedConv, p: Parameters, h: Tensor, c: Tensor | None, training: bool) -> Tensor:
     """(batch, channels, height, width), (batch, conditions) -> (batch, channels out, height, width)."""
     act, drop, normed = ACTIVATIONS[op.activation], training and op.dropout > 0, op.normed()
     acting = op.conditioned()

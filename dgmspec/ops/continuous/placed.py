@@ -18,7 +18,7 @@ from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.ops.authored import Reading
 from dgmspec.ops.continuous.velocity import Gradient, Velocity
-from dgmspec.ops.nets.layered import Mlp, ResMlp, context_shape
+from dgmspec.ops.nets import Mlp, ResMlp, context_shape
 
 __all__ = ["TANGENTS", "Placed", "TracePlan", "chained", "closed", "placed", "seen_shape"]
 

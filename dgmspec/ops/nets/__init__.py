@@ -2,8 +2,10 @@
 
 from dgmspec.ops.nets.convolutional import Conv, ResNet
 from dgmspec.ops.nets.fourier import Fourier
-from dgmspec.ops.nets.layered import AbstractLayered, Made, Mlp, ResMlp, context_shape, features
-from dgmspec.ops.nets.masked import AbstractMasked, unit_levels
+from dgmspec.ops.nets.layered import AbstractLayered, Made, Mlp, ResMlp
+from dgmspec.ops.nets.masked import AbstractMasked, masked_use, unit_levels
+from dgmspec.ops.nets.masked_conv import MaskedConv
+from dgmspec.ops.nets.reading import context_shape, features
 from dgmspec.ops.nets.transformer import Transformer
 from dgmspec.ops.nets.unet import Unet
 
@@ -13,6 +15,7 @@ __all__ = [
     "Conv",
     "Fourier",
     "Made",
+    "MaskedConv",
     "Mlp",
     "ResMlp",
     "ResNet",
@@ -20,5 +23,6 @@ __all__ = [
     "Unet",
     "context_shape",
     "features",
+    "masked_use",
     "unit_levels",
 ]

@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.masking import Precedence, WeightMask
 from dgmspec.core.op import AbstractEmbedding, NetUse, ParamSpec, Variadic
-from dgmspec.core.types import Shape, Support, SupportKind, Type
+from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.masked import AbstractMasked, prefixes_seen, weight_masks
 
@@ -203,18 +203,3 @@ class Made(AbstractLayered):
             argument="net",
             help=("write `mlp` with the same widths",),
         )
-
-
-def features(support: Support) -> int:
-    """How many numbers a net reads of one coordinate: of an angle its cosine and its sine."""
-    return 2 if support.circular else 1
-
-
-def context_shape(c: Type | None) -> Shape | None:
-    """The shape in which nets read a context: a number is a vector of one, a category one-hot and flat, angles are
-    cosines, then sines."""
-    if c is not None and c.support.circular:
-        return (2 * c.size,)
-    if c is None or c.support.kind is not SupportKind.CATEGORY:
-        return None if c is None else c.shape or (1,)
-    return (c.size * (int(c.support.high) + 1),)

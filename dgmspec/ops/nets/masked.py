@@ -21,9 +21,10 @@ from dgmspec.core.dependency import bit_indices
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.masking import DegreeMask, Precedence, SubsetMask, WeightMask
 from dgmspec.core.op import AbstractNet, NetUse, ParamSpec
-from dgmspec.core.types import Shape
+from dgmspec.core.types import Shape, Type
+from dgmspec.ops.nets.reading import context_shape, features
 
-__all__ = ["AbstractMasked", "unit_levels", "weight_masks"]
+__all__ = ["AbstractMasked", "masked_use", "prefixes_seen", "unit_levels", "weight_masks"]
 
 
 class AbstractMasked(AbstractNet, ABC):
@@ -44,6 +45,12 @@ class AbstractMasked(AbstractNet, ABC):
     def levels(self, shape: Shape, order: Precedence) -> tuple[int, ...]:
         """The pass of the inverse in which each coordinate is found."""
         return order.levels
+
+
+def masked_use(net: AbstractNet, x: Type, planes: int, c: Type | None) -> NetUse:
+    """The use of a net that gives so many parameters of each coordinate of `x` from those before it."""
+    head, sides = (x.shape[0], x.shape[1:]) if net.reads == "image" and len(x.shape) == 3 else (x.size, ())
+    return NetUse(((features(x.support) * head, *sides),), (planes * head, *sides), context_shape(c), zero=True)
 
 
 def weight_masks(widths: Sequence[int], use: NetUse, order: Precedence) -> list[WeightMask]:

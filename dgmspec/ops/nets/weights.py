@@ -11,17 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from dgmspec.core.masking import WeightMask
 from dgmspec.core.op import Init, ParamSpec
 from dgmspec.core.types import Shape
 
 Specs = tuple[ParamSpec, ...]
 
 
-def affine(name: str, shape: Shape, zero: bool = False) -> Specs:
+def affine(name: str, shape: Shape, zero: bool = False, mask: WeightMask | None = None) -> Specs:
     """``name/weight`` (outputs × inputs × …) and ``name/bias``, from U(-1/√n, 1/√n) for n inputs, or both zero."""
     inputs = math.prod(shape[1:])
     init = Init() if zero or not inputs else Init("uniform", inputs**-0.5)
-    return ParamSpec(f"{name}/weight", shape, init), ParamSpec(f"{name}/bias", shape[:1], init)
+    return ParamSpec(f"{name}/weight", shape, init, mask), ParamSpec(f"{name}/bias", shape[:1], init)
 
 
 def norm(name: str, width: int) -> Specs:
