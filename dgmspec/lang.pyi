@@ -581,6 +581,12 @@ class _Markov(Word):
 
 markov: _Markov
 
+class _MaskedConv(Word):
+    """net: Masked convolutions (PixelCNN): ``masked_conv(32, 32, kernel = [7, 3, 3, 1])``."""
+    def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ...) -> Name | Call: ...
+
+masked_conv: _MaskedConv
+
 class _Max(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -748,6 +754,12 @@ class _Random(Word):
     def __call__(self, *args: Value, seed: Value = ...) -> Name | Call: ...
 
 random: _Random
+
+class _Raster(Word):
+    """order: Pixel by pixel, row by row, the channels of a pixel in turn; for odd k from the last pixel back to the first."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+raster: _Raster
 
 class _Relu(Word):
     """a function of formulas."""
@@ -1145,6 +1157,7 @@ __all__ = [
     "low_rank",
     "made",
     "markov",
+    "masked_conv",
     "mc",
     "mean",
     "midpoint",
@@ -1179,6 +1192,7 @@ __all__ = [
     "quadratic_spline",
     "radial",
     "random",
+    "raster",
     "real",
     "relu",
     "repeat",
