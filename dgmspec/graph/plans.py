@@ -43,6 +43,7 @@ class TrainPlan:
     ema: float | None
     accumulate: int
     precision: str
+    compile: bool
     standardize: bool
     validate: Any
     stop: Any

@@ -165,6 +165,7 @@ class Train(AbstractBlock):
         "train M { data = digits; steps = 9; precision = bf16; validate = holdout(0.1); stop = patience(9); seed = 1 }",
         "train M { data = digits; steps = 9; batch = 4_096; accumulate = 8 }",
         "train M { data = two_moons; steps = 100; standardize = true }",
+        "train M { data = two_moons; steps = 10_000; compile = true }",
     )
 
     data: AbstractData | None = Field(None, description="where the rows come from: a `data` name or a source")
@@ -178,6 +179,9 @@ class Train(AbstractBlock):
     accumulate: Count = Field(1, description="parts of a batch whose gradients are summed, to need less memory")
     precision: Literal["float32", "float64", "bf16", "fp16"] = Field(
         "float32", description="number format of the arithmetic; with bf16 and fp16 that of nets alone"
+    )
+    compile: Annotated[bool, Field(strict=True)] = Field(
+        False, description="the loss and its gradients through torch.compile, one graph, traced at the first step"
     )
     standardize: Annotated[bool, Field(strict=True)] = Field(
         False,

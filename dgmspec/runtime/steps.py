@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dgmspec.core.address import seed_of
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.compiling import compiled_step, told
 from dgmspec.runtime.feed import Feed
 from dgmspec.runtime.generators import seed_generators
 from dgmspec.runtime.optim import rate_factor
@@ -58,7 +59,8 @@ class Steps:
         the whole of it in every process, so that all start from the same numbers."""
         if self.feed and not resumed:
             self.plain.initialise(next(self.feed.walk(0, 1)), seed=self.plan.seed)
-        self.model: nn.Module = self.processes.wrap(self.plain, fp16=self.plan.precision == "fp16")
+        whole = compiled_step(self.plain, self.processes) if self.plan.compile else self.plain
+        self.model: nn.Module = self.processes.wrap(whole, fp16=self.plan.precision == "fp16")
         self.trained = Trained(self.plain, self.plan, self.processes)
 
     def batches(self) -> Iterator[Tensors | None]:
@@ -89,18 +91,24 @@ class Steps:
         self.trained.clear()
         found: Tensor | None = None
         for part in self.parts:
-            batch, options = self.inputs(rows, part)
-            with self.together(part):
-                with self.arithmetic():
-                    loss: Tensor = self.model(batch, **options)
-                if part.weight != 1.0:
-                    loss = loss * part.weight
-                # Processes exchange the mean of their gradients, and the batch's is the sum of the parts'.
-                pulled = loss * self.processes.count if self.processes.count > 1 else loss
-                torch.autograd.backward(self.trained.scaler.scale(pulled) if self.trained.scaler else pulled)
-            found = loss.detach() if found is None else found + loss.detach()
+            with told() if self.plan.compile else nullcontext():
+                loss = self.pulled(rows, part)
+            found = loss if found is None else found + loss
         assert found is not None
         return found
+
+    def pulled(self, rows: Tensors | None, part: Part) -> Tensor:
+        """A part's share of the loss, its gradients added to those of the step."""
+        batch, options = self.inputs(rows, part)
+        with self.together(part):
+            with self.arithmetic():
+                loss: Tensor = self.model(batch, **options)
+            if part.weight != 1.0:
+                loss = loss * part.weight
+            # Processes exchange the mean of their gradients, and the batch's is the sum of the parts'.
+            pulled = loss * self.processes.count if self.processes.count > 1 else loss
+            torch.autograd.backward(self.trained.scaler.scale(pulled) if self.trained.scaler else pulled)
+        return loss.detach()
 
     def seed_step(self) -> None:
         """What dropout draws in a step is a function of the run's seed, the step and the process."""

@@ -1,0 +1,77 @@
+"""``compile = true``: the train step is one compiled graph that gives the same losses, and nothing takes its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.backends.debugging import aot_eager
+
+import dgmspec
+from dgmspec.runtime import compiling
+from dgmspec.runtime.rundir import RunDirectory, RunError
+from dgmspec.runtime.train import train_spec
+
+TEXT = """
+dgm 1
+model M {
+    observe x : integer(0..7)[2]
+    latent z : real[2] ~ normal(0, 1)
+    flow x -> z { dequantize(uniform); logit; actnorm; coupling(affine, mask = half, net = mlp(8)) }
+    loss = nll
+}
+train M { steps = 6; batch = 32; accumulate = 2; clip = 1; validate = holdout(0.2, every = 3); compile = true }
+"""
+ROWS = {"x": torch.randint(0, 8, (200, 2), generator=torch.Generator().manual_seed(0)).numpy()}
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The graphs that the train step was compiled to."""
+    found: list[Any] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        found.append(graph)
+        return aot_eager(graph, inputs)
+
+    monkeypatch.setitem(compiling.OPTIONS, "backend", backend)
+    torch._dynamo.reset()
+    return found
+
+
+def losses(text: str, out: Path) -> list[float]:
+    train_spec(dgmspec.parse(text), data=ROWS, out=out)
+    return [row["loss"] for row in RunDirectory(out).metrics()]
+
+
+def test_a_compiled_step_trains_as_the_plain_one(graphs: list[Any], tmp_path: Path) -> None:
+    expected = losses(TEXT.replace("compile = true", "compile = false"), tmp_path / "plain")
+    assert not graphs
+    assert losses(TEXT, tmp_path / "compiled") == pytest.approx(expected, rel=1e-5)
+    assert len(graphs) == 1, "one graph, also for all parts of a batch, and validation runs as it is"
+    assert "compile = true" in (tmp_path / "compiled" / "bundle.dgm").read_text()
+
+
+def test_what_cannot_be_compiled_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def backend(graph: Any, inputs: Any) -> Any:
+        raise NotImplementedError("no such kernel")
+
+    monkeypatch.setitem(compiling.OPTIONS, "backend", backend)
+    torch._dynamo.reset()
+    with pytest.raises(RunError, match="cannot be compiled: no such kernel; leave `compile = true` out"):
+        losses(TEXT, tmp_path / "run")
+
+
+def test_a_setting_that_is_no_truth_value_is_refused() -> None:
+    found = dgmspec.diagnose(TEXT.replace("compile = true", "compile = 2")).diagnostics
+    assert [d.code for d in found if d.severity == "error"] == ["DGM803"]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # Inductor's own
+def test_the_default_backend_trains_too(tmp_path: Path) -> None:
+    torch._dynamo.reset()
+    expected = losses(TEXT.replace("compile = true", "compile = false"), tmp_path / "plain")
+    assert losses(TEXT, tmp_path / "compiled") == pytest.approx(expected, rel=1e-4)
