@@ -10,17 +10,19 @@ from dgmspec.core.jacobian import Dependency, Fact, Structure, row_bits
 from dgmspec.graph.graph import Graph
 
 _MOVES_NOTHING = (Structure.IDENTITY, Structure.DIAGONAL)
+_SCALES = (Structure.DIAGONAL, Structure.PERMUTED_DIAGONAL)
 _TRIANGULAR = (Structure.LOWER, Structure.UPPER, Structure.BLOCK_TRIANGULAR)
 
 
 def check_jacobian(analysis: Analysis) -> Iterator[Diagnostic]:
-    """DGM501 to 506 and 508."""
+    """DGM501 to 506, 508 and 509."""
     for chain in analysis.chains.values():
         yield from _untransformed(chain)
         yield from _strangers(chain)
         yield from _context(analysis.graph, chain)
         yield from _once(_masks(chain))
         yield from _once(_permutations(chain))
+        yield from _once(_linear(chain))
         yield from _triangular(chain)
 
 
@@ -194,6 +196,46 @@ def _permutations(chain: ChainFacts) -> Iterator[Diagnostic]:
                 help=("leave both out, or put a step between them",),
             )
         last = step
+
+
+def _linear(chain: ChainFacts) -> Iterator[Diagnostic]:
+    """Learned affine steps with nothing between them that bends: together they are one, with one log-determinant.
+
+    Two that scale count where only permutations stand between them, two that mix where scalings do as well: a scaling
+    beside a mixing step is how data set its start. Two of low rank are no dearer than one of their joint rank.
+    """
+    scales: StepFacts | None = None
+    mixes: StepFacts | None = None
+    for step in chain.steps:
+        facts = step.jacobian
+        if facts.constant is not Fact.YES or _reads_context(step):
+            scales = mixes = None
+        elif _learns(step) and facts.structure in _SCALES:
+            if scales is not None:
+                yield _merged(scales, step, "scaling", "one `elementwise(affine)` or `actnorm` says as much")
+            scales = step
+        elif _learns(step) and facts.rank is None:
+            if mixes is not None:
+                yield _merged(mixes, step, "linear map", f"one `{step.name}` says as much")
+            scales, mixes = None, step
+
+
+def _learns(step: StepFacts) -> bool:
+    return any(spec.trainable for spec in step.parameters)
+
+
+def _merged(first: StepFacts, second: StepFacts, kind: str, remedy: str) -> Diagnostic:
+    return Diagnostic(
+        "DGM509",
+        f"this step and the `{first.name}` before it are one {kind}, whose log-determinant is one number",
+        place(second.node),
+        "merges into the step before",
+        (Label(place(first.node), f"the same {kind}"),) if place(first.node) != place(second.node) else (),
+        notes=(
+            f"as written {second.size:,} of {first.size + second.size:,} parameters add no map, and both are paid for",
+        ),
+        help=(f"leave one of them out ({remedy}), or put a step between them that bends",),
+    )
 
 
 def _triangular(chain: ChainFacts) -> Iterator[Diagnostic]:

@@ -65,7 +65,7 @@ CODES: tuple[Code, ...] = (
         "A repeat's count is a whole number, 1 or more, and all steps of a model together are at most 10,000.",
         "Repeats are unrolled before a model is checked; the limit keeps that bounded.",
         wrong=_flow("repeat 1_000_000 { actnorm }"),
-        right=_flow("repeat 10 { actnorm }"),
+        right=_flow("repeat 10 { elementwise(rqs) }"),
     ),
     Code(
         "DGM239",

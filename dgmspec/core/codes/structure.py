@@ -129,4 +129,14 @@ CODES: tuple[Code, ...] = (
         wrong=_flow(f"permute([0, 1]); {_PAIR}"),
         right=_flow(f"permute([1, 0]); {_PAIR}"),
     ),
+    Code(
+        "DGM509",
+        "warning",
+        "affine steps in a row that are one",
+        "Between two learned linear maps, or two learned scalings, something bends.",
+        "An affine map of an affine map is an affine map: the second adds parameters and a log-determinant, and no "
+        "function that the first has not. A frozen model merges them; training pays for both.",
+        wrong=_flow(f"linear(plu); linear(qr); {_PAIR}"),
+        right=_flow(f"linear(plu); {_PAIR}"),
+    ),
 )

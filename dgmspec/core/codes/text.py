@@ -226,7 +226,7 @@ _LIMITS = (
         "A block has at most 10,000 statements.",
         "Repetition is written `repeat n { … }`.",
         _flow("\n" + "actnorm\n" * 10_001),
-        _flow(" repeat 4 { actnorm } "),
+        _flow(" repeat 4 { elementwise(rqs) } "),
     ),
     Code(
         "DGM127",
