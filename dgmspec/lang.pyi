@@ -419,6 +419,12 @@ class _Flatten(Word):
 
 flatten: _Flatten
 
+class _FlowMatching(Word):
+    """loss: ``E ‖velocity(y_s, t) - dy_s/dt‖²`` along paths drawn between data and noise: no equation is solved."""
+    def __call__(self, *args: Value, path: Value = ..., coupling: Value = ...) -> Name | Call: ...
+
+flow_matching: _FlowMatching
+
 class _Fourier(Word):
     """embedding: ``[cos 2π f_k x, sin 2π f_k x]`` for n/2 frequencies f, in cycles per unit: n features, ``fourier(16)``."""
     def __call__(self, *args: Value, features: Value = ..., kind: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -496,6 +502,18 @@ class _Iwae(Word):
     def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
 
 iwae: _Iwae
+
+class _Jacobian(Word):
+    """loss: ``E ∫ ‖∂velocity/∂y‖² dt`` (Frobenius): a small one lets solvers take long steps."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+jacobian: _Jacobian
+
+class _Kinetic(Word):
+    """loss: ``E ∫ ‖velocity‖² dt`` along the paths of data: straight paths at even speed have the least."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+kinetic: _Kinetic
 
 class _Laplace(Word):
     """distribution: The Laplace (double exponential) law."""
@@ -1117,6 +1135,7 @@ __all__ = [
     "false",
     "flatten",
     "flow",
+    "flow_matching",
     "fn",
     "fourier",
     "gamma",
@@ -1138,7 +1157,9 @@ __all__ = [
     "interval",
     "inverse",
     "iwae",
+    "jacobian",
     "kernel",
+    "kinetic",
     "laplace",
     "latent",
     "leaky_relu",

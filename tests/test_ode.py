@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
-from torch.func import jacrev
+from torch.func import jacrev, vmap
 
 import dgmspec
 from dgmspec.algebra.divergence import divergence, gradient
@@ -18,6 +20,9 @@ from dgmspec.runtime.verify import verify
 from dgmspec.spec.model import Fn
 from dgmspec.spec.unresolve import formula_text
 from tests.odes import DOUBLE, compiled, ode, points
+from tests.zoo import randomise
+
+SPECS = Path(__file__).parent.parent / "specs"
 
 SHAPES: dict[str, Shape] = {"t": (), "a": (), "b": (3,), "A": (3, 3)}
 
@@ -321,6 +326,40 @@ model M {
     ]
     torch.testing.assert_close(model.decode(model.encode(x)), x, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(model.ledger(x).total, model.log_prob(x))
+
+
+def test_a_residual_chain_of_n_steps_is_euler_with_n_steps() -> None:
+    spec = dgmspec.load(SPECS / "resnet_euler.dgm")
+    model, x, steps = dgmspec.compile(spec, dtype=DOUBLE), points(6, 2), 8
+    randomise(model, 1)
+    weights = [
+        model.get_parameter(f"Euler/x->z/velocity/net/{i}/{part}") for i in (0, 1) for part in ("weight", "bias")
+    ]
+
+    def chain(y: Tensor) -> Tensor:
+        for _ in range(steps):
+            y = y + torch.tanh(y @ weights[0].T + weights[1]) @ weights[2].T / steps + weights[3] / steps
+        return y
+
+    torch.testing.assert_close(model.encode(x), chain(x), rtol=1e-12, atol=1e-12)
+    # The chain's own log-determinant differs from the integral of the trace by the order of the step.
+    real = torch.linalg.slogdet(vmap(jacrev(chain))(x)).logabsdet
+    errors = []
+    for count in (8, 16):
+        finer = dgmspec.compile(spec.with_params(steps=count), dtype=DOUBLE)
+        finer.load_state_dict(model.state_dict())
+        steps = count
+        real = torch.linalg.slogdet(vmap(jacrev(chain))(x)).logabsdet
+        errors.append(float((finer.ledger(x).steps[0].logdet - real).detach().abs().max()))
+    assert 1.6 < errors[0] / errors[1] < 2.6
+
+
+def test_a_finer_solve_shares_its_weights_and_converges() -> None:
+    model, x = compiled(ode("velocity(y, t) = mlp(8, 8)", "solver = rk4(steps = 3)")), points(5, 2)
+    finer, closest = model.refined(), model.tightened()
+    assert finer.get_parameter("M/x->z/velocity/net/0/weight") is model.get_parameter("M/x->z/velocity/net/0/weight")
+    errors = [(m.log_prob(x) - closest.log_prob(x)).detach().abs().max() for m in (model, finer)]
+    assert errors[1] < errors[0] / 8
 
 
 def test_a_path_that_runs_off_is_an_error_that_names_the_arrow() -> None:

@@ -10,6 +10,7 @@ import torch
 
 import dgmspec
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.ops.continuous import AbstractAdaptive, Ode
 from tests.zoo import draw_event, randomise, small
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.dgm"))
@@ -52,7 +53,7 @@ def test_passes_and_freezing_change_no_value(path: Path) -> None:
 
 @each_spec
 def test_samples_and_log_prob_agree(path: Path) -> None:
-    model = compiled(path)
+    model = compiled(path).tightened()
     given = {n: draw_event(t, 1) for n, t in model.givens.items()} or None
     x, log_prob = model.sample_and_log_prob(64, given=given, seed=0)
     torch.testing.assert_close(model.sample(64, given=given, seed=0), x)
@@ -69,7 +70,9 @@ def test_density_integrates_to_one(path: Path) -> None:
     samples = model.sample(4000, seed=0)
     low = (samples.min(0).values - 6).clamp(min=type_.support.low)
     high = (samples.max(0).values + 6).clamp(max=type_.support.high)
-    shares = (torch.arange(300, dtype=torch.float64) + 0.5) / 300
+    # A density that is solved for is smooth, and costs many evaluations a point.
+    count = 100 if any(isinstance(step.op, Ode) for step in model.graph.steps.values()) else 300
+    shares = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     grid = low + torch.cartesian_prod(shares, shares) * (high - low)
     with torch.no_grad():
         density = torch.cat([model.log_prob(part).exp() for part in grid.split(50_000)])
@@ -85,6 +88,8 @@ def test_fx_program_equals_the_interpreter(path: Path) -> None:
     model = compiled(path, depth=1)
     if model.density == "estimate":
         pytest.skip("an estimate may take as many terms as its draws say, which no graph can")
+    if any(isinstance(s.op, Ode) and isinstance(s.op.solver, AbstractAdaptive) for s in model.graph.steps.values()):
+        pytest.skip("adaptive steps are no one graph")
     x, given = points(model, 8)
     expected = model.log_prob(x, given=given, seed=3)
     found = model.compiled(backend="aot_eager").log_prob(x, given=given, seed=3)

@@ -59,7 +59,7 @@ def _arrow(analysis: Analysis, term: LossTerm, op: AbstractArrowLoss) -> Iterato
             f"`{op.name}` is about an arrow that the model does not have",
             term.address,
             "nothing to train",
-            help=("add one that learns: `sde x -> z over t in 0..1 { … learn noise(x, t) = mlp(64, 64) }`",),
+            help=(op.needs(),),
         )
         return
     event = analysis.graph.type_of(steps[0].source)

@@ -205,10 +205,18 @@ class AbstractStep(AbstractOp, ABC):
         """The same step with what its text leaves open decided, now that `x`, the type before it, is known."""
         return self
 
+    def with_rates(self, rates: tuple[str, ...]) -> AbstractStep:
+        """The same step, which also gives what these loss terms ask for, (batch,) each, behind the value."""
+        raise AssertionError(f"{self.name} integrates nothing along its way")
+
     def stochastic(self, x: Type) -> bool:
         """Whether the value behind the step depends on its draws, so that the step has no Jacobian; a step may also
         draw for an estimate of its log-determinant alone."""
         return bool(self.draws(x))
+
+    def refined(self) -> AbstractStep:
+        """The same map worked out more finely, where it is solved for: what reported likelihoods use."""
+        return self
 
     def tightened(self) -> AbstractStep:
         """The same map worked out as closely as can be: what verification holds the declared facts against."""
@@ -452,8 +460,15 @@ class AbstractDensityLoss(AbstractLoss, ABC):
 class AbstractArrowLoss(AbstractLoss, ABC):
     """A term about one step alone: one number a row from the values at the step's start, and draws of its own.
 
-    The values come from the data and are taken as they are: no gradient passes to what made them.
+    The values come from the data and are taken as they are: no gradient passes to what made them. A term of `pairs`
+    reads the values at both ends, one of which is the data's and the other an independent draw.
     """
+
+    pairs: ClassVar[bool] = False
+
+    def needs(self) -> str:
+        """What to write in a model that has no arrow for the term."""
+        return "add an arrow that learns: `sde x -> z over t in 0..1 { … learn noise(x, t) = mlp(64, 64) }`"
 
     @abstractmethod
     def fits(self, step: AbstractStep) -> bool:
@@ -468,8 +483,22 @@ class AbstractArrowLoss(AbstractLoss, ABC):
         """The per-sample randomness of the term."""
 
 
+class AbstractRateLoss(AbstractArrowLoss, ABC):
+    """A term that a step integrates along its way when a density is worked out (`AbstractStep.with_rates`): `rate` is
+    what it calls it there."""
+
+    rate: ClassVar[str]
+
+    def check(self, step: AbstractStep, event: Type) -> None:
+        """Every step that it fits has the term."""
+
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        return ()
+
+
 class ArrowTerm(AbstractOp):
-    """A loss term with the step that it is about: what an instruction runs. `at` is the address of the term."""
+    """A loss term with the step that it is about: what an instruction runs. `at` is the address of the term; `begins`
+    whether the step begins on the side of the data."""
 
     role: ClassVar[str] = "term"
     name: ClassVar[str] = "term"
@@ -478,6 +507,7 @@ class ArrowTerm(AbstractOp):
     loss: AbstractArrowLoss
     step: AbstractStep
     at: Address
+    begins: bool = True
 
 
 class AbstractBound(AbstractLoss, ABC):

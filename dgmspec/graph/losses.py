@@ -13,7 +13,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power
 from dgmspec.algebra.nodes import Arrow as ArrowExpr
 from dgmspec.algebra.rewrite import Lambda, rebuild
 from dgmspec.core.address import Address, callee, child
-from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss
+from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss, AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
@@ -94,7 +94,8 @@ def _term(building: Building, part: AbstractExpr, at: Address) -> LossTerm:
     """One term: its operation, and the variable that its first argument names or that it alone can fit."""
     place = at.rpartition("/")[0]
     args = part.args if isinstance(part, Call) else ()
-    named = _named(building, args[0]) if args else None
+    cls = find("loss", part.name) if isinstance(part, Call) else None
+    named = _named(building, args[0], cls) if args else None
     rest: tuple[Argument, ...] = args[1:] if named is not None else args
     call: AbstractExpr = Call(name=part.name, args=rest) if isinstance(part, Call) else part
     op = _caller(building, _names_along(building)).operation("loss", call, place)
@@ -125,7 +126,7 @@ def _bind_arrow(building: Building, op: AbstractArrowLoss, named: str | None, at
     message = f"`{op.name}` fits {len(fitting)} arrows, and the text does not say which is meant"
     if named is not None:
         message = f"`{op.name}` has no arrow `{named}` to be about"
-    help_ = (f"name it: `{op.name}({listed[0]})`",) if listed else ("add a `sde`, `markov` or `perturb` that learns",)
+    help_ = (f"name it: `{op.name}({listed[0]})`",) if listed else (op.needs(),)
     building.findings.report("DGM705", message, at, label="ambiguous" if named is None else "no such arrow", help=help_)
     raise Reported
 
@@ -135,8 +136,12 @@ def _ends(building: Building, address: Address) -> str:
     return f"{arrow.source} -> {arrow.target}"
 
 
-def _named(building: Building, arg: Argument) -> str | None:
-    """The variable or the arrow that a first argument names; None where it says something else."""
+def _named(building: Building, arg: Argument, cls: type[AbstractOp] | None) -> str | None:
+    """The variable or the arrow that a first argument names; None where it says something else, as may be where the
+    term is about an arrow."""
+    about_arrow = cls is not None and issubclass(cls, AbstractArrowLoss)
+    if about_arrow and isinstance(arg.value, Name) and arg.value.id not in building.variables:
+        return None
     if arg.name is None and isinstance(arg.value, ArrowExpr):
         ends = (arg.value.source, arg.value.target)
         return " -> ".join(end.id if isinstance(end, Name) else "?" for end in ends)

@@ -239,8 +239,12 @@ def _term(line: Instruction, resources: Resources) -> Call:
     keys |= {n: child(op.at, n) for n in resources.step_tables(op.at, lambda: twin.tables(op.loss, step, event))}
     context = _context(line, event, given, twin.plan(op.loss, step, event))
 
-    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> Tensor:
-        return twin.function(op.loss, step, p, x.detach(), context(training, x, *rest))
+    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
+        ends, rest = [x.detach() for x in values[: line.parts]], values[line.parts :]
+        seen = context(training, ends[0], *rest)
+        if op.loss.pairs:
+            return twin.function(op.loss, step, p, *ends, op.begins, seen)
+        return twin.function(op.loss, step, p, *ends, seen)
 
     return Call(line, run, tuple(keys.items()))
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, fx, nn
 
+from dgmspec.core.op import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import Graph
 from dgmspec.modules.bundle import Bundle
@@ -20,7 +22,7 @@ from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.store import AbstractStore
 from dgmspec.program.apart import apart
 from dgmspec.program.build import Unavailable
-from dgmspec.program.program import Phase, Program
+from dgmspec.program.program import Instruction, Phase, Program
 
 __all__ = ["AbstractRunner", "Density", "Given", "Programs", "UnavailableError"]
 
@@ -150,6 +152,29 @@ class AbstractRunner(AbstractStore, ABC):
         other.__dict__ = {**self.__dict__, "_backend": Backend(options, closed=not self._resources.modules)}
         return other
 
+    def refined(self) -> Self:
+        """The same model, parameters shared, whose equations are solved more finely: at twice the steps, or a tenth of
+        the tolerance. The same object where it solves none."""
+        return self._with_steps(lambda op: op.refined())
+
+    def tightened(self) -> Self:
+        """Likewise with every equation solved as closely as can be, and no trace estimated."""
+        return self._with_steps(lambda op: op.tightened())
+
+    def _with_steps(self, change: Callable[[AbstractStep], AbstractStep]) -> Self:
+        programs = {
+            phase: replace(program, instructions=tuple(_changed(line, change) for line in program.instructions))
+            if isinstance(program, Program)
+            else program
+            for phase, program in self.programs.items()
+        }
+        if programs == self.programs:
+            return self
+        other = type(self).__new__(type(self))
+        other.__dict__ = {**self.__dict__, "programs": programs, "_backend": None}
+        other._prepare()
+        return other
+
     def to_fx(self, phase: Phase) -> fx.GraphModule:
         """A program as a torch.fx GraphModule that shares this model's parameters; its inputs are the program's."""
         return to_fx(self.executed(phase), self.values(), self._resources, self.training)
@@ -206,6 +231,10 @@ class AbstractRunner(AbstractStore, ABC):
         super().__setstate__(state)
         self._backend = None
         self._prepare()
+
+
+def _changed(line: Instruction, change: Callable[[AbstractStep], AbstractStep]) -> Instruction:
+    return replace(line, op=change(line.op)) if isinstance(line.op, AbstractStep) else line
 
 
 def _attach(model: nn.Module, graph: Graph, nets: Mapping[str, nn.Module]) -> tuple[str, ...]:

@@ -174,11 +174,12 @@ def no_term_plan(op: Any, step: Any, event: Type) -> None:
 
 @dataclass(frozen=True)
 class TermTwin:
-    """A loss about one step: ``function(op, step, p, x, ctx) -> (batch,)`` from values x at the step's start, where `p`
-    holds the step's parameters and tables and those that ``tables(op, step, event)`` gives, and ``ctx.plan`` what
-    ``plan(op, step, event)`` worked out before anything is traced."""
+    """A loss about one step: ``function(op, step, p, x, ctx) -> (batch,)`` from values x at the step's start, or
+    ``function(op, step, p, x, y, begins, ctx)`` from those at both ends where the loss reads `pairs`, `begins` saying
+    whether x is the data's. `p` holds the step's parameters and tables and those of ``tables(op, step, event)``,
+    ``ctx.plan`` what ``plan(op, step, event)`` worked out before anything is traced."""
 
-    function: Callable[[Any, Any, Parameters, Tensor, StepContext], Tensor]
+    function: Callable[..., Tensor]
     tables: Callable[[Any, Any, Type], dict[str, Tensor]] = no_term_tables
     plan: Callable[[Any, Any, Type], Any] = no_term_plan
 

@@ -6,11 +6,12 @@ where discrete variables take all their values, the log of the sum over these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dgmspec.core.op import AbstractDensityLoss
-from dgmspec.graph.graph import Graph, LossTerm, Prior, VariableNode
+from dgmspec.core.address import Address
+from dgmspec.core.op import AbstractArrowLoss, AbstractDensityLoss, AbstractRateLoss
+from dgmspec.graph.graph import Graph, LossTerm, Prior, StepNode, VariableNode
 from dgmspec.program.listing import Listing, MissingValueError
 from dgmspec.program.program import Entry, Slot, weakest
 from dgmspec.program.routes import Component, Routes
@@ -24,6 +25,8 @@ __all__ = [
     "observed",
     "prior_of",
     "sampling_walk",
+    "shared_density",
+    "step_of",
     "variables_of",
 ]
 
@@ -47,19 +50,46 @@ def density_term(terms: Terms, term: LossTerm) -> Slot:
     op, graph = term.op, terms.graph
     assert isinstance(op, AbstractDensityLoss)
     bound = bound_variable(graph, term.binds)
-    key = f"{op.walk} {bound}"
-    if key not in terms.shared:
-        names = [bound] if bound else []
-        if op.walk == "log_prob":
-            terms.shared[key] = density(graph, terms.routes, terms.listing, names, updates=True)
-        else:
-            terms.shared[key] = sampling_walk(graph, terms.routes, terms.listing, exact=True)
-        terms.ledger += terms.shared[key].ledger
-    walk = terms.shared[key]
+    if op.walk == "log_prob":
+        walk = shared_density(terms, [bound] if bound else [])
+    elif (key := f"{op.walk} {bound}") in terms.shared:
+        walk = terms.shared[key]
+    else:
+        walk = terms.shared[key] = sampling_walk(graph, terms.routes, terms.listing, exact=True)
+        terms.ledger += walk.ledger
     entries = list(walk.ledger)
     if op.against_target:
         entries += [walk.target(name) for name in _targets(graph, op, bound)]
     return terms.listing.mean(term.address, terms.listing.total(entries), op.sign)
+
+
+def shared_density(terms: Terms, names: list[str]) -> Walk:
+    """The walk that all terms about the density of a variable share, its steps asked for what terms integrate."""
+    key = f"log_prob {names[0] if names else None}"
+    if key not in terms.shared:
+        rates = _rates(terms.graph)
+        terms.shared[key] = density(terms.graph, terms.routes, terms.listing, names, updates=True, rates=rates)
+        terms.ledger += terms.shared[key].ledger
+    return terms.shared[key]
+
+
+def step_of(graph: Graph, term: LossTerm) -> StepNode:
+    """The step that a term about an arrow is about."""
+    assert isinstance(term.op, AbstractArrowLoss)
+    node = next((s for s in graph.steps.values() if s.arrow == term.binds and term.op.fits(s.op)), None)
+    if node is None:
+        raise MissingValueError(f"`{term.op.name}` has no arrow that it is about")
+    return node
+
+
+def _rates(graph: Graph) -> dict[Address, tuple[str, ...]]:
+    """What the loss asks steps to integrate along their way, by their addresses."""
+    found: dict[Address, tuple[str, ...]] = {}
+    for term in graph.loss.terms.values() if graph.loss else ():
+        if isinstance(term.op, AbstractRateLoss):
+            address = step_of(graph, term).address
+            found[address] = tuple(dict.fromkeys((*found.get(address, ()), term.op.rate)))
+    return found
 
 
 def density(
@@ -69,12 +99,15 @@ def density(
     variables: Iterable[str] = (),
     updates: bool = False,
     initialise: bool = False,
+    rates: Mapping[Address, tuple[str, ...]] | None = None,
 ) -> Walk:
     """The walk whose ledger sums to the log-density of the observed variables (all, or those named)."""
     components = observed(graph, routes, variables)
     names = [v.name for c in components for v in c.observed]
     every = routes.dependence.enumerated(names, inferred=True)
-    walk = Walk(graph, routes, listing, 1, "posterior", enumerated=every, updates=updates, initialise=initialise)
+    walk = Walk(
+        graph, routes, listing, 1, "posterior", enumerated=every, updates=updates, initialise=initialise, rates=rates
+    )
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
     for component in components:
         weigh(walk, component)

@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss
+from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss, AbstractRateLoss
 from dgmspec.graph.graph import LossTerm
-from dgmspec.program.arrows import arrow_term
+from dgmspec.program.arrows import arrow_term, rate_term
 from dgmspec.program.bounds import bound_term
 from dgmspec.program.densities import Terms, density_term
 from dgmspec.program.program import Slot
 
 __all__ = ["TERMS", "build_term"]
 
+# The first kind that a term is of decides: one along a step's way is also one about a step.
 TERMS: Final[tuple[tuple[type[AbstractLoss], Callable[[Terms, LossTerm], Slot]], ...]] = (
     (AbstractDensityLoss, density_term),
     (AbstractBound, bound_term),
+    (AbstractRateLoss, rate_term),
     (AbstractArrowLoss, arrow_term),
 )
 

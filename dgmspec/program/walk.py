@@ -30,7 +30,8 @@ class Walk:
     so started are listed in `started`. Draws are made for `copies` of every row. `enumerated` are discrete variables
     that take all their values in place of a draw. `offered` are variables that the caller supplies where they are
     needed. `initialise` and `updates` let steps set their parameters from the data that reach them. `aside` holds the
-    slots of the parts set aside beside a value.
+    slots of the parts set aside beside a value; `rates` asks steps for what loss terms integrate along them, whose
+    slots are in `rated`.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Walk:
         means: bool = False,
         initialise: bool = False,
         updates: bool = False,
+        rates: Mapping[Address, tuple[str, ...]] | None = None,
     ) -> None:
         self.graph, self.routes, self.listing = graph, routes, listing
         self.sign, self.origin, self.initialise, self.updates = ledger_sign, origin, initialise, updates
@@ -57,6 +59,7 @@ class Walk:
         self.parameters: dict[Address, dict[str, Slot]] = {}
         self.slots: dict[ValueId, Slot] = {}
         self.aside: dict[ValueId, tuple[Slot, ...]] = {}
+        self.rates, self.rated = rates or {}, dict[tuple[Address, str], Slot]()
         self.learned: dict[str, Slot] = {}
         self.ledger: list[Entry] = []
         made: list[NetNode | FormulaNode] = [*graph.nets.values(), *graph.formulas.values()]
@@ -186,11 +189,13 @@ class Walk:
         parts = [self.need(start), *aside[passed:]]
         inputs = parts + ([self.need(node.context)] if node.context is not None else [])
         types = () if node.context is None else (self.type_of(node.context),)
-        draws = self._noise(node.address, node.op.draws(event) if forward else node.op.inverse_draws(event))
+        rates = self.rates.get(node.address, ())
+        op = node.op.with_rates(rates) if rates else node.op
+        draws = self._noise(node.address, op.draws(event) if forward else op.inverse_draws(event))
         line = {
             "address": node.address,
             "inputs": (*inputs, *draws.values()),
-            "op": node.op,
+            "op": op,
             "type": event,
             "input_types": types,
             "parts": len(parts),
@@ -201,9 +206,10 @@ class Walk:
             self.listing.add(0, target="initialise" if forward else "initialise_inverse", **line)
         if self.updates and node.op.updates and forward:
             self.listing.add(0, target="update", **line)
-        count = 2 + len(self.type_of(end).aside) - passed
+        count = 2 + len(rates) + len(self.type_of(end).aside) - passed
         out, *made, log_det = self.listing.add(count, target="forward" if forward else "inverse", **line)
-        self.slots[end], self.aside[end] = out, (*aside[:passed], *made)
+        self.rated |= {(node.address, rate): slot for rate, slot in zip(rates, made, strict=False)}
+        self.slots[end], self.aside[end] = out, (*aside[:passed], *made[len(rates) :])
         component = self.routes.of[node.source]
         if node.address in component.counted:
             cost = node.op.cost(event, types[0] if types else None).log_det
@@ -213,15 +219,19 @@ class Walk:
                 Entry(node.address, label, "log_det", self.sign, log_det, way, cost, component.name, node.op.density)
             )
 
-    def term(self, node: StepNode, op: AbstractArrowLoss, address: Address) -> Slot:
-        """One number a row: a loss term about one step, from the values at its start."""
+    def term(
+        self, node: StepNode, op: AbstractArrowLoss, address: Address, ends: tuple[Slot, ...], begins: bool = True
+    ) -> Slot:
+        """One number a row: a loss term about one step, from the values at its start, or at both `ends`, the first of
+        which is the data's where the step `begins` on their side."""
         event = self.type_of(node.source)
         context = () if node.context is None else (self.need(node.context),)
         draws = self._noise(address, op.term_draws(node.op, event))
         line = {
             "address": node.address,
-            "inputs": (self.need(node.source), *context, *draws.values()),
-            "op": ArrowTerm(loss=op, step=node.op, at=address),
+            "inputs": (*ends, *context, *draws.values()),
+            "parts": len(ends),
+            "op": ArrowTerm(loss=op, step=node.op, at=address, begins=begins),
             "type": event,
             "input_types": () if node.context is None else (self.type_of(node.context),),
             "context": node.context is not None,

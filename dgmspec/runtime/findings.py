@@ -30,6 +30,7 @@ Claim = Literal[
     "sampler",
     "prior support",
     "density label",
+    "solver",
 ]
 
 

@@ -33,6 +33,10 @@ BUDGET: Final = 300_000
 MASS: Final = 2e-3
 """How far a density's integral may be from one, beyond the error of the quadrature."""
 
+SOLVED: Final = 256
+SOLVER: Final = 0.01
+"""Samples that are solved for again, and how many nats their mean log-density may move by that."""
+
 UNDECIDED: Final = 0.02
 DEVIATIONS: Final = 5.0
 """Standard errors that a mean over samples may be from its integral."""
@@ -64,11 +68,13 @@ def check_whole(model: CompiledModel, seed: int, rows: Mapping[str, Tensor] | No
         yield from _mass(tried)
         yield from _priors(tried)
         yield from _label(tried)
+        yield from _solver(tried)
 
 
 def _samples(tried: _Model) -> Iterator[Finding]:
-    """`sample` and `sample_and_log_prob` give the same points, and `log_prob` their density."""
-    model = tried.model
+    """`sample` and `sample_and_log_prob` give the same points, and `log_prob` their density, equations being solved
+    closely."""
+    model = tried.model.tightened()
     reason = _lacks(model, "sample", "log_prob") or _not_exact(model)
     if reason:
         yield tried.finding("samples", None, reason=reason)
@@ -191,6 +197,19 @@ def _label(tried: _Model) -> Iterator[Finding]:
 
 
 # ---- what a model has -----------------------------------------------------------------------------------------------
+
+
+def _solver(tried: _Model) -> Iterator[Finding]:
+    """Solving more finely changes the log-density of samples by little, in nats on average; of models that solve."""
+    model, finer = tried.model, tried.model.refined()
+    if finer is model or _lacks(model, "sample", "log_prob"):
+        return
+    error = 0.0
+    for given in tried.contexts:
+        x = model.sample(SOLVED, given or None, seed=tried.seed)
+        pair = [m.log_prob(x, given or None, seed=tried.seed) for m in (model, finer)]
+        error = max(error, float((pair[0] - pair[1]).abs().mean()))
+    yield tried.finding("solver", error, SOLVER)
 
 
 def _lacks(model: CompiledModel, *phases: Phase) -> str:

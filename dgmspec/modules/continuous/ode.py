@@ -2,53 +2,107 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.continuous.velocity import PROBES, Evaluation, Ready, constants, ready
-from dgmspec.modules.solvers import Adaptive, Fixed, SolverError, integrate
-from dgmspec.modules.solvers.steps import Field
-from dgmspec.modules.traces import estimate, exact_trace, probes
+from dgmspec.modules.solvers import Adaptive, Field, Fixed, SolverError, integrate
+from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.continuous import AbstractAdaptive, AbstractFixed, AbstractSolver, Ode
 
-Result = tuple[Tensor, Tensor]
+__all__ = ["TWINS", "evaluation_of", "solver_of"]
 
 
-def _forward(op: Ode, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
+def _forward(op: Ode, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Any, Tensor]:
     return _solved(op, p, x, ctx, op.low, op.high)
 
 
-def _inverse(op: Ode, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
+def _inverse(op: Ode, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Any, Tensor]:
     return _solved(op, p, y, ctx, op.high, op.low)
 
 
-def _solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: float, end: float) -> Result:
-    """The state at `end` of the path through `y` at `start`, and the integral of the trace along it."""
-    known: Ready = ctx.plan
-    values = constants(op, known, p, ctx, y)
-    counted = ctx.counted and not known.vanishes
-    if counted and op.estimator is not None:
-        values[PROBES] = probes(op.estimator.probes, ctx.noise["probe"])
-    span = (min(op.low, op.high), max(op.low, op.high))
-    field = _field(Evaluation(op, known, span, ctx.training), counted)
+def _solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: float, end: float) -> tuple[Any, Tensor]:
+    """The state at `end` of the path through `y` at `start`, and the integral of the trace along it; beside the state
+    the integrals of the rates that loss terms ask for."""
+    evaluation, values = evaluation_of(op, p, y, ctx, ctx.plan)
+    counted = ctx.counted and not evaluation.known.vanishes
+    field = _field(evaluation, counted)
+    solver, rates = solver_of(op.solver), int(counted) + len(op.rates)
     try:
-        found = integrate(field, y, start, end, values, solver_of(op.solver), op.gradient, rates=int(counted))
+        found = integrate(field, y, start, end, values, solver, op.gradient, rates=rates)
     except SolverError as error:
         raise error.at(ctx.address) from error
-    return found.y, found.integrals[0] if counted else y.new_zeros(())
+    log_det = found.integrals[0] if counted else y.new_zeros(())
+    if not op.rates:
+        return found.y, log_det
+    along = 1 if start < end else -1
+    return (found.y, *(along * integral for integral in found.integrals[int(counted) :])), log_det
+
+
+def evaluation_of(
+    op: Ode, p: Parameters, y: Tensor, ctx: StepContext, known: Ready
+) -> tuple[Evaluation, dict[str, Tensor]]:
+    """The velocity under these parameters and this context, and what its evaluations read."""
+    values = constants(op, known, p, ctx, y)
+    if "probe" in ctx.noise:
+        values[PROBES] = probes(op.estimator.probes if op.estimator else "rademacher", ctx.noise["probe"])
+    return Evaluation(op, known, (min(op.low, op.high), max(op.low, op.high)), ctx.training), values
+
+
+# ---- fields ---------------------------------------------------------------------------------------------------------
 
 
 def _field(evaluation: Evaluation, counted: bool) -> Field:
-    """The velocity with its trace where somebody reads that."""
+    """The velocity with its trace, where somebody reads that, and the rates that loss terms ask for."""
+    traced = _traced(evaluation) if counted else lambda t, y, p: (evaluation.value(t, y, p),)
+    if not evaluation.op.rates:
+        return traced
+    if "jacobian" in evaluation.op.rates:
+        traced = _normed(evaluation, traced, counted)
+
+    def field(t: float | Tensor, y: Tensor, p: Any) -> tuple[Tensor, ...]:
+        value, *found = traced(t, y, p)
+        extra = {"kinetic": value.reshape(y.shape[0], -1).square().sum(1), "jacobian": found[-1] if found else value}
+        return (value, *found[: int(counted)], *(extra[rate] for rate in evaluation.op.rates))
+
+    return field
+
+
+def _traced(evaluation: Evaluation) -> Field:
+    """dy/dt and its trace: by its formula, estimated, or by one derivative for each coordinate."""
     value = evaluation.value
-    if not counted:
-        return lambda t, y, p: (value(t, y, p),)
     if evaluation.known.divergence is not None:
         return evaluation.value_and_trace
     if evaluation.op.estimator is not None:
         return lambda t, y, p: estimate(lambda at: value(t, at, p), y, p[PROBES])[:2]
     return lambda t, y, p: exact_trace(lambda at: value(t, at, p), y)
+
+
+def _normed(evaluation: Evaluation, traced: Field, counted: bool) -> Field:
+    """The same with ‖∂(dy/dt)/∂y‖² behind."""
+    value, known, op = evaluation.value, evaluation.known, evaluation.op
+
+    def closed(t: float | Tensor, y: Tensor, p: Any) -> tuple[Tensor, ...]:
+        return (*traced(t, y, p), evaluation.value_and_norm(t, y, p)[1])
+
+    def dense(t: float | Tensor, y: Tensor, p: Any) -> tuple[Tensor, ...]:
+        found, jacobian = dense_jacobian(lambda at: value(t, at, p), y)
+        trace = (torch.diagonal(jacobian, dim1=1, dim2=2).sum(1),) if counted else ()
+        return (found, *trace, jacobian.square().sum((1, 2)))
+
+    def estimated(t: float | Tensor, y: Tensor, p: Any) -> tuple[Tensor, ...]:
+        found, trace, norm = estimate(lambda at: value(t, at, p), y, p[PROBES])
+        if not counted or op.estimator is not None:
+            return (found, *((trace,) if counted else ()), norm)
+        return (*traced(t, y, p), norm)
+
+    if known.norm == "closed form":
+        return closed
+    return dense if known.norm == "derivatives" else estimated
 
 
 def solver_of(op: AbstractSolver) -> Fixed | Adaptive:

@@ -20,7 +20,16 @@ from dgmspec.modules.expressions import Prepared, Value, as_tensor, prepare
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import below, context_features, evaluate
 from dgmspec.modules.registry import embedding_twin, net_twin, resolve_held
-from dgmspec.modules.traces import Chain, closed_trace, forward, product, tangent_trace, trace_core
+from dgmspec.modules.traces import (
+    Chain,
+    closed_norm,
+    closed_trace,
+    forward,
+    norm_core,
+    product,
+    tangent_trace,
+    trace_core,
+)
 from dgmspec.modules.twin import Parameters, StepContext
 from dgmspec.ops.authored import OwnNet, Reading
 from dgmspec.ops.continuous.ode import Ode
@@ -71,6 +80,7 @@ class Ready:
     gradients: tuple[_Gradient, ...]
     divergence: Prepared | None
     vanishes: bool
+    norm: str
 
 
 def ready(op: Ode, event: Type) -> Ready:
@@ -104,6 +114,7 @@ def ready(op: Ode, event: Type) -> Ready:
         gradients,
         None if formula is None else prepare(formula),
         found.plan.vanishes,
+        op.norm(event),
     )
 
 
@@ -124,11 +135,12 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
         if used.trace and closed(used.net.op):
             weights, _ = _layers(used, below(p, used.net.name))
             found[used.core] = trace_core(weights)
+            if "jacobian" in op.rates and known.norm == "closed form":
+                found[NORM] = norm_core(weights)
     return found
 
 
-CONTEXT = "context"
-PROBES = "probes"
+CONTEXT, PROBES, NORM = "context", "probes", "core of the norm"
 
 
 def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Tensor:
@@ -162,6 +174,13 @@ class Evaluation:
         env = self._environment(t, y, p, traced=True)
         trace = as_tensor(self.known.divergence(env, y), y)
         return self._value(env, y), trace.expand(y.shape[0])
+
+    def value_and_norm(self, t: Time, y: Tensor, p: Values) -> tuple[Tensor, Tensor]:
+        """dy/dt and ‖∂(dy/dt)/∂y‖², (batch,), of a velocity that is one shallow net."""
+        (used,) = self.known.readings
+        chain = self._chain(used, below(p, used.net.name), t, y, p, {})
+        value, slopes = forward(chain, y.reshape(y.shape[0], -1))
+        return value.to(y.dtype).reshape(y.shape), closed_norm(p[NORM], slopes, y.shape[0]).to(y.dtype)
 
     def _value(self, env: Mapping[str, Value], y: Tensor) -> Tensor:
         return as_tensor(self.known.value(env, y), y).expand_as(y)
@@ -200,7 +219,7 @@ class Evaluation:
 
     def _trace(self, used: _Reading, chain: Chain, slopes: list[Tensor], p: Values, y: Tensor) -> Tensor:
         rows = y.shape[0]
-        if PROBES in p:
+        if self.op.estimator is not None:
             e = p[PROBES]
             return (product(chain, slopes, e) * e).sum(2).mean(1)
         if used.core in p:

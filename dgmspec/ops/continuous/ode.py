@@ -59,6 +59,8 @@ class Ode(AbstractStep):
     """None until the type of the state is known, where the text leaves it open."""
     gradient: Literal["direct", "adjoint", "checkpoint"] = "direct"
     label: str = "ode"
+    rates: tuple[str, ...] = ()
+    """What loss terms ask for beside the trace: ``kinetic``, ``jacobian``."""
 
     # ---- types ------------------------------------------------------------------------------------------------------
 
@@ -92,6 +94,12 @@ class Ode(AbstractStep):
         exact = self.at(x).plan.kind != "tangents" or x.size <= TANGENTS
         return self.model_copy(update={"trace": Exact() if exact else Hutchinson()})
 
+    def with_rates(self, rates: tuple[str, ...]) -> Ode:
+        return self.model_copy(update={"rates": rates})
+
+    def refined(self) -> Ode:
+        return self.model_copy(update={"solver": self.solver.refined()})
+
     def tightened(self) -> Ode:
         return self.model_copy(update={"solver": Dopri8(rtol=CLOSE, atol=CLOSE), "trace": Exact()})
 
@@ -111,8 +119,15 @@ class Ode(AbstractStep):
         return "estimate" if self.estimator else "exact"
 
     def draws(self, x: Type) -> tuple[Draw, ...]:
-        vanishes = self.at(x).plan.vanishes
-        return (self.estimator.draw(x),) if self.estimator and not vanishes else ()
+        if self.estimator is not None and not self.at(x).plan.vanishes:
+            return (self.estimator.draw(x),)
+        return (Hutchinson().draw(x),) if "jacobian" in self.rates and self.norm(x) == "estimate" else ()
+
+    def norm(self, x: Type) -> Literal["closed form", "derivatives", "estimate"]:
+        """How the squared norm of the velocity's Jacobian is had."""
+        if self.at(x).shallow:
+            return "closed form"
+        return "derivatives" if x.size <= TANGENTS else "estimate"
 
     def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
         return self.draws(x)

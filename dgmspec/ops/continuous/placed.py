@@ -63,6 +63,15 @@ class Placed:
     gradients: tuple[Gradient, ...]
     plan: TracePlan
 
+    @property
+    def shallow(self) -> bool:
+        """Whether the velocity is one mlp of at most one hidden layer, whose Jacobian's norm has a closed form."""
+        symbols = [symbol for _, symbol in self.plan.traces]
+        if not symbols or self.value != Name(id=symbols[0]):
+            return False
+        op = self.velocity.net(self.velocity.values()[symbols[0]].net).op
+        return isinstance(op, Mlp) and len(op.hidden) < CLOSED
+
 
 @lru_cache(maxsize=256)
 def placed(velocity: Velocity, event: Type, low: float, high: float) -> Placed:

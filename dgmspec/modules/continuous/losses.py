@@ -1,0 +1,68 @@
+"""Twin of flow matching: the velocity at a drawn time of a drawn path against the path's own."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from dgmspec.core.types import Type
+from dgmspec.modules.continuous.ode import evaluation_of
+from dgmspec.modules.continuous.velocity import Ready, ready
+from dgmspec.modules.twin import Parameters, StepContext, TermTwin, sum_event
+from dgmspec.ops.continuous.losses import FlowMatching
+from dgmspec.ops.continuous.ode import Ode
+
+EARLIEST = 1e-3
+"""The part of a `vp` path next to the data that is left out: dσ/dr grows there without bound."""
+
+
+def matching(
+    op: FlowMatching, step: Ode, p: Parameters, x: Tensor, y: Tensor, begins: bool, ctx: StepContext
+) -> Tensor:
+    """(batch,): ‖velocity - dy_s/dt‖², x being the value at the arrow's start and y that at its end."""
+    if op.coupling == "minibatch_ot":
+        y = y[_nearest(x, y)]
+    s = ctx.noise["time"]
+    r, data, noise = (s, x, y) if begins else (1 - s, y, x)
+    (alpha, sigma), (falls, grows) = _curves(op, r)
+    along = 1.0 if begins else -1.0
+    at = _rows(alpha, x) * data + _rows(sigma, x) * noise
+    wanted = (_rows(falls, x) * data + _rows(grows, x) * noise) * (along / (step.high - step.low))
+    evaluation, values = evaluation_of(step, p, at, ctx, ctx.plan)
+    t = step.low + s * (step.high - step.low)
+    return sum_event((evaluation.value(t, at, values) - wanted).square(), ctx.event)
+
+
+def _curves(op: FlowMatching, r: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """α and σ at the way r from data to noise, (batch,), and their derivatives by r."""
+    if op.path == "linear":
+        return (1 - r, r), (-torch.ones_like(r), torch.ones_like(r))
+    if op.path == "cosine":
+        angle = r * (math.pi / 2)
+        return (angle.cos(), angle.sin()), (angle.sin() * (-math.pi / 2), angle.cos() * (math.pi / 2))
+    r = EARLIEST + (1 - EARLIEST) * r
+    rate, slope = 0.1 * r + 9.95 * r**2, 0.1 + 19.9 * r
+    alpha, sigma = (-rate / 2).exp(), (-torch.expm1(-rate)).sqrt()
+    return (alpha, sigma), (-slope / 2 * alpha, slope / 2 * alpha**2 / sigma)
+
+
+def _rows(values: Tensor, like: Tensor) -> Tensor:
+    """One number a row against events."""
+    return values.reshape(-1, *(1,) * (like.dim() - 1))
+
+
+@torch.no_grad()
+def _nearest(x: Tensor, y: Tensor) -> Tensor:
+    """The pairing of rows with the least sum of squared distances: optimal transport between the two batches."""
+    cost = torch.cdist(x.flatten(1).double(), y.flatten(1).double()).square()
+    return torch.as_tensor(linear_sum_assignment(cost.cpu().numpy())[1], device=x.device)
+
+
+def _plan(op: FlowMatching, step: Ode, event: Type) -> Ready:
+    return ready(step, event)
+
+
+TWINS = {FlowMatching: TermTwin(matching, plan=_plan)}
