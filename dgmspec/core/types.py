@@ -9,6 +9,7 @@ inferred and silences what follows.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -36,6 +37,7 @@ class SupportKind(Enum):
     INTEGER = "integer"
     CATEGORY = "category"
     SIMPLEX = "simplex"
+    CHOLESKY = "cholesky"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Support:
 
     CONTINUOUS is the open interval (low, high); CIRCLE the angles from -π to π, whose ends are one point; INTEGER the
     whole numbers low..high, both included; CATEGORY the labels 0..high; SIMPLEX ignores both bounds (it constrains a
-    whole event).
+    whole event), as does CHOLESKY: lower-triangular square matrices with a positive diagonal, learned parameters alone.
     """
 
     kind: SupportKind
@@ -52,8 +54,8 @@ class Support:
     high: float = math.inf
 
     def __str__(self) -> str:
-        if self.kind is SupportKind.SIMPLEX:
-            return "simplex"
+        if self.kind in (SupportKind.SIMPLEX, SupportKind.CHOLESKY):
+            return str(self.kind.value)
         if self.kind is SupportKind.CIRCLE:
             return "circle"
         if self.kind is SupportKind.CATEGORY:
@@ -108,6 +110,13 @@ UNIT: Final = Support(SupportKind.CONTINUOUS, 0.0, 1.0)
 CIRCLE: Final = Support(SupportKind.CIRCLE, -math.pi, math.pi)
 BINARY: Final = Support(SupportKind.INTEGER, 0, 1)
 SIMPLEX: Final = Support(SupportKind.SIMPLEX)
+CHOLESKY: Final = Support(SupportKind.CHOLESKY)
+
+
+def is_cholesky_factor(rows: Sequence[Sequence[float]]) -> bool:
+    """Whether numbers make a square lower-triangular matrix with a positive diagonal."""
+    square = all(len(row) == len(rows) for row in rows)
+    return square and all(row[i] > 0 and not any(row[i + 1 :]) for i, row in enumerate(rows))
 
 
 def interval(low: float, high: float) -> Support:

@@ -10,6 +10,7 @@ from dgmspec.algebra.evaluate import Constants, evaluate, show
 from dgmspec.core.diagnostics import Refusal, did_you_mean
 from dgmspec.core.types import (
     BINARY,
+    CHOLESKY,
     CIRCLE,
     POSITIVE,
     REAL,
@@ -34,6 +35,7 @@ _PLAIN: Final = {
     "circle": CIRCLE,
     "binary": BINARY,
     "simplex": SIMPLEX,
+    "cholesky": CHOLESKY,
 }
 NAMES: Final = (*_PLAIN, "interval", "integer", "category")
 
@@ -69,6 +71,8 @@ def declared_type(type_: TypeExpr, constants: Constants) -> Declared:
         )
     if support.kind is SupportKind.SIMPLEX and not shape:
         raise Refusal("DGM309", "a simplex has a dimension", help=("write `simplex[5]`",))
+    if support.kind is SupportKind.CHOLESKY and (len(shape) != 2 or shape[0] != shape[1]):
+        raise Refusal("DGM309", "a Cholesky factor is a square matrix", help=("write `cholesky[3, 3]`",))
     return Declared(support, shape)
 
 

@@ -17,10 +17,10 @@ from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Refusal
 from dgmspec.core.op import AbstractOp
-from dgmspec.core.types import POSITIVE, UNIT, Support
+from dgmspec.core.types import CHOLESKY, POSITIVE, UNIT, Support
 from dgmspec.graph.binding import bind
 from dgmspec.ops.distributions.mixture import Mixture
-from dgmspec.ops.distributions.product import AbstractProduct
+from dgmspec.ops.distributions.product import AbstractParametric
 
 __all__ = ["unproved_scales"]
 
@@ -41,9 +41,12 @@ def unproved_scales(
         found = written["components"]
         for component, inner, place in zip(op.components, found.values, found.places, strict=True):
             yield from unproved_scales(component, inner, place, read, declared)
-    if not isinstance(op, AbstractProduct):
+    if isinstance(op, Mixture) or not isinstance(op, AbstractParametric):
         return
     for name, value in op.parameters().items():
+        factor = isinstance(value, AbstractExpr) and op.domain_of(name) == CHOLESKY
+        if factor and not (isinstance(value, Name) and read[value.id] == CHOLESKY):
+            yield _no_factor(op, name, written[name].places[0])
         if isinstance(value, AbstractExpr) and op.domain_of(name) in (POSITIVE, UNIT):
             note = _doubt(value, read)
             if note is None and op.domain_of(name) == UNIT:
@@ -77,8 +80,18 @@ def _where(prover: Prover, term: Term) -> str:
     return ""
 
 
+def _no_factor(op: AbstractParametric, name: str, place: Address) -> Diagnostic:
+    return Diagnostic(
+        "DGM470",
+        f"`{name}` of `{op.name}` must be lower triangular with a positive diagonal, which no formula is by itself",
+        place,
+        "not known to be a Cholesky factor",
+        help=("name a learned one: `learn L : cholesky[2, 2]`",),
+    )
+
+
 def _diagnostic(
-    op: AbstractProduct, name: str, formula: AbstractExpr, note: str, place: Address, declared: Mapping[str, str]
+    op: AbstractParametric, name: str, formula: AbstractExpr, note: str, place: Address, declared: Mapping[str, str]
 ) -> Diagnostic:
     unit = op.domain_of(name) == UNIT
     maps, support = ("`sigmoid(…)`", "unit") if unit else ("`softplus(…)` or `exp(…)`", "positive")

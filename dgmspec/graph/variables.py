@@ -9,7 +9,7 @@ from dgmspec.algebra.evaluate import evaluate, show
 from dgmspec.algebra.nodes import AbstractExpr, Name
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label, Refusal
-from dgmspec.core.types import REAL, UNKNOWN, MaybeType, Type
+from dgmspec.core.types import CHOLESKY, REAL, UNKNOWN, MaybeType, Support, Type, is_cholesky_factor
 from dgmspec.graph.building import Building, flat
 from dgmspec.graph.declared import Declared, declared_type
 from dgmspec.graph.findings import Reported
@@ -84,6 +84,9 @@ def _initial(building: Building, member: Learn, value: AbstractExpr, type_: Type
         found = evaluate(value, building.scope.constants)
     numbers, support = flat(found), type_.support
     inside = all(isinstance(n, (int, float)) and support.low < n < support.high for n in numbers)
+    if support == CHOLESKY:
+        rows = found if isinstance(found, tuple) and all(isinstance(row, tuple) for row in found) else ()
+        inside &= len(rows) > 0 and is_cholesky_factor(rows)
     if inside and len(numbers) in (1, type_.size):
         return float(numbers[0]) if len(numbers) == 1 else tuple(map(float, numbers))
     labels = (Label(child(building.at(member), "type"), "its declared type"),) if member.type else ()
@@ -101,9 +104,20 @@ def _initial(building: Building, member: Learn, value: AbstractExpr, type_: Type
 def lower_variable(building: Building, member: Variable) -> None:
     """A variable and its value, with the declared type where the text fixes it."""
     at = building.at(member)
+    type_: MaybeType
+    support: Support | None
     try:
         declared = lower_type(building, member.type, at)
         type_, support = declared.type, declared.support
+        if support == CHOLESKY:
+            building.findings.report(
+                "DGM309",
+                "a Cholesky factor is a parameter of a law, and no variable has a density on them",
+                child(at, "type"),
+                label="not for a variable",
+                help=(f"write `learn {member.name} : cholesky[…]`",),
+            )
+            type_, support = UNKNOWN, None
     except Reported:
         type_, support = UNKNOWN, None
     building.values[at] = Value(at, type_, member.name)

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgmspec.core.op import AbstractDistribution
-from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, Type
+from dgmspec.core.types import CHOLESKY, POSITIVE, REAL, UNIT, Support, Type
+from dgmspec.modules.initial import SMALLEST_SCALE, cholesky_factor
 from dgmspec.modules.registry import distribution_twin, resolve_held
 from dgmspec.modules.sums import Run
 from dgmspec.modules.twin import StepContext
@@ -18,9 +19,6 @@ from dgmspec.ops.distributions import AbstractParametric
 from dgmspec.program.program import Instruction
 
 __all__ = ["distribution", "divergence", "heads"]
-
-SMALLEST_SCALE = 1e-6
-"""What is added to the softplus of a net's result for a positive parameter: no scale shrinks to 0."""
 
 Parameters = Mapping[str, Tensor]
 
@@ -118,5 +116,7 @@ def _into(domain: Support, raw: Tensor) -> Tensor:
         return raw
     if domain == POSITIVE:
         return F.softplus(raw) + SMALLEST_SCALE
+    if domain == CHOLESKY:
+        return cholesky_factor(raw)
     assert domain == UNIT, f"no map from a net's numbers into {domain}"
     return torch.sigmoid(raw)

@@ -13,9 +13,12 @@ from torch import Tensor
 from dgmspec.core.address import Address, seed_of
 from dgmspec.core.masking import ScanMask, SubsetMask, WeightMask
 from dgmspec.core.op import Init, ParamSpec
-from dgmspec.core.types import Shape, Support, Type
+from dgmspec.core.types import Shape, Support, SupportKind, Type
 
 __all__ = ["constrain", "initial_learned", "initial_value", "mask_of", "unconstrain"]
+
+SMALLEST_SCALE = 1e-6
+"""What is added to the softplus of a number for a positive parameter, so that no scale shrinks to 0."""
 
 
 def initial_value(spec: ParamSpec, seed: int, address: Address) -> Tensor:
@@ -87,9 +90,11 @@ def initial_learned(type_: Type, initial: float | tuple[float, ...] | None, seed
     """The raw starting value of a ``learn``: what `constrain` maps to `initial`, float64.
 
     Without a value: 0 on the reals for a scalar (N(0, 0.1²) for arrays, whose entries must differ), 1 above a bound,
-    the midpoint of an interval.
+    the midpoint of an interval, the identity among Cholesky factors.
     """
     support = type_.support
+    if initial is None and support.kind is SupportKind.CHOLESKY:
+        return unconstrain(support, torch.eye(*type_.shape, dtype=torch.float64))
     if initial is not None:
         values = torch.as_tensor(initial, dtype=torch.float64)
         value = values.expand(type_.shape) if values.numel() == 1 else values.reshape(type_.shape)
@@ -104,9 +109,18 @@ def initial_learned(type_: Type, initial: float | tuple[float, ...] | None, seed
     return unconstrain(support, torch.full(type_.shape, middle, dtype=torch.float64))
 
 
+def cholesky_factor(raw: Tensor) -> Tensor:
+    """Lower-triangular matrices with a positive diagonal from any square ones (…, d, d), in which what stands above the
+    diagonal counts for nothing."""
+    diagonal = torch.nn.functional.softplus(raw.diagonal(dim1=-2, dim2=-1)) + SMALLEST_SCALE
+    return raw.tril(-1) + torch.diag_embed(diagonal)
+
+
 def constrain(support: Support, raw: Tensor) -> Tensor:
     """The value in `support` of an unconstrained number: softplus beyond one bound, a scaled sigmoid between two."""
     low, high = support.low, support.high
+    if support.kind is SupportKind.CHOLESKY:
+        return cholesky_factor(raw)
     if math.isinf(low) and math.isinf(high):
         return raw
     if math.isinf(high):
@@ -119,6 +133,9 @@ def constrain(support: Support, raw: Tensor) -> Tensor:
 def unconstrain(support: Support, value: Tensor) -> Tensor:
     """The inverse of `constrain`."""
     low, high = support.low, support.high
+    if support.kind is SupportKind.CHOLESKY:
+        diagonal = value.diagonal(dim1=-2, dim2=-1) - SMALLEST_SCALE
+        return value.tril(-1) + torch.diag_embed(diagonal + torch.log(-torch.expm1(-diagonal)))
     if math.isinf(low) and math.isinf(high):
         return value
     if math.isinf(high) or math.isinf(low):

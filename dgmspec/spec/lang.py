@@ -133,7 +133,7 @@ class Support:
 
 Type = Support | TypeExpr
 real, positive, unit, circle = map(Support, ("real", "positive", "unit", "circle"))
-binary, simplex = map(Support, ("binary", "simplex"))
+binary, simplex, cholesky = map(Support, ("binary", "simplex", "cholesky"))
 
 
 def interval(low: Operand, high: Operand) -> Support:

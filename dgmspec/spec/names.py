@@ -47,7 +47,7 @@ from dgmspec.syntax.tree import Tree
 
 # How many arguments the name of a type takes; a range counts as one.
 TYPES = {
-    "real": 0, "positive": 0, "unit": 0, "circle": 0, "binary": 0, "simplex": 0,
+    "real": 0, "positive": 0, "unit": 0, "circle": 0, "binary": 0, "simplex": 0, "cholesky": 0,
     "interval": 2, "integer": 1, "category": 1, "like": 1,
 }  # fmt: skip
 

@@ -51,6 +51,16 @@ CODES: tuple[Code, ...] = (
         right=_flow("dequantize(uniform); logit", x="integer(0..16)[2]"),
     ),
     Code(
+        "DGM481",
+        "error",
+        "a covariance that is none",
+        "`multivariate_normal` has one matrix: `scale_tril`, lower triangular with a positive diagonal, or "
+        "`covariance_matrix`, symmetric and positive definite.",
+        "Without an inverse and a positive determinant there is no density.",
+        wrong=_flow("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[1, 2], [2, 1]])"),
+        right=_flow("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[2, 1], [1, 2]])"),
+    ),
+    Code(
         "DGM470",
         "error",
         "a parameter of a distribution outside its domain",

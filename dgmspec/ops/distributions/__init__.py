@@ -5,6 +5,7 @@ from dgmspec.ops.distributions.circle import VonMises
 from dgmspec.ops.distributions.discrete import Bernoulli, BetaBinomial, Categorical, DiscretizedLogistic
 from dgmspec.ops.distributions.line import Laplace, Logistic, Normal, StudentT
 from dgmspec.ops.distributions.mixture import Mixture
+from dgmspec.ops.distributions.multivariate import MultivariateNormal
 from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduct
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Laplace",
     "Logistic",
     "Mixture",
+    "MultivariateNormal",
     "Normal",
     "StudentT",
     "Uniform",

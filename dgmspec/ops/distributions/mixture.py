@@ -10,7 +10,7 @@ from pydantic import model_validator
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import Draw, Variadic
 from dgmspec.core.types import Support, Type, number
-from dgmspec.ops.distributions.product import AbstractParametric, ParameterValue, Vector
+from dgmspec.ops.distributions.product import AbstractParametric, Matrix, ParameterValue, Vector
 
 
 class Mixture(AbstractParametric):
@@ -60,7 +60,7 @@ class Mixture(AbstractParametric):
         shares = [weight / max(weights) for weight in weights]
         return tuple(share / sum(shares) for share in shares)
 
-    def parameters(self) -> dict[str, ParameterValue]:
+    def parameters(self) -> dict[str, ParameterValue | Matrix]:
         return {
             f"components/{i}/{name}": value
             for i, component in enumerate(self.components)

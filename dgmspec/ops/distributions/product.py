@@ -20,6 +20,7 @@ from dgmspec.core.types import POSITIVE, Shape, Support, Type, number
 
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Vector = tuple[Finite, ...]
+Matrix = tuple[Vector, ...]
 ParameterValue = Finite | Vector | AbstractExpr | AbstractNet
 
 
@@ -27,7 +28,7 @@ class AbstractParametric(AbstractDistribution, ABC):
     """A distribution whose parameters have names and domains; those inside a mixture are ``components/0/loc``."""
 
     @abstractmethod
-    def parameters(self) -> dict[str, ParameterValue]:
+    def parameters(self) -> Mapping[str, ParameterValue | Matrix]:
         """Every parameter as declared, by name; the twin reads those that are no constants from its arguments."""
 
     @abstractmethod

@@ -1,0 +1,149 @@
+"""Bases of flows and laws of latents: full covariances against torch, learned and given by nets."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal as Reference
+from torch.distributions import Normal as Independent
+from torch.distributions import kl_divergence
+
+import dgmspec
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.types import CHOLESKY, REAL, Type
+from dgmspec.modules.initial import constrain, initial_learned, unconstrain
+from dgmspec.modules.registry import distribution_twin
+from dgmspec.modules.twin import StepContext
+from dgmspec.ops.distributions import MultivariateNormal, Normal
+from tests.flows import compiled
+
+DOUBLE = torch.float64
+SPACE = Type(REAL, (3,))
+FACTOR = ((2.0, 0.0, 0.0), (0.5, 1.0, 0.0), (-1.0, 0.3, 0.7))
+
+
+def matrix(rows: object) -> Tensor:
+    return torch.tensor(rows, dtype=DOUBLE)
+
+
+def test_a_full_covariance_is_torchs() -> None:
+    x, covariance = torch.randn(5, 3, dtype=DOUBLE), matrix(FACTOR) @ matrix(FACTOR).T
+    exact = tuple(tuple(row) for row in ((covariance + covariance.T) / 2).tolist())
+    precision = torch.linalg.inv(matrix(exact))
+    inverse = tuple(tuple(row) for row in ((precision + precision.T) / 2).tolist())
+    for op in (
+        MultivariateNormal(loc=(1, 2, 3), scale_tril=FACTOR),
+        MultivariateNormal(loc=(1, 2, 3), covariance_matrix=exact),
+        MultivariateNormal(loc=(1, 2, 3), precision_matrix=inverse),
+    ):
+        law = Reference(matrix([1, 2, 3]), covariance)
+        twin = distribution_twin(op)
+        torch.testing.assert_close(twin.log_prob(op, {}, x, StepContext(SPACE)), law.log_prob(x))
+        noise = torch.randn(20_000, 3, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
+        drawn = twin.draw(op, {}, StepContext(SPACE, noise={"noise": noise}), 20_000)
+        torch.testing.assert_close(torch.cov(drawn.T), covariance, atol=0.15, rtol=0)
+        torch.testing.assert_close(drawn.mean(0), matrix([1, 2, 3]), atol=0.1, rtol=0)
+
+
+def test_divergences_are_torchs_row_by_row() -> None:
+    like, event = torch.zeros(4, 3, dtype=DOUBLE), StepContext(SPACE)
+    q = MultivariateNormal(scale_tril=FACTOR)
+    factors = constrain(CHOLESKY, torch.randn(4, 3, 3, dtype=DOUBLE))
+    locs = torch.randn(4, 3, dtype=DOUBLE)
+    ours = {"loc": locs, "scale_tril": factors}
+    divergence = distribution_twin(q).divergence
+    assert divergence is not None
+    law = Reference(locs, scale_tril=factors)
+    found = divergence(q, ours, MultivariateNormal(loc=(0, 1, 0), scale_tril=FACTOR), {}, event, like)
+    torch.testing.assert_close(found, kl_divergence(law, Reference(matrix([0, 1, 0]), scale_tril=matrix(FACTOR))))
+    found = divergence(q, ours, Normal(loc=1, scale=2), {}, event, like)
+    other = Reference(torch.ones(3, dtype=DOUBLE), 4 * torch.eye(3, dtype=DOUBLE))
+    torch.testing.assert_close(found, kl_divergence(law, other))
+    assert q.has_divergence(Normal()) and q.has_divergence(q)
+    assert Independent(0.0, 1.0).mean == 0
+
+
+def test_learned_factors_start_at_the_identity_or_where_they_are_told() -> None:
+    type_ = Type(CHOLESKY, (3, 3))
+    raw = initial_learned(type_, None, 0, "L")
+    torch.testing.assert_close(constrain(CHOLESKY, raw), torch.eye(3, dtype=DOUBLE))
+    flat = tuple(value for row in FACTOR for value in row)
+    torch.testing.assert_close(constrain(CHOLESKY, initial_learned(type_, flat, 0, "L")), matrix(FACTOR))
+    torch.testing.assert_close(unconstrain(CHOLESKY, constrain(CHOLESKY, raw)), raw)
+
+
+def test_a_learned_covariance_is_fitted_and_sampled() -> None:
+    model = compiled("""dgm 1
+    model M {
+        learn L : cholesky[2, 2]
+        learn μ : real[2]
+        observe x : real[2] ~ multivariate_normal(μ, scale_tril = L)
+        loss = nll
+    }
+    """)
+    x = torch.randn(2000, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(0)) @ matrix([[1, 0.8], [0, 0.6]])
+    optimizer = torch.optim.LBFGS(model.parameters(), line_search_fn="strong_wolfe", max_iter=60)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        total = model.loss(x).total
+        total.backward()
+        return total
+
+    optimizer.step(closure)
+    drawn = model.sample(20_000, seed=0)
+    torch.testing.assert_close(torch.cov(drawn.T), torch.cov(x.T), atol=0.05, rtol=0)
+    torch.testing.assert_close(
+        model.log_prob(x).mean(), Reference(x.mean(0), torch.cov(x.T)).log_prob(x).mean(), atol=1e-3, rtol=0
+    )
+
+
+def test_a_net_gives_a_full_covariance() -> None:
+    model = compiled("""dgm 1
+    model V {
+        observe x : real[4]
+        latent z : real[2] ~ normal(0, 1)
+        generate x | z ~ normal(mlp(8), 0.5)
+        infer z | x ~ multivariate_normal(mlp(8))
+        loss = elbo
+    }
+    """)
+    loss = model.loss(torch.randn(16, 4, dtype=DOUBLE)).total
+    loss.backward()
+    assert torch.isfinite(loss) and all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"scale_tril": ((1, 2), (0, 1))},
+        {"scale_tril": ((1, 0), (0, -1))},
+        {"scale_tril": ((1, 0),)},
+        {"covariance_matrix": ((1, 2), (2, 1))},
+        {"covariance_matrix": ((1, 0.5), (0, 1))},
+        {"precision_matrix": ((1, 2), (2, 1))},
+        {"covariance_matrix": ((1, 0), (0, 1)), "scale_tril": ((1, 0), (0, 1))},
+        {},
+    ],
+)
+def test_matrices_that_are_no_covariance_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(Refusal, match=r"multivariate_normal|scale_tril|covariance_matrix|precision_matrix"):
+        MultivariateNormal(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ("latent z : real[3] ~ multivariate_normal(scale_tril = [[1, 0], [0, 1]])", "DGM310"),
+        ("learn L : cholesky[2, 2]; latent z : real[3] ~ multivariate_normal(scale_tril = L)", "DGM310"),
+        ("learn L : real[3, 3]; latent z : real[3] ~ multivariate_normal(scale_tril = L)", "DGM470"),
+        ("learn L : cholesky[3, 3]; latent z : real[3] ~ multivariate_normal(scale_tril = 2 * L)", "DGM470"),
+        ("learn L : cholesky[3]; latent z : real[3] ~ multivariate_normal(scale_tril = L)", "DGM309"),
+        ("learn L : cholesky[3, 3] = [[1, 1, 0], [0, 1, 0], [0, 0, 1]]; latent z : real[3] ~ normal(0, 1)", "DGM234"),
+        ("latent z : cholesky[3, 3]", "DGM309"),
+    ],
+)
+def test_covariances_that_do_not_fit_are_reported(members: str, code: str) -> None:
+    text = f"dgm 1\nmodel M {{ observe x : real[3]; {members}\n flow x -> z {{ actnorm }} }}"
+    assert code in {d.code for d in dgmspec.diagnose(text).diagnostics}
