@@ -653,6 +653,12 @@ class _Moebius(Word):
 
 moebius: _Moebius
 
+class _MultivariateNormal(Word):
+    """distribution: The normal law of a vector with a full covariance Σ = L Lᵀ."""
+    def __call__(self, *args: Value, loc: Value = ..., covariance_matrix: Value = ..., precision_matrix: Value = ..., scale_tril: Value = ...) -> Name | Call: ...
+
+multivariate_normal: _MultivariateNormal
+
 class _Natural(Word):
     """order: Coordinate i is produced at position i; of an image, channel by channel and each row by row."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -1186,6 +1192,7 @@ __all__ = [
     "mlp",
     "model",
     "moebius",
+    "multivariate_normal",
     "natural",
     "net",
     "nll",
