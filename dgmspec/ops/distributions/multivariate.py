@@ -22,7 +22,8 @@ class MultivariateNormal(AbstractParametric):
 
     Formula: ``p(x) = exp(-|L⁻¹ (x - loc)|² / 2) / ((2π)^(d/2) Π_i L_ii)``.
     Shapes: [d]; `scale_tril` is L, lower triangular with a positive diagonal, [d, d]: numbers, a parameter learned as
-    ``learn L : cholesky[d, d]``, or what a net gives; `covariance_matrix` is Σ, `precision_matrix` its inverse, in numbers. One of them is written.
+    ``learn L : cholesky[d, d]``, or what a net gives. `covariance_matrix` is Σ, `precision_matrix` its inverse, both in
+    numbers. One of the three is written.
     Support: real.
     Sampling: ``loc + L ε``, ε standard normal; differentiable in both parameters. Density and draw cost O(d²).
     Caveat: none.
