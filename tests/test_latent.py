@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,9 @@ from torch import distributions as reference
 import dgmspec
 from dgmspec.graph import dependence
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.evaluate import evaluate
+from dgmspec.runtime.latent import collapsed
+from dgmspec.spec import override
 from tests.zoo import draw_event, randomise
 
 DOUBLE = torch.float64
@@ -406,3 +411,39 @@ def test_programs_compile_as_whole_graphs() -> None:
     model = build(*GRAPHS["flow_posterior"], "loss = elbo(samples = 2, beta = anneal(0, 1, 9))")
     rows, fast = batch(model), model.compiled(backend="aot_eager")
     torch.testing.assert_close(fast.loss(rows, seed=0, step=3).total, model.loss(rows, seed=0, step=3).total)
+
+
+# ---- training -------------------------------------------------------------------------------------------------------
+
+SPECS = Path(__file__).parent.parent / "specs"
+
+
+@pytest.mark.slow
+def test_principal_components_reach_the_closed_form_maximum(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(4000, 2)) @ np.array([[2.0, 0.7], [0.0, 0.6]]) + np.array([1.0, -0.5])
+    spec = override(dgmspec.load(SPECS / "ppca.dgm"), {"train.steps": "6_000"})
+    run = dgmspec.train(spec, data={"x": x}, out=tmp_path / "run")
+    model, rows = run.model.double(), torch.tensor(x)
+    own = dict(model.named_parameters())
+    s = nn.functional.softplus(own["PPCA/s"])
+    covariance = own["PPCA/W"] @ own["PPCA/W"].T + s**2 * torch.eye(2, dtype=DOUBLE)
+    reached = reference.MultivariateNormal(own["PPCA/m"], covariance).log_prob(rows).mean().item()
+    best = reference.MultivariateNormal(rows.mean(0), torch.cov(rows.T, correction=0)).log_prob(rows).mean().item()
+    bound = model.log_prob(rows, seed=0).mean().item()
+    print(f"\nppca: log-likelihood {reached:.5f}, bound {bound:.5f}, closed form {best:.5f}")
+    assert best - 1e-3 < reached <= best + 1e-9 and bound == pytest.approx(reached, abs=1e-3)
+
+
+def test_a_run_reports_what_its_latent_variables_tell(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 2, size=(300, 64))
+    spec = override(dgmspec.load(SPECS / "hvae.dgm"), {"train.steps": "3"})
+    run = dgmspec.train(spec, data={"x": x}, out=tmp_path / "run")
+    test = run.report["test"]
+    assert set(test["divergences_nats"]) == {"z", "top"} and run.report["density"] == "lower bound"
+    assert "divergence of `z` from its law" in run.summary()
+    figures = evaluate(tmp_path / "run", data={"x": x}, samples=20)
+    assert figures["importance"]["nll_nats"] < figures["nll_nats"]
+
+
+def test_a_collapsed_posterior_is_named() -> None:
+    assert collapsed({"z": 0.001, "top": 3.0}) == ["z"]

@@ -57,7 +57,7 @@ def test_samples_and_log_prob_agree(path: Path) -> None:
     given = {n: draw_event(t, 1) for n, t in model.givens.items()} or None
     x, log_prob = model.sample_and_log_prob(64, given=given, seed=0)
     torch.testing.assert_close(model.sample(64, given=given, seed=0), x)
-    if all(type_.support.continuous for type_ in model.observed.values()) and model.density != "estimate":
+    if all(type_.support.continuous for type_ in model.observed.values()) and not model.dequantises:
         torch.testing.assert_close(model.log_prob(x, given=given), log_prob, rtol=1e-7, atol=1e-7)
 
 
@@ -65,7 +65,13 @@ def test_samples_and_log_prob_agree(path: Path) -> None:
 def test_density_integrates_to_one(path: Path) -> None:
     model = compiled(path)
     type_ = next(iter(model.observed.values()))
-    if len(model.observed) > 1 or type_.shape != (2,) or not type_.support.continuous or model.givens:
+    if (
+        len(model.observed) > 1
+        or type_.shape != (2,)
+        or not type_.support.continuous
+        or model.givens
+        or model.density != "exact"
+    ):
         pytest.skip("quadrature is for two real dimensions without context")
     samples = model.sample(4000, seed=0)
     low = (samples.min(0).values - 6).clamp(min=type_.support.low)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, Literal
 
+import networkx as nx
+
 from dgmspec.core.op import AbstractDistribution
 from dgmspec.core.types import Type, number
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, StepNode, ValueId
@@ -49,10 +51,23 @@ def drawing(graph: Graph) -> Drawing:
     """What there is to draw of a model; runs of equal steps stay as they are written, one box each."""
     made = _nodes(graph)
     ids = {node: f"n{number}" for number, (node, _, _) in enumerate(made)}
-    pairs = [(a, b, dashed) for a, b, dashed in _pairs(graph) if a in ids and b in ids]
+    pairs = _forwards([(a, b, dashed) for a, b, dashed in _pairs(graph) if a in ids and b in ids])
     layers = _layers(list(ids), pairs)
     boxes = tuple(Box(ids[node], kind, lines, layers[node]) for node, kind, lines in made)
     return Drawing(graph.name, boxes, tuple(Edge(ids[a], ids[b], dashed) for a, b, dashed in pairs))
+
+
+def _forwards(pairs: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
+    """Without what conditions its own origin, as the data do an arrow of inference: a drawing leads downwards."""
+    generated: nx.DiGraph = nx.DiGraph([(a, b) for a, b, dashed in pairs if not dashed])
+    known = generated.nodes
+    backwards = {(a, b) for a, b, dashed in pairs if dashed and a in known and b in known and _leads(generated, b, a)}
+    return [(a, b, dashed) for a, b, dashed in pairs if (a, b) not in backwards]
+
+
+def _leads(graph: nx.DiGraph, start: str, end: str) -> bool:
+    found: bool = nx.has_path(graph, start, end)
+    return found
 
 
 def _nodes(graph: Graph) -> list[tuple[str, Kind, tuple[str, ...]]]:
@@ -98,6 +113,9 @@ def _pairs(graph: Graph) -> Iterator[tuple[str, str, bool]]:
         for part in (graph.variables[name].value for name in whole.parts):
             yield *((part, whole.value) if starts else (whole.value, part)), False
     yield from _set_aside(graph)
+    for variable in graph.variables.values():
+        for value in variable.prior.inputs if variable.prior else ():
+            yield makers.get(value, value), variable.value, False
     for node in nets:
         for value in node.inputs:
             yield makers.get(value, value), node.address, True

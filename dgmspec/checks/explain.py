@@ -26,7 +26,20 @@ def render_table(table: ExplainTable, source: str = "", width: int | None = None
     """Every flow of a table, one after the other."""
     parts = [_flow(table.model, flow, source, width) for flow in table.flows]
     parts += [f"model {table.model}   {ends}   not explained: its types are not all known" for ends in table.unknown]
+    if table.laws:
+        parts.insert(0, _laws(table, source))
     return "\n\n".join(parts) or f"model {table.model}   no flows"
+
+
+def _laws(table: ExplainTable, source: str) -> str:
+    """The conditional laws, one a line: how many parameters, and how a posterior's divergence is taken."""
+    head = "   ".join([*([source] if source else []), f"model {table.model}", f"log_prob {table.density}"])
+    width = max(len(row.law) for row in table.laws)
+    lines = []
+    for row in table.laws:
+        said = f", divergence {row.divergence}" if row.divergence else ""
+        lines.append(f"  {row.head:8}  {row.law:{width}}  {row.parameters:>8,} parameters{said}")
+    return "\n".join([head, *lines])
 
 
 def _flow(model: str, flow: FlowTable, source: str, width: int | None) -> str:

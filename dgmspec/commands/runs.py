@@ -174,20 +174,26 @@ def evaluate(
     run: RunFolder,
     seed: Seed = None,
     draws: Annotated[int | None, typer.Option("--draws", min=1, help="Dequantisations per row.")] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=1, help="Importance weights per row, for a model with latent variables."),
+    ] = None,
     data: DataFiles = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Evaluate a trained model on the test part of its data.
 
-    Example: dgmspec eval runs/digits
+    Examples: dgmspec eval runs/digits;  dgmspec eval runs/vae --samples 500
     """
     files = paths(data)
     with mistakes():
         from dgmspec.runtime.evaluate import evaluate as evaluate_run
         from dgmspec.runtime.rundir import finite
 
-        figures = evaluate_run(run, paths=files, seed=seed, draws=draws, visible=not (quiet or as_json))
+        figures = evaluate_run(
+            run, paths=files, seed=seed, draws=draws, samples=samples, visible=not (quiet or as_json)
+        )
     return Answer(f"{lines(figures)}\n", finite(figures))
 
 

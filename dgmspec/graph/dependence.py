@@ -117,6 +117,21 @@ class Dependence:
             count *= states(self.graph, variable)
         return found if count <= MAX_STATES else []
 
+    def closed_divergence(self, group: Group, summed: Iterable[str] = ()) -> bool:
+        """Whether the divergence of a group's posterior from its prior is taken in closed form: the pair of laws has
+        one, both are laws of the same variable, and neither reads what is drawn from it, or what is summed over."""
+        prior, posterior = group.prior, group.posterior
+        if prior is None or posterior is None or prior.variable != posterior.variable:
+            return False
+        behind, more = self._behind(prior), self._behind(posterior)
+        closed = posterior.op.has_divergence(prior.op)
+        return closed and group.name not in behind and (behind | more).isdisjoint(summed)
+
+    def _behind(self, law: Prior) -> set[str]:
+        """The groups that a law's parameters depend on, in the order of inference."""
+        direct = {self.of[name].name for name in self.variables(law.inputs)}
+        return direct.union(*(nx.ancestors(self.inference, name) for name in direct))
+
     def discrete(self, group: Group) -> VariableNode | None:
         """The variable of a group that is discrete and no arrow's end."""
         variable = group.variables[0]

@@ -145,7 +145,10 @@ def _named(building: Building, arg: Argument, cls: type[AbstractOp] | None) -> s
     if arg.name is None and isinstance(arg.value, ArrowExpr):
         ends = (arg.value.source, arg.value.target)
         return " -> ".join(end.id if isinstance(end, Name) else "?" for end in ends)
-    return arg.value.id if arg.name is None and isinstance(arg.value, Name) else None
+    if arg.name is not None or not isinstance(arg.value, Name):
+        return None
+    name = arg.value.id
+    return name if name in building.variables or name not in building.scope.constants else None
 
 
 def _one_density(building: Building, names: list[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Final, get_args
 from dgmspec.algebra.evaluate import show
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.applied import AppliedNet
+from dgmspec.graph.graph import Graph, Prior
 from dgmspec.ops import signature
 from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
 from dgmspec.ops.continuous import Ode
@@ -55,6 +56,13 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
     if op.name == "inverse":
         return f"inverse {parts[0]}"
     return f"{op.name}({', '.join(parts)})" if parts else op.name
+
+
+def law_label(graph: Graph, law: Prior) -> str:
+    """``x | z ~ bernoulli(mlp(400))``."""
+    names = [graph.values[v].variable for v in law.context]
+    bar = f" | {', '.join(n for n in names if n)}" if any(names) else ""
+    return f"{law.variable}{bar} ~ {describe(law.op)}"
 
 
 def describe_value(value: Any) -> str:

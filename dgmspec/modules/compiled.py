@@ -86,7 +86,7 @@ class CompiledModel(AbstractNoised):
     def _ledger(self, program: Program, slots: list[Any], batch: int) -> Ledger:
         """The contributions that a program's slots hold after a run."""
         steps = tuple(
-            LedgerStep(e.label, e.address, e.kind, e.direction, e.cost, e.sign, slots[e.slot].expand(batch))
+            LedgerStep(e.label, e.address, e.kind, e.direction, e.cost, e.sign, slots[e.slot].expand(batch), e.group)
             for e in program.ledger
         )
         zeros = torch.zeros(batch, dtype=self.dtype, device=self.device)

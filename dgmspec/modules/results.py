@@ -27,7 +27,7 @@ class LedgerStep:
     """One contribution to log p(x), per sample.
 
     `logdet` is log|det ∂out/∂in| of the direction that was run (or a log-probability), shape (batch,);
-    log p takes it times `sign`.
+    log p takes it times `sign`. `group` is the variable whose density it is a part of.
     """
 
     name: str
@@ -37,6 +37,7 @@ class LedgerStep:
     cost: str
     sign: int
     logdet: Tensor
+    group: str = ""
 
 
 @dataclass(frozen=True, repr=False)

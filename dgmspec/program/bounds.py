@@ -18,17 +18,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-import networkx as nx
-
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Number, expr, multiply
 from dgmspec.core.op import AbstractBound
-from dgmspec.graph.dependence import Dependence
 from dgmspec.graph.graph import LossTerm, Prior, VariableNode
 from dgmspec.graph.losses import STEP
+from dgmspec.graph.words import law_label
 from dgmspec.program.densities import Terms, every_value, followed, observed, weigh
 from dgmspec.program.program import Entry, Slot
 from dgmspec.program.routes import Component
-from dgmspec.program.walk import Walk, law_label
+from dgmspec.program.walk import Walk
 
 __all__ = ["bound_term"]
 
@@ -108,19 +106,9 @@ class _Bound:
             self.walk.ledger = [entry for entry in self.walk.ledger if entry.group not in self.latent]
 
     def _in_closed_form(self, component: Component) -> bool:
-        prior, posterior = component.prior, component.posterior
-        if (
-            self.op.pooled != "average"
-            or self.op.sticks()
-            or prior is None
-            or posterior is None
-            or component.name in self.summed
-        ):
+        if self.op.pooled != "average" or self.op.sticks() or component.name in self.summed:
             return False
-        if prior.variable != posterior.variable or not posterior.op.has_divergence(prior.op):
-            return False
-        read, more = (_behind(self.dependence, law) for law in (prior, posterior))
-        return component.name not in read and self.summed.isdisjoint(read | more)
+        return self.dependence.closed_divergence(self.dependence.groups[component.name], self.summed)
 
     def by_group(self) -> dict[str, list[Entry]]:
         """The contributions by the group of variables that they belong to."""
@@ -172,12 +160,6 @@ class _Bound:
         entry = self.walk.log_prob(law)
         self.walk.ledger.remove(entry)
         return entry
-
-
-def _behind(dependence: Dependence, law: Prior) -> set[str]:
-    """The groups that a law's parameters depend on, in the order of inference."""
-    direct = {dependence.of[name].name for name in dependence.variables(law.inputs)}
-    return direct.union(*(nx.ancestors(dependence.inference, name) for name in direct))
 
 
 def _divergence(walk: Walk, component: Component) -> Entry:

@@ -16,7 +16,7 @@ from dgmspec.graph.dependence import states
 from dgmspec.graph.flows import JOIN
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, Trunk, ValueId, VariableNode
 from dgmspec.graph.parameters import trunk_types
-from dgmspec.graph.words import describe
+from dgmspec.graph.words import describe, law_label
 from dgmspec.program.listing import Listing, MissingValueError, StuckError
 from dgmspec.program.program import Density, Entry, Slot
 from dgmspec.program.routes import Component, Routes
@@ -328,13 +328,6 @@ class Walk:
 
     def _noise(self, address: Address, draws: Iterable[Draw]) -> dict[str, Slot]:
         return {d.name: self.listing.noise(address, d, self.copies) for d in draws}
-
-
-def law_label(graph: Graph, law: Prior) -> str:
-    """``x | z ~ bernoulli(mlp(400))``."""
-    names = [graph.values[v].variable for v in law.context]
-    bar = f" | {', '.join(n for n in names if n)}" if any(names) else ""
-    return f"{law.variable}{bar} ~ {describe(law.op)}"
 
 
 def free_names(formula: AbstractExpr) -> tuple[str, ...]:

@@ -28,13 +28,15 @@ def evaluate(
     paths: Mapping[str, str | Path] | None = None,
     seed: int | None = None,
     draws: int | None = None,
+    samples: int | None = None,
     visible: bool = False,
 ) -> dict[str, Any]:
     """The test figures of a finished run, as in its ``report.json``: nats, bits per dimension, the gap to the truth.
 
     The rows are those that the run set aside; `seed` and `draws` choose other dequantisations, or other fresh points of
-    a set with a known density. `data` and `nets` are given again where the run was given them; `paths` says by the name
-    of a data source where its file lies now, if it has moved.
+    a set with a known density. With `samples` the likelihood of a model with latent variables is also taken by that
+    many importance weights a row. `data` and `nets` are given again where the run was given them; `paths` says by the
+    name of a data source where its file lies now, if it has moved.
     """
     processes = Processes()
     directory = RunDirectory(Path(run))
@@ -42,7 +44,7 @@ def evaluate(
     model = model_of(directory.path, nets, processes.device)
     parts = open_parts(model, task.plan, task.arrays, task.places)
     seed = task.plan.seed if seed is None else seed
-    return test_figures(model, parts.test, parts.toy, seed, draws, processes, visible and processes.main)
+    return test_figures(model, parts.test, parts.toy, seed, draws, processes, visible and processes.main, samples)
 
 
 def model_of(

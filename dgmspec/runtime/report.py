@@ -13,6 +13,7 @@ from dgmspec.core.types import SupportKind
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
 from dgmspec.runtime.data import AbstractTable
+from dgmspec.runtime.latent import collapsed, divergences, importance_nll
 from dgmspec.runtime.likelihood import gap_to_truth, test_likelihood
 from dgmspec.runtime.processes import Processes
 
@@ -45,6 +46,7 @@ def test_figures(
     draws: int | None = None,
     processes: Processes | None = None,
     visible: bool = False,
+    samples: int | None = None,
 ) -> dict[str, Any]:
     """The ``test`` section: the gap to the truth on fresh points of a toy set, else the likelihood on held-out rows."""
     if model.density == "none":
@@ -60,7 +62,17 @@ def test_figures(
         "nll_nats": found.nll_nats,
         "nll_stderr": found.stderr,
         "bits_per_dim": found.bits_per_dim,
+        **_latent(model, test, seed, samples),
     }
+
+
+def _latent(model: CompiledModel, test: AbstractTable, seed: int, samples: int | None) -> dict[str, Any]:
+    """What latent variables tell about the rows, and the likelihood by importance sampling where it is asked for."""
+    found = divergences(model, test, seed)
+    figures: dict[str, Any] = {"divergences_nats": found, "collapsed": collapsed(found)} if found else {}
+    if samples is not None and model.density == "lower bound":
+        figures["importance"] = importance_nll(model, test, samples, seed)
+    return figures
 
 
 test_figures.__test__ = False  # type: ignore[attr-defined]
@@ -117,6 +129,9 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
         lines += ["", *_table(report["model"], test["bits_per_dim"], report["baselines"]), ""]
     if "nll_nats" in test:
         lines.append(_likelihood_line(test, kind))
+    for name, nats in test.get("divergences_nats", {}).items():
+        warning = "; it has collapsed onto its law and tells nothing" if name in test["collapsed"] else ""
+        lines.append(f"divergence of `{name}` from its law {nats:.3f} nats{warning}")
     if "gap_to_entropy_nats" in test:
         gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
         lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points{kind}")

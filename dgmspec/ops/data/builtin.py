@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from dgmspec.core.types import CIRCLE, REAL, Type, category, integers
+from dgmspec.core.types import BINARY, CIRCLE, REAL, Type, category, integers
 from dgmspec.ops.data.base import AbstractData
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+Binarize = Literal["none", "threshold", "stochastic"]
 Flag = Annotated[bool, Field(strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
@@ -23,18 +24,26 @@ _PLANE = Type(REAL, (2,))
 class Digits(AbstractData):
     """The 1,797 handwritten digits that come with scikit-learn: grey levels 0..16, 8 × 8.
 
-    Gives `x`: integer(0..16)[1, 8, 8], or [64] when flat; with `labels` also `label`: category(10).
+    Gives `x`: integer(0..16)[1, 8, 8], or [64] when flat; with `labels` also `label`: category(10). `binarize` makes
+    `x` binary: 1 from half the levels on, or with the level as probability, drawn once by the run's seed.
     Source: Alpaydin and Kaynak, UCI Machine Learning Repository, 1998 (its test part).
     """
 
     name: ClassVar[str] = "digits"
-    examples: ClassVar[tuple[str, ...]] = ("digits", "digits(flat = true)", "digits(labels = true)")
+    examples: ClassVar[tuple[str, ...]] = (
+        "digits",
+        "digits(flat = true)",
+        "digits(labels = true)",
+        "digits(flat = true, binarize = stochastic)",
+    )
 
     flat: Flag = Field(False, description="one vector of 64 levels, row by row, in place of an image")
     labels: Flag = Field(False, description="also the digit that each image shows")
+    binarize: Binarize = Field("none", description="how levels become 0 and 1")
 
     def columns(self) -> dict[str, Type]:
-        image = Type(integers(0, 16), (64,) if self.flat else (1, 8, 8))
+        support = integers(0, 16) if self.binarize == "none" else BINARY
+        image = Type(support, (64,) if self.flat else (1, 8, 8))
         return {"x": image, "label": Type(category(10))} if self.labels else {"x": image}
 
 

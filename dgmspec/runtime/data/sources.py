@@ -28,17 +28,25 @@ __all__ = ["SOURCES", "from_arrays", "open_source"]
 Source = Callable[..., Rows]
 
 
-def digits(context: Context, *, flat: bool = False, labels: bool = False) -> Rows:
+def digits(context: Context, *, flat: bool = False, labels: bool = False, binarize: str = "none") -> Rows:
     """The 1,797 handwritten digits of scikit-learn (8 × 8, grey levels 0..16).
 
-    `x`: integer(0..16)[1, 8, 8], or [64] when flat, row by row from the top left; with `labels` also
-    `label`: category(10). Source: E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998 (its test part).
+    `x`: integer(0..16)[1, 8, 8], or [64] when flat, row by row from the top left, binary with `binarize`; with
+    `labels` also `label`: category(10).
+    Source: E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998 (its test part).
     """
     table = load_digits()
-    columns: dict[str, Column] = {"x": table.images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
+    images = table.images if binarize == "none" else _binary(table.images / 16, binarize, context.seed)
+    columns: dict[str, Column] = {"x": images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
     if labels:
         columns["label"] = table.target.astype(np.int64)
     return Rows.of(columns)
+
+
+def _binary(shares: Column, binarize: str, seed: int) -> Column:
+    """0 and 1 from shares of the brightest level: from a half on, or drawn with that probability."""
+    limit = 0.5 if binarize == "threshold" else np.random.default_rng((seed, len(shares))).random(shares.shape)
+    return shares > limit if binarize == "stochastic" else shares >= limit
 
 
 def _toy(name: str) -> Source:

@@ -1,0 +1,79 @@
+"""Figures of models with latent variables: the divergence of each posterior, and the importance-sampled likelihood."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from dgmspec.core.address import seed_of
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.data import AbstractTable, Columns
+
+__all__ = ["COLLAPSED", "collapsed", "divergences", "importance_nll"]
+
+ROWS = 2_000
+"""Rows that divergences are averaged over, at most."""
+
+COLLAPSED = 0.05
+"""Nats below which the divergence of a posterior from its law says that the variable tells nothing about the data."""
+
+BATCH = 512
+
+
+def inferred(model: CompiledModel) -> tuple[str, ...]:
+    """The latent variables with a posterior."""
+    return tuple(v.name for v in model.graph.variables.values() if v.posterior is not None)
+
+
+@torch.no_grad()
+def divergences(model: CompiledModel, table: AbstractTable, seed: int) -> dict[str, float]:
+    """E[log q - log p] of each latent variable, nats a row, by one draw of the posteriors for each of some rows."""
+    if not inferred(model):
+        return {}
+    totals: dict[str, float] = {}
+    rows = 0
+    for columns in table.head(ROWS).batches(BATCH):
+        x, given = split(model, columns)
+        ledger = model.ledger(x, given=given, seed=seed_of(seed, "divergence"), start=rows)
+        rows += len(ledger.total)
+        for step in ledger:
+            if step.group and step.group not in model.observed:
+                part = step.logdet.expand(len(ledger.total)).sum()
+                totals[step.group] = totals.get(step.group, 0.0) - step.sign * float(part)
+    return {name: total / rows for name, total in totals.items()}
+
+
+def collapsed(found: Mapping[str, float]) -> list[str]:
+    """The latent variables whose posterior is the law that generates them: they tell nothing about the data."""
+    return [name for name, divergence in found.items() if divergence < COLLAPSED]
+
+
+@torch.no_grad()
+def importance_nll(model: CompiledModel, table: AbstractTable, samples: int, seed: int) -> dict[str, Any]:
+    """-log of the mean of `samples` importance weights a row: nats, with the standard error over rows."""
+    parts, rows = [], 0
+    for columns in table.batches(BATCH):
+        x, given = split(model, columns)
+        found = model.log_prob(x, given=given, samples=samples, seed=seed_of(seed, "importance"), start=rows)
+        parts.append(-found.cpu().double().numpy())
+        rows += len(found)
+    nll = np.concatenate(parts)
+    size = sum(type_.size for type_ in model.observed.values())
+    return {
+        "samples": samples,
+        "nll_nats": float(nll.mean()),
+        "nll_stderr": float(nll.std(ddof=1) / math.sqrt(len(nll))),
+        "bits_per_dim": float(nll.mean() / (size * math.log(2))),
+    }
+
+
+def split(model: CompiledModel, columns: Columns) -> tuple[Any, dict[str, Any] | None]:
+    """Rows of a table as the model's methods take them."""
+    rows = {name: model.as_input(name, column) for name, column in columns.items()}
+    x = {name: rows[name] for name in model.observed}
+    given = {name: rows[name] for name in model.givens}
+    return (next(iter(x.values())) if len(x) == 1 else x), given or None
