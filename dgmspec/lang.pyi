@@ -301,7 +301,7 @@ diagonal: _Diagonal
 
 class _Digits(Word):
     """data: The 1,797 handwritten digits that come with scikit-learn: grey levels 0..16, 8 × 8."""
-    def __call__(self, *args: Value, flat: Value = ..., labels: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, flat: Value = ..., labels: Value = ..., binarize: Value = ...) -> Name | Call: ...
 
 digits: _Digits
 
