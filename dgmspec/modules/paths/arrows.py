@@ -1,126 +1,17 @@
-"""Torch twins of the noising arrows: what the net predicts, as noise, clean data, score, velocity or v.
-
-With y = x_t - m(t): y = α x_0 + σ ε, so any of the five gives the others exactly:
-ε = p;  ε = (y - α x_0) / σ;  ε = -σ s;  ε = α v + σ y (where α² + σ² = 1). A velocity u = α' x_0 + m' + σ' ε, that of
-the probability flow, gives with y two equations for x_0 and ε of determinant α σ' - σ α' = σ α (log σ/α)' > 0.
-"""
+"""Torch twins of the noising arrows: the probability flow, with the tables of the path that it runs along."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
-import torch
 from torch import Tensor
 
-from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.types import Type
-from dgmspec.modules.nets import below, context_features, evaluate
-from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
-from dgmspec.ops.paths.arrows import AbstractNoising, Markov, Perturb, Sde, scale_of
+from dgmspec.modules.paths.coefficients import Plan, tables
+from dgmspec.modules.paths.denoiser import plan_of
+from dgmspec.modules.paths.flow import backward, forward
+from dgmspec.modules.twin import StepTwin
+from dgmspec.ops.paths.arrows import AbstractNoising, Markov, Perturb, Sde
 
-__all__ = ["TWINS", "Denoiser", "Predicted"]
-
-
-class Predicted(NamedTuple):
-    """What is known of x_t at one time a row: the path there, the noise and the clean data."""
-
-    at: At
-    noise: Tensor
-    clean: Tensor
-
-    @property
-    def score(self) -> Tensor:
-        """∇ log p(x_t) = -ε / σ."""
-        return -self.noise / self.at.sigma
-
-
-@dataclass(frozen=True)
-class Denoiser:
-    """A noising arrow with its parameters and its context: reads (x_t, t), one time a row."""
-
-    op: AbstractNoising
-    p: Parameters
-    event: Type
-    plan: Plan
-    given: Tensor | None = None
-    given_type: Type | None = None
-    training: bool = False
-
-    @property
-    def path(self) -> GaussianPath:
-        """The derived path."""
-        return self.plan.path
-
-    def at(self, t: Tensor, dtype: torch.dtype) -> At:
-        """The path at times (batch,)."""
-        return at(self.plan, self.p, t, dtype)
-
-    def rates(self, t: Tensor, dtype: torch.dtype) -> Rates:
-        """The process at times (batch,)."""
-        return rates(self.plan, t, dtype)
-
-    def slopes(self, t: Tensor, here: At) -> Slopes:
-        """How fast the path changes at times (batch,)."""
-        return slopes(self.plan, here, t, here.sigma.dtype)
-
-    def __call__(self, x: Tensor, t: Tensor, here: At | None = None) -> Predicted:
-        """The prediction at x (batch, *event) and times (batch,); `here` is the path there, where it is known."""
-        here = self.at(t, x.dtype) if here is None else here
-        y = x - here.mean
-        raw, deviation = self.raw(y, x, t, here), scale_of(self.op)
-        if deviation is not None:
-            radius = (here.alpha**2 * deviation**2 + here.sigma**2).sqrt()
-            raw = here.alpha * deviation**2 / radius**2 * y + here.sigma * deviation / radius * raw
-        return self._read(raw, y, t, here)
-
-    def _read(self, raw: Tensor, y: Tensor, t: Tensor, here: At) -> Predicted:
-        """Noise and clean data from what the net gives."""
-        match self.op.learn:
-            case "clean":
-                return Predicted(here, (y - here.alpha * raw) / here.sigma, raw)
-            case "v":
-                return Predicted(here, here.alpha * raw + here.sigma * y, here.alpha * y - here.sigma * raw)
-            case "velocity":
-                change = self.slopes(t, here)
-                u = raw - change.mean
-                determinant = here.alpha * change.sigma - here.sigma * change.alpha
-                noise = (here.alpha * u - change.alpha * y) / determinant
-                return Predicted(here, noise, (change.sigma * y - here.sigma * u) / determinant)
-        noise = -here.sigma * raw if self.op.learn == "score" else raw
-        return Predicted(here, noise, (y - here.sigma * noise) / here.alpha)
-
-    def raw(self, y: Tensor, x: Tensor, t: Tensor, here: At) -> Tensor:
-        """The net's value: what it learns, or F of a preconditioned one."""
-        net, deviation = self.op.net, scale_of(self.op)
-        assert net is not None, "nothing is learned along this path"
-        clock, read = self.clock(t, here), x
-        if deviation is not None:
-            read = y / (here.alpha**2 * deviation**2 + here.sigma**2).sqrt()
-        c = None
-        if self.given is not None and self.given_type is not None:
-            c = context_features(self.given, self.given_type, x)
-        clock = clock.to(x.dtype)
-        return evaluate(net, below(self.p, "net"), (read,), c, self.training, clock).reshape(x.shape)
-
-    def clock(self, t: Tensor, here: At) -> Tensor:
-        """The time as the net reads it, from 0 to 1: the share of the interval, or of log σ/α where that counts."""
-        path = self.path
-        if scale_of(self.op) is not None or (path.discrete and isinstance(self.op, Perturb)):
-            first, last = self.plan.range
-            snr = here.log_snr.flatten(1).mean(1) if here.log_snr.dim() > 1 else here.log_snr
-            return (first - snr) / (first - last)
-        return (t - path.low) / (path.high - path.low)
-
-
-def denoiser(op: AbstractNoising, p: Parameters, ctx: StepContext) -> Denoiser:
-    """The arrow as a step sees it."""
-    return Denoiser(op, p, ctx.event, ctx.plan, ctx.given, ctx.given_type, ctx.training)
-
-
-def _forward(op: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
-    raise NotImplementedError("the probability flow needs a solver")
+__all__ = ["TWINS"]
 
 
 def _tables(op: AbstractNoising, event: Type, given: Type | None) -> dict[str, Tensor]:
@@ -131,9 +22,4 @@ def _plan(op: AbstractNoising, event: Type, given: Type | None) -> Plan:
     return plan_of(op, event)
 
 
-def plan_of(op: AbstractNoising, event: Type) -> Plan:
-    """The arrow's path made ready for tensors."""
-    return plan(op.path(event.shape), len(event.shape), op.start(event.shape))
-
-
-TWINS = {cls: StepTwin(_forward, _forward, tables=_tables, plan=_plan) for cls in (Sde, Markov, Perturb)}
+TWINS = {cls: StepTwin(forward, backward, tables=_tables, plan=_plan, loop="bounded") for cls in (Sde, Markov, Perturb)}

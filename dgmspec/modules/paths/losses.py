@@ -12,8 +12,8 @@ from torch import Tensor
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.types import Type
 from dgmspec.modules.expressions import Prepared, as_tensor, prepare
-from dgmspec.modules.paths.arrows import Denoiser, plan_of
 from dgmspec.modules.paths.coefficients import At, Plan
+from dgmspec.modules.paths.denoiser import Denoiser, plan_of
 from dgmspec.modules.twin import EXACT, Parameters, StepContext, TermTwin, sum_event
 from dgmspec.ops.paths.arrows import AbstractNoising, Markov
 from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Vlb, quantiles

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgmspec.modules.paths.arrows import Denoiser, Predicted
 from dgmspec.modules.paths.coefficients import At
+from dgmspec.modules.paths.denoiser import Denoiser, Predicted
 from dgmspec.ops.paths.arrows import Markov
 from dgmspec.ops.paths.samplers import (
     AbstractPathSampler,

@@ -17,14 +17,28 @@ from dgmspec.algebra.paths.derive import of_chain, of_drift, of_kernel
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Jacobian, Structure
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep, Cost, Direction, NetUse, ParamSpec
+from dgmspec.core.op import (
+    AbstractDistribution,
+    AbstractNet,
+    AbstractStep,
+    Cost,
+    Direction,
+    Draw,
+    Facts,
+    NetUse,
+    ParamSpec,
+)
 from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.ops.continuous import AbstractTrace, Exact, Hutchinson
+from dgmspec.ops.continuous.ode import CLOSE
+from dgmspec.ops.continuous.solvers import Dopri8
 from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.paths.settings import (
     AbstractPrecondition,
     AbstractTimes,
     Edm,
+    Flow,
     MarkovSettings,
     PerturbSettings,
     SdeSettings,
@@ -92,6 +106,56 @@ class AbstractNoising(AbstractStep, ABC):
         """Whether the path has certain times only."""
         return False
 
+    @property
+    def likelihood(self) -> Flow | None:
+        """How the probability flow is run; None where there is none."""
+        return None
+
+    def _trace(self, x: Type) -> AbstractTrace | None:
+        return None if self.likelihood is None else self.likelihood.trace_of(x)
+
+    @property
+    def density(self) -> Literal["exact", "estimate", "lower bound"]:  # type: ignore[override]  # as the trace is
+        how = self.likelihood
+        return "estimate" if how is not None and isinstance(how.trace, Hutchinson) else "exact"
+
+    def settled(self, x: Type) -> AbstractNoising:
+        """The trace by the size of the event, where the text leaves it open."""
+        how = self.likelihood
+        if how is None or how.trace is not None:
+            return self
+        settled = how.model_copy(update={"trace": how.trace_of(x)})
+        settings = self.settings.model_copy(update={"likelihood": settled})  # type: ignore[attr-defined]
+        return self.model_copy(update={"settings": settings})
+
+    def tightened(self) -> AbstractNoising:
+        """The flow solved closely, with its exact trace."""
+        if self.likelihood is None:
+            return self
+        close = Flow(solver=Dopri8(rtol=CLOSE, atol=CLOSE), trace=Exact())
+        settings = self.settings.model_copy(update={"likelihood": close})  # type: ignore[attr-defined]
+        return self.model_copy(update={"settings": settings})
+
+    def draws(self, x: Type) -> tuple[Draw, ...]:
+        trace = self._trace(x)
+        return (trace.draw(x),) if isinstance(trace, Hutchinson) else ()
+
+    def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
+        return self.draws(x)
+
+    def stochastic(self, x: Type) -> bool:
+        return False
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        how = self.likelihood
+        if how is None or self.learn is None:
+            return Facts()
+        earliest = f"the law at {self.time} = {self.start(x.shape):.3g} stands for that of the data"
+        checked = f"probability flow by {how.solver.promise()}"
+        return Facts(
+            (earliest, "the learned score is that of the data, where samples and likelihoods agree"), (checked,)
+        )
+
     def start(self, shape: Shape) -> float:
         """The earliest time that losses, samplers and likelihoods use."""
         return self.path(shape).low
@@ -99,7 +163,9 @@ class AbstractNoising(AbstractStep, ABC):
     def missing(self, forward: bool) -> str:
         if self.learn is None:
             return f"`{self.name}` learns nothing: write `learn noise({self.state}, {self.time}) = …` in its braces"
-        return f"the `{self.name}` has no probability flow yet"
+        if self.likelihood is None:
+            return f"a `{self.name}` over certain times has no probability flow, so no `log_prob`"
+        return ""
 
     # ---- as a step --------------------------------------------------------------------------------------------------
 
@@ -153,7 +219,10 @@ class AbstractNoising(AbstractStep, ABC):
         return Jacobian.of(Structure.DENSE, x.size)
 
     def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost("∫ tr", Direction("solver"), Direction("solver"))
+        once = Direction("solver", 0 if self.likelihood is None else self.likelihood.solver.evaluations() or 0)
+        trace = self._trace(x)
+        how = f"{trace.samples} {trace.probes} probes" if isinstance(trace, Hutchinson) else f"{x.size} derivatives"
+        return Cost(f"∫ trace, {how}", once, once)
 
     def doubts(self, x: Type, prior: AbstractDistribution) -> Refusal | None:
         """The declared prior beside the law of x_T, for data whose coordinates have a mean square of 1."""
@@ -238,6 +307,10 @@ class Sde(AbstractNoising):
     def scaled(self) -> AbstractPrecondition | None:
         return self.settings.precondition
 
+    @property
+    def likelihood(self) -> Flow | None:
+        return self.settings.likelihood
+
     def start(self, shape: Shape) -> float:
         return _earliest(self.settings.t_eps, self.low, self.high, bool(self.settings.init_noise))
 
@@ -299,6 +372,10 @@ class Perturb(AbstractNoising):
     @property
     def scaled(self) -> AbstractPrecondition | None:
         return self.settings.precondition
+
+    @property
+    def likelihood(self) -> Flow | None:
+        return None if self.levels else self.settings.likelihood
 
     def start(self, shape: Shape) -> float:
         if self.levels:

@@ -8,6 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.core.op import AbstractOp
+from dgmspec.core.types import Type
+from dgmspec.ops.continuous import AbstractSolver, AbstractTrace, Exact, Hutchinson
+from dgmspec.ops.continuous.solvers import Rk4
 
 NotNegative = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
@@ -82,6 +85,26 @@ class Edm(AbstractPrecondition):
     data_std: Positive = Field(0.5, description="standard deviation of a coordinate of the data")
 
 
+class Flow(AbstractOp):
+    """The likelihood by the probability flow, dx/dt = f - g² s / 2, from the earliest time in use to the end.
+
+    The part of the velocity that is linear in x has its trace in closed form, the net's is ``exact`` (the default up to
+    8 coordinates) or estimated by ``hutchinson``. `solver` runs in √t, where the velocity stays bounded.
+    Song et al. 2021, appendix D.
+    """
+
+    role: ClassVar[str] = "likelihood"
+    name: ClassVar[str] = "pf_ode"
+    examples: ClassVar[tuple[str, ...]] = ("pf_ode", "pf_ode(solver = dopri5(rtol = 1e-6), trace = hutchinson)")
+
+    solver: AbstractSolver = Field(Rk4(steps=50), description="how the flow is solved")
+    trace: AbstractTrace | None = Field(None, description="how the trace of the net is had")
+
+    def trace_of(self, event: Type) -> AbstractTrace:
+        """The trace for events of a type."""
+        return self.trace or (Exact() if event.size <= _EXACT_UP_TO else Hutchinson())
+
+
 class AbstractSettings(AbstractOp, ABC):
     """The settings of an arrow's braces; its fields are the settings that may stand there."""
 
@@ -89,6 +112,8 @@ class AbstractSettings(AbstractOp, ABC):
 
 
 _T_EPS = "earliest time of losses, samples and likelihoods; 1e-5 of the span, or the start where `init_noise` stands"
+_LIKELIHOOD = "how the probability flow is run, for likelihoods and for samples without a `method`"
+_EXACT_UP_TO = 8
 _TIMES = "how losses draw the time of a row"
 _PRECONDITION = "how the net's input and value are scaled"
 
@@ -106,6 +131,7 @@ class SdeSettings(AbstractSettings):
     t_eps: NotNegative | None = Field(None, description=_T_EPS)
     times: AbstractTimes = Field(Uniform(), description=_TIMES)
     precondition: AbstractPrecondition | None = Field(None, description=_PRECONDITION)
+    likelihood: Flow = Field(Flow(), description=_LIKELIHOOD)
 
 
 class MarkovSettings(AbstractSettings):
@@ -135,3 +161,4 @@ class PerturbSettings(AbstractSettings):
     t_eps: NotNegative | None = Field(None, description=_T_EPS)
     times: AbstractTimes = Field(Uniform(), description=_TIMES)
     precondition: AbstractPrecondition | None = Field(None, description=_PRECONDITION)
+    likelihood: Flow = Field(Flow(), description=_LIKELIHOOD)
