@@ -25,6 +25,11 @@ def compiled(path: Path, depth: int = 2, **options: object) -> CompiledModel:
     return model.eval()
 
 
+def noised(model: CompiledModel) -> bool:
+    """Whether a noising arrow's probability flow is run, which contracts data: right to its solver's error, and dear."""
+    return any(node.op.sampled for node in model.graph.steps.values())
+
+
 def points(model: CompiledModel, batch: int) -> tuple[Any, dict[str, torch.Tensor] | None]:
     """Data and context of the model's own types: one tensor, or several by name."""
     drawn = {n: draw_event(t, batch, seed=2) for n, t in {**model.observed, **model.givens}.items()}
@@ -58,7 +63,8 @@ def test_samples_and_log_prob_agree(path: Path) -> None:
     x, log_prob = model.sample_and_log_prob(64, given=given, seed=0)
     torch.testing.assert_close(model.sample(64, given=given, seed=0), x)
     if all(type_.support.continuous for type_ in model.observed.values()) and not model.dequantises:
-        torch.testing.assert_close(model.log_prob(x, given=given), log_prob, rtol=1e-7, atol=1e-7)
+        close = 1e-2 if noised(model) else 1e-7
+        torch.testing.assert_close(model.log_prob(x, given=given), log_prob, rtol=close, atol=close)
 
 
 @each_spec
@@ -73,6 +79,8 @@ def test_density_integrates_to_one(path: Path) -> None:
         or model.density != "exact"
     ):
         pytest.skip("quadrature is for two real dimensions without context")
+    if noised(model):
+        pytest.skip("a flow of time is dear to run at so many points; its density is tested by itself")
     samples = model.sample(4000, seed=0)
     low = (samples.min(0).values - 6).clamp(min=type_.support.low)
     high = (samples.max(0).values + 6).clamp(max=type_.support.high)

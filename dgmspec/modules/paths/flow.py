@@ -53,11 +53,12 @@ def _solved(op: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext, alo
     if ctx.counted and isinstance(trace, Hutchinson):
         known[_PROBES] = probes(trace.probes, ctx.noise["probe"])
     field = _Field(op, ctx, trace if ctx.counted else None)
-    ends = (math.sqrt((op.start(ctx.event.shape) - path.low) / (path.high - path.low)), 1.0)[:: 1 if along else -1]
-    first, last = (field.scale(u, x, known) for u in ends)
+    early = math.sqrt((op.start(ctx.event.shape) - path.low) / (path.high - path.low))
+    begin, end = (early, 1.0) if along else (1.0, early)
+    first, last = field.scale(begin, x, known), field.scale(end, x, known)
     try:
         z = (x - first.mean) / first.radius
-        found = integrate(field, z, *ends, known, solver_of(how.solver), rates=int(ctx.counted))
+        found = integrate(field, z, begin, end, known, solver_of(how.solver), rates=int(ctx.counted))
     except SolverError as error:
         raise error.at(ctx.address) from error
     y = last.radius * found.y + last.mean
@@ -122,11 +123,13 @@ class _Field:
 
     def _time(self, u: float | Tensor, x: Tensor) -> Tensor:
         u = u.reshape(-1) if isinstance(u, Tensor) else torch.full((1,), u, dtype=torch.float64, device=x.device)
-        return self.low + self.span * u.double() ** 2
+        t: Tensor = self.low + self.span * u.double() ** 2
+        return t
 
 
 def _radius(here: At) -> Tensor:
-    return (here.alpha**2 + here.sigma**2).sqrt()
+    radius: Tensor = (here.alpha**2 + here.sigma**2).sqrt()
+    return radius
 
 
 def _shaped(rows: Tensor, x: Tensor) -> Tensor:

@@ -150,11 +150,8 @@ class AbstractNoising(AbstractStep, ABC):
         how = self.likelihood
         if how is None or self.learn is None:
             return Facts()
-        earliest = f"the law at {self.time} = {self.start(x.shape):.3g} stands for that of the data"
-        checked = f"probability flow by {how.solver.promise()}"
-        return Facts(
-            (earliest, "the learned score is that of the data, where samples and likelihoods agree"), (checked,)
-        )
+        proved = f"kernel of x at {self.time} derived from the law; {self.time} runs from {self.start(x.shape):.3g}"
+        return Facts(checked=(f"probability flow by {how.solver.promise()}",), proved=(proved,))
 
     def start(self, shape: Shape) -> float:
         """The earliest time that losses, samplers and likelihoods use."""
