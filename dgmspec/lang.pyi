@@ -721,13 +721,13 @@ permute: _Permute
 
 class _Perturb(Word):
     """settings: Settings in the braces of a `perturb`."""
-    def __call__(self, *args: Value, t_eps: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, t_eps: Value = ..., times: Value = ..., precondition: Value = ..., likelihood: Value = ...) -> Name | Call: ...
 
 perturb: _Perturb
 
 class _PfOde(Word):
-    """sampler: The probability flow, dx = (f - g² s / 2) dt: the same laws at every time, and no noise but the start's."""
-    def __call__(self, *args: Value, steps: Value = ..., solver: Value = ..., spacing: Value = ...) -> Name | Call: ...
+    """likelihood: The likelihood by the probability flow, dx/dt = f - g² s / 2, from the earliest time in use to the end; sampler: The probability flow, dx = (f - g² s / 2) dt: the same laws at every time, and no noise but the start's."""
+    def __call__(self, *args: Value, solver: Value = ..., trace: Value = ..., steps: Value = ..., spacing: Value = ...) -> Name | Call: ...
 
 pf_ode: _PfOde
 
@@ -853,7 +853,7 @@ rqs: _Rqs
 
 class _Sde(Word):
     """settings: Settings in the braces of an `sde`."""
-    def __call__(self, *args: Value, init_noise: Value = ..., t_eps: Value = ..., times: Value = ..., precondition: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, init_noise: Value = ..., t_eps: Value = ..., times: Value = ..., precondition: Value = ..., likelihood: Value = ...) -> Name | Call: ...
 
 sde: _Sde
 
