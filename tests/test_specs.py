@@ -26,7 +26,7 @@ def compiled(path: Path, depth: int = 2, **options: object) -> CompiledModel:
 
 
 def noised(model: CompiledModel) -> bool:
-    """Whether a noising arrow's probability flow is run, which contracts data: right to its solver's error, and dear."""
+    """Whether a noising arrow's probability flow is run: right to its solver's error, and dear."""
     return any(node.op.sampled for node in model.graph.steps.values())
 
 
