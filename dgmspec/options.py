@@ -26,6 +26,7 @@ __all__ = [
     "SpecFile",
     "TemplateName",
     "To",
+    "What",
 ]
 
 SpecFile = Annotated[str, typer.Argument(metavar="SPEC", help="A .dgm file, or - for standard input.")]
@@ -93,6 +94,14 @@ class To(StrEnum):
     mermaid = "mermaid"
     svg = "svg"
     latex = "latex"
+
+
+class What(StrEnum):
+    """What `show` draws of a run."""
+
+    trajectories = "trajectories"
+    field = "field"
+    density = "density"
 
 
 # ---- completion of values: the libraries are imported when a shell asks ---------------------------------------------

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dgmspec.answers import Answer, stop
+from dgmspec.answers import Answer, mistakes, stop
 from dgmspec.checks.explain_table import explain_table
 from dgmspec.console import (
     checked,
@@ -36,12 +36,15 @@ from dgmspec.options import (
     Ignore,
     LibraryName,
     ModelName,
+    Out,
     Quiet,
+    Seed,
     Select,
     Sets,
     SpecFile,
     TemplateName,
     To,
+    What,
 )
 
 __all__ = ["check", "explain", "fmt", "list_", "new", "show"]
@@ -178,17 +181,26 @@ def explain(code: CodeName, quiet: Quiet = False, as_json: AsJson = False) -> An
 
 
 def show(
-    spec: SpecFile,
+    spec: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A .dgm file, - for standard input, or a run.")],
     to: Annotated[To, typer.Option("--to", help="What to print.")] = To.table,
+    what: Annotated[What | None, typer.Option("--what", help="What to draw of a run's `ode` arrow.")] = None,
+    out: Out = None,
+    seed: Seed = None,
     set: Sets = None,
     model: ModelName = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Show a spec: its table of steps, canonical text, JSON (or the schema of all specs), drawing, or equations.
+    Of a RUN, with --what, the paths, the velocity or the density of its ode arrow, as a PNG (the density as a GIF too).
 
-    Examples: dgmspec show specs/maf.dgm --to json --set depth=2;  dgmspec show specs/maf.dgm --to svg > maf.svg
+    Examples: dgmspec show specs/maf.dgm --to json --set depth=2;  dgmspec show specs/maf.dgm --to svg > maf.svg;
+    dgmspec show runs/cnf --what density -o cnf.gif
     """
+    if what is not None:
+        return _picture(Path(spec), what, out, seed, quiet)
+    if out is not None or seed is not None:
+        stop("--out and --seed are those of a picture: say which with --what")
     found = checked(spec, set, visible=not (quiet or as_json))
     assert found.spec is not None
     content: Any
@@ -207,6 +219,14 @@ def show(
     else:
         content = text = drawn(found, model, to.value)
     return Answer(text, {"to": to.value, "content": content}, found=found)
+
+
+def _picture(run: Path, what: What, out: Path | None, seed: int | None, quiet: bool) -> Answer:
+    with mistakes():
+        from dgmspec.runtime.motion import draw_motion
+
+        wrote = draw_motion(run, what.value, out, seed or 0)
+    return Answer("" if quiet else f"wrote {wrote}\n", {"what": what.value, "wrote": str(wrote)})
 
 
 def list_(name: LibraryName = None, quiet: Quiet = False, as_json: AsJson = False) -> Answer:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from dgmspec.core.disk import replacing
 from dgmspec.core.types import Shape
 
-__all__ = ["Grid", "draw_density", "draw_loss", "draw_samples", "frame_of", "image_shape"]
+__all__ = ["Grid", "canvas", "draw_density", "draw_loss", "draw_samples", "frame_of", "image_shape", "save"]
 
 Array = NDArray[Any]
 FilePath = str | PathLike[str]
@@ -87,7 +87,7 @@ def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePat
         figure = _marginals(groups)
     if lost:
         figure.suptitle(f"{lost:,} of {len(finite):,} samples are not finite and left out", color=MODEL, fontsize=9)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_loss(rows: Sequence[Mapping[str, Any]], path: FilePath, unit: str = "nats") -> None:
@@ -114,7 +114,7 @@ def draw_loss(rows: Sequence[Mapping[str, Any]], path: FilePath, unit: str = "na
     axes.grid(color="#e6e6e6", linewidth=0.8)
     if len(loss) or len(held):
         axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_log_prob: Array | None = None) -> None:
@@ -129,7 +129,7 @@ def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_
         for title, log in maps.items()
     }
     top = float(np.quantile(np.nan_to_num(list(values.values())[-1]), 0.999)) or 1.0
-    figure = _canvas(4.4 * (1 + len(maps)), _plane_height(grid.extent))
+    figure = canvas(4.4 * (1 + len(maps)), _plane_height(grid.extent))
     panels = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
     _crowd(panels[0], np.asarray(data, np.float64), grid.extent)
     panels[0].set_title(f"data ({len(data):,})")
@@ -138,7 +138,7 @@ def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_
         shown = axes.imshow(density, extent=grid.extent, origin="lower", cmap=_MAP, norm=norm, aspect="equal")
         axes.set_title(title)
     figure.colorbar(shown, ax=list(panels), shrink=0.9, pad=0.01)
-    _save(figure, path)
+    save(figure, path)
 
 
 def image_shape(shape: Shape) -> tuple[int, int, int] | None:
@@ -162,7 +162,7 @@ def _mosaics(groups: Mapping[str, Array], image: tuple[int, int, int]) -> Figure
     """Square mosaics on one grey (or colour) scale, that of the first group."""
     scale = next(iter(groups.values()))
     low, high = (float(scale.min()), float(scale.max())) if len(scale) else (0.0, 1.0)
-    figure = _canvas(4.5 * len(groups), 4.9)
+    figure = canvas(4.5 * len(groups), 4.9)
     for axes, (title, rows) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items(), strict=True):
         scaled = np.clip((rows[: _TILES**2] - low) / max(high - low, 1e-12), 0.0, 1.0)
         axes.imshow(_mosaic(scaled.reshape(-1, *image)), vmin=0, vmax=1, interpolation="nearest")
@@ -188,7 +188,7 @@ def _planes(groups: Mapping[str, Array]) -> Figure:
     """Points in the plane, all groups over the frame of the first."""
     extent = Grid.around(next(iter(groups.values()))).extent
     left, right, bottom, top = extent
-    figure = _canvas(4.5 * len(groups), _plane_height(extent))
+    figure = canvas(4.5 * len(groups), _plane_height(extent))
     for axes, (title, rows) in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups.items(), strict=True):
         inside = (rows[:, 0] > left) & (rows[:, 0] < right) & (rows[:, 1] > bottom) & (rows[:, 1] < top)
         outside = int((~inside).sum())
@@ -231,7 +231,7 @@ def _marginals(groups: Mapping[str, Array]) -> Figure:
     """The first coordinates: each one's histograms on the diagonal, pairs below (first group) and above (last)."""
     first, last = next(iter(groups.values())), list(groups.values())[-1]
     count = min(_PAIRS, first.shape[1])
-    figure = _canvas(2.1 * count + 0.6, 2.1 * count + 0.6)
+    figure = canvas(2.1 * count + 0.6, 2.1 * count + 0.6)
     panels = figure.subplots(count, count, squeeze=False)
     for i in range(count):
         for j in range(count):
@@ -292,7 +292,7 @@ def frame_of(values: Array) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _canvas(width: float, height: float) -> Figure:
+def canvas(width: float, height: float) -> Figure:
     """An empty figure of this size in inches."""
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -301,13 +301,13 @@ def _canvas(width: float, height: float) -> Figure:
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
     """A figure with one pair of axes, without the box's upper and right sides."""
-    figure = _canvas(width, height)
+    figure = canvas(width, height)
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _save(figure: Figure, path: FilePath) -> None:
+def save(figure: Figure, path: FilePath) -> None:
     """Write the figure in one step, as a PNG that names neither day nor version."""
     with replacing(Path(path)) as part:
         figure.savefig(part, format="png", metadata={"Software": None})

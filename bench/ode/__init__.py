@@ -1,0 +1,1 @@
+"""Continuous flows beside the libraries that solve them: `workloads`, one file a library, `run`."""

@@ -1,0 +1,107 @@
+"""An `ode` arrow of a compiled model looked at while it runs: its velocity, its paths, its density at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Type
+from dgmspec.modules.calls import Resources, prepare
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.continuous.ode import evaluation_of, solver_of
+from dgmspec.modules.randomness import noise_for
+from dgmspec.modules.registry import step_twin
+from dgmspec.modules.runner import UnavailableError
+from dgmspec.modules.solvers import trajectory
+from dgmspec.modules.twin import Parameters, StepContext
+from dgmspec.ops.continuous import Exact, Ode
+from dgmspec.program.program import Instruction
+
+__all__ = ["Arrow", "arrow_of", "starts_of"]
+
+
+@dataclass(frozen=True)
+class Arrow:
+    """The arrow from t0 to t1; `prior` is the log-density at its end, where the model states one there."""
+
+    op: Ode
+    event: Type
+    parameters: Parameters
+    address: str
+    prior: Callable[[Tensor], Tensor] | None
+
+    @property
+    def times(self) -> tuple[float, float]:
+        """Where it starts and ends, as written."""
+        return self.op.low, self.op.high
+
+    @torch.no_grad()
+    def velocity(self, t: float, y: Tensor) -> Tensor:
+        """dy/dt of states (batch, *event)."""
+        context = self._context(self.op)
+        evaluation, values = evaluation_of(self.op, self.parameters, y, context, context.plan)
+        return evaluation.value(t, y, values)
+
+    @torch.no_grad()
+    def paths(self, y: Tensor, times: Sequence[float]) -> Tensor:
+        """The states at `times`, of which the first is that of y: (times, batch, *event)."""
+        context = self._context(self.op)
+        evaluation, values = evaluation_of(self.op, self.parameters, y, context, context.plan)
+        solver = solver_of(self.op.solver)
+        return trajectory(lambda t, at, p: (evaluation.value(t, at, p),), y, times, values, solver, rates=0).y
+
+    @torch.no_grad()
+    def log_prob(self, t: float, y: Tensor) -> Tensor:
+        """The log-density of the state at time t, (batch,): that at the arrow's end, and the trace up to there."""
+        if self.prior is None:
+            raise UnavailableError(f"{self.address} does not end where the model has a prior")
+        if t == self.op.high:
+            return self.prior(y)
+        rest = self.op.model_copy(update={"low": t, "trace": Exact(), "rates": ()})
+        end, log_det = step_twin(rest).forward(rest, self.parameters, y, self._context(rest))
+        return self.prior(end) + log_det
+
+    def _context(self, op: Ode) -> StepContext:
+        plan = step_twin(op).plan(op, self.event, None)
+        return StepContext(self.event, plan=plan, address=self.address)
+
+
+def arrow_of(model: CompiledModel) -> Arrow:
+    """The only `ode` arrow of a model; `UnavailableError` says what does not fit."""
+    line = _line_of(model)
+    assert isinstance(line.op, Ode) and line.type is not None
+    values = model.values()
+    own = {name: values[key] for name, key in prepare(line, Resources()).parameters}
+    return Arrow(line.op, line.type, own, line.address, _prior(model, line))
+
+
+@torch.no_grad()
+def starts_of(model: CompiledModel, variable: str, x: Tensor, seed: int = 0) -> Tensor:
+    """The states at the arrow's start of events x of an observed variable."""
+    program, line = model.program("log_prob"), _line_of(model)
+    inputs = {variable: x, **noise_for(program, (0, len(x)), seed, model.dtype, model.device)}
+    found: Tensor = model.keep("log_prob", inputs)[line.inputs[0]]
+    return found
+
+
+def _line_of(model: CompiledModel) -> Instruction:
+    lines = [line for line in model.program("log_prob").instructions if isinstance(line.op, Ode)]
+    if len(lines) != 1:
+        raise UnavailableError(f"{model.name} has {len(lines) or 'no'} `ode` arrows; one of them can be drawn")
+    if model.givens:
+        raise UnavailableError(f"{model.name} is conditional; an arrow without a context can be drawn")
+    (line,) = lines
+    return line if line.target == "forward" else replace(line, inputs=line.outputs, outputs=line.inputs)
+
+
+def _prior(model: CompiledModel, arrow: Instruction) -> Callable[[Tensor], Tensor] | None:
+    """The log-density of the arrow's end, where its law reads nothing that depends on data."""
+    for line in model.program("log_prob").instructions:
+        if line.target == "log_prob" and line.inputs[0] == arrow.outputs[0] and len(line.inputs) == 1:
+            call, values = prepare(line, Resources()), model.values()
+            own = {name: values[key] for name, key in call.parameters}
+            return lambda y: call.run(False, own, y)
+    return None
