@@ -1,4 +1,4 @@
-"""What the libraries share: the net, Hutchinson's estimator and the exact trace by products, as their examples write them."""
+"""What the libraries share: the net, and its trace by Hutchinson's estimator or by products, as examples write them."""
 
 from __future__ import annotations
 

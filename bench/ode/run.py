@@ -58,7 +58,7 @@ def peers() -> dict[str, Build]:
 
 
 def difference(workload: Workload, numbers: Numbers, build: Build) -> float | None:
-    """The largest relative difference of log-densities under the same numbers, both solved to 1e-10 with exact traces."""
+    """The largest relative difference of log-densities with the same numbers, solved to 1e-10 with exact traces."""
     with in_float64():
         case = build(workload, numbers)
         if case.exact is None:

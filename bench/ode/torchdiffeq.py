@@ -1,4 +1,4 @@
-"""torchdiffeq (https://github.com/rtqichen/torchdiffeq), used as FFJORD's code uses it: a tuple state, one Rademacher probe."""
+"""torchdiffeq (https://github.com/rtqichen/torchdiffeq), as FFJORD uses it: a tuple state, one Rademacher probe."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is timed: one `ode` whose velocity is a net of the state and the time, trained a little so that it has work to do.
+"""What is timed: an `ode` whose velocity is a net of the state and the time, after a short training.
 
-A fresh velocity is nearly zero, and an adaptive solver crosses it in a few steps; after training it takes the steps that
+A fresh velocity is nearly zero, and an adaptive solver crosses it in a few steps; after training it takes those that
 people wait for.
 """
 

@@ -1,5 +1,8 @@
-"""zuko's `CNF` (https://github.com/probabilists/zuko): its net reads sines and cosines of the time, so it is not compared
-by value; it is trained as ours was instead. Exact trace by batched products where it is small, else one Gaussian probe."""
+"""zuko's `CNF` (https://github.com/probabilists/zuko), always with its adjoint.
+
+Its net reads sines and cosines of the time, so it is not compared by value; it is trained as ours was instead. The
+trace is exact, by batched products, where the state is small, and one Gaussian probe's estimate else.
+"""
 
 from __future__ import annotations
 

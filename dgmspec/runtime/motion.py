@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,6 @@ import numpy as np
 import torch
 from matplotlib.collections import LineCollection
 from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -41,7 +41,7 @@ Array = NDArray[Any]
 def draw_motion(run: Path, what: str, out: Path | None = None, seed: int = 0) -> Path:
     """Draw one of `PICTURES` of a run's only ode arrow, as a PNG, or the density as a GIF by the ending of `out`; the
     path of the file, which without `out` stands in the run's folder."""
-    path = out or run / f"{what}.png"
+    path = out or run / f"{what}{'_over_time' if what == 'density' else ''}.png"
     endings = (".png", ".gif") if what == "density" else (".png",)
     if path.suffix not in endings:
         raise RunError(f"{path.name}: a picture of {what} is written as {' or '.join(endings)}")
@@ -73,7 +73,7 @@ def _states(arrow: Arrow, starts: torch.Tensor, count: int) -> tuple[Array, Arra
 
 def _plane(arrow: Arrow, what: str) -> None:
     if arrow.event.shape != (2,):
-        raise UnavailableError(f"a picture of {what} is one of the plane, and {arrow.address} moves {arrow.event}")
+        raise UnavailableError(f"a picture of {what} is one of the plane, and {arrow.name} moves {arrow.event}")
 
 
 # ---- paths ----------------------------------------------------------------------------------------------------------
@@ -92,11 +92,19 @@ def _trajectories(arrow: Arrow, starts: torch.Tensor, path: Path) -> None:
         flat = states[:, :, :2]
         axes.add_collection(LineCollection(list(flat.transpose(1, 0, 2)), colors="#9aa7b5", linewidths=0.6, alpha=0.6))
         for moment, color in ((0, DATA), (-1, MODEL)):
-            axes.scatter(*flat[moment].T, s=9, color=color, zorder=3, label=f"t = {times[moment]:g}", linewidths=0)
+            axes.scatter(
+                flat[moment, :, 0],
+                flat[moment, :, 1],
+                s=9,
+                color=color,
+                zorder=3,
+                label=f"t = {times[moment]:g}",
+                linewidths=0,
+            )
         axes.set(xlim=frame_of(flat[..., 0].ravel()), ylim=frame_of(flat[..., 1].ravel()), aspect="equal")
         axes.legend(frameon=False)
     size = states.shape[2]
-    axes.set_title(f"paths of {arrow.address}" + (f", the first two of {size} coordinates" if size > 2 else ""))
+    axes.set_title(f"paths of {arrow.name}" + (f", the first two of {size} coordinates" if size > 2 else ""))
     save(figure, path)
 
 
@@ -116,7 +124,7 @@ def _field(arrow: Arrow, starts: torch.Tensor, path: Path) -> None:
     panels = figure.subplots(1, len(times), squeeze=False)[0]
     x, y = grid.points[: grid.size, 0], grid.points[:: grid.size, 1]
     for axes, t, rows, field, speed in zip(panels, times, states, fields, speeds, strict=True):
-        axes.scatter(*rows[:500].T, s=4, color="#c4ccd4", linewidths=0)
+        axes.scatter(rows[:500, 0], rows[:500, 1], s=4, color="#c4ccd4", linewidths=0)
         shown = axes.streamplot(x, y, *field.transpose(2, 0, 1), color=speed, cmap="viridis", norm=norm, linewidth=1.0)
         axes.set(xlim=grid.extent[:2], ylim=grid.extent[2:], aspect="equal", title=f"t = {t:g}")
     figure.colorbar(shown.lines, ax=list(panels), shrink=0.9, pad=0.01, label="|dy/dt|")
@@ -152,16 +160,17 @@ def _density(arrow: Arrow, starts: torch.Tensor, path: Path) -> None:
 def _panel(axes: Any, grid: Grid, t: float, density: Array) -> None:
     """A density with a colour scale of its own, for it spreads or gathers on its way."""
     norm = PowerNorm(0.6, vmin=0.0, vmax=float(np.quantile(density, 0.999)) or 1.0)
-    axes.imshow(density, extent=grid.extent, origin="lower", cmap="magma", norm=norm, aspect="equal")
+    axes.imshow(density, extent=grid.extent, origin="lower", cmap="magma", norm=norm, interpolation="bilinear")
     axes.set_title(f"t = {t:.3g}")
     axes.set_axis_off()
 
 
 def _frame(grid: Grid, t: float, density: Array) -> Image.Image:
-    figure: Figure = canvas(3.4, 3.7)
+    figure = canvas(3.4, 3.7)
     _panel(figure.subplots(), grid, t, density)
-    figure.canvas.draw()
-    return Image.fromarray(np.asarray(figure.canvas.buffer_rgba())[..., :3]).convert("P", palette=Image.Palette.ADAPTIVE)  # type: ignore[attr-defined]
+    drawn = BytesIO()
+    figure.savefig(drawn, format="png")
+    return Image.open(drawn).convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE)
 
 
 PICTURES: Final[Mapping[str, Callable[[Arrow, torch.Tensor, Path], None]]] = {

@@ -23,12 +23,12 @@ from dgmspec.modules.registry import embedding_twin, net_twin, resolve_held
 from dgmspec.modules.traces import (
     Chain,
     closed_norm,
-    closed_trace,
     forward,
     norm_core,
     product,
     tangent_trace,
     trace_core,
+    value_and_trace,
 )
 from dgmspec.modules.twin import Parameters, StepContext
 from dgmspec.ops.authored import OwnNet, Reading
@@ -57,6 +57,16 @@ class _Reading:
     shape: Shape
     state: int | None = None
     trace: str = ""
+
+    @property
+    def first(self) -> str:
+        """Where the first layer's columns for the state stand, cut out once a solve."""
+        return f"state's columns of {self.symbol}"
+
+    @property
+    def others(self) -> str:
+        """Where the first layer's other columns stand."""
+        return f"other columns of {self.symbol}"
 
     @property
     def core(self) -> str:
@@ -132,8 +142,11 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
         for seen in op.velocity.seen:
             found[seen.name] = _seen(ctx.given, found[CONTEXT], seen.start, seen.type)
     for used in known.readings:
+        if used.state is not None:
+            parts = below(p, used.net.name)
+            found |= _columns(used, parts)
+            weights = _weights(used, parts, found)
         if used.trace and closed(used.net.op):
-            weights, _ = _layers(used, below(p, used.net.name))
             found[used.core] = trace_core(weights)
             if "jacobian" in op.rates and known.norm == "closed form":
                 found[NORM] = norm_core(weights)
@@ -205,9 +218,13 @@ class Evaluation:
         if traced and used.trace:
             chain = self._chain(used, own, t, y, p, env)
             flat = y.reshape(y.shape[0], -1)
-            value, slopes = forward(chain, flat)
+            if used.core in p and self.op.estimator is None:
+                value, trace = value_and_trace(chain, p[used.core], flat)
+            else:
+                value, slopes = forward(chain, flat)
+                trace = self._trace(chain, slopes, p, y)
             env[used.symbol] = value.to(y.dtype).reshape(y.shape)
-            env[used.trace] = self._trace(used, chain, slopes, p, y).to(y.dtype)
+            env[used.trace] = trace.to(y.dtype)
             return
         inputs = [as_tensor(arg(env, y), y) for arg in used.args]
         context = p.get(CONTEXT) if used.context else None
@@ -217,22 +234,18 @@ class Evaluation:
         out = evaluate(used.net.op, own, inputs, context, self.training, time)
         env[used.symbol] = constrain(used.net.support, out.reshape(out.shape[0], *used.shape))
 
-    def _trace(self, used: _Reading, chain: Chain, slopes: list[Tensor], p: Values, y: Tensor) -> Tensor:
-        rows = y.shape[0]
+    def _trace(self, chain: Chain, slopes: list[Tensor], p: Values, y: Tensor) -> Tensor:
+        """The trace of a chain without closed form, or its estimate."""
         if self.op.estimator is not None:
             e = p[PROBES]
             return (product(chain, slopes, e) * e).sum(2).mean(1)
-        if used.core in p:
-            return closed_trace(p[used.core], slopes, rows)
-        return tangent_trace(chain, slopes, rows)
+        return tangent_trace(chain, slopes, y.shape[0])
 
     def _chain(self, used: _Reading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Chain:
         """A layered net as a chain of the state: what else its first layer reads goes into that layer's offset."""
         op = used.net.op
         assert isinstance(op, AbstractLayered) and used.state is not None
-        weights, offsets = _layers(used, own)
-        full, start = own["0/weight"], sum(used.sizes[: used.state])
-        size = used.sizes[used.state]
+        weights, offsets = _weights(used, own, p), tuple(own[f"{name}/bias"] for name in _names(op))
         rest = [as_tensor(arg(env, y), y).flatten(1) if i != used.state else None for i, arg in enumerate(used.args)]
         beside = [v if v.dim() > 1 else v.unsqueeze(1) for v in rest if v is not None]
         if used.context and CONTEXT in p:
@@ -241,9 +254,8 @@ class Evaluation:
             beside.append(self._time_features(op, own, t, y))
         if beside:
             rows = max(v.shape[0] for v in beside)
-            columns = torch.cat((full[:, :start], full[:, start + size :]), 1)
-            joined = torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
-            offsets = (torch.addmm(offsets[0], joined, columns.t()), *offsets[1:])
+            joined = beside[0] if len(beside) == 1 else torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
+            offsets = (torch.addmm(offsets[0], joined, p[used.others].t()), *offsets[1:])
         links = op.links()
         skips = (None, *(link.skip for link in links)) if any(link.skip is not None for link in links) else ()
         step = op.step if isinstance(op, ResMlp) else 1.0
@@ -274,12 +286,22 @@ class Evaluation:
         return gradient
 
 
-def _layers(used: _Reading, own: Parameters) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The weights of a layered net, the first of which has the state's columns alone, and its biases."""
+def _columns(used: _Reading, own: Parameters) -> dict[str, Tensor]:
+    """The first layer's weight cut apart: the state's columns, and the others where there are any."""
+    full, start = own["0/weight"], sum(used.sizes[: used.state])
+    end = start + used.sizes[used.state or 0]
+    found = {used.first: full[:, start:end].contiguous()}
+    if end - start < full.shape[1]:
+        found[used.others] = torch.cat((full[:, :start], full[:, end:]), 1)
+    return found
+
+
+def _weights(used: _Reading, own: Parameters, p: Values) -> tuple[Tensor, ...]:
+    """The weights of a layered net, of the first the state's columns alone."""
     op = used.net.op
-    assert isinstance(op, AbstractLayered) and used.state is not None
-    start = sum(used.sizes[: used.state])
-    names = ("0", *(link.name for link in op.links()))
-    first = own["0/weight"][:, start : start + used.sizes[used.state]]
-    weights = (first, *(own[f"{name}/weight"] for name in names[1:]))
-    return weights, tuple(own[f"{name}/bias"] for name in names)
+    assert isinstance(op, AbstractLayered)
+    return (p[used.first], *(own[f"{name}/weight"] for name in _names(op)[1:]))
+
+
+def _names(op: AbstractLayered) -> tuple[str, ...]:
+    return ("0", *(link.name for link in op.links()))

@@ -34,6 +34,11 @@ class Arrow:
     prior: Callable[[Tensor], Tensor] | None
 
     @property
+    def name(self) -> str:
+        """What the arrow joins: its address without the step's."""
+        return self.address.rpartition("/")[0]
+
+    @property
     def times(self) -> tuple[float, float]:
         """Where it starts and ends, as written."""
         return self.op.low, self.op.high
@@ -57,7 +62,7 @@ class Arrow:
     def log_prob(self, t: float, y: Tensor) -> Tensor:
         """The log-density of the state at time t, (batch,): that at the arrow's end, and the trace up to there."""
         if self.prior is None:
-            raise UnavailableError(f"{self.address} does not end where the model has a prior")
+            raise UnavailableError(f"{self.name} does not end where the model has a prior")
         if t == self.op.high:
             return self.prior(y)
         rest = self.op.model_copy(update={"low": t, "trace": Exact(), "rates": ()})
