@@ -10,12 +10,17 @@ from torch.distributions import Normal as Independent
 from torch.distributions import kl_divergence
 
 import dgmspec
+from dgmspec.algebra.nodes import Name
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import CHOLESKY, REAL, Type
+from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import constrain, initial_learned, unconstrain
+from dgmspec.modules.nets import evaluate
 from dgmspec.modules.registry import distribution_twin
+from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.twin import StepContext
-from dgmspec.ops.distributions import MultivariateNormal, Normal
+from dgmspec.ops.distributions import MultivariateNormal, Normal, Resampled
+from dgmspec.ops.nets import Mlp
 from tests.flows import compiled
 
 DOUBLE = torch.float64
@@ -147,3 +152,100 @@ def test_matrices_that_are_no_covariance_are_refused(arguments: dict[str, object
 def test_covariances_that_do_not_fit_are_reported(members: str, code: str) -> None:
     text = f"dgm 1\nmodel M {{ observe x : real[3]; {members}\n flow x -> z {{ actnorm }} }}"
     assert code in {d.code for d in dgmspec.diagnose(text).diagnostics}
+
+
+# ---- resampled ------------------------------------------------------------------------------------------------------
+
+RESAMPLED = """dgm 1
+model M {{
+    observe x : real[2]
+    latent z : real[2] ~ resampled(mlp(8, activation = tanh), truncate = {truncate}, draws = {draws})
+    flow x -> z {{ permute(reverse) }}
+    loss = nll
+}}
+"""
+
+
+def resampled(truncate: int = 4, draws: int = 4096, scale: float = 1.5) -> CompiledModel:
+    return compiled(RESAMPLED.format(truncate=truncate, draws=draws), scale=scale)
+
+
+def grid(low: float = -9.0, high: float = 9.0, points: int = 300) -> tuple[Tensor, float]:
+    """Midpoints of a square, and the area of a cell."""
+    shares = (torch.arange(points, dtype=DOUBLE) + 0.5) / points
+    return low + (high - low) * torch.cartesian_prod(shares, shares), ((high - low) / points) ** 2
+
+
+def exact_log_prob(model: CompiledModel, z: Tensor) -> Tensor:
+    """The law's log-density with Z by quadrature in place of draws."""
+    prior = model.graph.variables["z"].prior
+    assert prior is not None and isinstance(prior.op, Resampled)
+    own = {k.removeprefix("M/z/prior/net/"): v for k, v in model.named_parameters() if k.startswith("M/z/prior/net/")}
+    base = Independent(torch.zeros(2, dtype=DOUBLE), 1.0)
+
+    def chance(points: Tensor) -> Tensor:
+        return torch.sigmoid(evaluate(prior.op.net, own, (points,), None, False)[:, 0])
+
+    points, cell = grid()
+    share = (base.log_prob(points).sum(1).exp() * chance(points)).sum() * cell
+    forced = (1 - share) ** (prior.op.truncate - 1)
+    return base.log_prob(z).sum(1) + torch.log((1 - forced) * chance(z) / share + forced)
+
+
+@pytest.mark.parametrize("truncate", [1, 2, 50])
+def test_a_resampled_density_is_the_formulas_with_its_share_estimated(truncate: int) -> None:
+    with torch.no_grad():
+        model = resampled(truncate)
+        points, cell = grid()
+        exact = exact_log_prob(model, points.flip(1))
+        assert float(exact.exp().sum() * cell) == pytest.approx(1, abs=1e-4)
+        found = torch.stack([model.log_prob(points[::1111], seed=seed) for seed in range(40)])
+        allowed = 5 * float(found.std(0).max()) / 40**0.5 + 1e-4
+        assert (found.mean(0) - exact[::1111]).abs().max() < allowed < 0.02
+        assert model.density == "estimate"
+
+
+def test_resampled_draws_follow_their_density() -> None:
+    with torch.no_grad():
+        model = resampled(truncate=8)
+        x = model.sample(20_000, seed=0)
+        points, cell = grid()
+        exact = exact_log_prob(model, points.flip(1))
+        mean = (exact.exp()[:, None] * points).sum(0) * cell
+        deviation = ((exact.exp()[:, None] * points**2).sum(0) * cell - mean**2).sqrt()
+        assert ((x.mean(0) - mean).abs() < 4.5 * deviation / 20_000**0.5).all()
+        entropy, log_p = -(exact.exp() * exact).sum() * cell, exact_log_prob(model, x.flip(1))
+        assert abs(float(log_p.mean() + entropy)) < 4.5 * float(log_p.std()) / 20_000**0.5
+
+
+def test_a_resampled_base_is_the_base_at_the_start_and_trains_towards_two_modes() -> None:
+    model = dgmspec.compile(dgmspec.parse(RESAMPLED.format(truncate=100, draws=512)), dtype=DOUBLE)
+    x = torch.randn(64, 2, dtype=DOUBLE)
+    torch.testing.assert_close(model.log_prob(x, seed=0), Independent(0.0, 1.0).log_prob(x).sum(1))
+    rows = model.log_prob(x[10:20], seed=0)
+    torch.testing.assert_close(rows, model.log_prob(x, seed=0)[10:20])
+    torch.manual_seed(0)
+    side = torch.randint(0, 2, (512, 1)).double() * 2 - 1
+    data = torch.cat([1.2 * side + 0.15 * torch.randn(512, 1), torch.randn(512, 1)], 1).double()
+    optimizer = torch.optim.Adam(model.parameters(), 0.03)
+    before = model.loss(data, seed=0).total.detach()
+    for step in range(150):
+        optimizer.zero_grad()
+        model.loss(data, seed=0, step=step).total.backward()
+        optimizer.step()
+    assert model.loss(data, seed=0).total < before - 0.2
+    drawn = model.sample(2000, seed=0)[:, 0]
+    assert (drawn.abs() < 0.5).double().mean() < 0.5 * (torch.randn(2000).abs() < 0.5).double().mean()
+
+
+def test_what_an_estimated_base_cannot_do_is_said() -> None:
+    model = resampled()
+    with pytest.raises(UnavailableError, match="no gradient passes the choice among"):
+        model.rsample(3)
+    x, log_prob = model.sample_and_log_prob(8, seed=0)
+    torch.testing.assert_close(log_prob, model.log_prob(x, seed=0))
+    text = RESAMPLED.format(truncate=4, draws=64).replace("x : real[2]", "x : real[2] ~ exp(-dot(x, x))")
+    found = [d for d in dgmspec.diagnose(text.replace("nll", "reverse_kl")).diagnostics if d.severity == "error"]
+    assert found, "reverse_kl needs the density of its own samples"
+    with pytest.raises(Refusal, match="parameters are formulas or nets"):
+        Resampled(net=Mlp(hidden=(4,)), base=Normal(loc=Name(id="m")))

@@ -203,7 +203,8 @@ class Analysis:
         legs = self.walk(variable, "log_prob")
         if legs is None:
             return "none"
-        kinds = {step.node.op.density for step, _ in self.directions(legs)}
+        kinds: set[str] = {step.node.op.density for step, _ in self.directions(legs)}
+        kinds |= {law.op.density for v in self.priors(variable) if (law := v.prior) is not None}
         kinds |= {"lower bound" for group in self.sampled([variable]) if group.posterior is not None}
         return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
 

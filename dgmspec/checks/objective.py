@@ -92,6 +92,22 @@ def _undetermined(
                 )
 
 
+def _estimated(
+    analysis: Analysis, term: LossTerm, op: AbstractDensityLoss, variable: VariableNode
+) -> Iterator[Diagnostic]:
+    """A term over the model's own samples needs their exact density, and gradients through them."""
+    for node in analysis.priors(variable.name):
+        if op.walk == "sample_and_log_prob" and node.prior is not None and node.prior.op.density == "estimate":
+            yield Diagnostic(
+                "DGM702",
+                f"`{op.name}` needs the density of the model's samples, and `{node.prior.op.name}` estimates its own",
+                term.address,
+                "no exact density",
+                (Label(node.prior.address, "an estimate, and draws without gradients"),),
+                help=("give the variable a law with an exact density, such as `normal(0, 1)` or a `mixture`",),
+            )
+
+
 def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Iterator[Diagnostic]:
     variable = analysis.graph.variables.get(term.binds or "")
     if variable is None:
@@ -115,6 +131,7 @@ def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Ite
     if analysis.priors(variable.name):
         yield from _undetermined(analysis, term, op, variable)
         yield from check_tractable(analysis, term, variable.name)
+        yield from _estimated(analysis, term, op, variable)
         return
     ends = [v for v in analysis.graph.variables.values() if v.role == "latent"]
     help_ = (

@@ -99,6 +99,8 @@ class Draw:
     law: Literal["uniform", "normal", "rademacher", "exponential", "gamma", "von_mises"] = "uniform"
     parameter: float = 1.0
     """The concentration of a ``gamma`` draw (scale 1) or of a ``von_mises`` draw (around 0)."""
+    shared: bool = False
+    """Whether all rows of a call have the draw in common: one tensor of `shape`, whatever the batch."""
 
 
 @dataclass(frozen=True)
@@ -417,6 +419,7 @@ class AbstractDistribution(AbstractOp, ABC):
     role: ClassVar[str] = "distribution"
     factorises: ClassVar[bool] = False
     """Whether the coordinates of the event are independent."""
+    density: ClassVar[Literal["exact", "estimate"]] = "exact"
     pathwise: ClassVar[bool] = True
     """Whether a draw is a differentiable function of the parameters (of a fixed draw of noise)."""
 
@@ -427,6 +430,14 @@ class AbstractDistribution(AbstractOp, ABC):
     @abstractmethod
     def draws(self, type_: Type) -> tuple[Draw, ...]:
         """The per-sample randomness that `sample` turns into one event."""
+
+    def own_parameters(self, type_: Type) -> tuple[ParamSpec, ...]:
+        """The parameters that the law owns itself: those of nets that read the event."""
+        return ()
+
+    def density_draws(self, type_: Type) -> tuple[Draw, ...]:
+        """The randomness that the log-density reads, where it is an estimate."""
+        return ()
 
     def has_divergence(self, other: AbstractDistribution) -> bool:
         """Whether KL(self ‖ other) is known in closed form, for an event of both."""

@@ -296,6 +296,7 @@ class _Inference:
                 _require_fit(shape_of(formula, own), wanted, event)
             law.op.support(event)
             law.op.draws(event)
+            law.op.own_parameters(event)
         for trunk in law.trunks:
             if isinstance(trunk.op, AbstractNet) and all(value in self.types for value in trunk.inputs):
                 use = net_use(tuple(self.types[v] for v in trunk.inputs), trunk_result(law, trunk, event))

@@ -51,6 +51,12 @@ def trunk_types(graph: Graph, law: Prior, trunk: Trunk) -> tuple[tuple[Type, ...
     return tuple(t for t in inputs if isinstance(t, Type)), trunk_result(law, trunk, event)
 
 
+def own_parameters(graph: Graph, law: Prior) -> tuple[ParamSpec, ...]:
+    """The parameters that a law owns itself."""
+    event = graph.type_of(graph.variables[law.variable].value)
+    return law.op.own_parameters(event) if isinstance(event, Type) else ()
+
+
 def parameters(graph: Graph) -> dict[Address, ParamSpec]:
     """The parameters of a typed graph's steps, nets and laws, in the graph's order; a shared net's stand once.
 
@@ -67,6 +73,7 @@ def parameters(graph: Graph) -> dict[Address, ParamSpec]:
             own = node.op.net_parameters(net_use(*net_types(graph, node)))
             found |= {child(node.address, spec.name): spec for spec in own}
     for law in graph.laws:
+        found |= {child(law.address, spec.name): spec for spec in own_parameters(graph, law)}
         for trunk in law.trunks:
             if trunk.op != "external":
                 own = trunk.op.net_parameters(net_use(*trunk_types(graph, law, trunk)))

@@ -20,7 +20,7 @@ from dgmspec.core.op import AbstractNet, AbstractStep, ArrowTerm
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules import copies
-from dgmspec.modules.conditionals import distribution, divergence, heads
+from dgmspec.modules.conditionals import distribution, divergence, heads, own_parameters
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import context_features, evaluate
@@ -95,7 +95,7 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             assert line.type is not None
             return Call(line, learned(line.type), (("raw", line.address),))
         case "log_prob" | "draw" | "mean_of":
-            return Call(line, distribution(line))
+            return Call(line, distribution(line), own_parameters(line))
         case "divergence":
             return Call(line, divergence(line))
         case "heads":

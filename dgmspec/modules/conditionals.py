@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dgmspec.core.address import child
 from dgmspec.core.op import AbstractDistribution
 from dgmspec.core.types import CHOLESKY, POSITIVE, REAL, UNIT, Support, Type
 from dgmspec.modules.initial import SMALLEST_SCALE, cholesky_factor
@@ -32,13 +33,14 @@ def distribution(line: Instruction) -> Run:
     evaluated = _evaluated(op, line.names, event)
     count = len(line.names)
 
-    def log_prob(training: bool, p: Parameters, x: Tensor, *values: Tensor | float) -> Tensor:
-        return twin.log_prob(op, evaluated(values), x, context)
+    def log_prob(training: bool, p: Parameters, x: Tensor, *values: Any) -> Tensor:
+        seen = StepContext(event, noise=dict(zip(noise, values[count:], strict=True))) if noise else context
+        return twin.log_prob(op, {**p, **evaluated(values[:count])}, x, seen)
 
     def draw(training: bool, p: Parameters, *values: Any) -> Tensor:
         draws = values[count:]
         seen = StepContext(event, noise=dict(zip(noise, draws, strict=True)))
-        return twin.draw(op, evaluated(values[:count]), seen, draws[0].shape[0])
+        return twin.draw(op, {**p, **evaluated(values[:count])}, seen, draws[0].shape[0])
 
     def mean(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:
         assert twin.mean is not None, f"`{op.name}` has no mean"
@@ -47,6 +49,13 @@ def distribution(line: Instruction) -> Run:
         return found
 
     return {"log_prob": log_prob, "draw": draw, "mean_of": mean}[line.target]
+
+
+def own_parameters(line: Instruction) -> tuple[tuple[str, str], ...]:
+    """The parameters that a law owns itself, by their names and their keys in the model."""
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractDistribution) and event is not None
+    return tuple((spec.name, child(line.address, spec.name)) for spec in op.own_parameters(event))
 
 
 def divergence(line: Instruction) -> Run:

@@ -19,7 +19,7 @@ class Model(Protocol):
     """What a distribution asks of a model."""
 
     @property
-    def redraws(self) -> bool: ...
+    def differentiable(self) -> bool: ...
 
     def type_of(self, variable: str) -> Type: ...
 
@@ -47,7 +47,7 @@ class Law(Distribution):
     def __init__(self, model: Model, variable: str, given: Mapping[str, Any] | None) -> None:
         self.model, self.given = model, {k: model.as_input(k, v) for k, v in (given or {}).items()}
         self.type = model.type_of(variable)
-        self.has_rsample = not model.redraws
+        self.has_rsample = model.differentiable
         sizes = {value.shape[0] for value in self.given.values()} - {1}
         if len(sizes) > 1:
             raise ValueError(f"the given variables have batches of different sizes: {sorted(sizes)}")

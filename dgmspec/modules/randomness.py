@@ -69,13 +69,18 @@ def step_noise(
     rows = -(-(start + count) // 16) * 16
     for entry, draw in _draws(program.draws):
         generator = torch.Generator().manual_seed(seed_of(seed, entry.name, -1, step))
-        found[entry.name] = draw_rows(draw, rows, generator, dtype)[start : start + count].to(device)
+        if draw.shared:
+            found[entry.name] = draw_rows(draw, 1, generator, dtype)[0].to(device)
+        else:
+            found[entry.name] = draw_rows(draw, rows, generator, dtype)[start : start + count].to(device)
     return found
 
 
 def _rows(entry: ProgramInput, rows: tuple[int, int] | Tensor, seed: int, dtype: torch.dtype) -> Tensor:
     """The rows of one draw, whole blocks made and cut."""
     assert entry.draw is not None
+    if entry.draw.shared:
+        return _block(entry, 0, seed, dtype, 1)[0]
     if isinstance(rows, Tensor):
         return _scattered(entry, rows.cpu(), seed, dtype)
     start, count = rows
@@ -93,11 +98,11 @@ def _scattered(entry: ProgramInput, rows: Tensor, seed: int, dtype: torch.dtype)
     return blocks[place, rows % BLOCK]
 
 
-def _block(entry: ProgramInput, index: int, seed: int, dtype: torch.dtype) -> Tensor:
-    """One block of 256 rows, drawn in float64 whatever the precision asked for."""
+def _block(entry: ProgramInput, index: int, seed: int, dtype: torch.dtype, rows: int = BLOCK) -> Tensor:
+    """One block of rows, drawn in float64 whatever the precision asked for."""
     assert entry.draw is not None
     generator = torch.Generator().manual_seed(seed_of(seed, entry.name, index))
-    return draw_rows(entry.draw, BLOCK, generator, dtype, torch.float64)
+    return draw_rows(entry.draw, rows, generator, dtype, torch.float64)
 
 
 def _draws(inputs: Iterable[ProgramInput]) -> list[tuple[ProgramInput, Draw]]:

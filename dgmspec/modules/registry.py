@@ -19,6 +19,7 @@ from dgmspec.core.op import (
 )
 from dgmspec.core.types import Support
 from dgmspec.modules.twin import DistributionTwin, EmbeddingTwin, NetTwin, ScalarTwin, StepTwin, TermTwin
+from dgmspec.ops.distributions import AbstractParametric
 
 __all__ = [
     "distribution_twin",
@@ -54,13 +55,13 @@ def twin_of(cls: type[AbstractOp]) -> Any:
 def resolve_held(op: AbstractOp) -> None:
     """Look up the twins of all operations that `op` holds as arguments, before any graph is traced.
 
-    The nets of a distribution are instructions of their own, whose twins it does not look up.
+    Nets that are a distribution's parameters are instructions of their own, whose twins it does not look up.
     """
     for field in type(op).model_fields:
         value = getattr(op, field)
         for held in value if isinstance(value, tuple) else (value,):
             if isinstance(held, AbstractOp) and not (
-                isinstance(op, AbstractDistribution) and isinstance(held, AbstractNet)
+                isinstance(op, AbstractParametric) and isinstance(held, AbstractNet)
             ):
                 if isinstance(held, WITH_TWINS):
                     twin_of(type(held))

@@ -108,6 +108,11 @@ class AbstractRunner(AbstractStore, ABC):
         return any(step.op.density == "lower bound" for step in self.graph.steps.values())
 
     @property
+    def differentiable(self) -> bool:
+        """Whether gradients pass through samples: none are redrawn, none chosen among proposals of a learned law."""
+        return not self.redraws and all(law.op.density == "exact" for law in self.graph.laws)
+
+    @property
     def dequantises(self) -> bool:
         """Whether `log_prob` draws randomness, so that averaging several draws is worth while."""
         program = self.programs["log_prob"]

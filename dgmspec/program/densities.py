@@ -215,6 +215,8 @@ def _refuse_inexact(graph: Graph, routes: Routes, component: Component) -> None:
         op = graph.steps[address].op
         if op.density == "lower bound":
             raise MissingValueError(f"`{op.name}` is no bijection: only log_prob knows the density of a sample")
+    if component.prior is not None and component.prior.op.density == "estimate":
+        raise MissingValueError(f"the density of `{component.prior.op.name}` is an estimate: only log_prob knows it")
     behind = routes.dependence.latents(v.name for v in component.observed)
     if behind:
         raise MissingValueError(f"`{behind[0].name}` is not observed: only log_prob integrates over it")

@@ -54,13 +54,14 @@ class Listing:
         if name not in self._by_name:
             slot = self._by_name[name] = self.slot()
             self.inputs.append(ProgramInput(kind, name, slot, **facts))
-            self.copies[slot] = 0 if kind == "step" else 1
+            draw = facts.get("draw")
+            self.copies[slot] = 0 if kind == "step" or (draw is not None and draw.shared) else 1
         return self._by_name[name]
 
     def noise(self, address: Address, draw: Draw, copies: int = 1) -> Slot:
         """A draw, for each of `copies` of a row another."""
         name = child(address, draw.name)
-        if copies == 1:
+        if copies == 1 or draw.shared:
             return self.input("noise", name, draw=draw)
         whole = replace(draw, shape=(copies, *draw.shape))
         slot = self.input("noise", f"{name}*{copies}", draw=whole)

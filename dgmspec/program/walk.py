@@ -253,7 +253,7 @@ class Walk:
         slot = self._distribution("log_prob", law, self.need(variable.value), detached)
         group = self.routes.of[variable.value].name
         label = law_label(self.graph, law)
-        density: Density = "exact" if law is variable.prior else "lower bound"
+        density: Density = law.op.density if law is variable.prior else "lower bound"
         self.ledger.append(Entry(law.address, label, "log_prob", sign, slot, "", "O(d)", group, density))
         return self.ledger[-1]
 
@@ -305,7 +305,8 @@ class Walk:
         named = self.parameters_of(law)
         if detached:
             named = {n: self.listing.add(1, target="detach", address="", inputs=(s,))[0] for n, s in named.items()}
-        draws = self._noise(law.address, law.op.draws(type_)) if target == "draw" else {}
+        drawn = {"draw": law.op.draws, "log_prob": law.op.density_draws}.get(target)
+        draws = self._noise(law.address, drawn(type_)) if drawn is not None else {}
         head = (x,) if x is not None else (self.any_rows(),) if target == "mean_of" else ()
         line = {"op": law.op, "type": type_, "names": tuple(named), "noise": tuple(draws)}
         inputs = (*head, *named.values(), *draws.values())

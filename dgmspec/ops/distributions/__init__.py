@@ -7,6 +7,7 @@ from dgmspec.ops.distributions.line import Laplace, Logistic, Normal, StudentT
 from dgmspec.ops.distributions.mixture import Mixture
 from dgmspec.ops.distributions.multivariate import MultivariateNormal
 from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduct
+from dgmspec.ops.distributions.resampled import Resampled
 
 __all__ = [
     "AbstractParametric",
@@ -23,6 +24,7 @@ __all__ = [
     "Mixture",
     "MultivariateNormal",
     "Normal",
+    "Resampled",
     "StudentT",
     "Uniform",
     "VonMises",
