@@ -791,6 +791,12 @@ class _Relu(Word):
 
 relu: _Relu
 
+class _Resampled(Word):
+    """distribution: Learned accept and reject: x is proposed by π and kept with the chance ``a(x) = sigmoid(net(x))``, else another."""
+    def __call__(self, *args: Value, net: Value = ..., base: Value = ..., truncate: Value = ..., draws: Value = ...) -> Name | Call: ...
+
+resampled: _Resampled
+
 class _Reshape(Word):
     """step: The same coordinates, in row-major order, in another shape."""
     def __call__(self, *args: Value, dims: Value = ...) -> Name | Call: ...
@@ -1224,6 +1230,7 @@ __all__ = [
     "real",
     "relu",
     "repeat",
+    "resampled",
     "reshape",
     "residual",
     "resmlp",
