@@ -15,7 +15,10 @@ from dgmspec.algebra.lipschitz import unproved
 from dgmspec.algebra.nodes import AbstractExpr, Name, expr
 from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import evaluate
+from dgmspec.runtime import likelihood
+from dgmspec.runtime.report import summary
 from dgmspec.runtime.selfcheck import check_step, own_parameters
+from dgmspec.runtime.solving import solver_shift
 from dgmspec.runtime.verify import verify
 from dgmspec.spec.model import Fn
 from dgmspec.spec.unresolve import formula_text
@@ -416,3 +419,36 @@ def test_explain_says_how_the_trace_is_had(text: str, said: tuple[str, ...]) -> 
 def test_mistakes_are_named(text: str, code: str, words: str) -> None:
     found = [d for d in dgmspec.diagnose(text).diagnostics if d.severity == "error"]
     assert found and found[0].code == code and words in found[0].message, [(d.code, d.message) for d in found]
+
+
+# ---- runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_reports_the_finer_solve_and_what_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(likelihood, "GAP_POINTS", 500)
+    text = ode("velocity(y, t) = mlp(8)", "solver = euler(steps = 1)") + (
+        "data moons = two_moons(n = 500)\n"
+        "train M { data = moons; steps = 6; batch = 64; optimizer = adam(lr = 0.1); validate = holdout(0.2) }\n"
+    )
+    run = dgmspec.train(dgmspec.parse(text), out=tmp_path / "run")
+    test = run.report["test"]
+    assert abs(test["solver_shift_nats"]) > 0.01
+    assert "solved more finely" in summary(run.report) and "give the arrow's `solver` more steps" in summary(run.report)
+    rows = {"x": torch.randn(8, 2)}
+    shift = solver_shift(run.model, rows, 0)
+    expected = float((run.model.refined().log_prob(rows["x"]) - run.model.log_prob(rows["x"])).detach().mean())
+    assert shift == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_ledger_counts_evaluations() -> None:
+    fixed, adaptive = (
+        compiled(ode("velocity(y, t) = mlp(8, 8)", f"solver = {s}")) for s in ("rk4(steps = 5)", "dopri5")
+    )
+    assert fixed.ledger(points(3, 2)).steps[0].cost == "∫ trace, closed form, 20 evaluations"
+    counted = adaptive.ledger(points(3, 2)).steps[0].cost
+    assert counted.endswith(" evaluations") and int(counted.split(", ")[2].split()[0]) >= 7
+
+
+def test_models_that_solve_nothing_have_no_shift() -> None:
+    model = dgmspec.compile(dgmspec.load(SPECS / "linear.dgm"))
+    assert model.refined() is model and solver_shift(model, {"x": torch.randn(4, 2)}, 0) is None

@@ -15,6 +15,7 @@ from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.graph.standardizing import standardizer
 from dgmspec.modules.bundle import CheckpointError, write_bundle
+from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
 from dgmspec.modules.noising import AbstractNoised, sampler_of
@@ -81,12 +82,24 @@ class CompiledModel(AbstractNoised):
         inputs, batch = self._read(direction, x, given)
         program = self.program(direction)
         noise = self._noise(program, start, batch, seed)
-        return self._ledger(program, self.keep(direction, inputs | noise), batch)
+        with counting() as solved:
+            slots = self.keep(direction, inputs | noise)
+        return self._ledger(program, slots, batch, solved)
 
-    def _ledger(self, program: Program, slots: list[Any], batch: int) -> Ledger:
-        """The contributions that a program's slots hold after a run."""
+    def _ledger(self, program: Program, slots: list[Any], batch: int, solved: Mapping[str, int]) -> Ledger:
+        """The contributions that a program's slots hold after a run, with the evaluations of what was solved."""
+        costs = {e: f"{e.cost}, {solved[e.address]:,} evaluations" for e in program.ledger if e.address in solved}
         steps = tuple(
-            LedgerStep(e.label, e.address, e.kind, e.direction, e.cost, e.sign, slots[e.slot].expand(batch), e.group)
+            LedgerStep(
+                e.label,
+                e.address,
+                e.kind,
+                e.direction,
+                costs.get(e, e.cost),
+                e.sign,
+                slots[e.slot].expand(batch),
+                e.group,
+            )
             for e in program.ledger
         )
         zeros = torch.zeros(batch, dtype=self.dtype, device=self.device)
@@ -120,9 +133,11 @@ class CompiledModel(AbstractNoised):
     ) -> tuple[LossValue, Ledger]:
         """`loss`, with the contributions of every walk that its terms average, sample by sample."""
         inputs, rows = self._loss_inputs(batch, count, seed, step, start)
-        program, slots = self.program("loss"), self.keep("loss", inputs)
+        program = self.program("loss")
+        with counting() as solved:
+            slots = self.keep("loss", inputs)
         results = {name: slots[slot] for name, slot in program.outputs.items()}
-        return LossValue(results.pop("total"), results), self._ledger(program, slots, rows)
+        return LossValue(results.pop("total"), results), self._ledger(program, slots, rows, solved)
 
     def _loss_inputs(
         self, batch: Any, count: int | None, seed: int | None, step: int | None, start: int

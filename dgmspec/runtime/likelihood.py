@@ -22,6 +22,7 @@ from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.feed import columns_of
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import Reporter, show_progress
+from dgmspec.runtime.solving import solver_shift
 from dgmspec.runtime.toys import TOYS
 
 __all__ = ["Likelihood", "Validation", "gap_to_truth", "log_probs", "test_likelihood"]
@@ -75,6 +76,10 @@ class Validation:
             self.columns = columns_of(model, Dataset(share))
         draws = VALIDATION_DRAWS if held_out and model.program("loss").draws else 1
         self.seeds = [seed_of(seed, "validation", draw) for draw in range(draws)]
+
+    def solver_shift(self) -> float | None:
+        """What a finer solve changes on the first of the rows (`runtime.solving`)."""
+        return solver_shift(self.model, self.columns, self.seeds[0])
 
     @torch.no_grad()
     def __call__(self) -> float:

@@ -18,9 +18,11 @@ from dgmspec.runtime.failure import explain
 from dgmspec.runtime.feed import Feed
 from dgmspec.runtime.generators import own_generator
 from dgmspec.runtime.interrupts import Interrupts
+from dgmspec.runtime.likelihood import Validation
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import Reporter
 from dgmspec.runtime.rundir import RunDirectory, RunError
+from dgmspec.runtime.solving import ALLOWED
 from dgmspec.runtime.steps import Fit, Steps
 
 __all__ = ["Interrupted", "Loop"]
@@ -51,7 +53,7 @@ class Loop:
         plan: TrainPlan,
         processes: Processes,
         directory: RunDirectory,
-        validate: Callable[[], float] | None,
+        validate: Validation | None,
     ) -> None:
         self.plan, self.directory, self.validate = plan, directory, validate
         self.processes, self.plain = processes, model
@@ -134,7 +136,13 @@ class Loop:
         self.processes.on_main(lambda: self.directory.append_metrics(row))
         if self.processes.on_main(lambda: time.monotonic() - self.saved > SAVE_SECONDS):
             self.save()
-        reporter.advance(self.fit.step, **{k: v for k, v in row.items() if k in ("loss", "validation")})
+        figures = {k: v for k, v in row.items() if k in ("loss", "validation")}
+        reporter.advance(self.fit.step, **figures, **(self.strayed() if judged else {}))
+
+    def strayed(self) -> dict[str, float]:
+        """By how much a finer solve moves the log-density, where that is more than a solver may err."""
+        shift = self.validate.solver_shift() if self.validate else None
+        return {} if shift is None or abs(shift) <= ALLOWED else {"solver off by": shift}
 
     def settled(self) -> Tensor:
         """The losses since the last reading, over all processes; one that is no number ends the run."""

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from dgmspec.core.types import SupportKind
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
-from dgmspec.runtime.data import AbstractTable
+from dgmspec.runtime.data import AbstractTable, Dataset
+from dgmspec.runtime.feed import columns_of
 from dgmspec.runtime.latent import collapsed, divergences, importance_nll
 from dgmspec.runtime.likelihood import gap_to_truth, test_likelihood
 from dgmspec.runtime.processes import Processes
+from dgmspec.runtime.solving import ROWS, solver_line, solver_shift
+from dgmspec.runtime.toys import TOYS
 
 __all__ = ["DRAWS", "Toy", "simple_baselines", "summary", "test_figures", "verdict"]
 
@@ -49,14 +52,15 @@ def test_figures(
     samples: int | None = None,
 ) -> dict[str, Any]:
     """The ``test`` section: the gap to the truth on fresh points of a toy set, else the likelihood on held-out rows."""
-    if model.density == "none":
+    if model.density == "none" or (toy is None and test is None):
         return {}
+    finer = model.refined()
     if toy is not None:
-        return gap_to_truth(model, toy.name, toy.constants, seed, processes, visible)
-    if test is None:
-        return {}
-    found = test_likelihood(model, test, (draws or DRAWS) if model.dequantises else 1, seed, processes, visible)
-    return {
+        rows = Dataset({next(iter(model.observed)): TOYS[toy.name](ROWS, seed=seed, **toy.constants)})
+        return gap_to_truth(finer, toy.name, toy.constants, seed, processes, visible) | _solved(model, rows, seed)
+    assert test is not None
+    found = test_likelihood(finer, test, (draws or DRAWS) if model.dequantises else 1, seed, processes, visible)
+    return _solved(model, test.sample(ROWS, seed) if finer is not model else test, seed) | {
         "rows": found.rows,
         "dequantisations": found.draws,
         "nll_nats": found.nll_nats,
@@ -73,6 +77,14 @@ def _latent(model: CompiledModel, test: AbstractTable, seed: int, samples: int |
     if samples is not None and model.density == "lower bound":
         figures["importance"] = importance_nll(model, test, samples, seed)
     return figures
+
+
+def _solved(model: CompiledModel, rows: AbstractTable, seed: int) -> dict[str, float]:
+    """How far a finer solve moves the log-density, where the model solves for it."""
+    if model.refined() is model:
+        return {}
+    shift = solver_shift(model, columns_of(model, rows.whole()), seed)
+    return {} if shift is None else {"solver_shift_nats": shift}
 
 
 test_figures.__test__ = False  # type: ignore[attr-defined]
@@ -135,6 +147,8 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     if "gap_to_entropy_nats" in test:
         gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
         lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points{kind}")
+    if "solver_shift_nats" in test:
+        lines.append(solver_line(test["solver_shift_nats"]))
     if streamed := report.get("streamed"):
         held_out = f"{streamed['validation_rows']:,} held-out rows"
         others = f", baselines on {streamed['baseline_rows']:,} of each part" if report.get("baselines") else ""

@@ -15,6 +15,9 @@ from dgmspec.modules.twin import Parameters, StepContext, TermTwin, sum_event
 from dgmspec.ops.continuous.losses import FlowMatching
 from dgmspec.ops.continuous.ode import Ode
 
+BLOCK = 512
+"""Rows that are paired with one another at most."""
+
 EARLIEST = 1e-3
 """The part of a `vp` path next to the data that is left out: dσ/dr grows there without bound."""
 
@@ -56,9 +59,15 @@ def _rows(values: Tensor, like: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _nearest(x: Tensor, y: Tensor) -> Tensor:
-    """The pairing of rows with the least sum of squared distances: optimal transport between the two batches."""
-    cost = torch.cdist(x.flatten(1).double(), y.flatten(1).double()).square()
-    return torch.as_tensor(linear_sum_assignment(cost.cpu().numpy())[1], device=x.device)
+    """The pairing of rows with the least sum of squared distances, block by block: optimal transport between batches.
+
+    An assignment takes time in the third power of its rows, so that a whole validation set is never one block.
+    """
+    found = []
+    for start in range(0, len(x), BLOCK):
+        a, b = (part[start : start + BLOCK].flatten(1).double() for part in (x, y))
+        found.append(start + torch.as_tensor(linear_sum_assignment(torch.cdist(a, b).square().cpu().numpy())[1]))
+    return torch.cat(found).to(x.device)
 
 
 def _plan(op: FlowMatching, step: Ode, event: Type) -> Ready:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.continuous.velocity import PROBES, Evaluation, Ready, constants, ready
+from dgmspec.modules.counting import count
 from dgmspec.modules.solvers import Adaptive, Field, Fixed, SolverError, integrate
 from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
@@ -36,6 +37,7 @@ def _solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: float, e
         found = integrate(field, y, start, end, values, solver, op.gradient, rates=rates)
     except SolverError as error:
         raise error.at(ctx.address) from error
+    count(ctx.address, found.evaluations)
     log_det = found.integrals[0] if counted else y.new_zeros(())
     if not op.rates:
         return found.y, log_det

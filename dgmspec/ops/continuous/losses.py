@@ -55,8 +55,8 @@ class FlowMatching(AbstractArrowLoss):
     that at its end, one of them the data's and the other a draw of the prior. With r the way from the data x to the
     noise z, ``y = α x + σ z``: ``linear`` has α = 1 - r, σ = r; ``cosine`` α = cos(π r / 2), σ = sin(π r / 2); ``vp``
     α = exp(-(0.1 r + 19.9 r² / 2) / 2), σ² = 1 - α², r from 0.001 on, since dσ/dr grows without bound before.
-    `coupling` pairs data and noise ``independent``ly, or within a batch so that their squared distances are least
-    (``minibatch_ot``), which makes paths straighter.
+    `coupling` pairs data and noise ``independent``ly, or within a batch (of blocks of 512 rows) so that their squared
+    distances are least (``minibatch_ot``), which makes paths straighter.
     Caveat: the field learned has the right marginals where the coupling's noise is the prior; the likelihood is the
     ode's own, by its solver.
     Reference: Lipman, Chen, Ben-Hamu, Nickel and Le 2023, "Flow matching for generative modeling"; Liu, Gong and Liu
