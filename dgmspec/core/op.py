@@ -422,6 +422,8 @@ class AbstractDistribution(AbstractOp, ABC):
     density: ClassVar[Literal["exact", "estimate"]] = "exact"
     pathwise: ClassVar[bool] = True
     """Whether a draw is a differentiable function of the parameters (of a fixed draw of noise)."""
+    conditioned: ClassVar[bool] = False
+    """Whether a net that it owns reads what stands after the bar."""
 
     @abstractmethod
     def support(self, type_: Type) -> Support:
@@ -431,8 +433,8 @@ class AbstractDistribution(AbstractOp, ABC):
     def draws(self, type_: Type) -> tuple[Draw, ...]:
         """The per-sample randomness that `sample` turns into one event."""
 
-    def own_parameters(self, type_: Type) -> tuple[ParamSpec, ...]:
-        """The parameters that the law owns itself: those of nets that read the event."""
+    def own_parameters(self, type_: Type, given: Type | None = None) -> tuple[ParamSpec, ...]:
+        """The parameters that the law owns itself: those of nets that read the event, and what is `given`."""
         return ()
 
     def density_draws(self, type_: Type) -> tuple[Draw, ...]:

@@ -7,7 +7,6 @@ from typing import Final
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "net": ("unet", "transformer", "nearest", "gumbel_softmax"),
-    "distribution": ("autoregressive",),
     "loss": (
         "vq",
         "ism",

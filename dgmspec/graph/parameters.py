@@ -51,10 +51,19 @@ def trunk_types(graph: Graph, law: Prior, trunk: Trunk) -> tuple[tuple[Type, ...
     return tuple(t for t in inputs if isinstance(t, Type)), trunk_result(law, trunk, event)
 
 
+def own_given(graph: Graph, law: Prior) -> Type | None:
+    """The type of what a law's own net reads beside its event: of the value after the bar, if there is one."""
+    if not law.op.conditioned or not law.context:
+        return None
+    found = graph.type_of(law.context[0])
+    assert isinstance(found, Type), f"{law.address} has no types"
+    return found
+
+
 def own_parameters(graph: Graph, law: Prior) -> tuple[ParamSpec, ...]:
     """The parameters that a law owns itself."""
     event = graph.type_of(graph.variables[law.variable].value)
-    return law.op.own_parameters(event) if isinstance(event, Type) else ()
+    return law.op.own_parameters(event, own_given(graph, law)) if isinstance(event, Type) else ()
 
 
 def parameters(graph: Graph) -> dict[Address, ParamSpec]:

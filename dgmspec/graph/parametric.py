@@ -48,7 +48,16 @@ def lower_law(
     names = dict.fromkeys(n for f in formulas_in(op) for n in free_names(f))
     read = [reading.variable(n, _place_of(op, plain, at, n)) for n in names if n in building.variables]
     named = tuple((n, reading.values[n]) for n in names if n in reading.values)
-    inputs = dict.fromkeys((*read, *(v for _, v in named), *(v for trunk in trunks for v in trunk.inputs)))
+    own = context if op.conditioned else ()
+    if len(own) > 1:
+        building.findings.report(
+            "DGM478",
+            f"the net of `{op.name}` reads one value after the bar, and here stand {len(own)}",
+            at,
+            help=("join them: `| [a, b]`",),
+        )
+        raise Reported
+    inputs = dict.fromkeys((*read, *own, *(v for _, v in named), *(v for trunk in trunks for v in trunk.inputs)))
     return Prior(at, node.name, op, tuple(inputs), context, named, trunks)
 
 

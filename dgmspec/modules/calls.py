@@ -16,15 +16,15 @@ from torch import Tensor, nn
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
 from dgmspec.core.address import Address, child, seed_of
-from dgmspec.core.op import AbstractNet, AbstractStep, ArrowTerm
+from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep, ArrowTerm
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules import copies
-from dgmspec.modules.conditionals import distribution, divergence, heads, own_parameters
+from dgmspec.modules.conditionals import distribution, divergence, heads
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import context_features, evaluate
-from dgmspec.modules.registry import net_twin, prepare_scalars, resolve_held, step_twin, term_twin
+from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin, term_twin
 from dgmspec.modules.sums import (
     AFFINE,
     CONSTANT,
@@ -95,7 +95,7 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             assert line.type is not None
             return Call(line, learned(line.type), (("raw", line.address),))
         case "log_prob" | "draw" | "mean_of":
-            return Call(line, distribution(line), own_parameters(line))
+            return _law(line, resources)
         case "divergence":
             return Call(line, divergence(line))
         case "heads":
@@ -119,6 +119,16 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             return Call(line, total(line.signs), constant)
         case "mean":
             return Call(line, mean(line.signs[0]))
+
+
+def _law(line: Instruction, resources: Resources) -> Call:
+    """A distribution, with the parameters and tables that it owns."""
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractDistribution) and event is not None
+    given, twin = line.input_types[0] if line.context else None, distribution_twin(op)
+    tables = resources.step_tables(line.address, lambda: twin.tables(op, event, given))
+    names = (*(spec.name for spec in op.own_parameters(event, given)), *tables)
+    return Call(line, distribution(line), tuple((name, child(line.address, name)) for name in names))
 
 
 # ---- steps ----------------------------------------------------------------------------------------------------------

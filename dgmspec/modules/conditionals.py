@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from dgmspec.core.address import child
 from dgmspec.core.op import AbstractDistribution
-from dgmspec.core.types import CHOLESKY, POSITIVE, REAL, UNIT, Support, Type
-from dgmspec.modules.initial import SMALLEST_SCALE, cholesky_factor
+from dgmspec.core.types import Type
+from dgmspec.modules.distributions.values import into_domain
 from dgmspec.modules.registry import distribution_twin, resolve_held
 from dgmspec.modules.sums import Run
 from dgmspec.modules.twin import StepContext
@@ -25,37 +23,33 @@ Parameters = Mapping[str, Tensor]
 
 
 def distribution(line: Instruction) -> Run:
-    """``log_prob``, ``draw`` or ``mean_of``."""
-    op, event = line.op, line.type
+    """``log_prob``, ``draw`` or ``mean_of``; what the law owns itself comes as the instruction's own parameters."""
+    op, event, noise = line.op, line.type, line.noise
     assert isinstance(op, AbstractDistribution) and event is not None
-    twin, noise, context = distribution_twin(op), line.noise, StepContext(event)
+    twin, given = distribution_twin(op), line.input_types[0] if line.context else None
     resolve_held(op)
-    evaluated = _evaluated(op, line.names, event)
-    count = len(line.names)
+    evaluated, plan = _evaluated(op, line.names, event), twin.plan(op, event, given)
+    first, count = int(line.context), int(line.context) + len(line.names)
+
+    def seen(training: bool, values: Sequence[Any], rows: int) -> StepContext:
+        c = values[0].expand(rows, *values[0].shape[1:]) if line.context else None
+        return StepContext(event, given, c, dict(zip(noise, values[count:], strict=True)), training, plan=plan)
 
     def log_prob(training: bool, p: Parameters, x: Tensor, *values: Any) -> Tensor:
-        seen = StepContext(event, noise=dict(zip(noise, values[count:], strict=True))) if noise else context
-        return twin.log_prob(op, {**p, **evaluated(values[:count])}, x, seen)
+        return twin.log_prob(op, {**p, **evaluated(values[first:count])}, x, seen(training, values, x.shape[0]))
 
     def draw(training: bool, p: Parameters, *values: Any) -> Tensor:
-        draws = values[count:]
-        seen = StepContext(event, noise=dict(zip(noise, draws, strict=True)))
-        return twin.draw(op, {**p, **evaluated(values[:count])}, seen, draws[0].shape[0])
+        rows = values[count].shape[0]
+        return twin.draw(op, {**p, **evaluated(values[first:count])}, seen(training, values, rows), rows)
 
     def mean(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:
         assert twin.mean is not None, f"`{op.name}` has no mean"
         like = rows.new_zeros(rows.shape[0], *event.shape)
-        found: Tensor = like + twin.mean(op, evaluated(values), context, like)
+        context = seen(training, values, rows.shape[0])
+        found: Tensor = like + twin.mean(op, {**p, **evaluated(values[first:count])}, context, like)
         return found
 
     return {"log_prob": log_prob, "draw": draw, "mean_of": mean}[line.target]
-
-
-def own_parameters(line: Instruction) -> tuple[tuple[str, str], ...]:
-    """The parameters that a law owns itself, by their names and their keys in the model."""
-    op, event = line.op, line.type
-    assert isinstance(op, AbstractDistribution) and event is not None
-    return tuple((spec.name, child(line.address, spec.name)) for spec in op.own_parameters(event))
 
 
 def divergence(line: Instruction) -> Run:
@@ -113,19 +107,7 @@ def heads(line: Instruction) -> Run:
         shaped = [
             part.squeeze(1) if width is None else part.movedim(1, -1) for part, width in zip(parts, widths, strict=True)
         ]
-        found = tuple(_into(domain, part) for domain, part in zip(domains, shaped, strict=True))
+        found = tuple(into_domain(domain, part) for domain, part in zip(domains, shaped, strict=True))
         return found if len(found) > 1 else found[0]
 
     return run
-
-
-def _into(domain: Support, raw: Tensor) -> Tensor:
-    """A number of a net in the domain of its parameter."""
-    if domain == REAL:
-        return raw
-    if domain == POSITIVE:
-        return F.softplus(raw) + SMALLEST_SCALE
-    if domain == CHOLESKY:
-        return cholesky_factor(raw)
-    assert domain == UNIT, f"no map from a net's numbers into {domain}"
-    return torch.sigmoid(raw)

@@ -5,19 +5,20 @@ A net gives (batch, P·n) numbers, parameter k of coordinate i in column k·n + 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgmspec.core.op import AbstractScalar
 from dgmspec.core.types import Type
-from dgmspec.modules.nets import below, context_features, evaluate, features_of
-from dgmspec.modules.registry import net_twin, scalar_twin
-from dgmspec.modules.twin import MaskedTwin, Parameters, StepContext, StepTwin
+from dgmspec.modules import autoregression
+from dgmspec.modules.autoregression import context
+from dgmspec.modules.nets import below, evaluate, features_of
+from dgmspec.modules.registry import scalar_twin
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
 from dgmspec.ops.masks import image_shape
-from dgmspec.ops.nets import context_shape, features
 
 Result = tuple[Tensor, Tensor]
 
@@ -29,12 +30,6 @@ def _planes(out: Tensor, size: int) -> Tensor:
 
 def _flat(x: Tensor, event: Type) -> Tensor:
     return x if len(event.shape) == 1 else x.reshape(x.shape[0], event.size)
-
-
-def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
-    if ctx.given is None or ctx.given_type is None:
-        return None
-    return context_features(ctx.given, ctx.given_type, x)
 
 
 def _total(op: AbstractScalar, ladj: Tensor, x: Tensor, ctx: StepContext) -> Tensor:
@@ -61,7 +56,7 @@ def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, in
     if constants is not None:
         raw = constants.to(x.dtype).reshape(constants.shape[0], 1, event.size)
     elif p:
-        c = _context(x, ctx)
+        c = context(x, ctx)
         raw = _planes(evaluate(op.net, below(p, "net"), (flat[:, :0],), c, ctx.training), event.size)
     else:
         raw = flat[:0]
@@ -122,7 +117,7 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
     """The planes (P, batch, count) that the net gives for part B, from part A as it reads it."""
     if not op.by_image(ctx.event.shape):
         return _raw_of_vector(op, p, kept, x, count, ctx)
-    own, c = below(p, "net"), _context(x, ctx)
+    own, c = below(p, "net"), context(x, ctx)
     image = x * p["read"] if "read" in p else kept.reshape(kept.shape[0], -1, *ctx.event.shape[1:])
     found = evaluate(op.net, own, (image,) if kept.shape[1] else (), c, ctx.training).flatten(1)
     if "read" not in p:
@@ -134,7 +129,7 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
 def _raw_of_vector(op: Coupling, p: Parameters, kept: Tensor, x: Tensor, count: int, ctx: StepContext) -> Tensor:
     """Likewise from part A as numbers side by side; `x` has the rows and the precision of the result."""
     read = features_of(kept, ctx.event.support, 1)
-    return _planes(evaluate(op.net, below(p, "net"), (read,), _context(x, ctx), ctx.training), count)
+    return _planes(evaluate(op.net, below(p, "net"), (read,), context(x, ctx), ctx.training), count)
 
 
 def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
@@ -166,37 +161,17 @@ def coupling_inverse(op: Coupling, p: Parameters, y: Tensor, ctx: StepContext) -
 # ---- autoregressive -------------------------------------------------------------------------------------------------
 
 
-def _masked(op: Autoregressive) -> MaskedTwin:
-    found = net_twin(op.net).masked
-    assert found is not None, f"{op.net.name} says that it has an autoregressive reading"
-    return found
-
-
 def _autoregressive_tables(op: Autoregressive, event: Type, given: Type | None) -> dict[str, Tensor]:
-    tables = _masked(op).tables(op.net, event.shape, op.order.precedence(event.shape))
-    return {f"net/{name}": table for name, table in tables.items()}
+    return autoregression.tables(op.net, op.order, event)
 
 
-class _Plan(NamedTuple):
-    """What the net's twin works out; `turned` where the net follows a scan of the image turned upside down."""
-
-    net: Any
-    turned: bool
-
-
-def _autoregressive_plan(op: Autoregressive, event: Type, given: Type | None) -> _Plan:
-    order = op.order.precedence(event.shape)
-    found = _masked(op).plan(op.net, event.shape, order, context_shape(given), features(event.support))
-    return _Plan(found, op.net.reads == "image" and order.scan is not None and order.scan.backwards)
+def _autoregressive_plan(op: Autoregressive, event: Type, given: Type | None) -> autoregression.Plan:
+    return autoregression.plan(op.net, op.order, event, given)
 
 
 def autoregressive_forward(op: Autoregressive, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
-    flat, turned = _flat(x, ctx.event), ctx.plan.turned
-    seen = flat.flip(1) if turned else flat
-    read = features_of(seen.reshape(x.shape) if op.net.reads == "image" else seen, ctx.event.support, 1)
-    out = evaluate(op.net, below(p, "net"), (read,), _context(x, ctx), ctx.training)
-    raw = _planes(out.flatten(1), ctx.event.size)
-    raw = raw.flip(2) if turned else raw
+    flat = _flat(x, ctx.event)
+    raw = autoregression.planes(op.net, p, flat, ctx)
     y, ladj = scalar_twin(op.scalar).forward(op.scalar, raw, flat, ctx.event.support)
     return y.reshape(x.shape), _total(op.scalar, ladj, flat, ctx)
 
@@ -207,15 +182,7 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
     def solve(raw: Tensor, value: Tensor) -> Result:
         return twin.inverse(op.scalar, raw, value, support)
 
-    def read(x: Tensor) -> Tensor:
-        return features_of(x.unsqueeze(1), support, 1)
-
-    flat, own, turned = _flat(y, ctx.event), below(p, "net"), ctx.plan.turned
-    flat = flat.flip(1) if turned else flat
-    with torch.autocast(flat.device.type, enabled=False):  # coordinate by coordinate, where errors would add up
-        c = _context(y, ctx)
-        x, ladj = _masked(op).invert(op.net, own, flat, c, solve, read, ctx.plan.net, ctx.training)
-    x = x.flip(1) if turned else x
+    x, ladj = autoregression.solved(op.net, p, _flat(y, ctx.event), solve, ctx)
     return x.reshape(y.shape), y.new_zeros(()) if op.scalar.unit_slope() else ladj
 
 

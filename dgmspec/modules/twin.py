@@ -107,9 +107,9 @@ Read = Callable[[Tensor], Tensor]
 class MaskedTwin:
     """The inverse of an autoregressive step along its masked net, level by level of the order.
 
-    ``invert(op, p, y, c, solve, read, plan, training) -> (x, log|det ∂x/∂y|)`` of `y` (batch, d) and the context `c`
-    (batch, *event of c) or None. ``solve(raw (P, m, batch), y (m, batch)) -> (x, log|dx/dy|)`` inverts the m
-    coordinates of a level, ``read(x (m, batch)) -> (m, features, batch)`` is what the net reads of them.
+    ``invert(op, p, y, c, solve, read, plan, training) -> (x, log|det ∂x/∂y|)`` of `y` (batch, d, …) and the context `c`
+    (batch, *event of c) or None. ``solve(raw (P, m, batch), y (m, batch, …)) -> (x (m, batch), log|dx/dy|)`` inverts
+    the m coordinates of a level, ``read(x (m, batch)) -> (m, features, batch)`` is what the net reads of them.
     ``plan(op, shape, order, context, features)`` works out what depends on no tensor, ``tables`` index tensors that
     `p` then holds.
     """
@@ -154,13 +154,16 @@ class DistributionTwin:
 
     ``mean(op, p, ctx, like)`` is the mean of each coordinate (of a label the most probable one), broadcasting against
     `like`, a tensor (batch, *event); None where the law has none. ``divergence(op, p, other, p_other, ctx, like)`` is
-    KL(op ‖ other), (batch,), where the operation says that it has one.
+    KL(op ‖ other), (batch,), where the operation says that it has one. `tables` and `plan` are those of a step, for a
+    law with parameters of its own; `p` then holds these and the tables as well.
     """
 
     log_prob: Callable[[Any, Mapping[str, Any], Tensor, StepContext], Tensor]
     draw: Callable[[Any, Mapping[str, Any], StepContext, int], Tensor]
     mean: Callable[[Any, Mapping[str, Any], StepContext, Tensor], Any] | None = None
     divergence: Callable[[Any, Mapping[str, Any], Any, Mapping[str, Any], StepContext, Tensor], Tensor] | None = None
+    tables: Callable[[Any, Type, Type | None], dict[str, Tensor]] = no_tables
+    plan: Callable[[Any, Type, Type | None], Any] = no_plan
 
 
 def no_term_tables(op: Any, step: Any, event: Type) -> dict[str, Tensor]:

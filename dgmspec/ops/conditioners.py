@@ -28,7 +28,7 @@ from dgmspec.core.op import (
 )
 from dgmspec.core.types import REAL, Shape, Support, Type
 from dgmspec.ops.masks import image_shape, parts, require_divisible
-from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features, masked_use
+from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features, masked_net, masked_use
 from dgmspec.ops.orders import Natural
 from dgmspec.ops.scalar import InverseScalar
 
@@ -246,17 +246,7 @@ class Autoregressive(AbstractStep):
 
     def masked(self) -> AbstractMasked:
         """The net, as one that can be masked."""
-        if not isinstance(self.net, AbstractMasked):
-            raise Refusal(
-                "DGM444",
-                f"the net of an autoregressive step must be masked, and `{self.net.name}` cannot be",
-                argument="net",
-                help=(
-                    "write `made(…)`, `masked_conv(…)` on images, or an `mlp` or `resmlp`, which are read as their "
-                    "masked versions",
-                ),
-            )
-        return self.net
+        return masked_net(self.net)
 
     def _require(self, x: Type, c: Type | None) -> None:
         """Refuse a scalar without parameters, a net that cannot be masked, a lone coordinate without a context."""

@@ -15,7 +15,7 @@ from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.dependence import states
 from dgmspec.graph.flows import JOIN
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, Trunk, ValueId, VariableNode
-from dgmspec.graph.parameters import trunk_types
+from dgmspec.graph.parameters import own_given, trunk_types
 from dgmspec.graph.words import describe, law_label
 from dgmspec.program.listing import Listing, MissingValueError, StuckError
 from dgmspec.program.program import Density, Entry, Slot
@@ -308,8 +308,11 @@ class Walk:
         drawn = {"draw": law.op.draws, "log_prob": law.op.density_draws}.get(target)
         draws = self._noise(law.address, drawn(type_)) if drawn is not None else {}
         head = (x,) if x is not None else (self.any_rows(),) if target == "mean_of" else ()
-        line = {"op": law.op, "type": type_, "names": tuple(named), "noise": tuple(draws)}
-        inputs = (*head, *named.values(), *draws.values())
+        given = own_given(self.graph, law)
+        line = {"op": law.op, "type": type_, "names": tuple(named), "noise": tuple(draws), "context": given is not None}
+        line["input_types"] = () if given is None else (given,)
+        context = () if given is None else (self.need(law.context[0]),)
+        inputs = (*head, *context, *named.values(), *draws.values())
         return self.listing.add(1, target=target, address=law.address, inputs=inputs, **line)[0]
 
     def parameters_of(self, law: Prior) -> dict[str, Slot]:

@@ -1,4 +1,4 @@
-"""Family 4xx, continued: orders of coordinates that a net follows."""
+"""Family 4xx, continued: orders of coordinates that a net follows, and the laws that follow them."""
 
 from dgmspec.core.code import Code
 
@@ -9,6 +9,11 @@ def _flow(steps: str, x: str = "real[3]", z: str = "") -> str:
         f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z or x} ~ normal(0, 1)\n"
         f"    flow x -> z {{ {steps} }}\n}}\n"
     )
+
+
+def _law(law: str, given: str = "") -> str:
+    """A whole file with one law of a binary x."""
+    return f"dgm 1\nmodel M {{\n    {given}observe x : binary[3]\n    generate {law}\n    loss = nll\n}}\n"
 
 
 _MASKED = "net = masked_conv(8))"
@@ -51,5 +56,23 @@ CODES: tuple[Code, ...] = (
         "In a random order, or over a graph, it is not.",
         wrong=_flow(f"autoregressive(affine, order = random(1), {_MASKED}; flatten", "real[1, 2, 2]", "real[4]"),
         right=_flow(f"autoregressive(affine, order = raster, {_MASKED}; flatten", "real[1, 2, 2]", "real[4]"),
+    ),
+    Code(
+        "DGM477",
+        "error",
+        "a law whose parameters a net gives has some of its own",
+        "The law in `autoregressive(D, net = …)` is one of independent coordinates, written without parameters.",
+        "The net gives the parameters of each coordinate from those before it; one written beside would not be read.",
+        wrong=_law("x ~ autoregressive(bernoulli(0.3), net = made(8))"),
+        right=_law("x ~ autoregressive(bernoulli, net = made(8))"),
+    ),
+    Code(
+        "DGM478",
+        "error",
+        "an autoregressive law given several values",
+        "One value after the bar conditions the net of an autoregressive law.",
+        "Values of different types are joined by `[a, b]`, which says in which order.",
+        wrong=_law("x | a, b ~ autoregressive(bernoulli, net = made(8))", "given a : real[2]; given b : real[3]; "),
+        right=_law("x | [a, b] ~ autoregressive(bernoulli, net = made(8))", "given a : real[2]; given b : real[3]; "),
     ),
 )

@@ -129,8 +129,8 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM476",
         "error",
-        "probabilities given twice, or not at all",
-        "`bernoulli` and `categorical` take either `probs` or `logits`.",
+        "probabilities given twice",
+        "`bernoulli` and `categorical` take either `probs` or `logits`, or neither for equal chances.",
         "One follows from the other; given both, the text would say two things about the same chance.",
         wrong=_prior("bernoulli(probs = 0.5, logits = 0)", "binary[2]"),
         right=_prior("bernoulli(logits = 0)", "binary[2]"),

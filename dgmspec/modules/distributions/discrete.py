@@ -30,8 +30,7 @@ def bernoulli_logits(op: Bernoulli, p: Values, like: Tensor) -> Tensor:
     if logits is not None:
         return logits
     probs = given(op, p, "probs", like)
-    assert probs is not None
-    return torch.logit(probs)
+    return like.new_zeros(()) if probs is None else torch.logit(probs)
 
 
 def _bernoulli_log_prob(op: Bernoulli, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
@@ -65,8 +64,7 @@ def categorical_log_probs(op: Categorical, p: Values, like: Tensor, event: Type)
     logits = given(op, p, "logits", like)
     if logits is None:
         probs = given(op, p, "probs", like)
-        assert probs is not None
-        logits = probs.log()
+        logits = like.new_zeros(()) if probs is None else probs.log()
     count = int(event.support.high) + 1
     return F.log_softmax(logits.expand(*logits.shape[:-1], count) if logits.dim() else logits.expand(count), -1)
 

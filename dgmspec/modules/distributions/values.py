@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from dgmspec.core.types import Type
+from dgmspec.core.types import CHOLESKY, POSITIVE, REAL, UNIT, Support, Type
+from dgmspec.modules.initial import SMALLEST_SCALE, cholesky_factor
 from dgmspec.modules.twin import sum_event
 from dgmspec.ops.distributions import AbstractParametric
 
@@ -25,6 +27,18 @@ def value_of(op: AbstractParametric, p: Values, name: str, like: Tensor) -> Any:
     """A parameter: as evaluated, else the operation's constant (vectors as tensors)."""
     value = p[name] if name in p else op.parameters()[name]
     return like.new_tensor(value) if isinstance(value, tuple) else value
+
+
+def into_domain(domain: Support, raw: Tensor) -> Tensor:
+    """A number of a net in the domain of its parameter."""
+    if domain == REAL:
+        return raw
+    if domain == POSITIVE:
+        return F.softplus(raw) + SMALLEST_SCALE
+    if domain == CHOLESKY:
+        return cholesky_factor(raw)
+    assert domain == UNIT, f"no map from a net's numbers into {domain}"
+    return torch.sigmoid(raw)
 
 
 def log(value: Value) -> Value:

@@ -129,10 +129,10 @@ def invert(
 ) -> tuple[Tensor, Tensor]:
     """x (batch, d) and log|det ∂x/∂y| (batch,): see `MaskedTwin`."""
     order, growing = p.get("order"), torch.is_grad_enabled() or torch.compiler.is_compiling()
-    columns = (y if order is None else y.index_select(1, order)).t().contiguous()
+    columns = (y if order is None else y.index_select(1, order)).transpose(0, 1).contiguous()
     layers = _layers(net, p, None if c is None else c.flatten(1), plan, order)
     counts = (plan.features * y.shape[1], *(layer.stops[-1] for layer in layers))
-    found = [_Rows(columns, count, growing) for count in counts]
+    found = [_Rows(columns.flatten(2)[..., 0] if columns.dim() > 2 else columns, n, growing) for n in counts]
     advance = _advance(net, layers, found, training, growing)
     values, solved, slopes = torch.split(columns, list(plan.counts)), [], []
     for first in range(0, len(values), RUN):

@@ -76,8 +76,15 @@ def below(p: Parameters, prefix: str) -> dict[str, Tensor]:
 
 
 def features_of(x: Tensor, support: Support, dim: int) -> Tensor:
-    """What a net reads of coordinates on `support` that lie along `dim`: of angles all cosines, then all sines."""
-    return torch.cat((torch.cos(x), torch.sin(x)), dim) if support.circular else x
+    """What a net reads of coordinates on `support` that lie along `dim`: of angles all cosines, then all sines; for
+    each label in turn whether it is there; of whole numbers their places between -1 and 1."""
+    if support.circular:
+        return torch.cat((torch.cos(x), torch.sin(x)), dim)
+    if support.kind is SupportKind.CATEGORY:
+        return torch.cat([(x == label).to(x.dtype) for label in range(int(support.high) + 1)], dim)
+    if support.kind is SupportKind.INTEGER:
+        return (2 * (x - support.low) + 1) / (support.high - support.low + 1) - 1
+    return x
 
 
 def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:

@@ -114,8 +114,8 @@ def invert(
     border = max(net.kernels()) // 2
     size = (height + 2 * border) * (width + 2 * border)
     held = [y.new_zeros(channels, size, len(y)) for channels in (plan.features * count, *net.widths())]
-    values = y.reshape(len(y), count, -1).permute(1, 2, 0)
-    x, total = torch.zeros_like(values, memory_format=torch.contiguous_format), y.new_zeros(len(y))
+    values = y.reshape(len(y), count, height * width, *y.shape[2:]).movedim(0, 2)
+    x, total = y.new_zeros(count, height * width, len(y)), y.new_zeros(len(y))
     for diagonal, group in plan.passes:
         part = slice(plan.stops[diagonal], plan.stops[diagonal + 1])
         here, there = p["pixels"][part], p["held"][part]
@@ -124,7 +124,7 @@ def invert(
         x[group].index_copy_(0, here, found)
         held[0][group::count].index_copy_(1, there, read(found).transpose(0, 1))
         total = total + slope.expand_as(found).sum(0)
-    return x.permute(2, 0, 1).reshape(y.shape), total
+    return x.permute(2, 0, 1).reshape(y.shape[:2]), total
 
 
 def _parameters(

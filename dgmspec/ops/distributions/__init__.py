@@ -1,5 +1,6 @@
 """Distributions of an event, under torch.distributions' parameter names."""
 
+from dgmspec.ops.distributions.autoregressive import Autoregressive
 from dgmspec.ops.distributions.bounded import Beta, Exponential, Gamma, Uniform
 from dgmspec.ops.distributions.circle import VonMises
 from dgmspec.ops.distributions.discrete import Bernoulli, BetaBinomial, Categorical, DiscretizedLogistic
@@ -12,6 +13,7 @@ from dgmspec.ops.distributions.resampled import Resampled
 __all__ = [
     "AbstractParametric",
     "AbstractProduct",
+    "Autoregressive",
     "Bernoulli",
     "Beta",
     "BetaBinomial",

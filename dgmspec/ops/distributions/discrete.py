@@ -22,7 +22,8 @@ LEVELS = integers(0, 255)
 class Bernoulli(AbstractProduct):
     """The law of a coin: 1 with probability σ(logits).
 
-    Formula: ``p(x) = σ(l)^x σ(-l)^(1 - x)``, l the `logits`, or logit of `probs`; one of the two is given.
+    Formula: ``p(x) = σ(l)^x σ(-l)^(1 - x)``, l the `logits`, or logit of `probs`; at most one of the two is given,
+    and without either both outcomes are as likely.
     Shapes: any; ``bernoulli(mlp(400))`` is a net for the logits.
     Support: binary.
     Sampling: 1 where u < σ(l), u ~ U(0, 1).
@@ -57,7 +58,8 @@ class Bernoulli(AbstractProduct):
 class Categorical(AbstractProduct):
     """A label with a probability for each, independently in each coordinate.
 
-    Formula: ``p(x = k) = exp(l_k) / Σ_j exp(l_j)``, l the `logits`; or `probs` over their sum. One of the two is given.
+    Formula: ``p(x = k) = exp(l_k) / Σ_j exp(l_j)``, l the `logits`; or `probs` over their sum. At most one is given;
+    without either all labels are as likely.
     Shapes: any; both parameters have a dimension of their own at the end, one entry a label.
     Support: category(K), K that of the variable.
     Sampling: by the cumulative probabilities and one uniform draw.
@@ -119,7 +121,7 @@ class BetaBinomial(AbstractProduct):
     domains: ClassVar[Mapping[str, Support]] = {"concentration1": POSITIVE, "concentration0": POSITIVE}
     pathwise: ClassVar[bool] = False
 
-    concentration1: ParameterValue
+    concentration1: ParameterValue = 1.0
     concentration0: ParameterValue = 1.0
 
     def values(self, declared: Support) -> Support:
@@ -184,11 +186,10 @@ class DiscretizedLogistic(AbstractProduct):
 
 
 def _require_one(op: AbstractProduct, probs: object, logits: object) -> None:
-    """Exactly one of the two ways to say the same."""
-    if (probs is None) is (logits is None):
-        given = "neither" if probs is None else "both"
+    """At most one of the two ways to say the same."""
+    if probs is not None and logits is not None:
         raise Refusal(
             "DGM476",
-            f"`{op.name}` takes `probs` or `logits`, and is given {given}",
+            f"`{op.name}` takes `probs` or `logits`, and is given both",
             help=(f"write `{op.name}(logits = …)`",),
         )

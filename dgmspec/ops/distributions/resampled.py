@@ -56,7 +56,7 @@ class Resampled(AbstractDistribution):
     def support(self, type_: Type) -> Support:
         return self.base.support(type_)
 
-    def own_parameters(self, type_: Type) -> tuple[ParamSpec, ...]:
+    def own_parameters(self, type_: Type, given: Type | None = None) -> tuple[ParamSpec, ...]:
         use = NetUse((type_.shape,), (1,), zero=True)
         return tuple(spec.under("net") for spec in self.net.net_parameters(use))
 

@@ -24,7 +24,7 @@ from dgmspec.core.op import AbstractNet, NetUse, ParamSpec
 from dgmspec.core.types import Shape, Type
 from dgmspec.ops.nets.reading import context_shape, features
 
-__all__ = ["AbstractMasked", "masked_use", "prefixes_seen", "unit_levels", "weight_masks"]
+__all__ = ["AbstractMasked", "masked_net", "masked_use", "prefixes_seen", "unit_levels", "weight_masks"]
 
 
 class AbstractMasked(AbstractNet, ABC):
@@ -45,6 +45,21 @@ class AbstractMasked(AbstractNet, ABC):
     def levels(self, shape: Shape, order: Precedence) -> tuple[int, ...]:
         """The pass of the inverse in which each coordinate is found."""
         return order.levels
+
+
+def masked_net(net: AbstractNet) -> AbstractMasked:
+    """The net, as one that can be masked."""
+    if not isinstance(net, AbstractMasked):
+        raise Refusal(
+            "DGM444",
+            f"an autoregressive net must be masked, and `{net.name}` cannot be",
+            argument="net",
+            help=(
+                "write `made(…)`, `masked_conv(…)` on images, or an `mlp` or `resmlp`, which are read as their masked "
+                "versions",
+            ),
+        )
+    return net
 
 
 def masked_use(net: AbstractNet, x: Type, planes: int, c: Type | None) -> NetUse:

@@ -6,7 +6,9 @@ from dgmspec.core.types import Shape, Support, SupportKind, Type
 
 
 def features(support: Support) -> int:
-    """How many numbers a net reads of one coordinate: of an angle its cosine and its sine."""
+    """How many numbers a net reads of one coordinate: of an angle its cosine and its sine, of a label one for each."""
+    if support.kind is SupportKind.CATEGORY:
+        return int(support.high) + 1
     return 2 if support.circular else 1
 
 
