@@ -138,8 +138,8 @@ class _Augment(Word):
 augment: _Augment
 
 class _Autoregressive(Word):
-    """step: ``y_i = T(x_i; net(x_j before i, c))``: the parameters of a coordinate read those before it in the order."""
-    def __call__(self, *args: Value, scalar: Value = ..., order: Value = ..., net: Value = ...) -> Name | Call: ...
+    """distribution: ``p(x) = Π_i D(x_i; net(x_j before i, c))``: a masked net gives the parameters of each coordinate's law; step: ``y_i = T(x_i; net(x_j before i, c))``: the parameters of a coordinate read those before it in the order."""
+    def __call__(self, *args: Value, law: Value = ..., order: Value = ..., net: Value = ..., scalar: Value = ...) -> Name | Call: ...
 
 autoregressive: _Autoregressive
 
