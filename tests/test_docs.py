@@ -135,6 +135,19 @@ def test_lines_of_the_table_of_flows_compile(line: str, type_: str) -> None:
     assert not codes(text, "error")
 
 
+def members_of_flows() -> list[str]:
+    """The lists of members in the second table of flows."""
+    text = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8").partition("| feature | members")[2]
+    rows = [re.split(r" (?<!\\)\| ", row) for row in text.splitlines() if row.startswith("| ") and "`" in row]
+    return [row[1].strip("`").replace("\\|", "|") for row in rows]
+
+
+@pytest.mark.parametrize("members", members_of_flows())
+def test_members_of_the_table_of_flows_compile(members: str) -> None:
+    text = f"dgm 1\nmodel M {{ observe x : real[2]; {members} }}\n"
+    assert not codes(text, "error")
+
+
 def test_the_table_of_flows_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")
     for name in set(re.findall(r"`(?:tests/)?(test_\w+\.py)`", text)):

@@ -10,9 +10,15 @@ import torch
 from torch import Tensor
 
 import dgmspec
-from dgmspec.core.types import Type, category
+from dgmspec.core.op import AbstractStep
+from dgmspec.core.types import REAL, Type, category, integers
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.initial import initial_value
 from dgmspec.modules.surjections import _apart, _laid
+from dgmspec.ops.nets import Mlp
+from dgmspec.ops.stochastic import Dequantize, Variational
+from dgmspec.ops.surjections import Argmax, Augment
+from dgmspec.runtime.selfcheck import check_step
 from tests.flows import compiled
 from tests.zoo import randomise
 
@@ -81,7 +87,7 @@ def test_the_masses_of_all_events_sum_to_one(x: str, z: str, steps: str, events:
     torch.testing.assert_close(total, torch.tensor(1.0, dtype=DOUBLE), rtol=2e-3, atol=0)
 
 
-def test_digits_of_no_label_are_the_mass_that_is_missing() -> None:
+def test_the_mass_of_digits_of_no_label_is_what_the_bound_misses() -> None:
     model = model_of("category(3)[1]", "real[2]", "argmax(code = binary); flatten")
     total = torch.logsumexp(log_density(model, labels(3, 1), 40), 0).exp()
     torch.testing.assert_close(total, torch.tensor(0.75, dtype=DOUBLE), rtol=2e-3, atol=0)
@@ -155,3 +161,19 @@ def test_steps_that_draw_refuse_what_they_cannot_shape() -> None:
     assert codes("integer(0..3)[2]", "argmax") == {"DGM347"}
     assert codes("category(3)[2]", "actnorm") == {"DGM311"}
     assert codes("circle[2]", "augment(1)") == {"DGM313"}
+
+
+@pytest.mark.parametrize(
+    ("op", "event"),
+    [
+        (Argmax(net=Mlp(hidden=(4,))), Type(category(3), (2,))),
+        (Argmax(code="binary"), Type(category(5), (1, 2, 2))),
+        (Augment(count=2, net=Mlp(hidden=(4,))), Type(REAL, (3,))),
+        (Dequantize(law=Variational(net=Mlp(hidden=(4,)))), Type(integers(0, 5), (3,))),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_verification_holds_of_steps_that_draw(op: AbstractStep, event: Type) -> None:
+    own = {spec.name: initial_value(spec, 0, spec.name) for spec in op.parameters(event, None)}
+    found = check_step(op, own, event, complete=True)
+    assert found and all(finding.holds for finding in found)

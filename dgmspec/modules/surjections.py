@@ -50,6 +50,7 @@ def _labels(op: Argmax, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
     if op.code == "binary":
         weights = 2 ** torch.arange(numbers.shape[1], device=y.device)
         found = ((numbers > 0) * weights.reshape(-1, *(1,) * (numbers.dim() - 2))).sum(1)
+        found = found % (int(ctx.event.support.high) + 1)
     else:
         found = numbers.argmax(1)
     return found.to(y.dtype), y.new_zeros(())

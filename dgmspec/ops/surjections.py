@@ -37,7 +37,7 @@ class Augment(AbstractStep):
     scalar: AbstractScalar = Field(Affine(), description="the scalar bijector T of ℝ onto itself")
 
     def infer_type(self, x: Type, c: Type | None) -> Type:
-        need_real(self.name, x)
+        _need_line(self.name, x)
         if not x.shape:
             raise Refusal("DGM304", f"`augment` lengthens a vector, and {x} is one number", help=(f"write {x}[1]",))
         if self.net is not None:
@@ -45,7 +45,7 @@ class Augment(AbstractStep):
         return x.with_shape((x.shape[0] + self.count, *x.shape[1:]))
 
     def infer_input(self, y: Type, c: Type | None) -> Type:
-        need_real(f"inverse {self.name}", y)
+        _need_line(f"inverse {self.name}", y)
         if not y.shape or y.shape[0] <= self.count:
             raise Refusal(
                 "DGM304",
@@ -73,6 +73,17 @@ class Augment(AbstractStep):
         return self.count, *x.shape[1:]
 
 
+def _need_line(step: str, x: Type) -> None:
+    """Refuse an event beside which a normal draw would live on another support."""
+    if x.support.continuous and not x.support.circular and x.support != REAL:
+        raise Refusal(
+            "DGM303",
+            f"`{step}` draws from all of ℝ, and {x} lives on {x.support.describe()}",
+            help=("map the event onto ℝ first: `logit` on a bounded interval, `inverse exp` on the positive numbers",),
+        )
+    need_real(step, x)
+
+
 class Argmax(AbstractStep):
     """Labels made continuous: numbers of which the label's is the largest, or whose signs are its binary digits.
 
@@ -81,8 +92,8 @@ class Argmax(AbstractStep):
     ± softplus(u_b), positive where digit b of x is 1; the inverse reads the signs.
     Shapes: with n numbers a label, k or ⌈log₂ k⌉: [] -> [n]; [d] -> [d, n], a row for each label; [h, w] -> [n, h, w]
     and [c, h, w] -> [c n, h, w], channels.
-    Domain: category(k) -> real, onto with ``onehot``; ``binary`` leaves out the digits of no label where k is no power
-    of 2.
+    Domain: category(k) -> real. Where k is no power of 2, the digits of no label stand, undone, for what they leave when
+    divided by k, and are never drawn.
     Log-determinant: ``-log q(y | x)``, that is ``log|∂y/∂v| - log p(v)``; ``E_y [log p(y) - log q(y | x)]`` is a lower
     bound of ``log P(x) = log ∫ p(y) dy`` over the y whose inverse is x.
     Caveat: a gap below a rounding error is held open at it, so that the inverse returns x.
