@@ -92,7 +92,7 @@ class Argmax(AbstractStep):
     ± softplus(u_b), positive where digit b of x is 1; the inverse reads the signs.
     Shapes: with n numbers a label, k or ⌈log₂ k⌉: [] -> [n]; [d] -> [d, n], a row for each label; [h, w] -> [n, h, w]
     and [c, h, w] -> [c n, h, w], channels.
-    Domain: category(k) -> real. Where k is no power of 2, the digits of no label are never drawn; undone, they stand for
+    Domain: category(k) -> real. Where k is no power of 2, digits of no label are never drawn; undone, they stand for
     what they leave when divided by k.
     Log-determinant: ``-log q(y | x)``, that is ``log|∂y/∂v| - log p(v)``; ``E_y [log p(y) - log q(y | x)]`` is a lower
     bound of ``log P(x) = log ∫ p(y) dy`` over the y whose inverse is x.
