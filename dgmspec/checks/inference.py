@@ -169,7 +169,8 @@ def _posteriors(
     analysis: Analysis, term: LossTerm, op: AbstractBound, names: list[str], latents: list[Group]
 ) -> Iterator[Diagnostic]:
     """Each latent variable has a posterior of which the estimator has a gradient, or is summed over."""
-    every = {analysis.dependence.of[v.name].name for v in analysis.dependence.enumerated(names, inferred=True)}
+    dependence = analysis.dependence
+    every = {dependence.of[v.name].name for v in dependence.enumerated(names, inferred=True, relaxed=True)}
     for group in latents:
         if group.posterior is None and group.name not in every:
             yield Diagnostic(
@@ -199,7 +200,16 @@ def _gradient(term: LossTerm, op: AbstractBound, group: Group) -> Iterator[Diagn
     """Draws that pass no gradient need others as a baseline; a gradient that sticks to the draw needs a law alone."""
     law = group.posterior
     assert law is not None
-    if not law.op.pathwise and (op.pooled == "log_mean_exp" or op.copies < 2):
+    if law.op.relaxes and op.pooled == "log_mean_exp":
+        yield Diagnostic(
+            "DGM732",
+            f"`{law.op.name}` is a surrogate of a draw, and weights of draws are made of true ones",
+            term.address,
+            "no gradient for the posterior",
+            (Label(law.address, f"`{law.variable}` is drawn here"),),
+            help=("write `loss = elbo`, or another posterior",),
+        )
+    elif not law.op.pathwise and (op.pooled == "log_mean_exp" or op.copies < 2):
         what = "is no mean over draws" if op.pooled == "log_mean_exp" else "has one draw a row"
         yield Diagnostic(
             "DGM732",

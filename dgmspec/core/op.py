@@ -424,6 +424,10 @@ class AbstractDistribution(AbstractOp, ABC):
     """Whether a draw is a differentiable function of the parameters (of a fixed draw of noise)."""
     conditioned: ClassVar[bool] = False
     """Whether a net that it owns reads what stands after the bar."""
+    relaxes: ClassVar[bool] = False
+    """Whether nets that read a draw are given `features` that stand for it and pass a surrogate's gradient."""
+    updates: ClassVar[bool] = False
+    """Whether the twin has `update`, which gives parameters of the law's own new values at every training step."""
 
     @abstractmethod
     def support(self, type_: Type) -> Support:
@@ -434,12 +438,16 @@ class AbstractDistribution(AbstractOp, ABC):
         """The per-sample randomness that `sample` turns into one event."""
 
     def own_parameters(self, type_: Type, given: Type | None = None) -> tuple[ParamSpec, ...]:
-        """The parameters that the law owns itself: those of nets that read the event, and what is `given`."""
+        """The parameters that the law owns itself: of nets that read the event, and what is `given`; and its codes."""
         return ()
 
     def density_draws(self, type_: Type) -> tuple[Draw, ...]:
         """The randomness that the log-density reads, where it is an estimate."""
         return ()
+
+    def features(self, type_: Type) -> Shape:
+        """The shape of what nets read of a draw, where the law relaxes."""
+        return type_.shape
 
     def has_divergence(self, other: AbstractDistribution) -> bool:
         """Whether KL(self ‖ other) is known in closed form, for an event of both."""
@@ -468,6 +476,14 @@ class AbstractDensityLoss(AbstractLoss, ABC):
     sign: ClassVar[Literal[1, -1]]
     against_target: ClassVar[bool] = False
     """Whether the unnormalised density ``observe x ~ exp(e)`` is subtracted."""
+
+
+class AbstractCommitment(AbstractLoss, ABC):
+    """weight · E of the squared distance between the vectors of a posterior and the codes that stand for them."""
+
+    @abstractmethod
+    def weight(self) -> Any:
+        """The factor: a number, or a formula of the step."""
 
 
 class AbstractArrowLoss(AbstractLoss, ABC):

@@ -107,11 +107,12 @@ class Dependence:
         found = {name for start in of for name in nx.ancestors(self.generative, start)}
         return [g for g in self.groups.values() if g.name in found and not g.observed]
 
-    def enumerated(self, observed: Iterable[str], inferred: bool) -> list[VariableNode]:
+    def enumerated(self, observed: Iterable[str], inferred: bool, relaxed: bool = False) -> list[VariableNode]:
         """The discrete variables among them that can take all their values, where these are few enough together; those
-        with a posterior too where `inferred` says so."""
+        with a posterior too where `inferred` says so, but for relaxed ones, which are drawn where `relaxed` says so."""
         found = [v for g in self.latents(observed) for v in [self.discrete(g)] if v is not None]
         found = [v for v in found if inferred or v.posterior is None]
+        found = [v for v in found if not (relaxed and v.posterior is not None and v.posterior.op.relaxes)]
         count = 1
         for variable in found:
             count *= states(self.graph, variable)

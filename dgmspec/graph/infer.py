@@ -21,7 +21,7 @@ from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import ArrowNode, Graph, NetNode, Prior, StepNode, Trunk, Value, VariableNode
-from dgmspec.graph.parameters import net_use, trunk_result
+from dgmspec.graph.parameters import net_use, relaxed, trunk_result
 from dgmspec.ops.distributions import AbstractParametric
 
 __all__ = ["arriving", "infer", "refused"]
@@ -239,9 +239,14 @@ class _Inference:
     def _net(self, node: NetNode) -> None:
         """Report a named net that cannot serve the types that it reads and gives."""
         if isinstance(node.op, AbstractNet) and node.target in self.types and all(v in self.types for v in node.inputs):
-            use = net_use(tuple(self.types[v] for v in node.inputs), self.types[node.target])
+            use = net_use(tuple(self._read(v) for v in node.inputs), self.types[node.target])
             with suppress(Reported), self.findings.refusals_at(child(node.address, "value")):
                 node.op.net_parameters(use)
+
+    def _read(self, value: str) -> Type:
+        """The type of a value as nets read it."""
+        law = relaxed(self.graph, value)
+        return self.types[value] if law is None else Type(REAL, law.op.features(self.types[value]))
 
     # ---- outside the arrows -----------------------------------------------------------------------------------------
 
@@ -299,7 +304,7 @@ class _Inference:
             law.op.own_parameters(event)
         for trunk in law.trunks:
             if isinstance(trunk.op, AbstractNet) and all(value in self.types for value in trunk.inputs):
-                use = net_use(tuple(self.types[v] for v in trunk.inputs), trunk_result(law, trunk, event))
+                use = net_use(tuple(self._read(v) for v in trunk.inputs), trunk_result(law, trunk, event))
                 with self.findings.refusals_at(law.address, (label,)):
                     _require_same(trunk, self.served.setdefault(trunk.address, use), use)
                     trunk.op.net_parameters(use)

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
-    "net": ("unet", "transformer", "nearest", "gumbel_softmax"),
     "loss": (
-        "vq",
         "ism",
         "ssm",
         "fisher",

@@ -13,7 +13,14 @@ from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power
 from dgmspec.algebra.nodes import Arrow as ArrowExpr
 from dgmspec.algebra.rewrite import Lambda, rebuild
 from dgmspec.core.address import Address, callee, child
-from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss, AbstractOp
+from dgmspec.core.op import (
+    AbstractArrowLoss,
+    AbstractBound,
+    AbstractCommitment,
+    AbstractDensityLoss,
+    AbstractLoss,
+    AbstractOp,
+)
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
@@ -178,7 +185,7 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
             raise Reported
         return named
     with_target = [v for v in observed if v.target is not None]
-    if isinstance(op, AbstractBound):
+    if isinstance(op, (AbstractBound, AbstractCommitment)):
         return None
     compares = isinstance(op, AbstractDensityLoss) and op.against_target
     fitting = [v.name for v in (with_target if compares and with_target else observed)]

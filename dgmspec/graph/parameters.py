@@ -6,8 +6,8 @@ import math
 
 from dgmspec.core.address import Address, child
 from dgmspec.core.op import NetUse, ParamSpec
-from dgmspec.core.types import REAL, Type
-from dgmspec.graph.graph import Graph, NetNode, Prior, StepNode, Trunk
+from dgmspec.core.types import REAL, MaybeType, Type
+from dgmspec.graph.graph import Graph, NetNode, Prior, StepNode, Trunk, ValueId
 from dgmspec.ops.distributions import AbstractParametric
 from dgmspec.ops.nets import context_shape
 
@@ -25,9 +25,22 @@ def net_use(inputs: tuple[Type, ...], output: Type) -> NetUse:
     return NetUse(tuple(shape for t in inputs if (shape := context_shape(t)) is not None), output.shape)
 
 
+def read_type(graph: Graph, value: ValueId) -> MaybeType:
+    """The type of a value as nets read it: what stands for a label, where its posterior says so."""
+    found, law = graph.type_of(value), relaxed(graph, value)
+    return Type(REAL, law.op.features(found)) if law is not None and isinstance(found, Type) else found
+
+
+def relaxed(graph: Graph, value: ValueId) -> Prior | None:
+    """The posterior of a variable of which nets read something else than its value."""
+    variable = graph.variables.get(graph.values[value].variable or "")
+    law = variable.posterior if variable is not None else None
+    return law if law is not None and law.op.relaxes else None
+
+
 def net_types(graph: Graph, node: NetNode) -> tuple[tuple[Type, ...], Type]:
     """The types of a named net's arguments and of its result."""
-    inputs, output = tuple(graph.type_of(v) for v in node.inputs), graph.type_of(node.target)
+    inputs, output = tuple(read_type(graph, v) for v in node.inputs), graph.type_of(node.target)
     assert isinstance(output, Type), f"{node.address} has no type"
     return tuple(t for t in inputs if isinstance(t, Type)), output
 
@@ -36,16 +49,16 @@ def trunk_result(law: Prior, trunk: Trunk, event: Type) -> Type:
     """What the net of a law gives: the numbers of its heads end to end, or as more channels where it gives images."""
     assert isinstance(law.op, AbstractParametric)
     count = sum(math.prod(law.op.shape_of(name, event)) for name in trunk.parameters)
-    image = trunk.op != "external" and trunk.op.reads == "image" and len(event.shape) == 3
+    image = trunk.op != "external" and trunk.op.reads == "image" and len(event.shape) in (2, 3)
     if image and count % event.size == 0:
-        channels, height, width = event.shape
+        channels, height, width = (1, *event.shape)[-3:]
         return Type(REAL, (count // event.size * channels, height, width))
     return Type(REAL, (count,))
 
 
 def trunk_types(graph: Graph, law: Prior, trunk: Trunk) -> tuple[tuple[Type, ...], Type]:
     """The types of what the net of a law reads, and of what it gives."""
-    inputs = tuple(graph.type_of(value) for value in trunk.inputs)
+    inputs = tuple(read_type(graph, value) for value in trunk.inputs)
     event = graph.type_of(graph.variables[law.variable].value)
     assert isinstance(event, Type), f"{law.address} has no type"
     return tuple(t for t in inputs if isinstance(t, Type)), trunk_result(law, trunk, event)
@@ -55,7 +68,7 @@ def own_given(graph: Graph, law: Prior) -> Type | None:
     """The type of what a law's own net reads beside its event: of the value after the bar, if there is one."""
     if not law.op.conditioned or not law.context:
         return None
-    found = graph.type_of(law.context[0])
+    found = read_type(graph, law.context[0])
     assert isinstance(found, Type), f"{law.address} has no types"
     return found
 

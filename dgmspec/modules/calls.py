@@ -20,7 +20,7 @@ from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep, Arr
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules import copies
-from dgmspec.modules.conditionals import distribution, divergence, heads
+from dgmspec.modules.conditionals import commitment, distribution, divergence, embed, heads, update_law
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import context_features, evaluate
@@ -95,7 +95,13 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             assert line.type is not None
             return Call(line, learned(line.type), (("raw", line.address),))
         case "log_prob" | "draw" | "mean_of":
-            return _law(line, resources)
+            return _law(line, resources, distribution)
+        case "embed":
+            return _law(line, resources, embed)
+        case "commitment":
+            return _law(line, resources, commitment)
+        case "update_law":
+            return _law(line, resources, update_law)
         case "divergence":
             return Call(line, divergence(line))
         case "heads":
@@ -121,14 +127,14 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             return Call(line, mean(line.signs[0]))
 
 
-def _law(line: Instruction, resources: Resources) -> Call:
-    """A distribution, with the parameters and tables that it owns."""
+def _law(line: Instruction, resources: Resources, make: Callable[[Instruction], Run]) -> Call:
+    """An instruction of a distribution, with the parameters and tables that it owns."""
     op, event = line.op, line.type
     assert isinstance(op, AbstractDistribution) and event is not None
     given, twin = line.input_types[0] if line.context else None, distribution_twin(op)
     tables = resources.step_tables(line.address, lambda: twin.tables(op, event, given))
     names = (*(spec.name for spec in op.own_parameters(event, given)), *tables)
-    return Call(line, distribution(line), tuple((name, child(line.address, name)) for name in names))
+    return Call(line, make(line), tuple((name, child(line.address, name)) for name in names))
 
 
 # ---- steps ----------------------------------------------------------------------------------------------------------

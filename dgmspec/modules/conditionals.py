@@ -17,7 +17,7 @@ from dgmspec.modules.twin import StepContext
 from dgmspec.ops.distributions import AbstractParametric
 from dgmspec.program.program import Instruction
 
-__all__ = ["distribution", "divergence", "heads"]
+__all__ = ["commitment", "distribution", "divergence", "embed", "heads", "update_law"]
 
 Parameters = Mapping[str, Tensor]
 
@@ -28,6 +28,7 @@ def distribution(line: Instruction) -> Run:
     assert isinstance(op, AbstractDistribution) and event is not None
     twin, given = distribution_twin(op), line.input_types[0] if line.context else None
     resolve_held(op)
+    features = twin.features
     evaluated, plan = _evaluated(op, line.names, event), twin.plan(op, event, given)
     first, count = int(line.context), int(line.context) + len(line.names)
 
@@ -38,9 +39,11 @@ def distribution(line: Instruction) -> Run:
     def log_prob(training: bool, p: Parameters, x: Tensor, *values: Any) -> Tensor:
         return twin.log_prob(op, {**p, **evaluated(values[first:count])}, x, seen(training, values, x.shape[0]))
 
-    def draw(training: bool, p: Parameters, *values: Any) -> Tensor:
-        rows = values[count].shape[0]
-        return twin.draw(op, {**p, **evaluated(values[first:count])}, seen(training, values, rows), rows)
+    def draw(training: bool, p: Parameters, *values: Any) -> Any:
+        rows, given = values[count].shape[0], {**p, **evaluated(values[first:count])}
+        context = seen(training, values, rows)
+        drawn = twin.draw(op, given, context, rows)
+        return (drawn, features(op, given, context, drawn)) if features is not None else drawn
 
     def mean(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:
         assert twin.mean is not None, f"`{op.name}` has no mean"
@@ -50,6 +53,55 @@ def distribution(line: Instruction) -> Run:
         return found
 
     return {"log_prob": log_prob, "draw": draw, "mean_of": mean}[line.target]
+
+
+def embed(line: Instruction) -> Run:
+    """What nets read of labels."""
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractDistribution) and event is not None
+    function, context = distribution_twin(op).embed, StepContext(event)
+    assert function is not None, f"{op.name} says that it relaxes"
+    return lambda training, p, labels: function(op, p, labels, context)
+
+
+def commitment(line: Instruction) -> Run:
+    """The squared distance of a law's vectors from their codes."""
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractDistribution) and event is not None
+    function, context, evaluated = (
+        distribution_twin(op).commitment,
+        StepContext(event),
+        _evaluated(op, line.names, event),
+    )
+    assert function is not None, f"{op.name} says that it has codes"
+
+    def run(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:
+        like = rows.new_zeros(rows.shape[0], *event.shape)
+        return function(op, {**p, **evaluated(values)}, context, like)
+
+    return run
+
+
+def update_law(line: Instruction) -> Run:
+    """New values of a law's own parameters, while training."""
+    op, event = line.op, line.type
+    assert isinstance(op, AbstractDistribution) and event is not None
+    function, context = distribution_twin(op).update, StepContext(event)
+    evaluated = _evaluated(op, line.names, event)
+    assert function is not None, f"{op.name} says that it updates"
+
+    @torch.no_grad()
+    def update(p: Parameters, rows: Tensor, values: Any) -> None:
+        like = rows.new_zeros(rows.shape[0], *event.shape)
+        for name, value in function(op, {**p, **evaluated(values)}, context, like).items():
+            p[name].copy_(value)
+
+    def run(training: bool, p: Parameters, rows: Tensor, *values: Any) -> tuple[()]:
+        if training:
+            update(p, rows, values)
+        return ()
+
+    return run
 
 
 def divergence(line: Instruction) -> Run:

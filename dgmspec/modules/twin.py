@@ -162,6 +162,14 @@ class DistributionTwin:
     draw: Callable[[Any, Mapping[str, Any], StepContext, int], Tensor]
     mean: Callable[[Any, Mapping[str, Any], StepContext, Tensor], Any] | None = None
     divergence: Callable[[Any, Mapping[str, Any], Any, Mapping[str, Any], StepContext, Tensor], Tensor] | None = None
+    features: Callable[[Any, Mapping[str, Any], StepContext, Tensor], Tensor] | None = None
+    """(op, p, ctx, labels drawn) -> what nets read of them, with the surrogate's gradient, where the law relaxes."""
+    embed: Callable[[Any, Mapping[str, Any], Tensor, StepContext], Tensor] | None = None
+    """(op, p, labels, ctx) -> what nets read of labels from elsewhere."""
+    update: Callable[[Any, Mapping[str, Any], StepContext, Tensor], dict[str, Tensor]] | None = None
+    """(op, p, ctx, like) -> new values of the law's own parameters."""
+    commitment: Callable[[Any, Mapping[str, Any], StepContext, Tensor], Tensor] | None = None
+    """(op, p, ctx, like) -> the squared distance from the codes, (batch,)."""
     tables: Callable[[Any, Type, Type | None], dict[str, Tensor]] = no_tables
     plan: Callable[[Any, Type, Type | None], Any] = no_plan
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.core.op import AbstractBound, AbstractDensityLoss
+from dgmspec.core.op import AbstractBound, AbstractCommitment, AbstractDensityLoss
 
 
 class Nll(AbstractDensityLoss):
@@ -116,3 +116,22 @@ class Mc(AbstractBound):
     @property
     def copies(self) -> int:
         return self.samples
+
+
+class Vq(AbstractCommitment):
+    """The commitment of a posterior `nearest` to its codes: ``commitment · E Σ ‖e - c‖²``, the codes held fixed.
+
+    Beside `elbo`, which trains the vectors by the gradient that passes straight through, and running means that train
+    the codes: ``loss = elbo + vq(0.25)``.
+    Reference: van den Oord, Vinyals and Kavukcuoglu 2017, equation 3.
+    """
+
+    name: ClassVar[str] = "vq"
+    examples: ClassVar[tuple[str, ...]] = ("vq", "vq(0.25)", "vq(commitment = 0.25)")
+
+    commitment: Annotated[float, Field(ge=0, allow_inf_nan=False)] | AbstractExpr = Field(
+        0.25, description="the weight, which may be `anneal(…)`"
+    )
+
+    def weight(self) -> Any:
+        return self.commitment

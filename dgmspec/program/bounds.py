@@ -36,6 +36,7 @@ def bound_term(terms: Terms, term: LossTerm) -> Slot:
     assert isinstance(term.op, AbstractBound)
     bound = _Bound(terms, term.op, [term.binds] if term.binds else [])
     bound.weigh()
+    bound.walk.finish()
     if term.op.pooled == "log_mean_exp" or (term.op.divergence_weight() == 1.0 and not term.op.free_nats()):
         entries = bound.pooled(bound.walk.ledger)
         terms.ledger += entries
@@ -81,7 +82,7 @@ class _Bound:
         if self.op.origin == "prior":
             return []
         names = list(names)
-        every = self.dependence.enumerated(names, inferred=True)
+        every = self.dependence.enumerated(names, inferred=True, relaxed=True)
         without = [v for v in every if v.posterior is None]
         return every if self.op.pooled == "log_mean_exp" or not without else without
 

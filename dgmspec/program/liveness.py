@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 from dgmspec.program.program import Instruction, Slot
+
+SETTING: Final = ("initialise", "initialise_inverse", "update", "update_law")
+"""Targets that set parameters."""
 
 
 def live(instructions: Sequence[Instruction], results: Iterable[Slot]) -> list[Instruction]:
     """The instructions that some result depends on (what sets parameters counts as a result)."""
     needed, kept = set(results), []
     for line in reversed(instructions):
-        if line.target in ("initialise", "initialise_inverse", "update") or needed.intersection(line.outputs):
+        if line.target in SETTING or needed.intersection(line.outputs):
             needed.update(line.inputs)
             kept.append(line)
     return kept[::-1]

@@ -49,6 +49,9 @@ Target = Literal[
     "draw",  # distribution: (draws…, named parameters…) -> x
     "mean_of",  # distribution: (any rows, named parameters…) -> the mean
     "divergence",  # distributions `op` and `second`: (named parameters of both…) -> KL(op ‖ second), (batch,)
+    "embed",  # distribution: (labels) -> what nets read of them
+    "commitment",  # distribution: (any rows, named parameters…) -> squared distance from the codes, (batch,)
+    "update_law",  # distribution: (any rows, named parameters…) -> (): while training, new values of its own parameters
     "heads",  # distribution: (the numbers of a net) -> the parameters `heads`, each in its domain
     "detach",  # (value) -> the same without gradient
     "score",  # (f, log q) -> f, with the gradient of f + (f - baseline) log q, the baseline from the other copies

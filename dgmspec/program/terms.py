@@ -9,10 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractLoss, AbstractRateLoss
+from dgmspec.core.op import (
+    AbstractArrowLoss,
+    AbstractBound,
+    AbstractCommitment,
+    AbstractDensityLoss,
+    AbstractLoss,
+    AbstractRateLoss,
+)
 from dgmspec.graph.graph import LossTerm
 from dgmspec.program.arrows import arrow_term, rate_term
 from dgmspec.program.bounds import bound_term
+from dgmspec.program.commitments import commitment_term
 from dgmspec.program.densities import Terms, density_term
 from dgmspec.program.program import Slot
 
@@ -24,6 +32,7 @@ TERMS: Final[tuple[tuple[type[AbstractLoss], Callable[[Terms, LossTerm], Slot]],
     (AbstractBound, bound_term),
     (AbstractRateLoss, rate_term),
     (AbstractArrowLoss, arrow_term),
+    (AbstractCommitment, commitment_term),
 )
 
 

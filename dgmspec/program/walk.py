@@ -15,7 +15,7 @@ from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.dependence import states
 from dgmspec.graph.flows import JOIN
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, StepNode, Trunk, ValueId, VariableNode
-from dgmspec.graph.parameters import own_given, trunk_types
+from dgmspec.graph.parameters import net_types, own_given, relaxed, trunk_types
 from dgmspec.graph.words import describe, law_label
 from dgmspec.program.listing import Listing, MissingValueError, StuckError
 from dgmspec.program.program import Density, Entry, Slot
@@ -58,6 +58,7 @@ class Walk:
         self.started: list[Component] = []
         self.parameters: dict[Address, dict[str, Slot]] = {}
         self.slots: dict[ValueId, Slot] = {}
+        self.features: dict[ValueId, Slot] = {}
         self.aside: dict[ValueId, tuple[Slot, ...]] = {}
         self.rates, self.rated = rates or {}, dict[tuple[Address, str], Slot]()
         self.learned: dict[str, Slot] = {}
@@ -83,6 +84,16 @@ class Walk:
             else:
                 self._arrive(value)
         return self.slots[value]
+
+    def read(self, value: ValueId) -> Slot:
+        """The slot of a value as nets read it: of a relaxed label what stands for it."""
+        slot, law = self.need(value), relaxed(self.graph, value)
+        if law is None:
+            return slot
+        if value not in self.features:
+            line = {"op": law.op, "type": self.type_of(value), "inputs": (slot,)}
+            self.features[value] = self.listing.add(1, target="embed", address=law.address, **line)[0]
+        return self.features[value]
 
     def type_of(self, value: ValueId) -> Type:
         """The inferred type: programs are built from typed graphs only."""
@@ -166,14 +177,13 @@ class Walk:
     def _make(self, node: NetNode | FormulaNode) -> None:
         type_ = self.type_of(node.target)
         if isinstance(node, NetNode):
-            types = tuple(self.type_of(v) for v in node.inputs)
-            slot = self._net(node, types, type_)
+            slot = self._net(node, net_types(self.graph, node)[0], type_)
         else:
             slot = self._context(node, type_)
         self.slots[node.target] = slot
 
     def _net(self, node: NetNode | Trunk, types: tuple[Type, ...], result: Type) -> Slot:
-        inputs = tuple(self.need(v) for v in node.inputs)
+        inputs = tuple(self.read(v) for v in node.inputs)
         line = {"op": node.op, "inputs": inputs, "input_types": types, "type": result}
         return self.listing.add(1, target="net", address=node.address, **line)[0]
 
@@ -244,13 +254,30 @@ class Walk:
     def draw(self, law: Prior) -> Slot:
         """A draw of a variable from its law, or the law's mean."""
         value = self.graph.variables[law.variable].value
-        self.slots[value] = self._distribution("mean_of" if self.means else "draw", law, None)
-        return self.slots[value]
+        found = self._distribution("mean_of" if self.means else "draw", law, None)
+        self.slots[value] = found[0]
+        if len(found) == 2:
+            self.features[value] = found[1]
+        return found[0]
+
+    def finish(self) -> None:
+        """While training, new values of the laws' own parameters, once all that reads them has been listed."""
+        laws = [component.posterior for component in self.started if component.posterior is not None]
+        for law in laws if self.updates else ():
+            if law.op.updates:
+                self.about(law, "update_law", 0)
+
+    def about(self, law: Prior, target: Literal["commitment", "update_law"], results: int) -> tuple[Slot, ...]:
+        """An instruction about a law's parameters, for all rows."""
+        named = self.parameters_of(law)
+        line = {"op": law.op, "type": self.type_of(self.graph.variables[law.variable].value), "names": tuple(named)}
+        inputs = (self.any_rows(), *named.values())
+        return self.listing.add(results, target=target, address=law.address, inputs=inputs, **line)
 
     def log_prob(self, law: Prior, sign: Literal[1, -1] = 1, detached: bool = False) -> Entry:
         """A law's log-density at its variable's value, as an entry of the ledger."""
         variable = self.graph.variables[law.variable]
-        slot = self._distribution("log_prob", law, self.need(variable.value), detached)
+        slot = self._distribution("log_prob", law, self.need(variable.value), detached)[0]
         group = self.routes.of[variable.value].name
         label = law_label(self.graph, law)
         density: Density = law.op.density if law is variable.prior else "lower bound"
@@ -300,7 +327,7 @@ class Walk:
 
     def _distribution(
         self, target: Literal["draw", "mean_of", "log_prob"], law: Prior, x: Slot | None, detached: bool = False
-    ) -> Slot:
+    ) -> tuple[Slot, ...]:
         type_ = self.type_of(self.graph.variables[law.variable].value)
         named = self.parameters_of(law)
         if detached:
@@ -311,9 +338,10 @@ class Walk:
         given = own_given(self.graph, law)
         line = {"op": law.op, "type": type_, "names": tuple(named), "noise": tuple(draws), "context": given is not None}
         line["input_types"] = () if given is None else (given,)
-        context = () if given is None else (self.need(law.context[0]),)
+        context = () if given is None else (self.read(law.context[0]),)
         inputs = (*head, *context, *named.values(), *draws.values())
-        return self.listing.add(1, target=target, address=law.address, inputs=inputs, **line)[0]
+        count = 2 if target == "draw" and law.op.relaxes else 1
+        return self.listing.add(count, target=target, address=law.address, inputs=inputs, **line)
 
     def parameters_of(self, law: Prior) -> dict[str, Slot]:
         """The parameters of a law that are no constants, by their paths."""

@@ -8,6 +8,7 @@ from dgmspec.ops.distributions.line import Laplace, Logistic, Normal, StudentT
 from dgmspec.ops.distributions.mixture import Mixture
 from dgmspec.ops.distributions.multivariate import MultivariateNormal
 from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduct
+from dgmspec.ops.distributions.relaxed import GumbelSoftmax, Nearest
 from dgmspec.ops.distributions.resampled import Resampled
 
 __all__ = [
@@ -21,10 +22,12 @@ __all__ = [
     "DiscretizedLogistic",
     "Exponential",
     "Gamma",
+    "GumbelSoftmax",
     "Laplace",
     "Logistic",
     "Mixture",
     "MultivariateNormal",
+    "Nearest",
     "Normal",
     "Resampled",
     "StudentT",
