@@ -203,7 +203,7 @@ def test_a_repeat_counts_whole_turns(count: str) -> None:
         ("coupling(affine, mask = half, net = mlp(8, 0))", "DGM234", None, None),
         ("coupling(affine, mask = alternate(j), net = mlp(8))", "DGM201", "M/x->z/0/mask/0", None),
         ("coupling(affine, mask = alternate(1 / 0), net = mlp(8))", "DGM235", "M/x->z/0/mask/0", None),
-        ("coupling(affine, mask = half, net = nearest(8))", "DGM902", "M/x->z/0/net/()", None),
+        ("coupling(affine, mask = half, net = nearest(8))", "DGM230", "M/x->z/0/net/()", None),
         ("normal(0, 1)", "DGM230", "M/x->z/0/()", None),
     ],
 )
