@@ -437,6 +437,12 @@ class _Gamma(Word):
 
 gamma: _Gamma
 
+class _GumbelSoftmax(Word):
+    """distribution: A categorical posterior whose draws are relaxed: nets read ``softmax((logits + g) / temperature)`` of them."""
+    def __call__(self, *args: Value, logits: Value = ..., temperature: Value = ..., hard: Value = ...) -> Name | Call: ...
+
+gumbel_softmax: _GumbelSoftmax
+
 class _Haar(Word):
     """step: One level of the orthogonal Haar wavelet: each 2 × 2 block becomes its mean, two slopes and a twist."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -664,6 +670,12 @@ class _Natural(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 natural: _Natural
+
+class _Nearest(Word):
+    """distribution: The nearest of K learned codes to a net's vector: a posterior without noise, whose nets read the code itself."""
+    def __call__(self, *args: Value, vector: Value = ..., dim: Value = ..., decay: Value = ..., restart: Value = ...) -> Name | Call: ...
+
+nearest: _Nearest
 
 class _Nll(Word):
     """loss: The negative log-likelihood ``-E_data[log p(x)]``: forward KL(data ‖ model) up to the data's entropy."""
@@ -1073,6 +1085,12 @@ class _VonMises(Word):
 
 von_mises: _VonMises
 
+class _Vq(Word):
+    """loss: The commitment of a posterior `nearest` to its codes: ``commitment · E Σ ‖e - c‖²``, the codes held fixed."""
+    def __call__(self, *args: Value, commitment: Value = ...) -> Name | Call: ...
+
+vq: _Vq
+
 __all__ = [
     "Spec",
     "actnorm",
@@ -1153,6 +1171,7 @@ __all__ = [
     "gamma",
     "generate",
     "given",
+    "gumbel_softmax",
     "haar",
     "half",
     "heun",
@@ -1200,6 +1219,7 @@ __all__ = [
     "moebius",
     "multivariate_normal",
     "natural",
+    "nearest",
     "net",
     "nll",
     "norm",
@@ -1286,4 +1306,5 @@ __all__ = [
     "variational",
     "vlb",
     "von_mises",
+    "vq",
 ]
