@@ -142,6 +142,11 @@ def test_terms_that_are_not_lipschitz_by_their_form_are_named(text: str, terms: 
 FINE = "solver = dopri5(rtol = 1e-9, atol = 1e-9)"
 ARROWS = {
     "net": ode("velocity(y, t) = mlp(8, 8)", FINE),
+    "gated": ode("velocity(y, t) = mlp(6, 6, time = gated)", FINE),
+    "concatsquash": ode("velocity(y, t) = mlp(6, time = concatsquash)", FINE, context="c", members="given c : real[3]"),
+    "deep concatsquash": ode(
+        "velocity(y, t) = v(y, t)", FINE, members="net v(y, t) = mlp(4, 4, 4, time = concatsquash)"
+    ),
     "linear": ode("velocity(y) = A @ y + b", FINE, members="learn A : real[2, 2]; learn b : real[2]"),
     "deep": ode("velocity(y, t) = mlp(6, 6, 6, time = fourier(4, scale = 1), activation = tanh)", FINE, size=3),
     "skips": ode(
@@ -414,6 +419,7 @@ def test_explain_says_how_the_trace_is_had(text: str, said: tuple[str, ...]) -> 
         (ode("velocity(y) = -y", over="t in 0..inf"), "DGM603", "finite"),
         (ode("velocity(y) = -y", "velocity(y) = y"), "DGM600", "twice"),
         (ode("velocity(y, t) = -y + mlp(8)"), "DGM201", "mlp"),
+        (ode("velocity(y) = mlp(8, time = gated)"), "DGM449", "nothing here is one"),
     ],
 )
 def test_mistakes_are_named(text: str, code: str, words: str) -> None:

@@ -373,6 +373,15 @@ class AbstractNet(AbstractOp, ABC):
         """Features of the inputs that the layers read beside them, if any."""
         return None
 
+    def untimed(self) -> Refusal:
+        """The refusal of a use without a time."""
+        return Refusal(
+            "DGM449",
+            f"`{self.name}` says how it reads a time, and nothing here is one",
+            argument="net",
+            help=("leave `time = …` out; it serves the nets of arrows over time",),
+        )
+
     def embedded(self, use: NetUse) -> tuple[NetUse, tuple[ParamSpec, ...]]:
         """The use as the layers meet it, and the parameters of the embeddings."""
         time, inputs, found = self.time_embedding(), self.input_embedding(), []
@@ -380,12 +389,7 @@ class AbstractNet(AbstractOp, ABC):
             found += [spec.under("time") for spec in time.parameters(use.time)]
             use = replace(use, time=time.size(use.time))
         elif time is not None and not self.timed:
-            raise Refusal(
-                "DGM449",
-                f"`{self.name}` says how it reads a time, and nothing here is one",
-                argument="net",
-                help=("leave `time = …` out; it serves the nets of arrows over time",),
-            )
+            raise self.untimed()
         if inputs is not None and use.read:
             found += [spec.under("inputs") for spec in inputs.parameters(use.read)]
             use = replace(use, inputs=(*use.inputs, (inputs.size(use.read),)))

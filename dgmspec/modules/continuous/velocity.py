@@ -19,6 +19,7 @@ from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import Prepared, Value, as_tensor, prepare
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import below, context_features, evaluate
+from dgmspec.modules.nets.layered import gated, gates_of
 from dgmspec.modules.registry import embedding_twin, net_twin, resolve_held
 from dgmspec.modules.traces import (
     Chain,
@@ -35,7 +36,7 @@ from dgmspec.ops.authored import OwnNet, Reading
 from dgmspec.ops.continuous.ode import Ode
 from dgmspec.ops.continuous.placed import chained, closed, seen_shape
 from dgmspec.ops.nets import AbstractLayered
-from dgmspec.ops.nets.layered import ResMlp
+from dgmspec.ops.nets.layered import Mlp, ResMlp
 
 __all__ = ["PROBES", "Evaluation", "Ready", "constants", "ready"]
 
@@ -250,12 +251,15 @@ class Evaluation:
         beside = [v if v.dim() > 1 else v.unsqueeze(1) for v in rest if v is not None]
         if used.context and CONTEXT in p:
             beside.append(p[CONTEXT].flatten(1))
-        if used.timed:
+        squeezed = isinstance(op, Mlp) and bool(op.gates)
+        if used.timed and not squeezed:
             beside.append(self._time_features(op, own, t, y))
         if beside:
             rows = max(v.shape[0] for v in beside)
             joined = beside[0] if len(beside) == 1 else torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
             offsets = (torch.addmm(offsets[0], joined, p[used.others].t()), *offsets[1:])
+        if isinstance(op, Mlp) and squeezed:
+            return _gated(op, own, weights, offsets, self._time(t, y).reshape(-1, 1))
         links = op.links()
         skips = (None, *(link.skip for link in links)) if any(link.skip is not None for link in links) else ()
         step = op.step if isinstance(op, ResMlp) else 1.0
@@ -284,6 +288,14 @@ class Evaluation:
 
         gradient: Tensor = torch.func.grad(energy)(y)
         return gradient
+
+
+def _gated(op: Mlp, own: Parameters, weights: tuple[Tensor, ...], offsets: tuple[Tensor, ...], t: Tensor) -> Chain:
+    """A net with gates of the time on its hidden layers: ``z = g (W a) + (g b + s)``."""
+    gates = gates_of(op, own, t)
+    moved = [gated(offset, gate) for offset, gate in zip(offsets, gates, strict=False)]
+    factors = (*(factor for factor, _ in gates), torch.ones_like(offsets[-1]))
+    return Chain(op.activation, weights, (*moved, *offsets[len(gates) :]), factors)
 
 
 def _columns(used: _Reading, own: Parameters) -> dict[str, Tensor]:

@@ -21,9 +21,14 @@ def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, t
     act = ACTIVATIONS[op.activation]
     if all(link.skip is None for link in links):
         act = FROM_RESULT.get(op.activation, act)
+    gates: list[Gate] = []
+    if isinstance(op, Mlp) and op.gates and c is not None:
+        gates, c = gates_of(op, p, c[:, -1:]), (c[:, :-1] if c.shape[1] > 1 else None)
     z = F.linear(joined(h, c), p["0/weight"], p["0/bias"])
     before, name = [z], "0"
-    for link in links:
+    for i, link in enumerate(links):
+        if gates:
+            z = gated(z, gates[i])
         a = act(F.layer_norm(z, z.shape[1:], p[f"{name}/scale"], p[f"{name}/shift"]) if normed else z)
         if drop and link.dropout:
             a = F.dropout(a, op.dropout)
@@ -33,6 +38,25 @@ def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, t
             z = torch.add(before[link.skip], z, alpha=step)
         before.append(z)
     return z
+
+
+Gate = tuple[Tensor, Tensor | None]
+"""What multiplies the units of a hidden layer, and what is added to them."""
+
+
+def gates_of(op: Mlp, p: Parameters, t: Tensor) -> list[Gate]:
+    """The gates of the hidden layers at times t, (rows, 1)."""
+    found: list[Gate] = []
+    for i in range(len(op.hidden)):
+        gate = torch.sigmoid(torch.addcmul(p[f"{i}/gate_bias"], t, p[f"{i}/gate"]))
+        found.append((gate, t * p[f"{i}/gate_shift"] if "gate_shift" in op.gates else None))
+    return found
+
+
+def gated(z: Tensor, gate: Gate) -> Tensor:
+    """A hidden layer's units under its gate."""
+    factor, shift = gate
+    return z * factor if shift is None else torch.addcmul(shift, z, factor)
 
 
 def joined(h: Tensor, c: Tensor | None) -> Tensor:

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.masking import Precedence, WeightMask
-from dgmspec.core.op import AbstractEmbedding, NetUse, ParamSpec, Variadic
+from dgmspec.core.op import AbstractEmbedding, Init, NetUse, ParamSpec, Variadic
 from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.masked import AbstractMasked, prefixes_seen, weight_masks
@@ -88,7 +88,9 @@ class AbstractLayered(AbstractMasked, ABC):
 class Mlp(AbstractLayered):
     """Hidden layers of the given widths, an activation after each: ``mlp(64, 64)``; ``mlp()`` is an affine map.
 
-    In an autoregressive step it is read as its masked version with the same widths.
+    In an autoregressive step it is read as its masked version with the same widths. ``time = gated`` lets a time t act
+    on hidden layers instead of joining the input, ``z = (W a + b) sigmoid(u t + v)``; ``concatsquash`` adds ``w t``.
+    Reference: Grathwohl, Chen, Bettencourt, Sutskever and Duvenaud 2019, "FFJORD" (the layer "concatsquash").
     """
 
     name: ClassVar[str] = "mlp"
@@ -104,8 +106,36 @@ class Mlp(AbstractLayered):
     activation: Activation = Field("silu", description="what comes between two layers")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
     norm: Literal["none", "layer"] = Field("none", description="layer normalisation before each activation")
-    time: AbstractEmbedding | None = Field(None, description="features of a time, which is else read as a number")
+    time: AbstractEmbedding | Literal["gated", "concatsquash"] | None = Field(
+        None, description="features of a time, which is else read as a number, or gates by it"
+    )
     inputs: AbstractEmbedding | None = Field(None, description="features of the inputs, read beside them")
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The parameters by which a time acts on each hidden layer: what multiplies t in the gate, what is added to
+        it there, and what multiplies it in the shift."""
+        if not isinstance(self.time, str):
+            return ()
+        return ("gate", "gate_bias", *(("gate_shift",) if self.time == "concatsquash" else ()))
+
+    def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
+        if not self.gates:
+            return super().net_parameters(use)
+        if not use.time:
+            raise self.untimed()
+        layers = ((str(i), width) for i, width in enumerate(self.hidden))
+        found = [
+            ParamSpec(f"{layer}/{name}", (width,), Init() if name == "gate_bias" else Init("uniform", 1.0))
+            for layer, width in layers
+            for name in self.gates
+        ]
+        return (*super().net_parameters(replace(use, time=0)), *found)
+
+    def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
+        if self.gates:
+            raise self.untimed()
+        return super().masked_parameters(use, order)
 
     def widths(self) -> tuple[int, ...]:
         return self.hidden
@@ -117,7 +147,7 @@ class Mlp(AbstractLayered):
         return self.norm == "layer"
 
     def time_embedding(self) -> AbstractEmbedding | None:
-        return self.time
+        return self.time if isinstance(self.time, AbstractEmbedding) else None
 
     def input_embedding(self) -> AbstractEmbedding | None:
         return self.inputs
