@@ -22,6 +22,7 @@ from dgmspec.modules.noising import AbstractNoised, sampler_of
 from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
+from dgmspec.ops.training import AbstractSampler
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase, Program
 
@@ -216,10 +217,7 @@ class CompiledModel(AbstractNoised):
         if known and chosen is None:
             raise UnavailableError("known coordinates are kept by a sampler: say which with `method`")
         inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)
-        if chosen is None:
-            found = self._draw(inputs, rows, seed, start)
-        else:
-            found = self._along(chosen, inputs, rows, seed, start, known)
+        found = self._sampled(chosen, inputs, rows, seed, start, known)
         return _single({name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
 
     def rsample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
@@ -250,11 +248,26 @@ class CompiledModel(AbstractNoised):
         return _single({k: v.reshape(*shape, *v.shape[1:]) for k, v in found.items()}), log_prob
 
     def _sample_then_log_prob(self, n: int, given: Given, seed: int, start: int) -> tuple[Any, Tensor]:
-        inputs, rows, shape = self._read_given("sample", n, given)
+        chosen = self.default_method()
+        inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)
         with torch.no_grad():
-            found = self._draw(inputs, rows, seed, start)
+            found = self._sampled(chosen, inputs, rows, seed, start)
         log_prob = self.log_prob(found, inputs or None, seed=seed, start=start).reshape(shape)
         return _single({k: v.reshape(*shape, *v.shape[1:]) for k, v in found.items()}), log_prob
+
+    def _sampled(
+        self,
+        method: AbstractSampler | None,
+        inputs: dict[str, Tensor],
+        rows: int,
+        seed: int,
+        start: int,
+        known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+    ) -> dict[str, Tensor]:
+        """Samples by a sampler, or in the model's own direction."""
+        if method is None:
+            return self._draw(inputs, rows, seed, start)
+        return self._along(method, inputs, rows, seed, start, known)
 
     def _draw(self, inputs: dict[str, Tensor], rows: int, seed: int, start: int) -> dict[str, Tensor]:
         """Samples inside the data's support: what a bounded map of the prior puts outside is drawn again."""

@@ -1,10 +1,11 @@
-"""Torch twins of the noising arrows: the probability flow, with the tables of the path that it runs along."""
+"""Torch twins of the noising arrows: the probability flow, or a chain's bound, with the tables of the path."""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from dgmspec.core.types import Type
+from dgmspec.modules.paths import chain
 from dgmspec.modules.paths.coefficients import Plan, tables
 from dgmspec.modules.paths.denoiser import plan_of
 from dgmspec.modules.paths.flow import backward, forward
@@ -22,4 +23,6 @@ def _plan(op: AbstractNoising, event: Type, given: Type | None) -> Plan:
     return plan_of(op, event)
 
 
-TWINS = {cls: StepTwin(forward, backward, tables=_tables, plan=_plan, loop="bounded") for cls in (Sde, Markov, Perturb)}
+TWINS = {cls: StepTwin(forward, backward, tables=_tables, plan=_plan, loop="bounded") for cls in (Sde, Perturb)} | {
+    Markov: StepTwin(chain.forward, chain.inverse, tables=_tables, plan=_plan)
+}

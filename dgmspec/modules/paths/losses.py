@@ -12,6 +12,7 @@ from torch import Tensor
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.types import Type
 from dgmspec.modules.expressions import Prepared, as_tensor, prepare
+from dgmspec.modules.paths.chain import noised, term
 from dgmspec.modules.paths.coefficients import At, Plan
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
 from dgmspec.modules.twin import EXACT, Parameters, StepContext, TermTwin, sum_event
@@ -28,16 +29,10 @@ def dsm(op: Dsm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     """(batch,): factor · ½ ‖ε̂ - ε‖²."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
     t, counted = _times(step, p, ctx.noise["time"])
-    found = net(_noised(net, x, t, noise), t)
+    found = net(noised(net, x, t, noise), t)
     squares = (found.noise - noise) ** 2
     factor = _factor(op, net, found.at, t, ctx.plan.weight)
     return 0.5 * sum_event(squares if factor is None else factor * squares, ctx.event) * counted
-
-
-def _noised(net: Denoiser, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """x_t = α x_0 + m + σ ε."""
-    here = net.at(t, x.dtype)
-    return here.alpha * x + here.mean + here.sigma * noise
 
 
 def _times(step: AbstractNoising, p: Parameters, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,26 +98,9 @@ def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Te
     """(batch,): T · (L_{t-1} or L_0) + L_T."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
     t, _ = _times(step, p, ctx.noise["time"])
-    found = net(_noised(net, x, t, noise), t)
-    here, before, first = found.at, net.at((t - 1).clamp(min=step.low), x.dtype), _shaped(t == step.low, x)
-    gap = (found.clean - x) ** 2
-    # σ_{t|s}² = σ_t² (1 - e^{λ_t - λ_s}); at t = 1 there is no s, and the step is the whole kernel.
-    share = torch.where(first, 1.0, -torch.expm1(here.log_snr - before.log_snr))
-    forward = here.sigma**2 * share
-    posterior = torch.where(first, 1.0, before.sigma**2 * share)
-    variance = posterior if step.settings.variance == "posterior" else torch.where(first, 1.0, forward)
-    ratio = posterior / variance
-    kl = 0.5 * (ratio - 1 - ratio.log() + (before.alpha * share) ** 2 * gap / variance)
-    start = 0.5 * (math.log(2 * math.pi) + forward.log() + gap / forward)
     last = net.at(torch.full_like(t[:1], step.high), x.dtype)
-    end = 0.5 * (last.alpha * x / last.sigma) ** 2
-    count = step.high - step.low + 1
-    return sum_event(count * torch.where(first, start, kl) + end, ctx.event)
-
-
-def _shaped(rows: Tensor, x: Tensor) -> Tensor:
-    """One value a row against events."""
-    return rows.reshape(-1, *(1,) * (x.dim() - 1))
+    end = sum_event(0.5 * (last.alpha * x / last.sigma) ** 2, ctx.event)
+    return (step.high - step.low + 1) * term(net, step, x, t, noise) + end
 
 
 TWINS: dict[Any, TermTwin] = {Dsm: TermTwin(dsm, _tables, _plan), Vlb: TermTwin(vlb, _tables, _plan)}

@@ -63,6 +63,8 @@ class AbstractNoising(AbstractStep, ABC):
 
     written: ClassVar[bool] = False
     sampled: ClassVar[bool] = True
+    bounded: ClassVar[bool] = False
+    """Whether it runs from data to noise by draws, and the density is a variational bound."""
 
     state: str
     time: str
@@ -117,6 +119,8 @@ class AbstractNoising(AbstractStep, ABC):
     @property
     def density(self) -> Literal["exact", "estimate", "lower bound"]:  # type: ignore[override]  # as the trace is
         how = self.likelihood
+        if self.bounded:
+            return "lower bound"
         return "estimate" if how is not None and isinstance(how.trace, Hutchinson) else "exact"
 
     def settled(self, x: Type) -> AbstractNoising:
@@ -138,13 +142,15 @@ class AbstractNoising(AbstractStep, ABC):
 
     def draws(self, x: Type) -> tuple[Draw, ...]:
         trace = self._trace(x)
+        if self.bounded:
+            return (Draw("chain", (len(self.path(x.shape).levels), *x.shape), "normal"),)
         return (trace.draw(x),) if isinstance(trace, Hutchinson) else ()
 
     def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
-        return self.draws(x)
+        return () if self.bounded else self.draws(x)
 
     def stochastic(self, x: Type) -> bool:
-        return False
+        return self.bounded
 
     def facts(self, x: Type, c: Type | None) -> Facts:
         how = self.likelihood
@@ -160,6 +166,8 @@ class AbstractNoising(AbstractStep, ABC):
     def missing(self, forward: bool) -> str:
         if self.learn is None:
             return f"`{self.name}` learns nothing: write `learn noise({self.state}, {self.time}) = …` in its braces"
+        if self.bounded:
+            return "" if forward else f"a `{self.name}` is sampled step by step, by a sampler such as `ancestral`"
         if self.likelihood is None:
             return f"a `{self.name}` over certain times has no probability flow, so no `log_prob`"
         return ""
@@ -316,6 +324,7 @@ class Markov(AbstractNoising):
     """x_t ~ normal(loc, scale) given x_{t-1}, for the whole t = low..high."""
 
     name: ClassVar[str] = "markov"
+    bounded: ClassVar[bool] = True
 
     low: int
     high: int
