@@ -447,3 +447,11 @@ def test_a_run_reports_what_its_latent_variables_tell(tmp_path: Path) -> None:
 
 def test_a_collapsed_posterior_is_named() -> None:
     assert collapsed({"z": 0.001, "top": 3.0}) == ["z"]
+
+
+def test_a_run_leaves_reconstructions_and_the_plane_of_codes(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 2, size=(120, 64))
+    spec = override(dgmspec.load(SPECS / "vae.dgm"), {"train.steps": "2"})
+    run = dgmspec.train(spec, data={"x": x}, out=tmp_path / "run")
+    assert (run.path / "reconstructions.png").stat().st_size > 1000 and (run.path / "codes.png").stat().st_size > 1000
+    assert "codes.png" in run.summary() and "draws of the posterior" in run.summary()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.program.program import Program
+from dgmspec.runtime.codes import draw_codes
 from dgmspec.runtime.data import Dataset
 from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.likelihood import log_probs
@@ -38,6 +39,8 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
     table = parts.test or parts.validation or parts.train
     data = None if table is None else table.head(POINTS)
     real = None if data is None else data[name]
+    if data is not None:
+        draw_codes(model, data, directory)
     samples = _samples(model, data, POINTS if type_.size <= 2 else IMAGES, seed)
     if samples is None:
         return

@@ -23,7 +23,18 @@ from numpy.typing import NDArray
 from dgmspec.core.disk import replacing
 from dgmspec.core.types import Shape
 
-__all__ = ["Grid", "canvas", "draw_density", "draw_loss", "draw_samples", "frame_of", "image_shape", "save"]
+__all__ = [
+    "Grid",
+    "canvas",
+    "draw_density",
+    "draw_groups",
+    "draw_loss",
+    "draw_plane",
+    "draw_samples",
+    "frame_of",
+    "image_shape",
+    "save",
+]
 
 Array = NDArray[Any]
 FilePath = str | PathLike[str]
@@ -75,19 +86,44 @@ def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePat
     drawn = _flat(samples)
     finite = np.asarray(np.isfinite(drawn).all(axis=1))
     lost = int((~finite).sum())
-    groups = ({} if data is None else {"data": _flat(data)}) | {"samples": drawn[finite]}
-    image = image_shape(shape)
-    if image is not None:
-        figure = _mosaics(groups, image)
-    elif drawn.shape[1] == 1:
-        figure = _histograms(groups)
-    elif drawn.shape[1] == 2:
-        figure = _planes(groups)
-    else:
-        figure = _marginals(groups)
+    figure = _grouped(({} if data is None else {"data": _flat(data)}) | {"samples": drawn[finite]}, shape)
     if lost:
         figure.suptitle(f"{lost:,} of {len(finite):,} samples are not finite and left out", color=MODEL, fontsize=9)
     save(figure, path)
+
+
+def draw_groups(groups: Mapping[str, Array], shape: Shape, path: FilePath) -> None:
+    """Groups of events of one shape side by side, by their titles, in the form that suits the shape."""
+    save(_grouped({title: _flat(rows) for title, rows in groups.items()}, shape), path)
+
+
+def draw_plane(points: Array, images: Array | None, image: tuple[int, int, int] | None, path: FilePath) -> None:
+    """Points of the plane, and beside them the images that a grid over it stands for, where they are images."""
+    extent = Grid.around(points).extent
+    figure = canvas(4.5 * (1 if images is None else 2), _plane_height(extent) if images is None else 4.9)
+    panels = figure.subplots(1, 1 if images is None else 2, squeeze=False)[0]
+    _crowd(panels[0], points, extent)
+    panels[0].set_title(f"codes ({len(points):,})")
+    if images is not None and image is not None:
+        panels[1].imshow(_mosaic(np.clip(_scaled(images), 0.0, 1.0).reshape(-1, *image)), interpolation="nearest")
+        panels[1].set_title("the plane decoded")
+        panels[1].set_axis_off()
+    save(figure, path)
+
+
+def _scaled(images: Array) -> Array:
+    low, high = float(images.min()), float(images.max())
+    return (images - low) / max(high - low, 1e-12)
+
+
+def _grouped(groups: Mapping[str, Array], shape: Shape) -> Figure:
+    """Events as vectors by the titles of their groups, in the form that suits their shape."""
+    image, size = image_shape(shape), next(iter(groups.values())).shape[1]
+    if image is not None:
+        return _mosaics(groups, image)
+    if size == 1:
+        return _histograms(groups)
+    return _planes(groups) if size == 2 else _marginals(groups)
 
 
 def draw_loss(rows: Sequence[Mapping[str, Any]], path: FilePath, unit: str = "nats") -> None:

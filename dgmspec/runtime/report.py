@@ -165,7 +165,8 @@ def _kind(density: str) -> str:
 
 def _likelihood_line(test: Mapping[str, Any], kind: str) -> str:
     draws = test.get("dequantisations", 1)
-    over = f", {draws} dequantisations each" if draws > 1 else ""
+    drawn = "draws of the posterior" if "divergences_nats" in test else "dequantisations"
+    over = f", {draws} {drawn} each" if draws > 1 else ""
     return (
         f"test {test['nll_nats']:.4f} ± {test['nll_stderr']:.4f} nats, {test['bits_per_dim']:.4f} bits/dim"
         f"{kind} ({test['rows']:,} rows{over})"

@@ -57,7 +57,10 @@ class Run:
 
     def summary(self) -> str:
         """The report as a person reads it: figures, baselines, pictures, time."""
-        written = [self.path / name for name in ("samples.png", "density.png", "loss.png", "report.json")]
+        written = [
+            self.path / name
+            for name in ("samples.png", "reconstructions.png", "codes.png", "density.png", "loss.png", "report.json")
+        ]
         return summary(self.report, [str(path) for path in written if path.exists()])
 
 
