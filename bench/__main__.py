@@ -1,4 +1,4 @@
-"""`python -m bench [WORKLOAD ...]`: times beside other libraries; with --write the table of docs/benchmarks.md.
+"""`python -m bench [WORKLOAD ...]`: times beside other libraries; with --write the tables of docs/benchmarks.md.
 
 pip install -c constraints.txt -e '.[bench]' && python -m bench --write docs/benchmarks.md
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from bench.adapters import installed
 from bench.document import page
+from bench.ode import document as odes
+from bench.ode.run import Row as OdeRow
+from bench.ode.run import run as run_ode
+from bench.ode.workloads import WORKLOADS as ODES
 from bench.run import OPERATIONS, Row, run
 from bench.workloads import WORKLOADS
 
@@ -21,16 +26,17 @@ from bench.workloads import WORKLOADS
 def main() -> None:
     """Time what is asked for and print a table."""
     options = argparse.ArgumentParser(prog="python -m bench", description=__doc__.splitlines()[0])
-    options.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"some of: {', '.join(WORKLOADS)}")
+    options.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"some of: {', '.join((*WORKLOADS, *ODES))}")
     options.add_argument("--only", choices=OPERATIONS, help="one operation instead of all")
     options.add_argument("--rounds", type=int, default=15, help="readings of each case (15)")
     options.add_argument("--threads", type=int, default=1, help="torch's threads (1: CPU time; more: wall time)")
     options.add_argument("--quick", action="store_true", help="five rounds and no compilation")
     options.add_argument("--write", type=Path, metavar="PATH", help="write the page there")
     chosen = options.parse_args()
-    unknown = [name for name in chosen.workloads if not any(w.startswith(name) for w in WORKLOADS)]
+    known = (*WORKLOADS, *ODES)
+    unknown = [name for name in chosen.workloads if not any(w.startswith(name) for w in known)]
     if unknown:
-        options.error(f"no workload `{unknown[0]}`; there are: {', '.join(WORKLOADS)}")
+        options.error(f"no workload `{unknown[0]}`; there are: {', '.join(known)}")
     if not installed():
         options.error("none of the other libraries is here: pip install -c constraints.txt -e '.[bench]'")
     torch.set_num_threads(chosen.threads)
@@ -38,16 +44,32 @@ def main() -> None:
     warnings.simplefilter("ignore")
     operations = (chosen.only,) if chosen.only else OPERATIONS
     rounds = 5 if chosen.quick else chosen.rounds
-    asked = chosen.workloads or list(WORKLOADS)
+    asked = [name for name in known if not chosen.workloads or any(name.startswith(w) for w in chosen.workloads)]
     rows: list[Row] = []
-    for name, workload in WORKLOADS.items():
-        if any(name.startswith(start) for start in asked):
-            rows += run(workload, operations, rounds, not chosen.quick, say=lambda line: print(line, file=sys.stderr))
+    ode_rows: list[OdeRow] = []
+    for name in asked:
+        if name in WORKLOADS:
+            rows += run(WORKLOADS[name], operations, rounds, not chosen.quick, say)
+        else:
+            ode_rows += run_ode(ODES[name], rounds, say)
         # After each workload, so that a run that is stopped leaves what it measured.
-        if chosen.write and rows:
-            chosen.write.write_text(page(rows, rounds), encoding="utf-8")
+        if chosen.write:
+            before = chosen.write.read_text(encoding="utf-8") if chosen.write.exists() else ""
+            chosen.write.write_text(_merged(before, rows, ode_rows, rounds), encoding="utf-8")
     if not chosen.write:
-        print(page(rows, rounds))
+        print(_merged("", rows, ode_rows, rounds))
+
+
+def say(line: str) -> None:
+    """Progress, beside the page."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def _merged(before: str, rows: Sequence[Row], ode_rows: Sequence[OdeRow], rounds: int) -> str:
+    """The page with what was measured now; the part that was not stays as it was."""
+    flows, title, others = before.partition(odes.TITLE)
+    flows = page(rows, rounds) + "\n" if rows else flows
+    return flows + (odes.section(ode_rows, rounds) if ode_rows else title + others)
 
 
 if __name__ == "__main__":

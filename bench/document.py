@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -14,7 +15,7 @@ import dgmspec
 from bench.adapters import PEERS, installed
 from bench.run import COMPILED, EAGER, FROZEN, PRODUCTS, Row
 
-__all__ = ["page"]
+__all__ = ["line", "machine", "page"]
 
 HEADER = """# Speed beside other libraries
 
@@ -49,7 +50,7 @@ def page(rows: Sequence[Row], rounds: int) -> str:
     head = HEADER.format(
         peers=", ".join(peers[:-1]) + " and " + peers[-1] if len(peers) > 1 else "".join(peers),
         batch=rows[0].workload.batch if rows else "–",
-        machine=_machine(),
+        machine=machine(PEERS),
         rounds=rounds,
         clock=clock,
     )
@@ -57,9 +58,9 @@ def page(rows: Sequence[Row], rounds: int) -> str:
     return "\n".join([head, *(_table(TITLES[o], [r for r in rows if r.operation == o]) for o in operations)])
 
 
-def _machine() -> str:
+def machine(peers: Iterable[str]) -> str:
     """Processor, system and versions, in a line."""
-    packages = ("torch", *(peer.lower() for peer in PEERS if peer in installed()))
+    packages = ("torch", *(peer.lower() for peer in peers if find_spec(peer) is not None))
     versions = ", ".join(f"{name} {version(name)}" for name in packages)
     return (
         f"Measured on {date.today().isoformat()}: {_processor()}, {platform.system()}, "
@@ -86,10 +87,10 @@ def _table(title: str, rows: Sequence[Row]) -> str:
     names = [form.replace("dgmspec ", "") for form in forms]
     products = [PRODUCTS] if any(PRODUCTS in row.times for row in rows) else []
     columns = ["model", *peers, *names, *products, *(f"best peer / {'dgmspec' if n == EAGER else n}" for n in names)]
-    lines = [f"## {title.capitalize()}", "", _line(columns), _line(["---"] + ["---:"] * (len(columns) - 1))]
+    lines = [f"## {title.capitalize()}", "", line(columns), line(["---"] + ["---:"] * (len(columns) - 1))]
     for row in rows:
         times = [f"{1e3 * row.times[n].median:.2f}" if n in row.times else "–" for n in (*peers, *forms, *products)]
-        lines.append(_line([row.workload.title, *times, *(str(row.ratio(form) or "–") for form in forms)]))
+        lines.append(line([row.workload.title, *times, *(str(row.ratio(form) or "–") for form in forms)]))
     notes = [
         f"- {row.workload.title}, {name}: {why}"
         for row in rows
@@ -99,5 +100,6 @@ def _table(title: str, rows: Sequence[Row]) -> str:
     return "\n".join([*lines, "", *notes, *([""] if notes else [])])
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A row of a table."""
     return f"| {' | '.join(cells)} |"

@@ -6,10 +6,17 @@ import importlib.util
 from dataclasses import replace
 
 import pytest
+import torch
 
 from bench.adapters import PEERS, installed
 from bench.agreement import TOLERANCE, difference
 from bench.measure import Times, paired
+from bench.ode.document import section
+from bench.ode.run import OURS, Row, peers
+from bench.ode.run import TOLERANCE as BETWEEN_SOLVERS
+from bench.ode.run import difference as ode_difference
+from bench.ode.workloads import WORKLOADS as ODES
+from bench.ode.workloads import ours
 from bench.workloads import WORKLOADS
 
 
@@ -32,3 +39,28 @@ def test_ratios_are_paired_and_bounded_by_the_sign_test() -> None:
     spread = paired(Times(tuple(float(i) for i in range(1, 16))), Times((1.0,) * 15))
     # P(fewer than 4 of 15 below the median) = 0.018, and with a fifth 0.059: the 4th and the 12th reading.
     assert (spread.low, spread.value, spread.high) == (4.0, 8.0, 12.0)
+
+
+@pytest.mark.filterwarnings("ignore")  # theirs
+@pytest.mark.parametrize("case", peers())
+def test_libraries_solve_our_equations(case: str) -> None:
+    workload = replace(ODES["cnf-2"], size=3, hidden=8)
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(8, 4), (8, 8), (3, 8)]
+    numbers = [(torch.randn(s, generator=generator) / 2, torch.randn(s[0], generator=generator)) for s in shapes]
+    found = ode_difference(workload, numbers, peers()[case])
+    assert found is not None and found < BETWEEN_SOLVERS
+    assert sum(p.numel() for p in ours(workload).parameters()) == sum(w.numel() + b.numel() for w, b in numbers)
+
+
+def test_the_section_on_continuous_flows_names_every_case() -> None:
+    """Times of one and two seconds: a ratio of two."""
+    times = {
+        OURS: Times((1.0,) * 15),
+        f"{OURS} hutchinson": Times((1.5,) * 15),
+        "torchdiffeq adjoint": Times((2.0,) * 15),
+    }
+    rows = [Row(ODES["cnf-2"], "train", times, {"torchdyn": "is not installed"}, 1e-4)]
+    text = section(rows, 15)
+    assert "| CNF, D = 2, 2 × 64 | 2000.0 | 1000.0 | 1500.0 | 2.00 [2.00, 2.00] |" in text
+    assert "- torchdyn is not installed" in text and "1e-04" in text

@@ -31,12 +31,14 @@ Build = Callable[[Workload, Numbers], Case]
 
 @dataclass(frozen=True)
 class Row:
-    """One operation of one workload; `missing` says by library why it has no time."""
+    """One operation of one workload; `missing` says by library why it has no time, `refined` how much twice the steps
+    change our mean log-density."""
 
     workload: Workload
     operation: str
     times: Mapping[str, Times]
     missing: Mapping[str, str]
+    refined: float
 
     @property
     def best(self) -> str:
@@ -77,7 +79,8 @@ def run(workload: Workload, rounds: int, say: Callable[[str], None]) -> list[Row
     for form, options in ((OURS, {}), (f"{OURS} hutchinson", {"trace": "hutchinson"})):
         model = ours(workload, numbers, **options)
         cases[form] = (model, model.log_prob)
-    say(f"{workload.name}: 8 steps of rk4 for 16 change the mean log-density by {_refined(workload, numbers):.1e}")
+    refined = _refined(workload, numbers)
+    say(f"{workload.name}: twice the steps of rk4 change the mean log-density by {refined:.1e}")
     missing = {library: "is not installed" for library in LIBRARIES if find_spec(library) is None}
     for name, build in peers().items():
         found = difference(workload, numbers, build)
@@ -90,7 +93,7 @@ def run(workload: Workload, rounds: int, say: Callable[[str], None]) -> list[Row
             missing[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
         else:
             cases[name] = (case.module, case.log_prob)
-    return [_row(workload, operation, cases, missing, rounds, say) for operation in OPERATIONS]
+    return [_row(workload, operation, cases, (missing, refined), rounds, say) for operation in OPERATIONS]
 
 
 def _refined(workload: Workload, numbers: Numbers) -> float:
@@ -108,13 +111,13 @@ def _row(
     workload: Workload,
     operation: str,
     cases: Mapping[str, tuple[nn.Module, Callable[[Tensor], Tensor]]],
-    missing: Mapping[str, str],
+    notes: tuple[Mapping[str, str], float],
     rounds: int,
     say: Callable[[str], None],
 ) -> Row:
     x = workload.rows(0)
     calls = {name: _call(operation, module, log_prob, x) for name, (module, log_prob) in cases.items()}
-    row = Row(workload, operation, interleaved(calls, rounds), missing)
+    row = Row(workload, operation, interleaved(calls, rounds), *notes)
     times = ", ".join(f"{name} {1e3 * found.median:.1f}" for name, found in row.times.items())
     say(f"{workload.name} {operation}, ms: {times}; best peer {row.best} / ours {row.ratio(row.best)}")
     return row

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import dgmspec
 from dgmspec.modules.compiled import CompiledModel
@@ -72,7 +72,11 @@ class Workload:
     def numbers(self) -> Numbers:
         """The trained velocity's numbers."""
         model = ours(self)
-        train(model, model.log_prob, self)
+        optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            (-model.log_prob(self.rows(step)).mean()).backward()
+            optimizer.step()
         return [
             (model.get_parameter(w).detach().clone(), model.get_parameter(b).detach().clone()) for w, b in _keys(model)
         ]
@@ -94,16 +98,6 @@ def _keys(model: CompiledModel) -> list[tuple[str, str]]:
     """The addresses of each layer's weight and bias, in order."""
     weights = [name for name, _ in model.named_parameters() if name.endswith("/weight")]
     return [(name, f"{name.removesuffix('weight')}bias") for name in sorted(weights)]
-
-
-def train(module: nn.Module, log_prob: object, workload: Workload) -> None:
-    """The same short training for everyone."""
-    assert callable(log_prob)
-    optimizer = torch.optim.Adam(module.parameters(), lr=RATE)
-    for step in range(STEPS):
-        optimizer.zero_grad()
-        (-log_prob(workload.rows(step)).mean()).backward()
-        optimizer.step()
 
 
 WORKLOADS: dict[str, Workload] = {

@@ -13,7 +13,7 @@ formulae, 1981 (RK8(7)13M; its middle here is the least-norm solution of the ord
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 __all__ = ["TABLEAUX", "Tableau"]
@@ -36,11 +36,11 @@ class Tableau:
     error: Row = ()
     embedded: int = 0
     middle: Row = ()
+    c: Row = field(init=False)
+    """The stages' places in the step: each is the sum of its row, and none lies beyond the end by rounding."""
 
-    @property
-    def c(self) -> Row:
-        """The stages' places in the step. Each is the sum of its row; none lies beyond the end by rounding."""
-        return (0.0, *(_place(sum(row)) for row in self.a))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "c", (0.0, *(_place(sum(row)) for row in self.a)))
 
     @property
     def stages(self) -> int:

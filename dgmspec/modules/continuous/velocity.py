@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dgmspec.algebra.nodes import Name
 from dgmspec.algebra.shapes import shape_of
+from dgmspec.core.op import AbstractNet
 from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import Prepared, Value, as_tensor, prepare
 from dgmspec.modules.initial import constrain
@@ -58,6 +59,9 @@ class _Reading:
     shape: Shape
     state: int | None = None
     trace: str = ""
+    names: tuple[str, ...] = ()
+    """Of a chain of layers: theirs, in order."""
+    skips: tuple[int | None, ...] = ()
 
     @property
     def first(self) -> str:
@@ -115,6 +119,7 @@ def ready(op: Ode, event: Type) -> Ready:
             net.size.at(found.shapes),
             rest.index(state) if state in rest and chained(velocity, used, event) else None,
             traces.get(used.symbol, ""),
+            *_links(net.op),
         )
 
     gradients = tuple(_Gradient(g.symbol, prepare(g.energy), tuple(map(reading, g.readings))) for g in found.gradients)
@@ -187,7 +192,7 @@ class Evaluation:
         assert self.known.divergence is not None, "a trace by formula"
         env = self._environment(t, y, p, traced=True)
         trace = as_tensor(self.known.divergence(env, y), y)
-        return self._value(env, y), trace.expand(y.shape[0])
+        return self._value(env, y), trace if trace.shape[:1] == y.shape[:1] else trace.expand(y.shape[0])
 
     def value_and_norm(self, t: Time, y: Tensor, p: Values) -> tuple[Tensor, Tensor]:
         """dy/dt and ‖∂(dy/dt)/∂y‖², (batch,), of a velocity that is one shallow net."""
@@ -197,7 +202,8 @@ class Evaluation:
         return value.to(y.dtype).reshape(y.shape), closed_norm(p[NORM], slopes, y.shape[0]).to(y.dtype)
 
     def _value(self, env: Mapping[str, Value], y: Tensor) -> Tensor:
-        return as_tensor(self.known.value(env, y), y).expand_as(y)
+        value = as_tensor(self.known.value(env, y), y)
+        return value if value.shape == y.shape else value.expand_as(y)
 
     def _environment(self, t: Time, y: Tensor, p: Values, traced: bool = False) -> dict[str, Value]:
         """Every name of the formula, the nets' values among them."""
@@ -218,13 +224,13 @@ class Evaluation:
         own = below(p, used.net.name)
         if traced and used.trace:
             chain = self._chain(used, own, t, y, p, env)
-            flat = y.reshape(y.shape[0], -1)
+            flat = y if y.dim() == 2 else y.reshape(y.shape[0], -1)
             if used.core in p and self.op.estimator is None:
                 value, trace = value_and_trace(chain, p[used.core], flat)
             else:
                 value, slopes = forward(chain, flat)
                 trace = self._trace(chain, slopes, p, y)
-            env[used.symbol] = value.to(y.dtype).reshape(y.shape)
+            env[used.symbol] = _shaped(value.to(y.dtype), y)
             env[used.trace] = trace.to(y.dtype)
             return
         inputs = [as_tensor(arg(env, y), y) for arg in used.args]
@@ -246,24 +252,35 @@ class Evaluation:
         """A layered net as a chain of the state: what else its first layer reads goes into that layer's offset."""
         op = used.net.op
         assert isinstance(op, AbstractLayered) and used.state is not None
-        weights, offsets = _weights(used, own, p), tuple(own[f"{name}/bias"] for name in _names(op))
+        weights, biases = _weights(used, own, p), tuple(own[f"{name}/bias"] for name in used.names)
+        offset = self._offset(used, own, t, y, p, env)
+        offsets = (biases[0] if offset is None else offset, *biases[1:])
+        if isinstance(op, Mlp) and op.gates:
+            return _gated(op, own, weights, offsets, self._time(t, y).reshape(-1, 1))
+        step = op.step if isinstance(op, ResMlp) else 1.0
+        return Chain(op.activation, weights, offsets, (), used.skips, step)  # type: ignore[attr-defined]  # all have one
+
+    def _offset(
+        self, used: _Reading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]
+    ) -> Tensor | None:
+        """What the first layer adds to the state's part, where it reads more than the state."""
+        if used.others not in p:
+            return None
+        op, bias, others = used.net.op, own["0/bias"], p[used.others]
+        assert isinstance(op, AbstractLayered)
+        joins = used.timed and not (isinstance(op, Mlp) and op.gates)
+        if isinstance(t, float) and joins and others.shape[1] == 1 and op.time_embedding() is None:
+            low, high = self.span
+            return torch.add(bias, others.squeeze(1), alpha=(t - low) / (high - low))
         rest = [as_tensor(arg(env, y), y).flatten(1) if i != used.state else None for i, arg in enumerate(used.args)]
         beside = [v if v.dim() > 1 else v.unsqueeze(1) for v in rest if v is not None]
         if used.context and CONTEXT in p:
             beside.append(p[CONTEXT].flatten(1))
-        squeezed = isinstance(op, Mlp) and bool(op.gates)
-        if used.timed and not squeezed:
+        if joins:
             beside.append(self._time_features(op, own, t, y))
-        if beside:
-            rows = max(v.shape[0] for v in beside)
-            joined = beside[0] if len(beside) == 1 else torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
-            offsets = (torch.addmm(offsets[0], joined, p[used.others].t()), *offsets[1:])
-        if isinstance(op, Mlp) and squeezed:
-            return _gated(op, own, weights, offsets, self._time(t, y).reshape(-1, 1))
-        links = op.links()
-        skips = (None, *(link.skip for link in links)) if any(link.skip is not None for link in links) else ()
-        step = op.step if isinstance(op, ResMlp) else 1.0
-        return Chain(op.activation, weights, offsets, (), skips, step)  # type: ignore[attr-defined]  # all have one
+        rows = max(v.shape[0] for v in beside)
+        joined = beside[0] if len(beside) == 1 else torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
+        return torch.addmm(bias, joined, others.t())
 
     def _time(self, t: Time, y: Tensor) -> Tensor:
         """The time as nets read it, from 0 to 1 over the arrow's range: (1,) or (batch,)."""
@@ -298,6 +315,11 @@ def _gated(op: Mlp, own: Parameters, weights: tuple[Tensor, ...], offsets: tuple
     return Chain(op.activation, weights, (*moved, *offsets[len(gates) :]), factors)
 
 
+def _shaped(value: Tensor, y: Tensor) -> Tensor:
+    """A flat value in the shape of the state; views that change nothing would each be a node of the graph."""
+    return value if value.shape == y.shape else value.reshape(y.shape)
+
+
 def _columns(used: _Reading, own: Parameters) -> dict[str, Tensor]:
     """The first layer's weight cut apart: the state's columns, and the others where there are any."""
     full, start = own["0/weight"], sum(used.sizes[: used.state])
@@ -310,10 +332,13 @@ def _columns(used: _Reading, own: Parameters) -> dict[str, Tensor]:
 
 def _weights(used: _Reading, own: Parameters, p: Values) -> tuple[Tensor, ...]:
     """The weights of a layered net, of the first the state's columns alone."""
-    op = used.net.op
-    assert isinstance(op, AbstractLayered)
-    return (p[used.first], *(own[f"{name}/weight"] for name in _names(op)[1:]))
+    return (p[used.first], *(own[f"{name}/weight"] for name in used.names[1:]))
 
 
-def _names(op: AbstractLayered) -> tuple[str, ...]:
-    return ("0", *(link.name for link in op.links()))
+def _links(op: AbstractNet) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+    """The layers' names and what they skip from, none where none does."""
+    if not isinstance(op, AbstractLayered):
+        return (), ()
+    links = op.links()
+    skips = tuple(link.skip for link in links)
+    return ("0", *(link.name for link in links)), (None, *skips) if any(s is not None for s in skips) else ()
