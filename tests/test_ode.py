@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 import dgmspec
+from dgmspec import lang
 from dgmspec.algebra.divergence import divergence, gradient
 from dgmspec.algebra.lipschitz import unproved
 from dgmspec.algebra.nodes import AbstractExpr, Name, expr
 from dgmspec.core.types import Shape, Type
+from dgmspec.modules.compiled import UnavailableError
 from dgmspec.modules.expressions import evaluate
 from dgmspec.runtime import likelihood
 from dgmspec.runtime.report import summary
@@ -458,3 +460,16 @@ def test_the_ledger_counts_evaluations() -> None:
 def test_models_that_solve_nothing_have_no_shift() -> None:
     model = dgmspec.compile(dgmspec.load(SPECS / "linear.dgm"))
     assert model.refined() is model and solver_shift(model, {"x": torch.randn(4, 2)}, 0) is None
+
+
+def test_samples_by_another_solver() -> None:
+    model = compiled(ode("velocity(y, t) = mlp(8, 8)", "solver = euler(steps = 2)"))
+    close, coarse = model.tightened().sample(50, seed=0), model.sample(50, seed=0)
+    better = model.sample(50, seed=0, method=lang.solve(lang.dopri5(rtol=1e-8, atol=1e-8)))
+    assert float((coarse - close).abs().max()) > 1e-3
+    torch.testing.assert_close(better, close, rtol=1e-6, atol=1e-6)
+    text = ode("velocity(y) = -y") + "sample M { method = solve(rk4(steps = 3)); count = 5 }\n"
+    assert not [d for d in dgmspec.diagnose(text).diagnostics if d.severity != "note"]
+    flow = dgmspec.compile(dgmspec.load(SPECS / "linear.dgm"))
+    with pytest.raises(UnavailableError, match="no `ode`"):
+        flow.sample(2, method=lang.solve(lang.rk4()))

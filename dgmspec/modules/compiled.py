@@ -22,6 +22,7 @@ from dgmspec.modules.noising import AbstractNoised, sampler_of
 from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
+from dgmspec.ops.continuous.samplers import Solve
 from dgmspec.ops.training import AbstractSampler
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase, Program
@@ -214,6 +215,8 @@ class CompiledModel(AbstractNoised):
         """
         seed = fresh_seed() if seed is None else seed
         chosen = self.default_method() if method is None else sampler_of(method)
+        if isinstance(chosen, Solve):
+            return self.with_solver(chosen.solver).sample(n, given, seed, start)
         if known and chosen is None:
             raise UnavailableError("known coordinates are kept by a sampler: say which with `method`")
         inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)

@@ -20,6 +20,7 @@ from dgmspec.modules.inputs import as_event, batch_of, broadcast, checked_event,
 from dgmspec.modules.interpreter import Interpreter
 from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.store import AbstractStore
+from dgmspec.ops.continuous import AbstractSolver, Ode
 from dgmspec.program.apart import apart
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Instruction, Phase, Program
@@ -165,6 +166,13 @@ class AbstractRunner(AbstractStore, ABC):
     def tightened(self) -> Self:
         """Likewise with every equation solved as closely as can be, and no trace estimated."""
         return self._with_steps(lambda op: op.tightened())
+
+    def with_solver(self, solver: AbstractSolver) -> Self:
+        """Likewise with every `ode` solved by `solver`; `UnavailableError` where there is none."""
+        other = self._with_steps(lambda op: op.model_copy(update={"solver": solver}) if isinstance(op, Ode) else op)
+        if not any(isinstance(step.op, Ode) for step in self.graph.steps.values()):
+            raise UnavailableError(f"{self.name} has no `ode` to solve")
+        return other
 
     def _with_steps(self, change: Callable[[AbstractStep], AbstractStep]) -> Self:
         programs = {
