@@ -473,3 +473,53 @@ def test_samples_by_another_solver() -> None:
     flow = dgmspec.compile(dgmspec.load(SPECS / "linear.dgm"))
     with pytest.raises(UnavailableError, match="no `ode`"):
         flow.sample(2, method=lang.solve(lang.rk4()))
+
+
+@pytest.mark.parametrize(
+    ("state", "velocity"),
+    [
+        ("real", "mlp(6, 6)"),
+        ("real", "-y * sin(t)"),
+        ("real[1, 2, 2]", "conv(2)"),
+        ("real[2, 3]", "mlp(6)"),
+        ("real[2, 3]", "-y + tanh(y) * t"),
+    ],
+)
+def test_states_of_every_shape(state: str, velocity: str) -> None:
+    text = ode(f"velocity(y, t) = {velocity}", "solver = rk4(steps = 3)")
+    text = text.replace("x : real[2]", f"x : {state}").replace("z : real[2]", f"z : {state}")
+    model = compiled(text)
+    x = points(4, model.type_of("x").size).reshape(4, *model.type_of("x").shape)
+    (node,) = model.graph.steps.values()
+    own = own_parameters(model, node.address, node.op.parameters(model.type_of("x"), None))
+    found = check_step(node.op.tightened(), own, model.type_of("x"), None, node.address, complete=True)
+    assert not [f for f in found if not f.holds], "; ".join(map(str, found))
+    assert torch.isfinite(model.log_prob(x, seed=0)).all() and model.sample(3, seed=0).shape == (3, *x.shape[1:])
+
+
+def test_names_that_could_be_confused() -> None:
+    """A context, a state and learned numbers may be called as they please."""
+    members = "given context : real[2]; given probes : real; learn the = 0.5; learn net : real[2]"
+    velocity = "velocity(y, t) = the * y - context * probes + net + 0.1 * v(y, context)"
+    text = ode(velocity, "net v(a, b) = mlp(4)", members=members, context="context, probes")
+    model = compiled(text)
+    x, given = points(4, 2), {"context": points(4, 2, 1), "probes": points(4, 1, 2)[:, 0]}
+    whole = model.tightened()
+    torch.testing.assert_close(whole.decode(whole.encode(x, given), given), x, rtol=1e-7, atol=1e-7)
+    assert not [d for d in dgmspec.diagnose(text).diagnostics if d.severity == "error"]
+
+
+def test_a_formula_reads_its_context_in_the_units_of_the_data() -> None:
+    text = ode("velocity(y) = c * y", members="given c : real", context="c") + (
+        'data table = csv("a.csv", x = ["a", "b"], c = "c")\ntrain M { data = table; steps = 1; standardize = true }\n'
+    )
+    model = dgmspec.compile(dgmspec.parse(text), dtype=DOUBLE)
+    for name in model.standardized:
+        model.set_statistics(name, 0.0 if name == "x" else 5.0, 1.0 if name == "x" else 3.0)
+    x, c = points(3, 2), torch.tensor([0.5, -1.0, 2.0], dtype=DOUBLE)
+    torch.testing.assert_close(model.encode(x, {"c": c}), x * c.exp()[:, None], rtol=1e-5, atol=1e-5)
+
+
+def test_what_the_braces_declare_and_nothing_reads_is_warned_about() -> None:
+    found = dgmspec.diagnose(ode("velocity(y) = -y", "net v(y) = mlp(4)", "learn a = 1", "fn f(s) = 2 * s")).diagnostics
+    assert [d.code for d in found] == ["DGM243"] * 3

@@ -203,6 +203,11 @@ class AbstractStep(AbstractOp, ABC):
         """Whether the map depends on the arrow's context, as it does where its parameters do."""
         return self.parameters(x, c) != self.parameters(x, None)
 
+    def names_context(self) -> bool:
+        """Whether a formula of the step names the variables of the arrow's context, which it then reads in the units of
+        the data."""
+        return False
+
     def settled(self, x: Type) -> AbstractStep:
         """The same step with what its text leaves open decided, now that `x`, the type before it, is known."""
         return self

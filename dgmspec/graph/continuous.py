@@ -188,9 +188,10 @@ class _Arrow:
         """The variables of the context that the formula may name, in order."""
         names = [part.id for part in self.member.context if isinstance(part, Name)]
         variables = self.building.variables
-        own = {self.member.over.name, *self.nets, *self.learned}
-        for name in free_names(value):
-            if name in variables and name not in names and name not in own and name not in self._state_names():
+        hidden = {self.member.over.name, *self._state_names(), *self.nets, *self.learned}
+        read = self._names_read(value)
+        for name in read:
+            if name in variables and name not in names and name not in hidden:
                 help_ = (f"write it behind a bar: `ode … | {name} over …`",)
                 message = f"the velocity reads `{name}`, which is not in the arrow's context"
                 self.report("DGM604", message, place, "", help_)
@@ -202,7 +203,13 @@ class _Arrow:
                 break
             found.append(Seen(name, type_, start if len(names) > 1 else None))
             start += math.prod(_features(type_))
-        return tuple(seen for seen in found if seen.name in free_names(value))
+        return tuple(seen for seen in found if seen.name in read and seen.name not in hidden)
+
+    def _names_read(self, value: AbstractExpr) -> list[str]:
+        """The names that the velocity and the arrow's own functions read."""
+        functions = [part for part in self.member.body if isinstance(part, Fn)]
+        inside = [name for fn in functions for name in free_names(fn.value) if name not in fn.args]
+        return list(dict.fromkeys((*free_names(value), *inside)))
 
     def _state_names(self) -> tuple[str, ...]:
         return next(p.args for p in self.member.body if isinstance(p, Definition))

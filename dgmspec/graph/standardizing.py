@@ -79,10 +79,14 @@ def _behind(graph: Graph, variable: VariableNode, type_: Type) -> Graph:
     """The step behind a given variable, and every net that reads the variable reading what the step gives."""
     old, at = variable.value, standardizer(variable)
     new = f"{at}:out"
-    steps = {k: replace(s, context=new) if s.context == old else s for k, s in graph.steps.items()}
-    arrows = {k: replace(a, context=new) if a.context == old else a for k, a in graph.arrows.items()}
+    named = {s.arrow: s.context for s in graph.steps.values() if s.op.names_context()}
+    steps = {
+        k: replace(s, context=new) if s.context == old and s.arrow not in named else s for k, s in graph.steps.items()
+    }
+    arrows = {k: replace(a, context=new) if a.context == old and k not in named else a for k, a in graph.arrows.items()}
     nets = {k: replace(n, inputs=tuple(new if v == old else v for v in n.inputs)) for k, n in graph.nets.items()}
-    formulas = {k: _read(f, variable, new) for k, f in graph.formulas.items()}
+    kept = set(named.values())
+    formulas = {k: f if f.target in kept else _read(f, variable, new) for k, f in graph.formulas.items()}
     changed = replace(graph, steps=steps, arrows=arrows, nets=nets, formulas=formulas)
     if changed == graph or not arrows:
         return graph

@@ -25,6 +25,7 @@ from dgmspec.spec.model import (
     Model,
     Net,
     Param,
+    Path,
     Spec,
     Unknowns,
     Update,
@@ -51,6 +52,9 @@ def check_unused(spec: Spec) -> list[Diagnostic]:
             found.append(_unused(_definition(item), name, name))
     for model in spec.models.values():
         found += _members(model)
+        for member in model.members:
+            if isinstance(member, Path):
+                found += _dynamics(member, child(model.name, member_name(member)))
     for item in spec.items:
         if isinstance(item, Bijector):
             found += _body(item)
@@ -95,6 +99,15 @@ def _body(bijector: Bijector) -> Iterator[Diagnostic]:
     for part in (*bijector.parameters, *(part for part in bijector.body if not isinstance(part, Update))):
         if not any(part.name in names for owner, names in read if owner != part.name):
             yield _unused(_inside(part), part.name, child(bijector.name, part.name))
+
+
+def _dynamics(path: Path, at: Address) -> Iterator[Diagnostic]:
+    """What the braces of an arrow declare and nothing in them reads."""
+    read = [(part.name, frozenset(_read(part))) for part in path.body]
+    for part in path.body:
+        alone = not any(part.name in names for owner, names in read if owner != part.name)
+        if isinstance(part, (Net, Learn, Fn)) and alone:
+            yield _unused(_inside(part), part.name, child(at, part.name))
 
 
 def _inside(part: Unknowns | Net | Learn | Fn) -> str:

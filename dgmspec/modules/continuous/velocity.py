@@ -159,7 +159,8 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
     return found
 
 
-CONTEXT, PROBES, NORM = "context", "probes", "core of the norm"
+CONTEXT, PROBES, NORM = "the context", "the probes", "core of the norm"
+"""Names that no text can give to anything."""
 
 
 def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Tensor:

@@ -88,10 +88,14 @@ class Ode(AbstractStep):
     def reads_context(self, x: Type, c: Type) -> bool:
         return bool(self.velocity.seen or self.velocity.in_place)
 
+    def names_context(self) -> bool:
+        return bool(self.velocity.seen)
+
     def settled(self, x: Type) -> Ode:
-        if self.trace is not None:
+        plan = self.at(x).plan
+        if self.trace is not None and not (plan.vanishes and self.estimator):
             return self
-        exact = self.at(x).plan.kind != "tangents" or x.size <= TANGENTS
+        exact = plan.kind != "tangents" or x.size <= TANGENTS
         return self.model_copy(update={"trace": Exact() if exact else Hutchinson()})
 
     def with_rates(self, rates: tuple[str, ...]) -> Ode:
