@@ -935,6 +935,12 @@ class _Softsign(Word):
 
 softsign: _Softsign
 
+class _Solve(Word):
+    """sampler: The model's own direction with its odes solved by another solver: fewer evaluations, or smaller errors."""
+    def __call__(self, *args: Value, solver: Value = ...) -> Name | Call: ...
+
+solve: _Solve
+
 class _Sos(Word):
     """scalar: ``y = c + ∫_0^x (0.001 + Σ_j (Σ_l a_{jl} t^l)²) dt``: a polynomial of degree 2r + 1, increasing by construction."""
     def __call__(self, *args: Value, degree: Value = ..., terms: Value = ...) -> Name | Call: ...
@@ -1275,6 +1281,7 @@ __all__ = [
     "sinh_arcsinh",
     "softplus",
     "softsign",
+    "solve",
     "sos",
     "split",
     "sqrt",
