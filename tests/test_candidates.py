@@ -34,10 +34,9 @@ def test_a_near_name_that_takes_the_call_needs_no_list() -> None:
 
 
 def test_what_fits_comes_before_a_near_name_that_does_not_and_says_why() -> None:
-    *fitting, last = notes(net="mpl(8, blocks = 2)")
-    assert fitting[0].startswith("near is `resmlp(")
-    assert all(line.endswith("takes these arguments") for line in fitting)
-    assert last.startswith("near is `mlp(") and last.endswith("has no argument `blocks`")
+    first, second, *_ = notes(net="mpl(8, tied = true)")
+    assert first.startswith("near is `resmlp(") and first.endswith("takes these arguments")
+    assert second.startswith("near is `mlp(") and second.endswith("has no argument `tied`")
 
 
 def test_an_unknown_argument_names_who_has_it() -> None:

@@ -59,7 +59,7 @@ def test_functions_of_tensors_and_of_numbers(name: str, reference, env: dict[str
 def test_every_function_of_the_language_is_here() -> None:
     more = "log1p expm1 min max sum mean norm dot logsumexp transpose"
     names = "exp log sqrt sin cos tan sinh cosh tanh arcsinh arctan sigmoid logit softplus relu abs sign erf erfinv"
-    derived = "arcsin arccos arccosh arctanh log_expm1 logaddexp step"
+    derived = "arcsin arccos arccosh arctanh log_expm1 logaddexp step diagonal"
     assert set(FUNCTIONS) == {*names.split(), *more.split(), *derived.split()}
 
 

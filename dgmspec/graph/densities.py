@@ -105,7 +105,7 @@ def lower_conditional(building: Building, member: Conditional) -> None:
         reading = Readable(building)
         context = reading.items(member.context, at)
         bar = frozenset(name for item in member.context for name in free_names(item))
-        said = ", ".join((*sorted(bar, key=[*building.variables].index), "{}"))
+        said = ", ".join((*(name for name in building.variables if name in bar), "{}"))
         reading = Readable(
             building,
             bar | _given(building),
