@@ -172,6 +172,10 @@ def _arrow(graph: Graph, arrow: ArrowNode, f: str) -> Iterator[str]:
     yield f"{z} &= {f}({x}{given}){composed}"
     for k, address in enumerate(arrow.steps, 1):
         yield rf"{f}_{{{k}}} &: \text{{{escaped(step_label(graph.steps[address]))}}}"
+        if solved := graph.steps[address].op.dynamics():
+            state, time, rate, (low, high) = solved
+            y, t = symbol(state), symbol(time)
+            yield rf"\frac{{d {y}}}{{d {t}}} &= {expression(rate)},\quad {t} \colon {number(low)} \to {number(high)}"
     written = dict.fromkeys(found for address in arrow.steps for found in _written(graph.steps[address].op))
     for name, equations in written:
         lines = r",\; ".join(rf"{symbol(v)} \leftarrow {expression(value)}" for v, value in equations)

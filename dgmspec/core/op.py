@@ -203,6 +203,11 @@ class AbstractStep(AbstractOp, ABC):
         """Whether the map depends on the arrow's context, as it does where its parameters do."""
         return self.parameters(x, c) != self.parameters(x, None)
 
+    def dynamics(self) -> tuple[str, str, Any, tuple[float, float]] | None:
+        """The equation that the step solves, where it is one: the state, the time, the rate as a formula of both, and
+        the times at which it starts and ends."""
+        return None
+
     def names_context(self) -> bool:
         """Whether a formula of the step names the variables of the arrow's context, which it then reads in the units of
         the data."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from pydantic import InstanceOf
 
-from dgmspec.algebra.nodes import Number
+from dgmspec.algebra.nodes import AbstractExpr, Number
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.shapes import shape_of, show_shape
 from dgmspec.core.diagnostics import Refusal
@@ -87,6 +87,9 @@ class Ode(AbstractStep):
 
     def reads_context(self, x: Type, c: Type) -> bool:
         return bool(self.velocity.seen or self.velocity.in_place)
+
+    def dynamics(self) -> tuple[str, str, AbstractExpr, tuple[float, float]]:
+        return self.velocity.state, self.velocity.time or "t", self.velocity.written(), (self.low, self.high)
 
     def names_context(self) -> bool:
         return bool(self.velocity.seen)
