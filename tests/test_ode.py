@@ -523,3 +523,53 @@ def test_a_formula_reads_its_context_in_the_units_of_the_data() -> None:
 def test_what_the_braces_declare_and_nothing_reads_is_warned_about() -> None:
     found = dgmspec.diagnose(ode("velocity(y) = -y", "net v(y) = mlp(4)", "learn a = 1", "fn f(s) = 2 * s")).diagnostics
     assert [d.code for d in found] == ["DGM243"] * 3
+
+
+def test_a_joint_state_keeps_its_names_apart() -> None:
+    """A damped oscillator of positions and momenta, and the same on the flat concatenation."""
+    joint = """dgm 1
+model M {
+    learn A : real[2, 2]
+    learn b = 0.3
+    observe q : real[2]
+    observe p : real[2]
+    observe e : real
+    latent z : real[5] ~ normal(0, 1)
+    ode [q, p, e] -> z over t in 0..1 { velocity(q, p, e, t) = [A @ p, -q - b * p * t, -e + q[0]] }
+    loss = nll
+}
+"""
+    flat = """dgm 1
+model M {
+    learn A : real[2, 2]
+    learn b = 0.3
+    observe x : real[5]
+    latent z : real[5] ~ normal(0, 1)
+    ode x -> z over t in 0..1 {
+        velocity(y, t) = [
+            A[0][0] * y[2] + A[0][1] * y[3], A[1][0] * y[2] + A[1][1] * y[3],
+            -y[0] - b * y[2] * t, -y[1] - b * y[3] * t, -y[4] + y[0]
+        ]
+    }
+    loss = nll
+}
+"""
+    first, second = compiled(joint), compiled(flat)
+    second.load_state_dict(first.state_dict())
+    x = points(4, 5)
+    parts = {"q": x[:, :2], "p": x[:, 2:4], "e": x[:, 4]}
+    torch.testing.assert_close(first.encode(parts), second.encode(x))
+    torch.testing.assert_close(first.log_prob(parts), second.log_prob(x))
+    assert "∫ trace, symbolic" in explained(joint)
+    net = joint.replace("[A @ p, -q - b * p * t, -e + q[0]]", "[A @ p, v(q, p, t), b * e]").replace(
+        "    learn b", "    net v(q, p, t) : real[2] = mlp(6)\n    learn b"
+    )
+    other = compiled(net).tightened()
+    back = other.decode(other.encode(parts))
+    torch.testing.assert_close(torch.cat([back["q"], back["p"]], 1), x[:, :4], rtol=1e-7, atol=1e-7)
+    for wrong, code in (("[A @ p, -q]", "DGM602"), ("[A @ p, -q, q]", "DGM312")):
+        text = joint.replace("[A @ p, -q - b * p * t, -e + q[0]]", wrong)
+        assert code in [d.code for d in dgmspec.diagnose(text).diagnostics], dgmspec.diagnose(text).diagnostics
+    assert "DGM604" in [
+        d.code for d in dgmspec.diagnose(joint.replace("velocity(q, p, e, t)", "velocity(q, p, t)")).diagnostics
+    ]

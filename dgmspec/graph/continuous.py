@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 
 from dgmspec.algebra.evaluate import evaluate, show
 from dgmspec.algebra.lipschitz import unproved
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Range, children
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Index, Name, Range, Vector, children, expr
 from dgmspec.algebra.rewrite import free_names, rebuild, substitute
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Refusal
@@ -45,16 +45,20 @@ def lower_ode(building: Building, member: Path) -> None:
     """One arrow: a step from its source to its target, at the velocity's place."""
     at = building.at(member)
     try:
-        source, target = (lower_end(building, names, at).value for names in (member.source, member.target))
+        for name in (*member.source, *member.target):
+            lower_end(building, (name,), at)
         context = lower_context(building, member.context, at)
         op = _Arrow(building, member, at).operation()
+        # Last, since a joint state that no arrow ends at would be left over.
+        source, target = (lower_end(building, names, at) for names in (member.source, member.target))
     except Reported:
         building.complete = False
         return
     step = child(at, "velocity")
     places = (("ends", at), *((name, child(at, name)) for name in SETTINGS))
-    building.steps[step] = StepNode(step, op, False, source, target, context, at, op.label, arguments=places)
-    building.arrows[at] = ArrowNode(at, member.source[0], member.target[0], context, (step,))
+    ends = source.value, target.value
+    building.steps[step] = StepNode(step, op, False, *ends, context, at, op.label, arguments=places)
+    building.arrows[at] = ArrowNode(at, source.name, target.name, context, (step,))
 
 
 @dataclass
@@ -67,6 +71,10 @@ class _Arrow:
     nets: dict[str, OwnNet] = field(default_factory=dict)
     learned: dict[str, OwnConstant] = field(default_factory=dict)
     shared: dict[str, Address] = field(default_factory=dict)
+    whole: str = ""
+    """What the whole of a joint state is called, which no author names; empty where the state is one variable."""
+    parts: dict[str, AbstractExpr] = field(default_factory=dict)
+    """Of a joint state, what the name of each part stands for."""
 
     def operation(self) -> Ode:
         """The step; raises `Reported` where the arrow holds a mistake."""
@@ -163,12 +171,50 @@ class _Arrow:
 
     def _arguments(self, definition: Definition, place: Address) -> tuple[str, str]:
         """The names of the state and of the time, empty where the velocity does not take it."""
-        time = self.member.over.name
-        state, *rest = definition.args
-        if state == time or rest not in ([], [time]):
-            help_ = (f"write `velocity(y, {time})`, or `velocity(y)` where it does not change with time",)
-            self.report("DGM604", f"a velocity takes the state and the time `{time}`, in this order", place, "", help_)
-        return state, time if rest else ""
+        time, ends = self.member.over.name, max(self.member.source, self.member.target, key=len)
+        *states, last = definition.args
+        states, timed = (states, True) if last == time else ([*states, last], False)
+        if len(states) != len(ends) or time in states:
+            names = "y" if len(ends) == 1 else ", ".join(ends)
+            help_ = (f"write `velocity({names}, {time})`, or `velocity({names})` where it does not change with time",)
+            parts = "the state" if len(ends) == 1 else f"the {len(ends)} parts of the state"
+            self.report("DGM604", f"a velocity takes {parts} and the time `{time}`, in this order", place, "", help_)
+        if len(states) > 1:
+            self._divide(states, ends)
+        return self.whole or states[0], time if timed else ""
+
+    def _divide(self, states: list[str], ends: tuple[str, ...]) -> None:
+        """Give the whole of a joint state a name, and each part the numbers of the whole that it stands for."""
+        self.whole = "state"
+        while self.whole in (*states, *self.building.variables, *self.building.learned, *self.building.scope.constants):
+            self.whole += "_"
+        start = 0
+        for name, end in zip(states, ends, strict=True):
+            type_ = self.building.variables[end].declared
+            if not isinstance(type_, Type) or len(type_.shape) > 1:
+                message = f"`{end}` is part of a joint state: a number or a vector of a size that is written out"
+                self.report("DGM604", message, child(self.at, "ends"), "", (f"declare `{end} : real[2]`, say",))
+            assert isinstance(type_, Type)
+            numbers = tuple(Index(of=Name(id=self.whole), index=expr(start + i)) for i in range(type_.size))
+            self.parts[name] = Vector(items=numbers) if type_.shape else numbers[0]
+            start += type_.size
+
+    def _joined(self, formula: AbstractExpr) -> AbstractExpr:
+        """A formula of the parts of a joint state as one of the whole, its parts' velocities end to end."""
+        if not self.parts:
+            return formula
+        sizes = [len(part.items) if isinstance(part, Vector) else 0 for part in self.parts.values()]
+        if not isinstance(formula, Vector) or len(formula.items) != len(sizes):
+            raise Refusal(
+                "DGM602",
+                f"the velocity of a joint state lists those of its {len(sizes)} parts",
+                label="no list of them",
+                help=(f"write `[{', '.join(f'… for {name}' for name in self.parts)}]`",),
+            )
+        flat: list[AbstractExpr] = []
+        for item, size in zip(formula.items, sizes, strict=True):
+            flat += [Index(of=item, index=expr(i)) for i in range(size)] if size else [item]
+        return substitute(Vector(items=tuple(flat)), self.parts)
 
     def _declare(self, state: str) -> None:
         """The arrow's own numbers and nets; a net without a type gives a change of the state."""
@@ -238,13 +284,13 @@ class _Arrow:
         building = self.building
         self._share(state)
         fns = {p.name: p for p in self.member.body if isinstance(p, Fn)}
-        names = frozenset((state, *filter(None, (time,)), *(s.name for s in seen), *self.learned))
+        names = frozenset((*(self.parts or (state,)), *filter(None, (time,)), *(s.name for s in seen), *self.learned))
         functions = {name: fn for name, fn in building.functions.items() if name not in self.nets}
         calls = frozenset((*self.nets, "grad"))
         own = Definitions(building.findings, functions, building.scope.constants, names, calls)
         own.add_functions(fns, self.at)
         with building.findings.refusals_at(place):
-            closed = folded(own.closed(value, frozenset()))
+            closed = self._joined(folded(own.closed(value, frozenset())))
             reader = _Reader(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
             formula = reader.read(closed)
         found = Velocity(

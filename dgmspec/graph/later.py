@@ -20,7 +20,6 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
 """By role. An entry that the library has is never read here: the library comes first."""
 
 MEMBERS: Final[Mapping[str, str]] = {
-    "ode": "a joint state of an `ode` (`ode [a, b] -> z`)",
     "learn": "a learned function (`learn … = net`)",
 }
 """Members of a model that are documents already and are not compiled yet, in words."""

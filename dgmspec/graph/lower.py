@@ -165,10 +165,6 @@ def _refused(building: Building, member: Member) -> bool:
 def _later(member: Member) -> str:
     """What a member of later work is called, or nothing."""
     match member:
-        case Path(head="ode") if len(member.source) == len(member.target) == 1:
-            return ""
-        case Path(head="ode"):
-            return MEMBERS[member.head]
         case Conditional() if member.repeat is not None or isinstance(member.target, Index):
             return "an indexed law (`generate z[k] | … for k in …`)"
         case LearnFunction():
