@@ -21,6 +21,7 @@ from dgmspec.modules.paths import chain, flow
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
 from dgmspec.modules.paths.samplers import Journey
+from dgmspec.runtime.verify import verify
 
 BETA = "fn β(t) = 0.1 + 19.9 * t\n"
 VP = "sde x -> z over t in 0..1 { drift(x, t) = -β(t) / 2 * x; diffusion(t) = sqrt(β(t)); learn %s(x, t) = mlp(8)%s }"
@@ -322,6 +323,13 @@ def test_the_loss_compiles_as_one_graph() -> None:
     x = torch.randn(16, 1, dtype=torch.float64)
     expected = found.loss(x, seed=0).total
     torch.testing.assert_close(found.compiled(backend="aot_eager").loss(x, seed=0).total, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arrow", ["vp", "flow", "ddpm"])
+def test_models_are_verified(arrow: str) -> None:
+    found = verify(model(arrow, "clean", "" if arrow == "ddpm" else "likelihood = pf_ode(solver = rk4(steps = 20))"))
+    assert found.holds, found.text()
 
 
 # ---- models ---------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -86,6 +87,11 @@ def small(spec: dgmspec.Spec, depth: int = 2) -> dgmspec.Spec:
     """A shipped spec with fewer layers, smaller images and narrower nets, where it has params for them."""
     sizes = {"depth": depth, "side": 8, "width": 16, "columns": 4, **({"steps": 1} if depth == 1 else {})}
     return spec.with_params(**{name: value for name, value in sizes.items() if name in spec.params})
+
+
+def noises(path: Path) -> bool:
+    """Whether a shipped spec has a noising arrow, whose flow is dear to run and has tests of its own."""
+    return any(line.split()[:1] in (["sde"], ["markov"], ["perturb"]) for line in path.read_text().splitlines())
 
 
 def randomise(model: CompiledModel, seed: int = 0, scale: float = 0.3) -> None:

@@ -84,7 +84,7 @@ class _Lowering:
 
     def _label(self) -> str:
         learned = self._predictions()
-        return f"{self.member.head} over {self.time}" + (f", learns {learned[0].name}" if learned else "")
+        return self.member.head + (f", learns {learned[0].name}" if learned else "")
 
     def _refuse(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> NoReturn:
         self.building.findings.report(code, message, at, label, help=help)

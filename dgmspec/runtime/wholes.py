@@ -228,6 +228,8 @@ def _article(word: str) -> str:
 
 def _unmeasured(model: CompiledModel) -> str:
     """Why a density is not integrated: quadrature is for one or two real dimensions."""
+    if any(node.op.sampled for node in model.graph.steps.values()):
+        return "the flow of a learned score is right to its solver's error, which grows where data were contracted"
     types = list(model.observed.values())
     if any(not t.support.continuous for t in types) or not 1 <= sum(t.size for t in types) <= 2:
         return f"quadrature needs one or two real dimensions, not {', '.join(map(str, types)) or 'none'}"
