@@ -161,3 +161,15 @@ def test_images_of_codes_have_channels() -> None:
 def test_surrogates_have_no_importance_weights(law: str) -> None:
     text = "dgm 1\nmodel M {\n" + "\n".join([*VQ[:3], f"infer z | x ~ {law}", "loss = iwae(3)"]) + "\n}\n"
     assert [d.code for d in dgmspec.diagnose(text).diagnostics] == ["DGM732"]
+
+
+def test_a_learned_prior_over_codes_is_trained_and_sampled_end_to_end() -> None:
+    prior = "latent z : category(5)[3] ~ autoregressive(categorical, net = made(16))"
+    model = build(VQ[0], prior, *VQ[2:], "loss = elbo + vq(0.25)")
+    value = model.loss(rows(), seed=0).total
+    found = gradients(model, value)
+    assert any("z/prior" in name and g.abs().sum() > 0 for name, g in found.items())
+    assert model.sample(4, seed=0).shape == (4, 6)
+    # log p(x) sums over all codes under the learned prior: the masses of all events add up to one.
+    every = torch.cartesian_prod(*[torch.arange(2.0, dtype=DOUBLE)] * 6)
+    assert model.log_prob(every).exp().sum().item() == pytest.approx(1, abs=1e-9)

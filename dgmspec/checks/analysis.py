@@ -200,12 +200,12 @@ class Analysis:
 
     def density(self, variable: str) -> Literal["exact", "estimate", "lower bound", "none"]:
         """What `log_prob` of a variable will be: the weakest of the steps on the way to its prior."""
-        legs = self.walk(variable, "log_prob")
-        if legs is None:
+        legs, drawn = self.walk(variable, "log_prob"), self.sampled([variable])
+        if legs is None or any(group.posterior is None for group in drawn):
             return "none"
         kinds: set[str] = {step.node.op.density for step, _ in self.directions(legs)}
         kinds |= {law.op.density for v in self.priors(variable) if (law := v.prior) is not None}
-        kinds |= {"lower bound" for group in self.sampled([variable]) if group.posterior is not None}
+        kinds |= {"lower bound" for _ in drawn}
         return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
 
 

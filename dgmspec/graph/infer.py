@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from dgmspec.algebra.shapes import broadcast, joined_size, shape_of, show_shape
-from dgmspec.core.address import child, written
+from dgmspec.core.address import Address, child, written
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.op import AbstractNet, NetUse
+from dgmspec.core.op import AbstractNet, NetUse, ParamSpec
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.declared import MAX_ELEMENTS
@@ -211,12 +211,17 @@ class _Inference:
         except Reported:
             self.failed.add(step.arrow)
             return
-        self.parameters += sum(math.prod(spec.shape) for spec in specs)
-        if self.parameters > MAX_PARAMETERS:
+        self._counted(specs, step.place or step.address)
+
+    def _counted(self, specs: Iterable[ParamSpec], at: Address) -> None:
+        """Report the place with whose parameters the model has more than 10^9."""
+        before, own = self.parameters, sum(math.prod(spec.shape) for spec in specs)
+        self.parameters += own
+        if before <= MAX_PARAMETERS < self.parameters:
             self.findings.report(
                 "DGM307",
-                f"with this step the model has {self.parameters:,} parameters, beyond 10^9",
-                step.place or step.address,
+                f"with this the model has {self.parameters:,} parameters, beyond 10^9",
+                at,
                 label="too large",
                 help=("make its network narrower",),
             )
@@ -307,7 +312,7 @@ class _Inference:
                 use = net_use(tuple(self._read(v) for v in trunk.inputs), trunk_result(law, trunk, event))
                 with self.findings.refusals_at(law.address, (label,)):
                     _require_same(trunk, self.served.setdefault(trunk.address, use), use)
-                    trunk.op.net_parameters(use)
+                    self._counted(trunk.op.net_parameters(use), law.address)
 
 
 @contextmanager
