@@ -33,11 +33,12 @@ LAWS = {
     for cls in library()
     if cls.role == "distribution"
     for example in cls.examples
-    for support in ("real", "positive", "unit", "interval(-1, 3)", "circle")
+    for support in ("real", "positive", "unit", "interval(-1, 3)", "circle", "binary", "category(3)", "integer(0..9)")
     if not dgmspec.diagnose(f"dgm 1\nmodel M {{ observe x : {support}[2] ~ {example} }}").diagnostics
 }
 """Every example of a distribution, and the support it is declared to live on."""
 
+CONTINUOUS = ("real", "positive", "unit", "interval", "circle")
 each_law = pytest.mark.parametrize("law", LAWS)
 
 
@@ -80,7 +81,15 @@ def masses(model: CompiledModel, count: int, reach: float = 4.8) -> Tensor:
     grid = torch.cartesian_prod(*[x] * type_.size).reshape(-1, *type_.shape)
     given = {name: torch.full((1, *t.shape), 0.7, dtype=DOUBLE) for name, t in model.givens.items()}
     with torch.no_grad():
-        density = torch.cat([model.log_prob(part, given=given or None, seed=0).exp() for part in grid.split(40_000)])
+        seeds = range(
+            16 if model.density == "lower bound" else 1
+        )  # the geometric mean of draws is no larger on average
+        density = torch.cat(
+            [
+                torch.stack([model.log_prob(part, given=given or None, seed=seed) for seed in seeds]).mean(0).exp()
+                for part in grid.split(40_000)
+            ]
+        )
     found = density.reshape([len(x)] * type_.size)
     for axis in range(type_.size):
         found = found * weights.reshape([-1 if i == axis else 1 for i in range(type_.size)])
@@ -126,7 +135,7 @@ def test_a_distribution_integrates_to_one(law: str) -> None:
     assert float(masses(law_model(law), 700, reach=10).sum()) == pytest.approx(1, abs=1e-3)
 
 
-@each_law
+@pytest.mark.parametrize("law", [law for law, support in LAWS.items() if support.startswith(CONTINUOUS)])
 def test_samples_follow_the_density(law: str) -> None:
     # Kolmogorov and Smirnov, each coordinate against the distribution function that the density integrates to.
     model = law_model(law)
@@ -153,7 +162,7 @@ def learnable() -> list[tuple[str, str, str]]:
     """(law with `a` as one parameter, its support, the declaration of `a`) for all that may be learned."""
     found = []
     for cls in library():
-        if isinstance(cls, type) and issubclass(cls, AbstractProduct):
+        if isinstance(cls, type) and issubclass(cls, AbstractProduct) and cls.pathwise:
             law = next(law for law in cls.examples if "[" not in law)
             op = law_model(law).graph.variables["x"].prior.op
             for name in sorted(cls.domains.keys() - set(cls.fixed)):

@@ -105,6 +105,32 @@ def test_the_density_behind_augmented_coordinates_integrates_to_one() -> None:
     assert model.density == "lower bound" and model.log_prob(x, seed=0).mean() < density.log().mean()
 
 
+@pytest.mark.parametrize(
+    ("x", "latent", "step"),
+    [
+        ("real[2]", "z : real[1] ~ normal(0, 1)", "inverse augment(1, net = mlp(4))"),
+        ("real[2]", "z : category(2) ~ categorical([0.3, 0.7])", "inverse argmax(net = mlp(4))"),
+        ("real[2]", "z : category(3) ~ categorical([0.3, 0.5, 0.2])", "inverse argmax(code = binary, net = mlp(4))"),
+        ("interval(0, 3)[1]", "z : integer(0..2)[1] ~ beta_binomial(2, 3)", "inverse dequantize(variational(mlp(4)))"),
+    ],
+)
+def test_data_at_the_end_that_draws_have_a_density_that_integrates_to_one(x: str, latent: str, step: str) -> None:
+    model = compiled(f"dgm 1\nmodel M {{ observe x : {x}; latent {latent}\n flow x -> z {{ {step} }} }}")
+    shares = (torch.arange(600, dtype=DOUBLE) + 0.5) / 600
+    low, high = (0.0, 3.0) if x.startswith("interval") else (-12.0, 12.0)
+    size = model.type_of("x").size
+    grid = low + (high - low) * torch.cartesian_prod(*[shares] * size).reshape(-1, size)
+    with torch.no_grad():
+        mass = model.log_prob(grid).exp().mean() * (high - low) ** size
+    assert float(mass) == pytest.approx(1, abs=4e-3) and model.density == "exact"
+    samples = model.sample(4000, seed=0)
+    with torch.no_grad():
+        density = model.log_prob(grid).exp()
+    mean = (density[:, None] * grid).sum(0) / density.sum()
+    deviation = ((density[:, None] * grid**2).sum(0) / density.sum() - mean**2).sqrt()
+    assert ((samples.mean(0) - mean).abs() < 4.5 * deviation / 4000**0.5 + 0.01).all()
+
+
 def test_a_learned_law_of_the_draws_tightens_the_bound_to_the_probability() -> None:
     """The flow has its mass at the cells' left ends, where uniform draws seldom fall."""
     steps = "dequantize(variational(mlp(16))); logit; shift_scale(2, 2)"

@@ -203,7 +203,12 @@ class Analysis:
         legs, drawn = self.walk(variable, "log_prob"), self.sampled([variable])
         if legs is None or any(group.posterior is None for group in drawn):
             return "none"
-        kinds: set[str] = {step.node.op.density for step, _ in self.directions(legs)}
+        kinds: set[str] = {
+            step.node.op.density_along(leg.along is not step.node.inverse, step.event)
+            for leg in legs
+            if leg.arrow.address in self.chains
+            for step in self.chains[leg.arrow.address].steps
+        }
         kinds |= {law.op.density for v in self.priors(variable) if (law := v.prior) is not None}
         kinds |= {"lower bound" for _ in drawn}
         return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"

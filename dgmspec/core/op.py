@@ -230,6 +230,11 @@ class AbstractStep(AbstractOp, ABC):
         """The same map worked out more finely, where it is solved for: what reported likelihoods use."""
         return self
 
+    def density_along(self, forward: bool, x: Type) -> Literal["exact", "estimate", "lower bound"]:
+        """What the density becomes where data pass the step this way: undoing a draw, they have the exact one, of what
+        remains times that of the draw."""
+        return "exact" if not forward and self.density == "lower bound" and self.stochastic(x) else self.density
+
     def tightened(self) -> AbstractStep:
         """The same map worked out as closely as can be: what verification holds the declared facts against."""
         return self

@@ -19,14 +19,23 @@ HALF_LOG_2_PI: Final = 0.5 * math.log(2 * math.pi)
 
 
 def shaped(
-    net: AbstractNet, scalar: AbstractScalar, p: Parameters, v: Tensor, read: Tensor, support: Support, ctx: StepContext
+    net: AbstractNet,
+    scalar: AbstractScalar,
+    p: Parameters,
+    v: Tensor,
+    read: Tensor,
+    support: Support,
+    ctx: StepContext,
+    inverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """``T(v; net(read, c))`` and its log-slopes, both in the shape of v; `p` holds the parameters of the net."""
+    """``T(v; net(read, c))`` or its inverse, and the log-slopes, both in the shape of v; `p` holds the net's
+    parameters."""
     c, shape = None, tuple(v.shape[1:])
     if ctx.given is not None and ctx.given_type is not None:
         c = context_features(ctx.given, ctx.given_type, v)
     raw = planes_of(net, evaluate(net, p, (read,), c, ctx.training), len(scalar.raw(support)), shape)
-    y, slopes = scalar_twin(scalar).forward(scalar, raw, v, support)
+    twin = scalar_twin(scalar)
+    y, slopes = (twin.inverse if inverse else twin.forward)(scalar, raw, v, support)
     return y, slopes.expand_as(v)
 
 
@@ -40,11 +49,31 @@ def shaped_normal(
     ctx: StepContext,
 ) -> tuple[Tensor, Tensor]:
     """A normal draw v as it is or shaped by a net, with minus the log-density of the result, (batch,)."""
-    surprise = (0.5 * v * v + HALF_LOG_2_PI).flatten(1).sum(1)
+    surprise = -_log_normal(v)
     if net is None:
         return v, surprise
     y, slopes = shaped(net, scalar, below(p, "net"), v, read, support, ctx)
     return y, surprise + slopes.flatten(1).sum(1)
+
+
+def log_density_of(
+    net: AbstractNet | None,
+    scalar: AbstractScalar,
+    p: Parameters,
+    y: Tensor,
+    read: Tensor,
+    support: Support,
+    ctx: StepContext,
+) -> Tensor:
+    """The log-density of y as a result of `shaped_normal`, (batch,)."""
+    if net is None:
+        return _log_normal(y)
+    v, slopes = shaped(net, scalar, below(p, "net"), y, read, support, ctx, inverse=True)
+    return _log_normal(v) + slopes.flatten(1).sum(1)
+
+
+def _log_normal(v: Tensor) -> Tensor:
+    return (-0.5 * v * v - HALF_LOG_2_PI).flatten(1).sum(1)
 
 
 def _forward(op: Dequantize, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
@@ -57,11 +86,18 @@ def _forward(op: Dequantize, p: Parameters, x: Tensor, ctx: StepContext) -> tupl
 
 
 def _inverse(op: Dequantize, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
-    """⌊y⌋, held inside the range only where rounding left it: what lies outside stays there, to be seen and redrawn."""
+    """⌊y⌋, held inside the range only where rounding left it: what lies outside stays there, to be seen and redrawn.
+    What is added is log q(u | x): where data are spread cells of whole numbers, their density is P(x) q(u | x)."""
     low, high = ctx.event.support.low, ctx.event.support.high
     slack = torch.finfo(y.dtype).eps * max(_ends(ctx.event))
     inside = (y >= low - slack) & (y <= high + 1 + slack)
-    return torch.where(inside, y.floor().clamp(low, high), y.floor()), y.new_zeros(())
+    x = torch.where(inside, y.floor().clamp(low, high), y.floor())
+    if not isinstance(op.law, Variational) or not ctx.counted:
+        return x, y.new_zeros(())
+    u = (y - x).clamp(slack, 1 - slack)
+    read = _centred(x, ctx.event)
+    _, slopes = shaped(op.law.net, op.law.scalar, below(p, "law/net"), u, read, UNIT, ctx, inverse=True)
+    return x, slopes.flatten(1).sum(1)
 
 
 def _centred(x: Tensor, event: Type) -> Tensor:

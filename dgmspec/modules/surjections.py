@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgmspec.core.types import REAL, Type
-from dgmspec.modules.stochastic import shaped_normal
+from dgmspec.modules.stochastic import log_density_of, shaped_normal
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.surjections import Argmax, Augment
 
@@ -25,7 +26,10 @@ def _augment(op: Augment, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
 
 
 def _drop(op: Augment, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
-    return y[:, : -op.count], y.new_zeros(())
+    x, e = y[:, : -op.count], y[:, -op.count :]
+    if not ctx.counted:
+        return x, y.new_zeros(())
+    return x, log_density_of(op.net, op.scalar, p, e, x, REAL, ctx)
 
 
 # ---- argmax ---------------------------------------------------------------------------------------------------------
@@ -46,14 +50,41 @@ def _continuous(op: Argmax, p: Parameters, x: Tensor, ctx: StepContext) -> Resul
 
 
 def _labels(op: Argmax, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
-    numbers = _apart(y, op.numbers(ctx.event), ctx.event)
+    event, labels = ctx.event, int(ctx.event.support.high) + 1
+    numbers = _apart(y, op.numbers(event), event)
+    if op.code == "onehot":
+        x = numbers.argmax(1)
+        return x.to(y.dtype), _log_density(op, p, numbers, x, ctx) if ctx.counted else y.new_zeros(())
+    weights = 2 ** torch.arange(numbers.shape[1], device=y.device)
+    found = ((numbers > 0) * weights.reshape(-1, *(1,) * (numbers.dim() - 2))).sum(1)
+    x = found % labels
+    if not ctx.counted:
+        return x.to(y.dtype), y.new_zeros(())
+    drawn = (found < labels).reshape(len(y), -1).all(1)
+    return x.to(y.dtype), torch.where(drawn, _log_density(op, p, numbers, x, ctx), -math.inf)
+
+
+def _log_density(op: Argmax, p: Parameters, numbers: Tensor, x: Tensor, ctx: StepContext) -> Tensor:
+    """log q(y | x) of numbers (batch, n, *shape) of which x are the labels."""
+    event = ctx.event
+    own = _code(op, x, event).to(numbers.dtype)
     if op.code == "binary":
-        weights = 2 ** torch.arange(numbers.shape[1], device=y.device)
-        found = ((numbers > 0) * weights.reshape(-1, *(1,) * (numbers.dim() - 2))).sum(1)
-        found = found % (int(ctx.event.support.high) + 1)
+        u = _before_gap(numbers.abs())
+        slopes = -F.logsigmoid(u)
     else:
-        found = numbers.argmax(1)
-    return found.to(y.dtype), y.new_zeros(())
+        top = (own * numbers).sum(1, keepdim=True)
+        apart = _before_gap(torch.where(own > 0, 1.0, top - numbers))
+        u = torch.where(own > 0, numbers, top - apart)
+        slopes = -(1 - own) * F.logsigmoid(apart)
+    return log_density_of(op.net, op.scalar, p, _laid(u, event), _laid(own, event), REAL, ctx) + slopes.flatten(1).sum(
+        1
+    )
+
+
+def _before_gap(gap: Tensor) -> Tensor:
+    """The inverse of softplus."""
+    gap = gap.clamp(min=torch.finfo(gap.dtype).tiny)
+    return gap + torch.log(-torch.expm1(-gap))
 
 
 def _gap(t: Tensor, beside: Tensor | float = 1.0) -> Tensor:

@@ -2,7 +2,8 @@
 
 A draw v of known density is taken to ``T(v; net(x, c))`` by a scalar bijector whose parameters a net reads off the
 event. What the step adds is ``log|∂y/∂v| - log p(v)``, minus the log-density of what was drawn, so that the density
-behind it, on average over the draws, is a lower bound of the event's own.
+behind it, on average over the draws, is a lower bound of the event's own. Undone, the step adds the log-density of what
+is dropped: data at that end have the density of what remains times that of the draw.
 """
 
 from __future__ import annotations

@@ -226,7 +226,17 @@ class Walk:
             way: Literal["forward", "inverse"] = "forward" if forward else "inverse"
             label = describe(node.op, nets=False)
             self.ledger.append(
-                Entry(node.address, label, "log_det", self.sign, log_det, way, cost, component.name, node.op.density)
+                Entry(
+                    node.address,
+                    label,
+                    "log_det",
+                    self.sign,
+                    log_det,
+                    way,
+                    cost,
+                    component.name,
+                    node.op.density_along(forward, event),
+                )
             )
 
     def term(

@@ -148,9 +148,8 @@ def _inverse(trial: Trial) -> Finding:
     """x -> y -> x, log-determinants cancelling; and y -> x -> y where y stands for one x alone."""
     y, log_det = trial.reached
     back, back_log_det = trial.inverse(y, trial.c)
-    error = distance(back, trial.x)
-    if not trial.stochastic:  # else what is added forward is the draws' density, which undoing does not know
-        error = max(error, distance(log_det, -back_log_det))
+    error = max(distance(back, trial.x), distance(log_det, -back_log_det))
+    if not trial.stochastic:
         again = trial.forward(trial.inverse(trial.far, trial.c)[0], trial.c)[0]
         error = max(error, distance(again, trial.far))
     return trial.finding("inverse", error, _rounding(trial, y))

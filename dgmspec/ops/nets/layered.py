@@ -98,8 +98,7 @@ class Mlp(AbstractLayered):
         "mlp(8, 8)",
         "mlp(8, activation = tanh)",
         "mlp(8, 8, dropout = 0.1)",
-        "mlp(8, 8, norm = layer)",
-        "mlp(8, inputs = fourier(4))",
+        "mlp(8, 8, norm = layer, inputs = fourier(4))",
     )
 
     hidden: Widths = Field((), description="width of each hidden layer")

@@ -35,8 +35,7 @@ class Transformer(AbstractNet):
     reads: ClassVar[Literal["vector", "image", "sequence"]] = "sequence"
     examples: ClassVar[tuple[str, ...]] = (
         "transformer(8, depth = 1, heads = 2)",
-        "transformer(4, depth = 1, position = none, activation = silu, dropout = 0.1)",
-        "transformer(8, depth = 1, heads = 2, causal = true)",
+        "transformer(4, depth = 1, causal = true, position = none, activation = silu, dropout = 0.1)",
     )
 
     width: Width = Field(description="numbers of each token in the hidden layers")

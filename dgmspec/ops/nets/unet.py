@@ -64,8 +64,7 @@ class Unet(AbstractNet):
     reads: ClassVar[Literal["vector", "image", "sequence"]] = "image"
     timed: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
-        "unet(4, blocks = 1, heads = 2, attention = [4], groups = 2, activation = gelu, dropout = 0.1)",
-        "unet(4, 8, blocks = 1, attention = [2])",
+        "unet(4, 8, attention = [2], blocks = 1, heads = 2, groups = 2, activation = gelu, dropout = 0.1)",
     )
 
     channels: Annotated[Widths, Field(min_length=1)] = Field(description="channels of each level, the finest first")
