@@ -110,8 +110,9 @@ def _row(
 
 def _products(workload: Workload) -> Case:
     """The matrix products of the nets in one pass of the model."""
-    count = workload.size if workload.kind == "autoregressive" else workload.size // 2
-    widths = (count, workload.hidden, workload.hidden, workload.raw * count)
+    count = workload.size // 2 if workload.kind in ("coupling", "glow") else workload.size
+    outputs = count if workload.kind == "residual" else workload.raw * count
+    widths = (count, workload.hidden, workload.hidden, outputs)
     pairs = [(torch.randn(workload.batch, n), torch.randn(m, n), torch.randn(m)) for n, m in pairwise(widths)]
 
     @torch.no_grad()

@@ -11,7 +11,12 @@ from typing import Literal
 
 __all__ = ["WORKLOADS", "Workload"]
 
-Kind = Literal["coupling", "autoregressive", "glow"]
+Kind = Literal["coupling", "autoregressive", "glow", "residual"]
+Scalar = Literal["affine", "rqs", "mixture"]
+
+
+LAYER_NORM = 0.97
+"""Largest spectral norm of each of the three layers of a residual net."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +24,16 @@ class Workload:
     """`layers` layers over `size` coordinates, each with a net of two hidden layers of `hidden` rectified units.
 
     ``coupling``: couplings whose untouched coordinates alternate. ``autoregressive``: masked nets, the coordinates
-    reversed after each. ``glow``: actnorm, a matrix by its triangular factors, and a coupling.
+    reversed after each. ``glow``: actnorm, a matrix by its triangular factors, and a coupling. ``residual``: the
+    identity and a net of silu units, each of its layers held to the spectral norm 0.97.
+
+    The scalar ``mixture`` is a neural autoregressive map: ours of `bins` sigmoids, zuko's a monotonic net.
     """
 
     name: str
     title: str
     kind: Kind
-    scalar: Literal["affine", "rqs"]
+    scalar: Scalar
     size: int
     hidden: int
     layers: int
@@ -36,12 +44,18 @@ class Workload:
     @property
     def raw(self) -> int:
         """How many numbers a net gives per coordinate."""
-        return 2 if self.scalar == "affine" else 3 * self.bins - 1
+        return {"affine": 2, "rqs": 3 * self.bins - 1, "mixture": 3 * self.bins}[self.scalar]
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the libraries build one map of as many numbers; of neural maps each has a family of its own."""
+        return self.scalar != "mixture"
 
     @property
     def unrolls(self) -> int:
         """How many steps of a sample depend on one another, layer by layer, coordinate by coordinate."""
-        return self.layers * (self.size if self.kind == "autoregressive" else 1)
+        solved = 64 if self.scalar == "mixture" else 1
+        return self.layers * solved * (self.size if self.kind == "autoregressive" else 1)
 
     @property
     def mask(self) -> str:
@@ -51,13 +65,19 @@ class Workload:
     @property
     def text(self) -> str:
         """The spec."""
-        scalar = "affine(clamp = inf)" if self.scalar == "affine" else f"rqs({self.bins}, bound = {self.bound})"
+        scalar = {
+            "affine": "affine(clamp = inf)",
+            "rqs": f"rqs({self.bins}, bound = {self.bound})",
+            "mixture": f"sigmoid_mixture({self.bins})",
+        }[self.scalar]
         widths = f"{self.hidden}, {self.hidden}, activation = relu"
         coupling = f"coupling({scalar}, mask = {self.mask}, net = mlp({widths}))"
+        log_det = f"log_det = {'exact' if self.size == 2 else 'series'}"  # as normflows computes it
         steps = {
             "coupling": coupling,
             "autoregressive": f"autoregressive({scalar}, net = made({widths})); permute(reverse)",
             "glow": f"actnorm; linear(plu(seed = 1)); {coupling}",
+            "residual": f"residual(mlp({self.hidden}, {self.hidden}), lipschitz = {LAYER_NORM**3}, {log_det})",
         }
         event = f"real[{self.size}]"
         return (
@@ -80,6 +100,9 @@ WORKLOADS: dict[str, Workload] = {
         Workload("nsf-8", "NSF coupling, D = 8", "coupling", "rqs", 8, 64, 8),
         Workload("nsf-64", "NSF coupling, D = 64", "coupling", "rqs", 64, 128, 8),
         Workload("nsf-ar-8", "NSF autoregressive, D = 8", "autoregressive", "rqs", 8, 64, 5),
+        Workload("naf-8", "NAF, D = 8", "autoregressive", "mixture", 8, 64, 3),
+        Workload("residual-2", "Residual blocks, D = 2", "residual", "affine", 2, 64, 4),
+        Workload("residual-16", "Residual blocks, D = 16", "residual", "affine", 16, 64, 4),
         Workload("glow-64", "LU + affine coupling, D = 64", "glow", "affine", 64, 256, 8),
     )
 }

@@ -8,6 +8,7 @@ from torch import Tensor
 
 import dgmspec
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.norms import norm_bound
 from tests.zoo import randomise
 
 ACTIVATIONS = ("silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu")
@@ -46,6 +47,18 @@ def test_the_inverse_holds_near_the_bound(activation: str, dtype: torch.dtype, t
     model = residual(activation, 0.99, dtype)
     x = 3 * torch.randn(500, 3, dtype=dtype)
     torch.testing.assert_close(model.decode(model.encode(x)), x, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 3), (2, 64), (64, 2), (128, 200)])
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e6])
+def test_the_norm_is_bounded_from_above_and_closely(shape: tuple[int, int], scale: float) -> None:
+    weight = (scale * torch.randn(shape, dtype=torch.float64)).requires_grad_()
+    found, norm = norm_bound(weight), torch.linalg.matrix_norm(weight, 2)
+    assert norm * (1 - 1e-12) <= found <= norm * min(shape) ** (1 / 514) * (1 + 1e-12)
+    (slope,) = torch.autograd.grad(found, weight)
+    direction, step = torch.randn_like(weight), 1e-6 * scale
+    change = (norm_bound(weight + step * direction) - norm_bound(weight - step * direction)) / (2 * step)
+    torch.testing.assert_close((slope * direction).sum(), change, rtol=1e-6, atol=1e-8)
 
 
 def test_the_density_integrates_to_one() -> None:

@@ -10,7 +10,7 @@ from bench.adapters.base import Flow, Layer
 from bench.workloads import Workload
 from dgmspec.modules.compiled import CompiledModel
 
-__all__ = ["build", "flow_of", "layers_of", "randomise"]
+__all__ = ["build", "flow_of", "layers_of", "randomise", "shrink"]
 
 
 def build(workload: Workload, dtype: torch.dtype = torch.float32) -> CompiledModel:
@@ -33,6 +33,13 @@ def randomise(model: CompiledModel, scale: float) -> None:
         step = scale * torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(parameter.dtype)
         mask = model.mask_of(name)
         parameter += step if mask is None else step * mask
+
+
+@torch.no_grad()
+def shrink(model: CompiledModel, factor: float) -> None:
+    """Make every number smaller, so that no norm of a residual net reaches its bound."""
+    for parameter in model.parameters():
+        parameter *= factor
 
 
 def layers_of(model: CompiledModel) -> list[Layer]:

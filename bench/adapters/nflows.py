@@ -64,8 +64,10 @@ class AffineAutoregressive(autoregressive.MaskedAffineAutoregressiveTransform):
         return (inputs - shift) * torch.exp(-scale), -torchutils.sum_except_batch(scale, num_batch_dims=1)
 
 
-def build(workload: Workload) -> Flow:
-    """The workload with freshly drawn parameters."""
+def build(workload: Workload) -> Flow | None:
+    """The workload with freshly drawn parameters, or None where nflows has no such layer."""
+    if workload.kind == "residual" or workload.scalar == "mixture":
+        return None
     steps = [t for k in range(workload.layers) for t in _layer(workload, k)]
     flow = NFlow(CompositeTransform(steps), StandardNormal([workload.size]))
 

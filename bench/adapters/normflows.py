@@ -6,6 +6,7 @@ sigmoid and is given the plain exponential; its affine coupling divides in the m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -20,11 +21,13 @@ from normflows.flows.mixing import Permute, _LULinear
 from normflows.flows.neural_spline.autoregressive import MaskedPiecewiseRationalQuadraticAutoregressive
 from normflows.flows.neural_spline.coupling import PiecewiseRationalQuadraticCoupling
 from normflows.flows.normalization import ActNorm
+from normflows.flows.residual import Residual
+from normflows.nets import LipschitzMLP
 from torch import Tensor, nn
 
 from bench.adapters.base import Flow, Layer, copy_net, embed, halves, mlp, rows
 from bench.adapters.nflows import Net, load_factors, quietly, shift_slopes
-from bench.workloads import Workload
+from bench.workloads import LAYER_NORM, Workload
 
 __all__ = ["build"]
 
@@ -43,8 +46,10 @@ class AffineAutoregressive(MaskedAffineAutoregressive):
         return (inputs - shift) * torch.exp(-scale), -utils.sum_except_batch(scale, num_batch_dims=1)
 
 
-def build(workload: Workload) -> Flow:
-    """The workload with freshly drawn parameters."""
+def build(workload: Workload) -> Flow | None:
+    """The workload with freshly drawn parameters, or None where normflows has no such layer."""
+    if workload.scalar == "mixture":
+        return None
     layers = [_layer(workload, k) for k in range(workload.layers)]
     flows = [Reverse(step) for layer in layers for step in layer]
     base = normflows.distributions.DiagGaussian(workload.size, trainable=False)
@@ -52,11 +57,19 @@ def build(workload: Workload) -> Flow:
     divided = workload.kind == "coupling" and workload.scalar == "affine"
     order = halves(workload.size, 0) if divided else None
     log_prob = quietly(model.log_prob) if workload.scalar == "rqs" else model.log_prob
-    return Flow(model, log_prob, lambda n: model.sample(n)[0], partial(_load, layers, workload), order)
+    # Beyond two coordinates its residual log-determinants are estimates, and ours exact.
+    estimated = workload.kind == "residual" and workload.size > 2
+    load = None if estimated else partial(_load, layers, workload)
+    return Flow(model, log_prob, lambda n: model.sample(n)[0], load, order)
 
 
 def _layer(workload: Workload, k: int) -> list[Any]:
     size, count = workload.size, workload.size // 2
+    if workload.kind == "residual":
+        widths = [size, workload.hidden, workload.hidden, size]
+        net = LipschitzMLP(widths, lipschitz_const=LAYER_NORM, init_zeros=False)
+        net.net = net.net[1:]  # it begins with an activation of the event
+        return [Residual(net, reverse=False)]
     spline = {"num_bins": workload.bins, "tails": "linear", "tail_bound": workload.bound}
     if workload.kind == "autoregressive":
         masked = {"features": size, "hidden_features": workload.hidden, "num_blocks": 1, "use_residual_blocks": False}
@@ -91,7 +104,9 @@ def _load(mine: Sequence[Sequence[Any]], workload: Workload, layers: Sequence[La
     for steps, layer in zip(mine, layers, strict=True):
         layer = shift_slopes(layer, workload)
         count = workload.size // 2
-        if workload.kind == "autoregressive":
+        if workload.kind == "residual":
+            _load_residual(steps[0], layer)
+        elif workload.kind == "autoregressive":
             embed(steps[0].autoregressive_net, layer, rows(workload.raw, workload.size))
         elif workload.scalar == "rqs":
             copy_net(steps[0].transform_net, layer, rows(workload.raw, count))
@@ -99,6 +114,14 @@ def _load(mine: Sequence[Sequence[Any]], workload: Workload, layers: Sequence[La
             copy_net(steps[-1], layer, rows(2, count, SHIFT_THEN_SCALE))
         if workload.kind == "glow":
             _load_linear(steps, layer.rest)
+
+
+def _load_residual(step: Any, layer: Layer) -> None:
+    """Its activation is ours where softplus(β) = 1."""
+    for module in step.modules():
+        if hasattr(module, "beta"):
+            module.beta.fill_(math.log(math.expm1(1.0)))
+    copy_net(step, layer, range(len(layer.net[-1][0])))
 
 
 def _load_linear(steps: Sequence[Any], rest: dict[str, Tensor]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from zuko.distributions import DiagNormal
-from zuko.flows import MAF
+from zuko.flows import MAF, NAF
 from zuko.flows.coupling import GeneralCouplingTransform
 from zuko.flows.gaussianization import ElementWiseTransform
 from zuko.lazy import Flow as LazyFlow
@@ -36,8 +36,12 @@ class Affine(MonotonicAffineTransform):
         self.shift, self.log_scale, self.scale = shift, scale, scale.exp()
 
 
-def build(workload: Workload) -> Flow:
-    """The workload with freshly drawn parameters."""
+def build(workload: Workload) -> Flow | None:
+    """The workload with freshly drawn parameters, or None where zuko has no such layer."""
+    if workload.kind == "residual":
+        return None
+    if workload.scalar == "mixture":
+        return _neural(workload)
     if workload.kind == "autoregressive":
         flow = MAF(workload.size, transforms=workload.layers, **_conditioner(workload))
     else:
@@ -46,6 +50,13 @@ def build(workload: Workload) -> Flow:
         flow = LazyFlow(transforms, UnconditionalDistribution(DiagNormal, loc=zeros, scale=ones, buffer=True))
     load = partial(_load, flow, workload) if workload.scalar == "affine" else None
     return Flow(flow, lambda x: flow().log_prob(x), lambda n: flow().sample((n,)), load)
+
+
+def _neural(workload: Workload) -> Flow:
+    """Its own family: a monotonic net per coordinate, whose signal is as wide as our mixture has parameters."""
+    hidden = {"hidden_features": (workload.hidden, workload.hidden)}
+    flow = NAF(workload.size, transforms=workload.layers, signal=workload.raw, **hidden)
+    return Flow(flow, lambda x: flow().log_prob(x), lambda n: flow().sample((n,)))
 
 
 def _conditioner(workload: Workload) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from torch import Tensor
 
 __all__ = ["power_series"]
 
-Left = Callable[[Tensor, Tensor], Tensor]
-"""(w, rows) -> wᵀ J at the rows of the batch that w belongs to."""
+Ordered = Callable[[Tensor], Callable[[Tensor], Tensor]]
+"""rows -> (w -> wᵀ J at the first of these rows of the batch, as many as w has)."""
 
 
 @torch.no_grad()
-def power_series(left: Left, probe: Tensor, stop: Tensor, terms: int, rate: float) -> tuple[Tensor, Tensor]:
+def power_series(ordered: Ordered, probe: Tensor, stop: Tensor, terms: int, rate: float) -> tuple[Tensor, Tensor]:
     """The estimate (batch,), and ``u = Σ_k (-1)^k w_k J^kᵀ v`` (batch, d) with the same weights w_k.
 
     ``uᵀ ∂J v`` is an unbiased estimate of the log-determinant's derivative ``tr((I + J)⁻¹ ∂J)``. `stop` (batch,) holds
@@ -30,11 +30,11 @@ def power_series(left: Left, probe: Tensor, stop: Tensor, terms: int, rate: floa
     further = torch.floor(stop / -math.log(rate))
     rows = further.argsort(descending=True)
     going = _going(further, rows)
-    v = probe.index_select(0, rows)
+    left, v = ordered(rows), probe.index_select(0, rows)
     w, u, value = v, v.clone(), v.new_zeros(len(v))
     for k in range(1, terms + len(going) + 1):
         count = len(v) if k <= terms else going[k - terms - 1]
-        w = left(w[:count], rows[:count])
+        w = left(w[:count])
         weight = (-1) ** k * rate ** -max(0, k - terms)
         value[:count] -= weight / k * (w * v[:count]).sum(1)
         u[:count] += weight * w

@@ -24,14 +24,15 @@ class Residual(AbstractStep):
     """An invertible residual block: the identity plus a net that contracts.
 
     Formula: ``y = x + g(x, c)`` with ``|g(x) - g(x')| ≤ L |x - x'|``, L < 1: each weight that x passes through is
-    scaled down to the spectral norm L^(1/n) where it is larger, n the number of layers (the norm is that of a singular
-    value decomposition, a certificate and no estimate); activations are scaled to slope at most 1.
+    scaled down to the spectral norm L^(1/n) where it is larger, n the number of layers (its norm is bounded from above
+    by the Schatten norm of order 514, a certificate and no estimate); activations are scaled to slope at most 1.
     Shapes: ``[d]`` -> ``[d]``. Domain: real -> real, onto (Banach).
     Log-determinant: ``log det(I + J)``, J = ∂g/∂x. ``exact`` (the choice for at most 256 coordinates): tangents through
     the known net, O(d² h + d³) a sample. ``series`` (the choice beyond): an unbiased estimate of
     ``Σ_k (-1)^(k+1) tr(J^k) / k``. A probe v of random signs gives ``vᵀ J^k v`` for the trace; the first `terms` terms
-    (20 or more where nothing trains) are always taken, each further one after the last with probability L and then
-    divided by the chance to get there, which keeps the variance finite: L / (1 - L) more terms on average, O(d h) each.
+    (20 or more where nothing trains) are always taken, each further one after the last with probability q = l^1.5, l
+    ≤ L the product of the layers' norms, and then divided by the chance to get there: q / (1 - q) more on average,
+    O(d h) each. As q > l² the variance is finite.
     Its gradient is the unbiased estimate ``vᵀ Σ_k (-1)^k J^k ∂J v``, which needs the memory of one term.
     Caveat: of ``series`` only first derivatives are estimated, and its loops wait for the device. The inverse takes
     Newton steps where they shrink the error by more than L, else steps of the fixed point ``x ← y - g(x)``, which
