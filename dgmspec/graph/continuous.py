@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from dgmspec.algebra.evaluate import evaluate, show
-from dgmspec.algebra.lipschitz import unproved
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Index, Name, Range, Vector, children, expr
-from dgmspec.algebra.rewrite import free_names, rebuild, substitute
+from dgmspec.algebra.nodes import Name, Range
 from dgmspec.core.address import Address, child
-from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet
-from dgmspec.core.types import REAL, Support, Type
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
-from dgmspec.graph.declaring import Declaring
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode
-from dgmspec.graph.readings import Readings, folded
-from dgmspec.graph.scope import Definitions, close_formula
-from dgmspec.graph.variables import lower_type
+from dgmspec.graph.scope import close_formula
+from dgmspec.graph.velocities import close_velocity
 from dgmspec.graph.words import describe
-from dgmspec.ops import find
-from dgmspec.ops.authored import OwnConstant, OwnNet, Reading, Size
-from dgmspec.ops.continuous import AbstractSolver, AbstractTrace, Gradient, Ode, Seen, Velocity
+from dgmspec.ops.continuous import AbstractSolver, AbstractTrace, Ode
 from dgmspec.ops.continuous.solvers import Rk4
-from dgmspec.ops.nets import AbstractLayered, context_shape
 from dgmspec.spec.model import Definition, Fn, Learn, Net, Path, Setting
-from dgmspec.spec.unresolve import formula_text
 
 __all__ = ["lower_ode"]
 
 SETTINGS: Final = ("solver", "trace", "gradient")
 GRADIENTS: Final = get_args(Literal["direct", "adjoint", "checkpoint"])
-IN_PLACE: Final = "net"
-"""The name of a net that is the whole velocity, written in place."""
 
 
 def lower_ode(building: Building, member: Path) -> None:
@@ -63,18 +49,11 @@ def lower_ode(building: Building, member: Path) -> None:
 
 @dataclass
 class _Arrow:
-    """One arrow on its way. `nets` and `learned` are those of its own and of the model that the velocity names."""
+    """One arrow on its way."""
 
     building: Building
     member: Path
     at: Address
-    nets: dict[str, OwnNet] = field(default_factory=dict)
-    learned: dict[str, OwnConstant] = field(default_factory=dict)
-    shared: dict[str, Address] = field(default_factory=dict)
-    whole: str = ""
-    """What the whole of a joint state is called, which no author names; empty where the state is one variable."""
-    parts: dict[str, AbstractExpr] = field(default_factory=dict)
-    """Of a joint state, what the name of each part stands for."""
 
     def operation(self) -> Ode:
         """The step; raises `Reported` where the arrow holds a mistake."""
@@ -82,7 +61,7 @@ class _Arrow:
         low, high = self._times()
         solver = self._setting("solver", AbstractSolver) or Rk4()
         trace = self._setting("trace", AbstractTrace)
-        velocity = self._velocity()
+        velocity = close_velocity(self.building, self.member, self.at)
         return Ode(
             velocity=velocity,
             low=low,
@@ -156,318 +135,3 @@ class _Arrow:
             message = f"from {show(low)} to {show(high)} no time passes" if numbers else "a time is a finite number"
             self.report("DGM603", message, place, "no interval", ("write two different numbers, such as `0..1`",))
         return float(low), float(high)
-
-    # ---- the velocity -----------------------------------------------------------------------------------------------
-
-    def _velocity(self) -> Velocity:
-        definition = next(p for p in self.member.body if isinstance(p, Definition))
-        place = child(self.at, "velocity")
-        state, time = self._arguments(definition, place)
-        self._declare(state)
-        seen = self._seen(definition.value, place)
-        if _is_net(self.building, definition.value, self.nets):
-            return self._in_place(definition.value, state, time, child(place, "value"))
-        return self._formula(definition.value, state, time, seen, child(place, "value"))
-
-    def _arguments(self, definition: Definition, place: Address) -> tuple[str, str]:
-        """The names of the state and of the time, empty where the velocity does not take it."""
-        time, ends = self.member.over.name, max(self.member.source, self.member.target, key=len)
-        *states, last = definition.args
-        states, timed = (states, True) if last == time else ([*states, last], False)
-        if len(states) != len(ends) or time in states:
-            names = "y" if len(ends) == 1 else ", ".join(ends)
-            help_ = (f"write `velocity({names}, {time})`, or `velocity({names})` where it does not change with time",)
-            parts = "the state" if len(ends) == 1 else f"the {len(ends)} parts of the state"
-            self.report("DGM604", f"a velocity takes {parts} and the time `{time}`, in this order", place, "", help_)
-        if len(states) > 1:
-            self._divide(states, ends)
-        return self.whole or states[0], time if timed else ""
-
-    def _divide(self, states: list[str], ends: tuple[str, ...]) -> None:
-        """Give the whole of a joint state a name, and each part the numbers of the whole that it stands for."""
-        self.whole = "state"
-        while self.whole in (*states, *self.building.variables, *self.building.learned, *self.building.scope.constants):
-            self.whole += "_"
-        start = 0
-        for name, end in zip(states, ends, strict=True):
-            type_ = self.building.variables[end].declared
-            if not isinstance(type_, Type) or len(type_.shape) > 1:
-                message = f"`{end}` is part of a joint state: a number or a vector of a size that is written out"
-                self.report("DGM604", message, child(self.at, "ends"), "", (f"declare `{end} : real[2]`, say",))
-            assert isinstance(type_, Type)
-            numbers = tuple(Index(of=Name(id=self.whole), index=expr(start + i)) for i in range(type_.size))
-            self.parts[name] = Vector(items=numbers) if type_.shape else numbers[0]
-            start += type_.size
-
-    def _joined(self, formula: AbstractExpr) -> AbstractExpr:
-        """A formula of the parts of a joint state as one of the whole, its parts' velocities end to end."""
-        if not self.parts:
-            return formula
-        sizes = [len(part.items) if isinstance(part, Vector) else 0 for part in self.parts.values()]
-        if not isinstance(formula, Vector) or len(formula.items) != len(sizes):
-            raise Refusal(
-                "DGM602",
-                f"the velocity of a joint state lists those of its {len(sizes)} parts",
-                label="no list of them",
-                help=(f"write `[{', '.join(f'… for {name}' for name in self.parts)}]`",),
-            )
-        flat: list[AbstractExpr] = []
-        for item, size in zip(formula.items, sizes, strict=True):
-            flat += [Index(of=item, index=expr(i)) for i in range(size)] if size else [item]
-        return substitute(Vector(items=tuple(flat)), self.parts)
-
-    def _declare(self, state: str) -> None:
-        """The arrow's own numbers and nets; a net without a type gives a change of the state."""
-        ends = (self.member.source[0], self.member.target[0])
-        declaring = Declaring(self.building.scope, self.building.findings, self.at, ends)
-        for part in self.member.body:
-            at = child(self.at, part.name)
-            if isinstance(part, Learn):
-                learned = declaring.learned(part)
-                self.learned[part.name] = replace(learned, size=_like(state, learned.size))
-            elif isinstance(part, Net):
-                support, size = declaring.type(part.type, at) if part.type else (REAL, Size(like=state))
-                op = declaring.network(part)
-                self.nets[part.name] = OwnNet(part.name, op, support, _like(state, size), child(at, "value"))
-
-    def _seen(self, value: AbstractExpr, place: Address) -> tuple[Seen, ...]:
-        """The variables of the context that the formula may name, in order."""
-        names = [part.id for part in self.member.context if isinstance(part, Name)]
-        variables = self.building.variables
-        hidden = {self.member.over.name, *self._state_names(), *self.nets, *self.learned}
-        read = self._names_read(value)
-        for name in read:
-            if name in variables and name not in names and name not in hidden:
-                help_ = (f"write it behind a bar: `ode … | {name} over …`",)
-                message = f"the velocity reads `{name}`, which is not in the arrow's context"
-                self.report("DGM604", message, place, "", help_)
-        plain = len(names) == len(self.member.context)
-        found, start = [], 0
-        for name in names if plain else ():
-            type_ = variables[name].declared
-            if not isinstance(type_, Type):
-                break
-            found.append(Seen(name, type_, start if len(names) > 1 else None))
-            start += math.prod(_features(type_))
-        return tuple(seen for seen in found if seen.name in read and seen.name not in hidden)
-
-    def _names_read(self, value: AbstractExpr) -> list[str]:
-        """The names that the velocity and the arrow's own functions read."""
-        functions = [part for part in self.member.body if isinstance(part, Fn)]
-        inside = [name for fn in functions for name in free_names(fn.value) if name not in fn.args]
-        return list(dict.fromkeys((*free_names(value), *inside)))
-
-    def _state_names(self) -> tuple[str, ...]:
-        return next(p.args for p in self.member.body if isinstance(p, Definition))
-
-    def _in_place(self, value: AbstractExpr, state: str, time: str, place: Address) -> Velocity:
-        """A net of the state, the time and the context."""
-        op = self.building.caller().operation("net", value, place)
-        assert isinstance(op, AbstractNet)
-        args = tuple(Name(id=name) for name in (state, time) if name)
-        net = OwnNet(IN_PLACE, op, REAL, Size(like=state), place)
-        self._require_steady(net)
-        reading = Reading(f"{IN_PLACE}_1", IN_PLACE, args)
-        wild = () if _lipschitz(op) else (describe(op),)
-        return Velocity(
-            state,
-            time,
-            Name(id=reading.symbol),
-            nets=(net,),
-            readings=(reading,),
-            in_place=frozenset((IN_PLACE,)),
-            unproved=wild,
-        )
-
-    def _formula(self, value: AbstractExpr, state: str, time: str, seen: tuple[Seen, ...], place: Address) -> Velocity:
-        """A formula closed: nets and gradients under names of their own."""
-        building = self.building
-        self._share(state)
-        fns = {p.name: p for p in self.member.body if isinstance(p, Fn)}
-        names = frozenset((*(self.parts or (state,)), *filter(None, (time,)), *(s.name for s in seen), *self.learned))
-        functions = {name: fn for name, fn in building.functions.items() if name not in self.nets}
-        calls = frozenset((*self.nets, "grad"))
-        own = Definitions(building.findings, functions, building.scope.constants, names, calls)
-        own.add_functions(fns, self.at)
-        with building.findings.refusals_at(place):
-            closed = self._joined(folded(own.closed(value, frozenset())))
-            reader = _Reader(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
-            formula = reader.read(closed)
-        found = Velocity(
-            state,
-            time,
-            formula,
-            tuple(learned for learned in self.learned.values() if learned.name in _all_names(formula, reader)),
-            tuple(net for net in self.nets.values() if any(r.net == net.name for r in reader.all())),
-            tuple(reader.used),
-            tuple(reader.gradients),
-            seen,
-        )
-        self._require_kinds(found, place)
-        kept = {n.name for n in found.nets} | {c.name for c in found.learned}
-        shared = tuple((name, address) for name, address in self.shared.items() if name in kept)
-        return replace(found, shared=shared, unproved=tuple(_unproved(found)))
-
-    def _arity(self) -> dict[str, int]:
-        own = {p.name: len(p.args) for p in self.member.body if isinstance(p, Net)}
-        return {name: len(net.args) for name, (_, net) in self.building.named_nets.items()} | own
-
-    def _share(self, state: str) -> None:
-        """The model's numbers and nets, which the arrow's own hide."""
-        for name, node in self.building.learned.items():
-            if name not in self.learned and name not in self.nets and isinstance(node.type, Type):
-                self.learned[name] = OwnConstant(name, node.type.support, Size(node.type.shape), node.initial)
-                self.shared[name] = node.address
-        for name, (at, net) in self.building.named_nets.items():
-            if name not in self.nets and name not in self.learned:
-                made = self._shared_net(at, net, state)
-                if made is not None:
-                    self.nets[name] = made
-                    self.shared[name] = at
-
-    def _shared_net(self, at: Address, net: Net, state: str) -> OwnNet | None:
-        """A net of the model or the file as the velocity sees it; None where this arrow does not name it."""
-        written = [p.value for p in self.member.body if isinstance(p, (Definition, Fn))]
-        if not any(_calls(value, net.name) for value in written):
-            return None
-        if isinstance(net.value, Name) and net.value.id == "external":
-            message = f"`{net.name}` is external, and this version solves for nets of the library alone"
-            self.report("DGM901", message, child(self.at, "velocity"), "read and kept, not compiled")
-        op = self.building.caller().operation("net", net.value, child(at, "value"))
-        assert isinstance(op, AbstractNet)
-        support, size = self._net_type(at, net, state)
-        return OwnNet(net.name, op, support, size, child(at, "value"))
-
-    def _net_type(self, at: Address, net: Net, state: str) -> tuple[Support, Size]:
-        """The declared type of a net's value; without one it is a change of the state, as with `like` of its first
-        argument."""
-        like = net.type.args[0] if net.type is not None and net.type.name == "like" and net.type.args else None
-        if net.type is None or (isinstance(like, Name) and like.id == net.args[0]):
-            return REAL, Size(like=state)
-        declared = lower_type(self.building, net.type, at)
-        if declared.shape is None:
-            help_ = ("write its dimensions",)
-            self.report("DGM305", f"nothing fixes the shape of `{net.name}`'s value", child(at, "type"), "open", help_)
-        assert declared.shape is not None
-        return declared.support, Size(declared.shape)
-
-    def _require_kinds(self, velocity: Velocity, place: Address) -> None:
-        """Report nets whose value changes between two evaluations at one point, and states that nothing reads."""
-        for net in velocity.nets:
-            self._require_steady(net)
-        if velocity.state not in velocity.moving or not velocity.moving.intersection(free_names(velocity.value)):
-            self.building.findings.report(
-                "DGM608",
-                f"the velocity does not read its state `{velocity.state}`: every path is the same, shifted",
-                place,
-                help=("let it depend on the state, or write the shift as a `flow`",),
-            )
-        elif velocity.time and not velocity.reads_time():
-            self.building.findings.report(
-                "DGM609",
-                f"the velocity does not read its time `{velocity.time}`: the equation is the same at all times",
-                child(self.at, "velocity"),
-                help=(f"write `velocity({velocity.state}) = …`",),
-            )
-
-    def _require_steady(self, net: OwnNet) -> None:
-        if getattr(net.op, "dropout", 0.0):
-            message = f"`{describe(net.op)}` drops other units at every evaluation, so that no one equation is solved"
-            self.report("DGM605", message, net.place, "dropout inside a velocity", ("leave `dropout` out",))
-
-
-@dataclass
-class _Reader:
-    """A closed formula read: `used` are its nets' values, `gradients` what stood as ``grad(E(y), y)``."""
-
-    readings: Readings
-    state: str
-    used: list[Reading] = field(default_factory=list)
-    gradients: list[Gradient] = field(default_factory=list)
-
-    def read(self, node: AbstractExpr) -> AbstractExpr:
-        return self.readings.read(self._differentiated(node), self.used)
-
-    def all(self) -> Iterator[Reading]:
-        yield from self.used
-        for found in self.gradients:
-            yield from found.readings
-
-    def _differentiated(self, node: AbstractExpr) -> AbstractExpr:
-        if not (isinstance(node, Call) and node.name == "grad"):
-            parts = list(children(node))
-            return rebuild(node, [self._differentiated(part) for part in parts]) if parts else node
-        if len(node.args) != 2 or node.args[1].value != Name(id=self.state):
-            raise Refusal(
-                "DGM604",
-                f"`grad` takes a number and the state `{self.state}`, by which it is differentiated",
-                help=(f"write `grad(E({self.state}), {self.state})`",),
-            )
-        inner: list[Reading] = []
-        energy = self.readings.read(node.args[0].value, inner)
-        known = next((g for g in self.gradients if g.energy == energy), None)
-        if known is None:
-            known = Gradient(f"gradient_{len(self.gradients) + 1}", energy, tuple(inner))
-            self.gradients.append(known)
-        return Name(id=known.symbol)
-
-
-def _like(state: str, size: Size) -> Size:
-    """A size like that of an end of the arrow is one like the state's."""
-    return Size(like=state) if size.like else size
-
-
-def _is_net(building: Building, value: AbstractExpr, own: Mapping[str, OwnNet]) -> bool:
-    """Whether a whole velocity is a net of the library, written in place."""
-    name = value.id if isinstance(value, Name) else value.name if isinstance(value, Call) else ""
-    taken = name in own or name in building.functions or name in building.named_nets
-    return not taken and find("net", name) is not None
-
-
-def _features(type_: Type) -> tuple[int, ...]:
-    """The shape in which a joined context holds a variable."""
-    return context_shape(type_) or ()
-
-
-def _calls(node: AbstractExpr, name: str) -> bool:
-    return (isinstance(node, Call) and node.name == name) or any(_calls(part, name) for part in children(node))
-
-
-def _all_names(formula: AbstractExpr, reader: _Reader) -> frozenset[str]:
-    """Every name that a velocity reads, inside its nets' arguments and its gradients too."""
-    args = [arg for reading in reader.all() for arg in reading.args]
-    formulas = (formula, *args, *(found.energy for found in reader.gradients))
-    return frozenset(name for part in formulas for name in free_names(part))
-
-
-# ---- Lipschitz terms ------------------------------------------------------------------------------------------------
-
-
-def _lipschitz(op: AbstractNet) -> bool:
-    """Whether a net is Lipschitz by its form: linear maps and activations alone."""
-    return isinstance(op, AbstractLayered) and not op.normed()
-
-
-def _unproved(velocity: Velocity) -> Iterator[str]:
-    """The terms of a velocity that are not Lipschitz by their form, as they were written."""
-    tame, wild = {velocity.state}, {found.symbol for found in velocity.gradients}
-    for reading in velocity.readings:
-        if reading.symbol in velocity.moving:
-            args_tame = not any(term for arg in reading.args for term in unproved(arg, tame, wild))
-            good = args_tame and _lipschitz(velocity.net(reading.net).op)
-            (tame if good else wild).add(reading.symbol)
-    applied = _applied(velocity)
-    for term in unproved(velocity.value, tame, wild):
-        yield formula_text(substitute(term, applied))
-
-
-def _applied(velocity: Velocity) -> dict[str, AbstractExpr]:
-    """Nets and gradients as they were written, by the names of their values."""
-    applied: dict[str, AbstractExpr] = {}
-    for reading in velocity.all_readings:
-        args = tuple(Argument(value=substitute(arg, applied)) for arg in reading.args)
-        applied[reading.symbol] = Call(name=reading.net, args=args)
-    for found in velocity.gradients:
-        energy, by = Argument(value=substitute(found.energy, applied)), Argument(value=Name(id=velocity.state))
-        applied[found.symbol] = Call(name="grad", args=(energy, by))
-    return applied

@@ -101,8 +101,9 @@ class Velocity:
                 found.add(reading.symbol)
         return frozenset(found | {gradient.symbol for gradient in self.gradients})
 
-    def written(self) -> AbstractExpr:
-        """The formula with nets and gradients as they were written."""
+    @cached_property
+    def applied(self) -> Mapping[str, AbstractExpr]:
+        """Nets and gradients as they were written, by the names of their values."""
         applied: dict[str, AbstractExpr] = {}
         for reading in self.all_readings:
             args = tuple(Argument(value=substitute(arg, applied)) for arg in reading.args)
@@ -110,7 +111,11 @@ class Velocity:
         for gradient in self.gradients:
             energy, by = Argument(value=substitute(gradient.energy, applied)), Argument(value=Name(id=self.state))
             applied[gradient.symbol] = Call(name="grad", args=(energy, by))
-        return substitute(self.value, applied)
+        return applied
+
+    def written(self) -> AbstractExpr:
+        """The formula as it was written."""
+        return substitute(self.value, self.applied)
 
     def reads_time(self) -> bool:
         """Whether the velocity depends on the time."""
