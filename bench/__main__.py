@@ -68,8 +68,8 @@ def say(line: str) -> None:
 def _merged(before: str, rows: Sequence[Row], ode_rows: Sequence[OdeRow], rounds: int) -> str:
     """The page with what was measured now; the part that was not stays as it was."""
     flows, title, others = before.partition(odes.TITLE)
-    flows = page(rows, rounds) + "\n" if rows else flows
-    return flows + (odes.section(ode_rows, rounds) if ode_rows else title + others)
+    parts = (page(rows, rounds) if rows else flows, odes.section(ode_rows, rounds) if ode_rows else title + others)
+    return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 
 if __name__ == "__main__":

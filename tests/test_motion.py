@@ -129,3 +129,20 @@ def test_what_cannot_be_drawn(arrows: str, what: str, name: str, message: str, t
 def test_a_picture_is_asked_for_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["show", str(tmp_path / "m.dgm"), "-o", "x.png"]) == 2
     assert "--what" in capsys.readouterr().err
+
+
+def test_a_run_that_loses_a_path_says_where(tmp_path: Path) -> None:
+    """y' = k y² leaves every bound at t = 1 / (k y) on fixed steps, which go on with numbers that are none."""
+    text = """dgm 1
+    model M {
+        observe x : real[2]
+        latent z : real[2] ~ normal(0, 1)
+        learn k : positive = 40
+        ode x -> z over t in 0..1 { velocity(y, t) = k * y^2; solver = rk4(steps = 20) }
+        loss = nll
+    }
+    train M { steps = 3; batch = 16 }
+    """
+    data = np.abs(np.random.default_rng(0).normal(size=(64, 2))) + 1
+    with pytest.raises(RunError, match=r"stops being finite at t = 0\.\d+ in row \d+: .* grows at most linearly"):
+        dgmspec.train(dgmspec.parse(text), data={"x": data}, out=tmp_path / "run")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,12 +15,12 @@ from dgmspec.modules.continuous.ode import evaluation_of, solver_of
 from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
-from dgmspec.modules.solvers import trajectory
+from dgmspec.modules.solvers import Fixed, SolverError, locate, trajectory
 from dgmspec.modules.twin import Parameters, StepContext
 from dgmspec.ops.continuous import Exact, Ode
 from dgmspec.program.program import Instruction
 
-__all__ = ["Arrow", "arrow_of", "starts_of"]
+__all__ = ["Arrow", "arrow_of", "lost", "starts_of"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,14 @@ class Arrow:
         end, log_det = step_twin(rest).forward(rest, self.parameters, y, self._context(rest))
         return self.prior(end) + log_det
 
+    def lost(self, y: Tensor) -> SolverError | None:
+        """Where paths from y at the start stop being finite on fixed steps, which do not look at their numbers."""
+        context, solver = self._context(self.op), solver_of(self.op.solver)
+        if not isinstance(solver, Fixed):
+            return None
+        evaluation, values = evaluation_of(self.op, self.parameters, y, context, context.plan)
+        return locate(lambda t, at, p: (evaluation.value(t, at, p),), y, *self.times, values, solver, rates=0)
+
     def _context(self, op: Ode) -> StepContext:
         plan = step_twin(op).plan(op, self.event, None)
         return StepContext(self.event, plan=plan, address=self.address)
@@ -90,6 +98,16 @@ def starts_of(model: CompiledModel, variable: str, x: Tensor, seed: int = 0) -> 
     inputs = {variable: x, **noise_for(program, (0, len(x)), seed, model.dtype, model.device)}
     found: Tensor = model.keep("log_prob", inputs)[line.inputs[0]]
     return found
+
+
+def lost(model: CompiledModel, batch: Mapping[str, Tensor]) -> SolverError | None:
+    """Where the only ode arrow of a model loses a batch of its only observed variable; None where nothing is lost, or
+    where that cannot be said."""
+    try:
+        arrow, (name,) = arrow_of(model), model.observed
+        return arrow.lost(starts_of(model, name, batch[name]))
+    except (UnavailableError, ValueError):
+        return None
 
 
 def _line_of(model: CompiledModel) -> Instruction:
