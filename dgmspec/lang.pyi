@@ -503,6 +503,12 @@ class _Indices(Word):
 
 indices: _Indices
 
+class _Ism(Word):
+    """loss: Implicit score matching: E w(t) [½ ‖s(x_t, t)‖² + tr ∂s/∂x] with w = σ², which differs from."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+ism: _Ism
+
 class _Iwae(Word):
     """loss: The importance-weighted bound ``-E[log 1/k Σ_i p(x, z_i) / q(z_i | x)]`` over k draws of the posterior."""
     def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
@@ -965,6 +971,12 @@ class _Squeeze(Word):
 
 squeeze: _Squeeze
 
+class _Ssm(Word):
+    """loss: Sliced score matching: `ism` with the trace estimated along `projections` random directions of ±1; without."""
+    def __call__(self, *args: Value, projections: Value = ..., variance_reduced: Value = ...) -> Name | Call: ...
+
+ssm: _Ssm
+
 class _Standardize(Word):
     """data end: Each coordinate less its mean, over its standard deviation, both recorded from the training rows and then fixed."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -1193,6 +1205,7 @@ __all__ = [
     "integer",
     "interval",
     "inverse",
+    "ism",
     "iwae",
     "jacobian",
     "kernel",
@@ -1286,6 +1299,7 @@ __all__ = [
     "split",
     "sqrt",
     "squeeze",
+    "ssm",
     "standardize",
     "stratified",
     "student_t",

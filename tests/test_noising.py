@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -274,6 +275,23 @@ def test_the_bound_of_a_chain_is_the_sum_of_its_terms() -> None:
             terms.append(0.5 * (math.exp(here.log_snr(t - 1)) - math.exp(here.log_snr(t))))
     end = 0.5 * math.exp(net.path.log_snr(net.path.high))
     assert total == pytest.approx(sum(terms) + end, rel=0.05)
+
+
+@pytest.mark.parametrize("loss", ["ism", "ssm(projections = 2)", "ssm(variance_reduced = false)"])
+@pytest.mark.parametrize("arrow", ["vp", "ladder"])
+def test_implicit_score_matching_differs_from_dsm_by_a_number(arrow: str, loss: str) -> None:
+    """ISM and SSM less DSM is the same for every net: -½ E σ² ‖∇log q(x_t | x_0)‖² = -d/2."""
+    x = torch.randn(60_000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    settings = "" if arrow == "ladder" else "t_eps = 0.1; times = stratified"
+    values = []
+    for text in (loss, "dsm"):
+        found = copy.deepcopy(model(arrow, "noise", settings, text, 2))
+        with torch.no_grad():
+            for i, parameter in enumerate(found.parameters()):
+                generator = torch.Generator().manual_seed(i)
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        values.append(float(found.loss(x, seed=1).total.detach()))
+    assert values[0] - values[1] == pytest.approx(-1.0, abs=0.04)
 
 
 def test_the_density_of_a_chain_is_its_bound() -> None:

@@ -7,8 +7,6 @@ from typing import Final
 
 LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "loss": (
-        "ism",
-        "ssm",
         "fisher",
         "flow_matching",
         "cd",

@@ -15,9 +15,10 @@ from dgmspec.modules.expressions import Prepared, as_tensor, prepare
 from dgmspec.modules.paths.chain import noised, term
 from dgmspec.modules.paths.coefficients import At, Plan
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
+from dgmspec.modules.traces import estimate, exact_trace
 from dgmspec.modules.twin import EXACT, Parameters, StepContext, TermTwin, sum_event
 from dgmspec.ops.paths.arrows import AbstractNoising, Markov
-from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Vlb, quantiles
+from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Ism, Ssm, Vlb, quantiles
 from dgmspec.ops.paths.settings import Importance, Uniform
 
 __all__ = ["TWINS"]
@@ -94,6 +95,27 @@ def _tables(op: AbstractPathLoss, step: AbstractNoising, event: Type) -> dict[st
     return {_TIMES: torch.tensor(knots, dtype=torch.float64)}
 
 
+def ism(op: Ism, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+    """(batch,): σ² (½ ‖s‖² + tr ∂s/∂x) at x_t."""
+    net = _denoiser(step, p, ctx)
+    t, counted = _times(step, p, ctx.noise["time"])
+    here, x = net.at(t, x.dtype), noised(net, x, t, ctx.noise["noise"])
+    # σ s = -ε̂ and σ² ∂s = -σ ∂ε̂; σ stands inside, since it may differ from coordinate to coordinate.
+    scaled, trace = exact_trace(lambda at: -here.sigma * net(at, t, here).noise, x)
+    return (0.5 * sum_event((scaled / here.sigma) ** 2, ctx.event) + trace) * counted
+
+
+def ssm(op: Ssm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+    """(batch,): the same with the trace, or the trace and the square, along random directions."""
+    net, probe = _denoiser(step, p, ctx), ctx.noise["probe"]
+    t, counted = _times(step, p, ctx.noise["time"])
+    here, x = net.at(t, x.dtype), noised(net, x, t, ctx.noise["noise"])
+    scaled, trace, _ = estimate(lambda at: -here.sigma * net(at, t, here).noise, x, probe)
+    score = (scaled / here.sigma).flatten(1)
+    whole = score.square().sum(1) if op.variance_reduced else (probe @ score.unsqueeze(2)).square().squeeze(2).mean(1)
+    return (0.5 * whole + trace) * counted
+
+
 def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
     """(batch,): T · (L_{t-1} or L_0) + L_T."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
@@ -103,4 +125,6 @@ def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Te
     return (step.high - step.low + 1) * term(net, step, x, t, noise) + end
 
 
-TWINS: dict[Any, TermTwin] = {Dsm: TermTwin(dsm, _tables, _plan), Vlb: TermTwin(vlb, _tables, _plan)}
+TWINS: dict[Any, TermTwin] = {
+    cls: TermTwin(function, _tables, _plan) for cls, function in ((Dsm, dsm), (Ism, ism), (Ssm, ssm), (Vlb, vlb))
+}

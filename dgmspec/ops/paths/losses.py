@@ -19,7 +19,7 @@ from dgmspec.core.types import Type
 from dgmspec.ops.paths.arrows import AbstractNoising, Markov, Perturb
 from dgmspec.ops.paths.settings import Importance, LogNormal
 
-__all__ = ["ALONG", "Dsm", "Vlb", "quantiles"]
+__all__ = ["ALONG", "Dsm", "Ism", "Ssm", "Vlb", "quantiles"]
 
 ALONG = ("alpha", "sigma", "snr")
 """What a weight may read beside the time."""
@@ -117,6 +117,38 @@ class Dsm(AbstractPathLoss):
         return float(found) / sigma**2
 
 
+class Ism(AbstractPathLoss):
+    """Implicit score matching: E w(t) [½ ‖s(x_t, t)‖² + tr ∂s/∂x] with w = σ², which differs from
+    ``dsm(weight = simple)`` by a number that no net changes. The trace is exact, one derivative for each coordinate.
+
+    Hyvärinen 2005, "Estimation of non-normalized statistical models by score matching".
+    """
+
+    name: ClassVar[str] = "ism"
+    examples: ClassVar[tuple[str, ...]] = ("ism",)
+
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        return (Draw("time", ()), Draw("noise", event.shape, "normal"))
+
+
+class Ssm(AbstractPathLoss):
+    """Sliced score matching: `ism` with the trace estimated along `projections` random directions of ±1; without
+    `variance_reduced` the square is estimated along them too, ½ (eᵀs)².
+
+    Song, Garg, Shi and Ermon 2019, "Sliced score matching", equations 7 and 8.
+    """
+
+    name: ClassVar[str] = "ssm"
+    examples: ClassVar[tuple[str, ...]] = ("ssm", "ssm(projections = 4, variance_reduced = false)")
+
+    projections: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(1, description="random directions a row")
+    variance_reduced: Annotated[bool, Field(strict=True)] = Field(True, description="whether ½ ‖s‖² is taken whole")
+
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        probe = Draw("probe", (self.projections, event.size), "rademacher")
+        return (Draw("time", ()), Draw("noise", event.shape, "normal"), probe)
+
+
 class Vlb(AbstractPathLoss):
     """The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times.
 
@@ -159,8 +191,7 @@ def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, .
         masses = [_normal_cdf((-path.log_snr(max(t, first)) / 2 - law.mean) / law.std) for t in times]
         masses = [m - masses[0] for m in masses]
     else:
-        assert isinstance(loss, Dsm)
-        heights = [loss.factor(path, max(t, first)) for t in times]
+        heights = [loss.factor(path, max(t, first)) if isinstance(loss, Dsm) else 1.0 for t in times]
         masses = [0.0]
         for i in range(_KNOTS):
             masses.append(masses[-1] + (heights[i] + heights[i + 1]) / 2 * (times[i + 1] - times[i]))
