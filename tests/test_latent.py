@@ -383,6 +383,22 @@ def test_the_score_gradient_is_unbiased(monkeypatch: pytest.MonkeyPatch) -> None
         assert bool(((sample.mean(0) - value).abs() <= 4.5 * error + 1e-9).all()), name
 
 
+def test_a_sum_inside_the_logarithm_leaves_other_labels_to_draws() -> None:
+    members = (
+        "observe x : binary[4]",
+        "latent k : category(3) ~ categorical(1)",
+        "latent j : category(2) ~ categorical(1)",
+        "generate x | k, j ~ bernoulli(mlp(4))",
+        "infer j | x ~ categorical(mlp(4))",
+    )
+    found = dgmspec.diagnose(text(*members, "loss = elbo")).diagnostics
+    assert [d.code for d in found] == ["DGM732"]
+    model, rows = build(*members, "loss = elbo(samples = 3)"), {"x": torch.ones(4, 4, dtype=DOUBLE)}
+    value = model.loss(rows, seed=0).total
+    assert all(bool(g.isfinite().all()) for g in gradients(model, value).values())
+    assert -value < model.log_prob(rows["x"]).mean() + 0.5 and model.density == "exact"
+
+
 # ---- weights of the divergence --------------------------------------------------------------------------------------
 
 

@@ -170,7 +170,7 @@ def _posteriors(
 ) -> Iterator[Diagnostic]:
     """Each latent variable has a posterior of which the estimator has a gradient, or is summed over."""
     dependence = analysis.dependence
-    every = {dependence.of[v.name].name for v in dependence.enumerated(names, inferred=True, relaxed=True)}
+    every = {dependence.of[v.name].name for v in dependence.summed(names, op.pooled == "average")}
     for group in latents:
         if group.posterior is None and group.name not in every:
             yield Diagnostic(

@@ -118,6 +118,13 @@ class Dependence:
             count *= states(self.graph, variable)
         return found if count <= MAX_STATES else []
 
+    def summed(self, observed: Iterable[str], weighted: bool) -> list[VariableNode]:
+        """The discrete variables that a bound takes at all their values: those without a posterior, summed over; where
+        there are none, those with one, which are weighted by it. A bound that weighs nothing sums over both."""
+        found = self.enumerated(observed, inferred=True, relaxed=True)
+        without = [v for v in found if v.posterior is None]
+        return without if weighted and without else found
+
     def closed_divergence(self, group: Group, summed: Iterable[str] = ()) -> bool:
         """Whether the divergence of a group's posterior from its prior is taken in closed form: the pair of laws has
         one, both are laws of the same variable, and neither reads what is drawn from it, or what is summed over."""

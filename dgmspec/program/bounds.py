@@ -15,15 +15,15 @@ Reference: Kool, van Hoof and Welling 2019, "Buy 4 REINFORCE samples, get a base
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Number, expr, multiply
 from dgmspec.core.op import AbstractBound
-from dgmspec.graph.graph import LossTerm, Prior, VariableNode
+from dgmspec.graph.graph import LossTerm, Prior
 from dgmspec.graph.losses import STEP
 from dgmspec.graph.words import law_label
 from dgmspec.program.densities import Terms, every_value, followed, observed, weigh
+from dgmspec.program.listing import MissingValueError
 from dgmspec.program.program import Entry, Slot
 from dgmspec.program.routes import Component
 from dgmspec.program.walk import Walk
@@ -71,20 +71,12 @@ class _Bound:
         graph, routes = terms.graph, terms.routes
         self.op, self.listing, self.dependence = op, terms.listing, routes.dependence
         self.components = observed(graph, routes, names)
-        every = self._enumerated(v.name for c in self.components for v in c.observed)
+        seen = [v.name for c in self.components for v in c.observed]
+        every = [] if op.origin == "prior" else routes.dependence.summed(seen, op.pooled == "average")
         self.walk = Walk(graph, routes, terms.listing, 1, op.origin, op.copies, every, updates=True)
         self.walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
         sums = op.pooled == "log_mean_exp"
         self.summed = {self.dependence.of[v.name].name for v in every if sums or v.posterior is None}
-
-    def _enumerated(self, names: Iterable[str]) -> list[VariableNode]:
-        """Those that take all their values: all with a posterior and all without are not mixed."""
-        if self.op.origin == "prior":
-            return []
-        names = list(names)
-        every = self.dependence.enumerated(names, inferred=True, relaxed=True)
-        without = [v for v in every if v.posterior is None]
-        return every if self.op.pooled == "log_mean_exp" or not without else without
 
     @property
     def latent(self) -> set[str]:
@@ -141,6 +133,8 @@ class _Bound:
             slot = listing.pool("expectation", [slot, listing.total(weights)], self.walk.states)
         if scores and listing.copies[slot] > 1:
             inputs = (slot, listing.total(scores))
+            if listing.copies[inputs[1]] > copies:
+                raise MissingValueError(f"a posterior whose draws jump reads what `{self.op.name}` sums over")
             slot = listing.add(1, target="score", address="", inputs=inputs, copies=copies)[0]
         return listing.pool(self.op.pooled, [slot], copies) if listing.copies[slot] > 1 else slot
 
