@@ -12,7 +12,7 @@ from torch.distributions import kl_divergence
 import dgmspec
 from dgmspec.algebra.nodes import Name
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.types import CHOLESKY, REAL, Type
+from dgmspec.core.types import CHOLESKY, REAL, SIMPLEX, Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import constrain, initial_learned, unconstrain
 from dgmspec.modules.nets import evaluate
@@ -76,6 +76,14 @@ def test_learned_factors_start_at_the_identity_or_where_they_are_told() -> None:
     flat = tuple(value for row in FACTOR for value in row)
     torch.testing.assert_close(constrain(CHOLESKY, initial_learned(type_, flat, 0, "L")), matrix(FACTOR))
     torch.testing.assert_close(unconstrain(CHOLESKY, constrain(CHOLESKY, raw)), raw)
+
+
+def test_learned_shares_are_positive_and_sum_to_one() -> None:
+    type_ = Type(SIMPLEX, (3,))
+    shares = constrain(SIMPLEX, initial_learned(type_, None, 0, "w"))
+    assert (shares > 0).all() and float(shares.sum()) == pytest.approx(1)
+    told = constrain(SIMPLEX, initial_learned(type_, (0.2, 0.3, 0.5), 0, "w"))
+    torch.testing.assert_close(told, matrix([0.2, 0.3, 0.5]))
 
 
 def test_a_learned_covariance_is_fitted_and_sampled() -> None:

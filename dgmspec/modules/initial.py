@@ -117,10 +117,13 @@ def cholesky_factor(raw: Tensor) -> Tensor:
 
 
 def constrain(support: Support, raw: Tensor) -> Tensor:
-    """The value in `support` of an unconstrained number: softplus beyond one bound, a scaled sigmoid between two."""
+    """The value in `support` of an unconstrained number: softplus beyond one bound, a scaled sigmoid between two; of a
+    vector for the simplex the softmax, of a square matrix its Cholesky factor."""
     low, high = support.low, support.high
     if support.kind is SupportKind.CHOLESKY:
         return cholesky_factor(raw)
+    if support.kind is SupportKind.SIMPLEX:
+        return torch.softmax(raw, -1)
     if math.isinf(low) and math.isinf(high):
         return raw
     if math.isinf(high):
@@ -136,6 +139,8 @@ def unconstrain(support: Support, value: Tensor) -> Tensor:
     if support.kind is SupportKind.CHOLESKY:
         diagonal = value.diagonal(dim1=-2, dim2=-1) - SMALLEST_SCALE
         return value.tril(-1) + torch.diag_embed(diagonal + torch.log(-torch.expm1(-diagonal)))
+    if support.kind is SupportKind.SIMPLEX:
+        return value.log()
     if math.isinf(low) and math.isinf(high):
         return value
     if math.isinf(high) or math.isinf(low):
