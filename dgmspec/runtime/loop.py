@@ -60,6 +60,7 @@ class Loop:
         self.steps = Steps(model, feed, plan, processes)
         self.losses: list[Tensor] = []
         self.known = torch.empty(0, dtype=torch.float64)
+        self.shift: float | None = None
         self.best_state: list[Tensor] | None = None
         self.saved, self.before = time.monotonic(), 0.0
 
@@ -141,8 +142,7 @@ class Loop:
 
     def strayed(self) -> dict[str, float]:
         """By how much a finer solve moves the log-density, where that is more than a solver may err."""
-        shift = self.validate.solver_shift() if self.validate else None
-        return {} if shift is None or abs(shift) <= ALLOWED else {"solver off by": shift}
+        return {} if self.shift is None or abs(self.shift) <= ALLOWED else {"solver off by": self.shift}
 
     def settled(self) -> Tensor:
         """The losses since the last reading, over all processes; one that is no number ends the run."""
@@ -167,7 +167,7 @@ class Loop:
         average = self.trained.average
         with average.swapped_in() if average else nullcontext():
             with self.processes.gathered(self.plain):
-                found = self.validate()
+                found, self.shift = self.validate(), self.validate.solver_shift()
             value = self.processes.on_main(lambda: found)
             if value < self.fit.best or self.fit.step == self.fit.best_step:
                 self.fit.best, self.fit.best_step, self.fit.stale = value, self.fit.step, 0
