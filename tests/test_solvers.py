@@ -405,7 +405,7 @@ def test_trajectories_are_differentiable() -> None:
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("times", [[0.0], [0.0, 0.5, 0.4], [0.0, 0.0]])
+@pytest.mark.parametrize("times", [[], [0.0], [0.0, 0.5, 0.4], [0.0, 0.0], [0.0, math.nan]])
 def test_times_rise_or_fall(times: list[float]) -> None:
     with pytest.raises(ValueError, match="rise or fall"):
         trajectory(net, random(2, D), times, weights(), Fixed("rk4", 2), rates=2)

@@ -118,7 +118,7 @@ def integrate(
             return Solution(state[0], state[1:], evaluations)
         evaluations += len(grid) * solver.tableau.stages
     if gradient == "direct" or not wanted:
-        *_, (state, _) = problem.walk(state, grid)
+        state = problem.end(state, grid)
     else:
         state = recomputed(problem, state, grid)
     return Solution(state[0], state[1:], evaluations)
@@ -132,9 +132,10 @@ def trajectory(
     Fixed steps divide the whole span; a time between two of them costs one more, shorter step. An adaptive solver
     chooses its steps as without these times and interpolates to order 4 (3 for heun and bosh3).
     """
-    ends, span = (times[0], times[-1]), times[-1] - times[0]
-    if len(times) < 2 or any((b - a) * span <= 0 for a, b in pairwise(times)):
+    rises = {(b > a) - (b < a) for a, b in pairwise(times)}
+    if rises not in ({1}, {-1}):
         raise ValueError("the times of a trajectory are at least two, and rise or fall")
+    ends, span = (times[0], times[-1]), times[-1] - times[0]
     problem, state = Problem(field, p, solver.tableau, *ends), _started(y, rates)
     places = [(t - ends[0]) / span for t in times[1:]]
     if isinstance(solver, Fixed):

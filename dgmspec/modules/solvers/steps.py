@@ -75,6 +75,12 @@ class Problem:
             state = moved(state, self.length(size, y), self.tableau.b, slopes)
             yield state, slopes
 
+    def end(self, state: State, grid: Grid) -> State:
+        """The state after the last step; none before it is kept."""
+        for after, _ in self.walk(state, grid):
+            state = after
+        return state
+
 
 def moved(state: State, h: Number, weights: Sequence[float], slopes: Sequence[State]) -> State:
     """state + h Σ weight · slope; a tensor h holds one number a row, or one for all."""
