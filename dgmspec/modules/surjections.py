@@ -76,9 +76,8 @@ def _log_density(op: Argmax, p: Parameters, numbers: Tensor, x: Tensor, ctx: Ste
         apart = _before_gap(torch.where(own > 0, 1.0, top - numbers))
         u = torch.where(own > 0, numbers, top - apart)
         slopes = -(1 - own) * F.logsigmoid(apart)
-    return log_density_of(op.net, op.scalar, p, _laid(u, event), _laid(own, event), REAL, ctx) + slopes.flatten(1).sum(
-        1
-    )
+    log_q = log_density_of(op.net, op.scalar, p, _laid(u, event), _laid(own, event), REAL, ctx)
+    return log_q + slopes.flatten(1).sum(1)
 
 
 def _before_gap(gap: Tensor) -> Tensor:
