@@ -43,8 +43,8 @@ def planes(net: AbstractNet, p: Parameters, flat: Tensor, ctx: StepContext) -> T
     seen = flat.flip(1) if ctx.plan.turned else flat
     image = seen.reshape(len(seen), *ctx.event.shape) if net.reads == "image" else seen
     read = features_of(image, ctx.event.support, 1)
-    out = evaluate(net, below(p, "net"), (read,), context(flat, ctx), ctx.training)
-    found = out.reshape(len(out), -1, ctx.event.size).transpose(0, 1)
+    out = evaluate(net, below(p, "net"), (read,), context(flat, ctx), ctx.training).flatten(1)
+    found = out.reshape(len(out), out.shape[1] // ctx.event.size, ctx.event.size).transpose(0, 1)
     return found.flip(2) if ctx.plan.turned else found
 
 

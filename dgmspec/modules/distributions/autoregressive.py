@@ -43,14 +43,14 @@ def _parameters(planes: Tensor, plan: _Plan) -> dict[str, Tensor]:
 
 
 def _log_prob(op: Autoregressive, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
-    flat, event = x.reshape(x.shape[0], -1), Type(ctx.event.support, (ctx.event.size,))
+    flat, event = x.reshape(x.shape[0], ctx.event.size), Type(ctx.event.support, (ctx.event.size,))
     parameters = _parameters(autoregression.planes(op.net, p, flat, ctx), ctx.plan)
     return distribution_twin(op.law).log_prob(op.law, parameters, flat, StepContext(event))
 
 
 def _draw(op: Autoregressive, p: Values, ctx: StepContext, batch: int) -> Tensor:
     names, twin = tuple(ctx.noise), distribution_twin(op.law)
-    noise = torch.stack([draw.reshape(batch, -1) for draw in ctx.noise.values()], -1)
+    noise = torch.stack([draw.reshape(batch, ctx.event.size) for draw in ctx.noise.values()], -1)
 
     def solve(raw: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         """The coordinates (m, batch) from the numbers of the net (P, m, batch) and the noise (m, batch, n)."""

@@ -141,7 +141,8 @@ def invert(
             layer.open(first, last, source, target.buffer)
         for level in range(first, last):
             raw = advance(level - first)
-            planes = raw.reshape(plan.counts[level], -1, raw.shape[1]).transpose(0, 1)
+            count = plan.counts[level]
+            planes = raw.reshape(count, raw.shape[0] // count, raw.shape[1]).transpose(0, 1)
             x, slope = solve(planes, values[level])
             found[0].append(read(x).flatten(0, 1))
             solved.append(x)

@@ -90,9 +90,9 @@ class _Layer(NamedTuple):
     def at(self, rows: slice, held: Tensor, here: Tensor, source: Tensor) -> Tensor:
         """Some output channels at some pixels, (n, pixels, batch)."""
         where = (self.taps.unsqueeze(1) + held).flatten()
-        patch = source.index_select(1, where).reshape(-1, len(held) * source.shape[2])
+        patch = source.index_select(1, where).reshape(len(source) * len(self.taps), len(held) * source.shape[2])
         z = torch.addmm(self.bias[rows], self.weight[rows].flatten(1), patch)
-        z = z.reshape(-1, len(held), source.shape[2])
+        z = z.reshape(z.shape[0], len(held), source.shape[2])
         return z if self.base is None else z + self.base[rows].index_select(1, here)
 
 
