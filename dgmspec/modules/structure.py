@@ -60,7 +60,7 @@ def _permute_inverse(op: Permute, p: Parameters, y: Tensor, ctx: StepContext) ->
 
 
 def _flatten(op: Flatten | Reshape, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
-    return x.flatten(1), x.new_zeros(())
+    return x.reshape(x.shape[0], ctx.event.size), x.new_zeros(())
 
 
 def _reshape(op: Reshape, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
