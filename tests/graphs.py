@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dgmspec.algebra.nodes import AbstractExpr, Name
-from dgmspec.core.op import AbstractDistribution, AbstractStep
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import REAL, Type
 from dgmspec.graph.graph import ArrowNode, Graph, Loss, LossTerm, Prior, StepNode, Target, Value, VariableNode
 from dgmspec.ops.distributions import Normal

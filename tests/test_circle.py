@@ -11,7 +11,7 @@ import torch
 from scipy import special, stats
 
 import dgmspec
-from dgmspec.core.op import AbstractScalar
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import CIRCLE
 from dgmspec.modules.distributions.circle import log_scaled_bessel
 from dgmspec.modules.registry import scalar_twin

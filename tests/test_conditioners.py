@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
-from dgmspec.core.op import AbstractStep, NetUse
+from dgmspec.core.nets import NetUse
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import REAL, UNIT, Type, category
 from dgmspec.modules import registry
 from dgmspec.modules.initial import mask_of

@@ -17,7 +17,7 @@ from torch import distributions as reference
 
 from dgmspec.algebra.nodes import Name
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import Draw
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import POSITIVE, REAL, UNIT, Type, interval
 from dgmspec.modules.registry import distribution_twin
 from dgmspec.modules.twin import StepContext

@@ -7,7 +7,7 @@ import torch
 from _pytest.mark.structures import ParameterSet
 
 import dgmspec
-from dgmspec.core.op import AbstractScalar
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.ops import library
 from tests.flows import flow
 from tests.zoo import TYPES, WRAPPERS, draw_event, randomise

@@ -11,7 +11,7 @@ from torch import Tensor
 import dgmspec
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
-from dgmspec.core.op import NetUse
+from dgmspec.core.nets import NetUse
 from dgmspec.core.types import REAL, Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import initial_value

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.jacobian import Dependency, Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import REAL, Type
 from dgmspec.modules.twin import StepContext, StepTwin
 from dgmspec.runtime.selfcheck import check_step

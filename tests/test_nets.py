@@ -10,7 +10,7 @@ from torch import Tensor
 
 import dgmspec
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet, NetUse
+from dgmspec.core.nets import AbstractNet, NetUse
 from dgmspec.core.types import Shape
 from dgmspec.modules.initial import initial_value
 from dgmspec.modules.nets import evaluate

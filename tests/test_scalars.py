@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractScalar
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, integers, interval
 from dgmspec.modules.registry import scalar_twin
 from dgmspec.modules.scalar import spline

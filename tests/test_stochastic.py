@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import dgmspec
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import REAL, Type, category, integers
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import initial_value

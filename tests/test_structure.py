@@ -12,7 +12,9 @@ from torch import Tensor
 import dgmspec
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Structure
-from dgmspec.core.op import AbstractOp, AbstractStep, ParamSpec
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import BINARY, POSITIVE, REAL, UNIT, Type, category, integers, interval
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.twin import StepContext

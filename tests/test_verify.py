@@ -16,7 +16,7 @@ from torch import Tensor
 import dgmspec
 from dgmspec import cli
 from dgmspec.core.jacobian import Dependency, Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import REAL, UNIT, Type
 from dgmspec.modules import registry
 from dgmspec.modules.distributions.line import TWINS as LAWS

@@ -13,7 +13,8 @@ import networkx as nx
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Jacobian
-from dgmspec.core.op import Cost, Direction, Facts, ParamSpec
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import Cost, Direction, Facts
 from dgmspec.core.types import Type, Unknown
 from dgmspec.graph.dependence import Dependence, Group
 from dgmspec.graph.graph import ArrowNode, Graph, StepNode, VariableNode

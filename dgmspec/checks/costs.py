@@ -7,7 +7,8 @@ from typing import Final
 
 from dgmspec.checks.analysis import Analysis, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.op import AbstractDensityLoss, Direction
+from dgmspec.core.losses import AbstractDensityLoss
+from dgmspec.core.steps import Direction
 from dgmspec.graph.graph import LossTerm
 from dgmspec.graph.words import describe
 

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import networkx as nx
 
-from dgmspec.core.op import AbstractDistribution
+from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.types import Type, number
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, StepNode, ValueId
 from dgmspec.graph.words import describe, describe_value

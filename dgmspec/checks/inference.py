@@ -8,7 +8,7 @@ import networkx as nx
 
 from dgmspec.checks.analysis import Analysis
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.op import AbstractBound
+from dgmspec.core.losses import AbstractBound
 from dgmspec.graph.dependence import MAX_STATES, Group
 from dgmspec.graph.graph import LossTerm
 

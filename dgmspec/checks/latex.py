@@ -23,7 +23,8 @@ from dgmspec.algebra.nodes import (
 )
 from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.drawing import law, step_label
-from dgmspec.core.op import AbstractDistribution, AbstractOp
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import SupportKind, Type, Unknown, number
 from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, VariableNode
 from dgmspec.graph.words import describe

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.op import AbstractDensityLoss
+from dgmspec.core.losses import AbstractDensityLoss
 
 
 def check_conditional_priors(analysis: Analysis) -> Iterator[Diagnostic]:

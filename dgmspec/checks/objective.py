@@ -11,7 +11,7 @@ from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.inference import check_bound, check_tractable
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.op import AbstractArrowLoss, AbstractBound, AbstractDensityLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractDensityLoss
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import LossTerm, VariableNode
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dgmspec.checks.analysis import Analysis
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
-from dgmspec.core.op import AbstractLoss
+from dgmspec.core.losses import AbstractLoss
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.graph.graph import VariableNode
 from dgmspec.graph.plans import TrainPlan

@@ -1,12 +1,15 @@
-"""What comes before what: orders of an event's coordinates, and the fixed zeros of weights that follow from them."""
+"""What comes before what: masks and orders of an event's coordinates, and the fixed zeros of weights that follow."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import ClassVar, Literal
 
 from dgmspec.core.dependency import bit_indices
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.types import Shape
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,26 @@ class Precedence:
     def depth(self) -> int:
         """How many passes find every coordinate."""
         return max(self.levels) + 1
+
+
+class AbstractMask(AbstractOp, ABC):
+    """Which coordinates a coupling leaves untouched."""
+
+    role: ClassVar[str] = "mask"
+
+    @abstractmethod
+    def untouched(self, shape: Shape) -> tuple[int, ...]:
+        """The flat indices of part one (untouched, read by the net), ascending."""
+
+
+class AbstractOrder(AbstractOp, ABC):
+    """In which order an autoregressive step conditions its coordinates."""
+
+    role: ClassVar[str] = "order"
+
+    @abstractmethod
+    def precedence(self, shape: Shape) -> Precedence:
+        """Which flat coordinates of an event come before which; `Refusal` where the order cannot be that event's."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from dgmspec.core.address import Address
-from dgmspec.core.op import AbstractNet, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import ParamSpec
 from dgmspec.graph.graph import ValueId
 
 __all__ = ["AppliedNet"]

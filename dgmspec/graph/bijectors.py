@@ -10,7 +10,8 @@ from dgmspec.algebra.evaluate import evaluate, is_constant, show
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, expr
 from dgmspec.algebra.rewrite import substitute
 from dgmspec.core.address import Address, child, keyword
-from dgmspec.core.op import AbstractMask, AbstractOp
+from dgmspec.core.masking import AbstractMask
+from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.authored import close_bijector
 from dgmspec.graph.building import flat

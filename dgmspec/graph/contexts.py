@@ -10,7 +10,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Call, Name, Vector, children
 from dgmspec.algebra.rewrite import free_names, rebuild
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import UNKNOWN, MaybeType
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported

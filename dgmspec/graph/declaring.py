@@ -9,7 +9,7 @@ from dgmspec.algebra.evaluate import evaluate, show
 from dgmspec.algebra.nodes import Name
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Support
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import flat

@@ -14,7 +14,10 @@ import networkx as nx
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.address import Address
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractOp, AbstractStep
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import UNKNOWN, MaybeType, Support
 
 ValueId = str

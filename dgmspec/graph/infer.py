@@ -15,7 +15,8 @@ from dataclasses import replace
 from dgmspec.algebra.shapes import broadcast, joined_size, shape_of, show_shape
 from dgmspec.core.address import Address, child, written
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.op import AbstractNet, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.declared import MAX_ELEMENTS

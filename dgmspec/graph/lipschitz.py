@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from dgmspec.algebra.lipschitz import unproved
 from dgmspec.algebra.rewrite import substitute
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.ops.continuous import Velocity
 from dgmspec.ops.nets import AbstractLayered
 from dgmspec.spec.unresolve import formula_text

@@ -13,14 +13,8 @@ from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power
 from dgmspec.algebra.nodes import Arrow as ArrowExpr
 from dgmspec.algebra.rewrite import Lambda, rebuild
 from dgmspec.core.address import Address, callee, child
-from dgmspec.core.op import (
-    AbstractArrowLoss,
-    AbstractBound,
-    AbstractCommitment,
-    AbstractDensityLoss,
-    AbstractLoss,
-    AbstractOp,
-)
+from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractCommitment, AbstractDensityLoss, AbstractLoss
+from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant

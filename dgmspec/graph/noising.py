@@ -9,7 +9,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Range, Vec
 from dgmspec.algebra.paths.ladders import LADDERS, ladder
 from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, UNKNOWN
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context

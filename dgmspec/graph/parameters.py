@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import NetUse, ParamSpec
+from dgmspec.core.nets import NetUse
+from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import REAL, MaybeType, Type
 from dgmspec.graph.graph import Graph, NetNode, Prior, StepNode, Trunk, ValueId
 from dgmspec.ops.distributions import AbstractParametric

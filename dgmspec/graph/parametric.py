@@ -12,7 +12,9 @@ from dataclasses import replace
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractOp
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import Type
 from dgmspec.graph.applied import AppliedNet
 from dgmspec.graph.arguments import Caller

@@ -11,7 +11,8 @@ from dgmspec.algebra.nodes import AbstractExpr, Call, Inverse, Name, expr
 from dgmspec.algebra.rewrite import free_names, inline, substitute
 from dgmspec.core.address import Address, callee, child, turn
 from dgmspec.core.diagnostics import Label
-from dgmspec.core.op import AbstractScalar, AbstractStep
+from dgmspec.core.scalars import AbstractScalar
+from dgmspec.core.steps import AbstractStep
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.bijectors import Bijectors
 from dgmspec.graph.findings import Findings, Reported, meant

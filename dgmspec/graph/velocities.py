@@ -15,7 +15,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Call, Index, Name, Vector, child
 from dgmspec.algebra.rewrite import free_names, rebuild, substitute
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Support, Type
 from dgmspec.graph.building import Building
 from dgmspec.graph.declaring import Declaring

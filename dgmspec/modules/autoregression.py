@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dgmspec.core.op import AbstractNet, AbstractOrder
+from dgmspec.core.masking import AbstractOrder
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Type
 from dgmspec.modules.nets import below, context_features, evaluate, features_of
 from dgmspec.modules.registry import net_twin

@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
 from dgmspec.core.address import Address, child, seed_of
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractStep, ArrowTerm
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.losses import ArrowTerm
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules import copies

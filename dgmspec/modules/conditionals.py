@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgmspec.core.op import AbstractDistribution
+from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.types import Type
 from dgmspec.modules.distributions.values import into_domain
 from dgmspec.modules.registry import distribution_twin, resolve_held

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgmspec.core.op import AbstractScalar
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import Type
 from dgmspec.modules import autoregression
 from dgmspec.modules.autoregression import context

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dgmspec.core.address import child
 from dgmspec.core.jacobian import Fact, Structure
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import REAL
 from dgmspec.modules.calls import Resources, prepare
 from dgmspec.modules.sums import CONSTANT

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgmspec.core.address import Address, seed_of
 from dgmspec.core.masking import ScanMask, SubsetMask, WeightMask
-from dgmspec.core.op import Init, ParamSpec
+from dgmspec.core.parameters import Init, ParamSpec
 from dgmspec.core.types import Shape, Support, SupportKind, Type
 
 __all__ = ["constrain", "initial_learned", "initial_value", "mask_of", "unconstrain"]

@@ -14,7 +14,7 @@ from torch import Tensor
 from dgmspec.algebra.nodes import AbstractOperand
 from dgmspec.core.address import seed_of
 from dgmspec.core.diagnostics import SpecError
-from dgmspec.core.op import Draw
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported

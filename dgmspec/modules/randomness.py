@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.address import seed_of
-from dgmspec.core.op import Draw
+from dgmspec.core.parameters import Draw
 from dgmspec.program.program import Program, ProgramInput
 
 __all__ = ["BLOCK", "draw_rows", "fresh_seed", "noise_for", "step_noise"]

@@ -8,15 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from dgmspec.core.op import (
-    AbstractArrowLoss,
-    AbstractDistribution,
-    AbstractEmbedding,
-    AbstractNet,
-    AbstractOp,
-    AbstractScalar,
-    AbstractStep,
-)
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.losses import AbstractArrowLoss
+from dgmspec.core.nets import AbstractEmbedding, AbstractNet
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.scalars import AbstractScalar
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Support
 from dgmspec.modules.twin import DistributionTwin, EmbeddingTwin, NetTwin, ScalarTwin, StepTwin, TermTwin
 from dgmspec.ops.distributions import AbstractParametric

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, fx, nn
 
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import Graph
 from dgmspec.modules.bundle import Bundle

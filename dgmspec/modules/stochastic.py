@@ -8,7 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from dgmspec.core.op import AbstractNet, AbstractScalar
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import UNIT, Support, Type
 from dgmspec.modules.nets import below, context_features, evaluate, planes_of
 from dgmspec.modules.registry import scalar_twin

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
 from dgmspec.core.masking import DegreeMask
-from dgmspec.core.op import AbstractStep, Cost, Direction, Init, ParamSpec
+from dgmspec.core.parameters import Init, ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import Shape, Type
 from dgmspec.ops.masks import require_divisible
 from dgmspec.ops.nets import context_shape

@@ -13,19 +13,11 @@ from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
-from dgmspec.core.op import (
-    AbstractMask,
-    AbstractNet,
-    AbstractOrder,
-    AbstractScalar,
-    AbstractStep,
-    Cost,
-    Direction,
-    Facts,
-    Init,
-    NetUse,
-    ParamSpec,
-)
+from dgmspec.core.masking import AbstractMask, AbstractOrder
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import Init, ParamSpec
+from dgmspec.core.scalars import AbstractScalar
+from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
 from dgmspec.core.types import REAL, Shape, Support, Type
 from dgmspec.ops.masks import image_shape, parts, require_divisible
 from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features, masked_net, masked_use

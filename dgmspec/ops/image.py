@@ -9,7 +9,8 @@ from pydantic import Field
 from dgmspec.core.dependency import bit_indices
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
-from dgmspec.core.op import AbstractStep, Cost, Direction, Facts, ParamSpec
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
 from dgmspec.core.types import Shape, Type
 from dgmspec.ops.linear import AbstractLinearForm
 from dgmspec.ops.structure import need_real

@@ -11,7 +11,9 @@ from pydantic import Field, field_validator
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
 from dgmspec.core.masking import DegreeMask
-from dgmspec.core.op import AbstractOp, AbstractStep, Cost, Direction, Facts, Init, ParamSpec
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import Init, ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
 from dgmspec.core.types import Type
 from dgmspec.ops.structure import need_real, shuffled
 

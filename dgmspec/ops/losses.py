@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.core.op import AbstractBound, AbstractCommitment, AbstractDensityLoss
+from dgmspec.core.losses import AbstractBound, AbstractCommitment, AbstractDensityLoss
 
 
 class Nll(AbstractDensityLoss):

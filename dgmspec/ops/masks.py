@@ -16,7 +16,7 @@ from typing import ClassVar, Final
 from pydantic import Field, field_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractMask
+from dgmspec.core.masking import AbstractMask
 from dgmspec.core.types import Shape
 
 LARGEST: Final = 2**20

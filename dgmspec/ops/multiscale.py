@@ -12,7 +12,9 @@ from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractNet, AbstractStep, Cost, Direction, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import Type
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.nets.planes import plane_output

@@ -7,7 +7,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractStep, Cost, Direction, ParamSpec
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import Type
 from dgmspec.ops.structure import need_real
 

@@ -12,8 +12,7 @@ from pydantic import Field, field_validator
 
 from dgmspec.core.dependency import bit_indices
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.masking import Precedence, Scan
-from dgmspec.core.op import AbstractOrder
+from dgmspec.core.masking import AbstractOrder, Precedence, Scan
 from dgmspec.core.types import Shape
 from dgmspec.ops.masks import shuffled
 

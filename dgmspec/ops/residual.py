@@ -8,7 +8,9 @@ from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractNet, AbstractStep, Cost, Direction, Draw, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import Draw, ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import Type
 from dgmspec.ops.nets import Mlp, context_shape
 from dgmspec.ops.structure import need_real

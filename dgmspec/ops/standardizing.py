@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractStep, Cost, Direction, ParamSpec
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import REAL, Type
 
 __all__ = ["Standardize"]

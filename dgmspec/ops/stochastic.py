@@ -15,17 +15,11 @@ from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
-from dgmspec.core.op import (
-    AbstractNet,
-    AbstractOp,
-    AbstractScalar,
-    AbstractStep,
-    Cost,
-    Direction,
-    Draw,
-    NetUse,
-    ParamSpec,
-)
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import Draw, ParamSpec
+from dgmspec.core.scalars import AbstractScalar
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import UNIT, Shape, Support, SupportKind, Type, integers, interval
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.nets.planes import plane_output

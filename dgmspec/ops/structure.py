@@ -12,7 +12,9 @@ from pydantic import Field
 from dgmspec.core.address import seed_of
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Fact, Jacobian, Structure
-from dgmspec.core.op import AbstractOp, AbstractStep, Cost, Direction, ParamSpec
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.ops.scalar.domain import onto_numbers
 

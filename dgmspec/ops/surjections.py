@@ -8,7 +8,10 @@ from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Jacobian, Structure
-from dgmspec.core.op import AbstractNet, AbstractScalar, AbstractStep, Cost, Direction, Draw, ParamSpec
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.parameters import Draw, ParamSpec
+from dgmspec.core.scalars import AbstractScalar
+from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import REAL, Shape, SupportKind, Type
 from dgmspec.ops.scalar import Affine
 from dgmspec.ops.stochastic import FREE, drawn_parameters, require_onto_itself

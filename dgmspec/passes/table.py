@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.graph.graph import Graph, StepNode
 from dgmspec.passes.rewrite import Link, rewrite
 from dgmspec.passes.verify import verify_rewrite

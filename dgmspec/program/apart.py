@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dgmspec.core.jacobian import Fact
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.program.liveness import last_uses
 from dgmspec.program.program import Instruction, Program, Slot, Target

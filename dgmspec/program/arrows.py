@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dgmspec.core.op import AbstractArrowLoss, AbstractRateLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractRateLoss
 from dgmspec.graph.graph import LossTerm, StepNode
 from dgmspec.program.densities import Terms, shared_density, step_of
 from dgmspec.program.listing import MissingValueError

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Number, expr, multiply
-from dgmspec.core.op import AbstractBound
+from dgmspec.core.losses import AbstractBound
 from dgmspec.graph.graph import LossTerm, Prior
 from dgmspec.graph.losses import STEP
 from dgmspec.graph.words import law_label

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dgmspec.algebra.nodes import Name, expr, multiply
 from dgmspec.algebra.rewrite import free_names
-from dgmspec.core.op import AbstractCommitment
+from dgmspec.core.losses import AbstractCommitment
 from dgmspec.graph.graph import LossTerm
 from dgmspec.graph.losses import STEP
 from dgmspec.program.densities import Terms

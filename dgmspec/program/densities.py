@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dgmspec.core.address import Address
-from dgmspec.core.op import AbstractArrowLoss, AbstractDensityLoss, AbstractRateLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractDensityLoss, AbstractRateLoss
 from dgmspec.graph.graph import Graph, LossTerm, Prior, StepNode, VariableNode
 from dgmspec.program.listing import Listing, MissingValueError
 from dgmspec.program.program import Entry, Slot, weakest

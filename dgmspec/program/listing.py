@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import Draw
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import Type
 from dgmspec.program.program import Entry, Instruction, ProgramInput, Slot, Target
 

@@ -13,7 +13,9 @@ from typing import Literal, get_args
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.address import Address
-from dgmspec.core.op import AbstractDistribution, AbstractOp, Draw
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import Type
 
 Phase = Literal[

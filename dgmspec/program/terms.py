@@ -1,7 +1,7 @@
 """Loss terms as programs: each kind of term, by its abstract class, has the builder that computes it.
 
 A builder gives the slot of the term's mean over the batch, to be minimised. A new kind of term is an abstract class
-beside those of `core.op`, a builder in this room, and a line in `TERMS`.
+beside those of `core.losses`, a builder in this room, and a line in `TERMS`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from dgmspec.core.op import (
+from dgmspec.core.losses import (
     AbstractArrowLoss,
     AbstractBound,
     AbstractCommitment,

@@ -9,7 +9,8 @@ from typing import Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
-from dgmspec.core.op import AbstractArrowLoss, ArrowTerm, Draw
+from dgmspec.core.losses import AbstractArrowLoss, ArrowTerm
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import Type
 from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.dependence import states

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.address import Address, seed_of
-from dgmspec.core.op import AbstractStep, ParamSpec
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import UNKNOWN, Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import mask_of

@@ -17,7 +17,7 @@ from torch.autograd.functional import jacobian
 
 from dgmspec.core.address import Address
 from dgmspec.core.jacobian import Fact, Jacobian
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.modules.parts import Parts, packed, unpacked
 from dgmspec.modules.registry import step_twin

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dgmspec.algebra.nodes import Name
 from dgmspec.algebra.shapes import shape_of
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import Prepared, Value, as_tensor, prepare
 from dgmspec.modules.initial import constrain

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape, Support, SupportKind, Type
 from dgmspec.modules.registry import embedding_twin, net_twin
 from dgmspec.modules.twin import Parameters

@@ -17,7 +17,7 @@ from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Index, Power, Product, Vector, walk
 from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape, Support
 
 __all__ = ["Definition", "Line", "OwnConstant", "OwnNet", "Reading", "Size", "coordinatewise"]

@@ -10,7 +10,7 @@ from typing import Final
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.updates import Update, analyse
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import Facts
+from dgmspec.core.steps import Facts
 from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, interval
 from dgmspec.ops.authored.definition import Definition, Line
 from dgmspec.ops.scalar.domain import require_interval

@@ -10,7 +10,9 @@ from pydantic import InstanceOf
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractScalar, Facts, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
+from dgmspec.core.steps import Facts
 from dgmspec.core.types import REAL, Support
 from dgmspec.ops.authored.definition import Definition, analytic
 from dgmspec.ops.authored.proofs import DOMAINS, facts, proved, supports_before

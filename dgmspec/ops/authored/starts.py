@@ -8,7 +8,7 @@ from functools import lru_cache
 from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import Init
+from dgmspec.core.parameters import Init
 from dgmspec.core.types import Shape, Support
 from dgmspec.ops.authored.definition import Definition, Line, OwnConstant, OwnNet, coordinatewise
 

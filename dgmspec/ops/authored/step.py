@@ -14,7 +14,10 @@ from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.shapes import broadcast, shape_of, show_shape
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
-from dgmspec.core.op import AbstractMask, AbstractStep, Cost, Direction, Facts, NetUse, ParamSpec
+from dgmspec.core.masking import AbstractMask
+from dgmspec.core.nets import NetUse
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
 from dgmspec.core.types import Shape, Support, Type
 from dgmspec.ops.authored.definition import Definition, Line, OwnNet, Reading
 from dgmspec.ops.authored.patterns import Reads, degree, pattern, spread

@@ -7,7 +7,9 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from dgmspec.core.op import AbstractArrowLoss, AbstractRateLoss, AbstractStep, Draw
+from dgmspec.core.losses import AbstractArrowLoss, AbstractRateLoss
+from dgmspec.core.parameters import Draw
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.ops.continuous.ode import Ode
 

@@ -12,7 +12,9 @@ from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.shapes import shape_of, show_shape
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
-from dgmspec.core.op import AbstractStep, Cost, Direction, Draw, Facts, NetUse, ParamSpec
+from dgmspec.core.nets import NetUse
+from dgmspec.core.parameters import Draw, ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.ops.authored import OwnNet, Reading
 from dgmspec.ops.authored.patterns import Reads, degree, pattern, spread

@@ -14,7 +14,7 @@ from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.algebra.shapes import shape_of, show_shape
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.ops.authored import Reading
 from dgmspec.ops.continuous.velocity import Gradient, Velocity

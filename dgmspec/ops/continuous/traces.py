@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from dgmspec.core.op import AbstractOp, Draw
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import Type
 
 Probes = Literal["rademacher", "gaussian", "orthogonal"]

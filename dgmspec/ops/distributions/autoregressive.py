@@ -7,7 +7,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractDistribution, AbstractNet, AbstractOrder, Draw, ParamSpec
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.masking import AbstractOrder
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.types import Support, Type
 from dgmspec.ops.distributions.product import AbstractProduct
 from dgmspec.ops.masks import require_divisible

@@ -9,7 +9,8 @@ from pydantic import model_validator
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractNet, Draw
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import CIRCLE, POSITIVE, REAL, UNIT, Support, Type, interval, number
 from dgmspec.ops.distributions.product import AbstractProduct, Finite, ParameterValue, gamma_draws
 

@@ -8,7 +8,7 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import Draw
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import CIRCLE, POSITIVE, REAL, Support, Type, number
 from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue, constants
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import Draw
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import BINARY, POSITIVE, REAL, UNIT, Support, SupportKind, Type, category, integers
 from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue
 

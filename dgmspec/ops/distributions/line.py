@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from dgmspec.core.op import Draw
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import POSITIVE, REAL, Support, Type
 from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue, gamma_draws
 

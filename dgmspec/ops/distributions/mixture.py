@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar, Self
 from pydantic import model_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import Draw, Variadic
+from dgmspec.core.op import Variadic
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import Support, Type, number
 from dgmspec.ops.distributions.product import AbstractParametric, Matrix, ParameterValue, Vector
 

@@ -9,7 +9,9 @@ from pydantic import model_validator
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractDistribution, AbstractNet, Draw
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import CHOLESKY, REAL, Support, Type, is_cholesky_factor
 from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.distributions.product import AbstractParametric, Matrix, ParameterValue

@@ -15,7 +15,9 @@ from pydantic import Field, model_validator
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractDistribution, AbstractNet, Draw
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.parameters import Draw
 from dgmspec.core.types import POSITIVE, Shape, Support, Type, number
 
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]

@@ -11,7 +11,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from dgmspec.core.op import AbstractDistribution, Draw, Init, ParamSpec
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.parameters import Draw, Init, ParamSpec
 from dgmspec.core.types import REAL, Shape, Support, SupportKind, Type, category
 from dgmspec.ops.distributions.discrete import Categorical
 from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue

@@ -9,7 +9,9 @@ from pydantic import Field, model_validator
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractDistribution, AbstractNet, Draw, NetUse, ParamSpec
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.types import Support, Type
 from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.distributions.product import AbstractParametric

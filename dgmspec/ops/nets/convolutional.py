@@ -19,7 +19,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, field_validator, model_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractEmbedding, AbstractNet, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractEmbedding, AbstractNet, NetUse
+from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.layered import Activation, Link, Width, Widths

@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from dgmspec.core.op import AbstractEmbedding, Init, ParamSpec
+from dgmspec.core.nets import AbstractEmbedding
+from dgmspec.core.parameters import Init, ParamSpec
 
 
 class Fourier(AbstractEmbedding):

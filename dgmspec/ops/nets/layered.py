@@ -19,7 +19,9 @@ from pydantic import Field, model_validator
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.masking import Precedence, WeightMask
-from dgmspec.core.op import AbstractEmbedding, Init, NetUse, ParamSpec, Variadic
+from dgmspec.core.nets import AbstractEmbedding, NetUse
+from dgmspec.core.op import Variadic
+from dgmspec.core.parameters import Init, ParamSpec
 from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.masked import AbstractMasked, prefixes_seen, weight_masks

@@ -20,7 +20,8 @@ from operator import or_
 from dgmspec.core.dependency import bit_indices
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.masking import DegreeMask, Precedence, SubsetMask, WeightMask
-from dgmspec.core.op import AbstractNet, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import Shape, Type
 from dgmspec.ops.nets.reading import context_shape, features
 

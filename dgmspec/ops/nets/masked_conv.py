@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from dgmspec.core.dependency import bit_indices
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.masking import Precedence, Scan, ScanMask
-from dgmspec.core.op import NetUse, ParamSpec
+from dgmspec.core.nets import NetUse
+from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.convolutional import Odd, odd, read_image

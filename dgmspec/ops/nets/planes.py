@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from dgmspec.core.op import AbstractNet
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape
 
 

@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 
 from dgmspec.algebra.shapes import show_shape
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractEmbedding, AbstractNet, Init, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractEmbedding, AbstractNet, NetUse
+from dgmspec.core.parameters import Init, ParamSpec
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.layered import Activation, Width
 

@@ -10,7 +10,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractEmbedding, AbstractNet, NetUse, ParamSpec
+from dgmspec.core.nets import AbstractEmbedding, AbstractNet, NetUse
+from dgmspec.core.parameters import ParamSpec
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.convolutional import read_image
 from dgmspec.ops.nets.fourier import Fourier

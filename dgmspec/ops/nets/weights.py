@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 
 from dgmspec.core.masking import WeightMask
-from dgmspec.core.op import Init, ParamSpec
+from dgmspec.core.parameters import Init, ParamSpec
 from dgmspec.core.types import Shape
 
 Specs = tuple[ParamSpec, ...]

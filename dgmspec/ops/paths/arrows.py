@@ -16,18 +16,11 @@ from dgmspec.algebra.paths.affine import NotAffine, Times
 from dgmspec.algebra.paths.derive import of_chain, of_drift, of_kernel
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.jacobian import Jacobian, Structure
-from dgmspec.core.op import (
-    AbstractDistribution,
-    AbstractNet,
-    AbstractStep,
-    Cost,
-    Direction,
-    Draw,
-    Facts,
-    NetUse,
-    ParamSpec,
-)
+from dgmspec.core.nets import AbstractNet, NetUse
+from dgmspec.core.parameters import Draw, ParamSpec
+from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.ops.continuous import AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.ode import CLOSE

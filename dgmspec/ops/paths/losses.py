@@ -14,7 +14,9 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractArrowLoss, AbstractStep, Draw
+from dgmspec.core.losses import AbstractArrowLoss
+from dgmspec.core.parameters import Draw
+from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.ops.paths.arrows import AbstractNoising, Markov, Perturb
 from dgmspec.ops.paths.settings import Importance, LogNormal

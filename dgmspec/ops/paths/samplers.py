@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from dgmspec.core.op import AbstractStep
+from dgmspec.core.steps import AbstractStep
 from dgmspec.ops.paths.arrows import AbstractNoising
 from dgmspec.ops.training import AbstractSampler
 

@@ -8,7 +8,8 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import REAL, Support
 from dgmspec.ops.scalar.domain import image_interval, require_interval, require_line
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import CIRCLE, Support
 
 

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import POSITIVE, REAL, Support, interval
 from dgmspec.ops.scalar.domain import image_interval, require_line, require_within
 from dgmspec.ops.scalar.fixed import AbstractIncreasing

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, interval
 from dgmspec.ops.scalar.domain import image_interval, require_interval, require_within
 

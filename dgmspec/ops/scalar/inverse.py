@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from dgmspec.core.op import AbstractScalar, Facts, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
+from dgmspec.core.steps import Facts
 from dgmspec.core.types import Support
 
 

@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import REAL, Support
 from dgmspec.ops.scalar.domain import require_interval, require_line
 from dgmspec.ops.scalar.spline import Box

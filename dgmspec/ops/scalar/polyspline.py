@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from dgmspec.core.op import Init
+from dgmspec.core.parameters import Init
 from dgmspec.core.types import Support
 from dgmspec.ops.scalar.spline import AbstractSpline
 

@@ -9,7 +9,8 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from dgmspec.core.op import AbstractScalar, Init
+from dgmspec.core.parameters import Init
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import Support
 from dgmspec.ops.scalar.domain import require_interval
 

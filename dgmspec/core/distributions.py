@@ -1,0 +1,52 @@
+"""The abstract distribution: priors, posteriors and likelihoods."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import Draw, ParamSpec
+from dgmspec.core.types import Shape, Support, Type
+
+
+class AbstractDistribution(AbstractOp, ABC):
+    """A distribution of an event. Its fields are parameters: numbers, vectors of numbers, expressions over the
+    variables and learned parameters in scope, or nets of the context. The twin receives them evaluated, by name."""
+
+    role: ClassVar[str] = "distribution"
+    factorises: ClassVar[bool] = False
+    """Whether the coordinates of the event are independent."""
+    density: ClassVar[Literal["exact", "estimate"]] = "exact"
+    pathwise: ClassVar[bool] = True
+    """Whether a draw is a differentiable function of the parameters (of a fixed draw of noise)."""
+    conditioned: ClassVar[bool] = False
+    """Whether a net that it owns reads what stands after the bar."""
+    relaxes: ClassVar[bool] = False
+    """Whether nets that read a draw are given `features` that stand for it and pass a surrogate's gradient."""
+    updates: ClassVar[bool] = False
+    """Whether the twin has `update`, which gives parameters of the law's own new values at every training step."""
+
+    @abstractmethod
+    def support(self, type_: Type) -> Support:
+        """The exact support the density lives on, to be compared with the variable's."""
+
+    @abstractmethod
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        """The per-sample randomness that `sample` turns into one event."""
+
+    def own_parameters(self, type_: Type, given: Type | None = None) -> tuple[ParamSpec, ...]:
+        """The parameters that the law owns itself: of nets that read the event, and what is `given`; and its codes."""
+        return ()
+
+    def density_draws(self, type_: Type) -> tuple[Draw, ...]:
+        """The randomness that the log-density reads, where it is an estimate."""
+        return ()
+
+    def features(self, type_: Type) -> Shape:
+        """The shape of what nets read of a draw, where the law relaxes."""
+        return type_.shape
+
+    def has_divergence(self, other: AbstractDistribution) -> bool:
+        """Whether KL(self ‖ other) is known in closed form, for an event of both."""
+        return False

@@ -1,0 +1,183 @@
+"""The abstract step of a flow, and what it says of itself: what it costs, and which guarantees are not proved."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.jacobian import Jacobian
+from dgmspec.core.op import AbstractOp
+from dgmspec.core.parameters import Draw, ParamSpec
+from dgmspec.core.types import Type
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The cost of running a step one way.
+
+    `kind` is ``free`` (index moves, reshapes), ``parallel`` (`passes` conditioner passes, usually one),
+    ``sequential`` (`passes` dependent passes, one per coordinate), ``iterative`` (to a tolerance) or ``solver``
+    (`passes` evaluations of a velocity, 0 where its steps adapt).
+    """
+
+    kind: Literal["free", "parallel", "sequential", "iterative", "solver"] = "parallel"
+    passes: int = 1
+
+    def __str__(self) -> str:
+        if self.kind == "solver":
+            return f"{self.passes:,} evaluations" if self.passes else "adaptive"
+        if self.kind == "free" or not self.passes:
+            return "–"
+        if self.kind == "iterative":
+            return self.kind
+        return f"{self.passes} pass" + ("es" if self.passes > 1 and self.kind == "sequential" else "")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step costs: its log-determinant in the event size d, and each direction as written."""
+
+    log_det: str = "O(d)"
+    forward: Direction = Direction()
+    inverse: Direction = Direction()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds and why: `assumed` and `checked` numerically each with the reason, `proved` where the way is news."""
+
+    assumed: tuple[str, ...] = ()
+    checked: tuple[str, ...] = ()
+    proved: tuple[str, ...] = ()
+
+
+class AbstractStep(AbstractOp, ABC):
+    """A step of a flow: a bijection (or stochastic step) between typed events, as written from left to right.
+
+    `x` is the type before the step, `c` the type of the arrow's context (None without one). Parts that earlier steps
+    set aside pass by untouched: a type made by `Type.with_shape` or `Type.with_support` carries them along.
+    """
+
+    role: ClassVar[str] = "step"
+    density: ClassVar[Literal["exact", "estimate", "lower bound"]] = "exact"
+    initialises: ClassVar[bool] = False
+    """Whether the twin has `initialise`, a data-dependent start run once on the first batch."""
+    updates: ClassVar[bool] = False
+    """Whether the twin has `update`, run on every batch of training; it may also act otherwise while training."""
+    forgets: ClassVar[bool] = False
+    """Whether `infer_input` cannot tell the type before the step; inference then waits for the flow's other end."""
+    sampled: ClassVar[bool] = False
+    """Whether samplers of the library run along the step, from its end to its start."""
+    aside: ClassVar[int] = 0
+    """How many parts the step sets aside for the flow's end, beside the event that goes on (`Type.aside`)."""
+
+    @abstractmethod
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        """The type after the step; raises `Refusal` where the step cannot follow `x`."""
+
+    @abstractmethod
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        """The type before the step, given the type after it (what ``inverse step`` gives)."""
+
+    @abstractmethod
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        """Structure of ∂y/∂x from the declaration alone; in y what is set aside stands before what goes on."""
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        """Cost of the log-determinant and of each direction."""
+        return Cost()
+
+    def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        """The parameters the twin reads, no more and no fewer."""
+        return ()
+
+    def draws(self, x: Type) -> tuple[Draw, ...]:
+        """The per-sample randomness the step consumes when run forward."""
+        return ()
+
+    def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
+        """Likewise when run backward; `x` is the type before the step as written."""
+        return ()
+
+    def missing(self, forward: bool) -> str:
+        """What the step needs to be run in a direction and does not have, as a sentence; empty where it runs."""
+        return ""
+
+    def doubts(self, x: Type, prior: AbstractDistribution) -> Refusal | None:
+        """Why the prior declared at the step's end may be the wrong one; None where nothing speaks against it."""
+        return None
+
+    def reads_context(self, x: Type, c: Type) -> bool:
+        """Whether the map depends on the arrow's context, as it does where its parameters do."""
+        return self.parameters(x, c) != self.parameters(x, None)
+
+    def dynamics(self) -> tuple[str, str, Any, tuple[float, float]] | None:
+        """The equation that the step solves, where it is one: the state, the time, the rate as a formula of both, and
+        the times at which it starts and ends."""
+        return None
+
+    def names_context(self) -> bool:
+        """Whether a formula of the step names the variables of the arrow's context, which it then reads in the units of
+        the data."""
+        return False
+
+    def settled(self, x: Type) -> AbstractStep:
+        """The same step with what its text leaves open decided, now that `x`, the type before it, is known."""
+        return self
+
+    def with_rates(self, rates: tuple[str, ...]) -> AbstractStep:
+        """The same step, which also gives what these loss terms ask for, (batch,) each, behind the value."""
+        raise AssertionError(f"{self.name} integrates nothing along its way")
+
+    def stochastic(self, x: Type) -> bool:
+        """Whether the value behind the step depends on its draws, so that the step has no Jacobian; a step may also
+        draw for an estimate of its log-determinant alone."""
+        return bool(self.draws(x))
+
+    def refined(self) -> AbstractStep:
+        """The same map worked out more finely, where it is solved for: what reported likelihoods use."""
+        return self
+
+    def density_along(self, forward: bool, x: Type) -> Literal["exact", "estimate", "lower bound"]:
+        """What the density becomes where data pass the step this way: undoing a draw, they have the exact one, of what
+        remains times that of the draw."""
+        return "exact" if not forward and self.density == "lower bound" and self.stochastic(x) else self.density
+
+    def tightened(self) -> AbstractStep:
+        """The same map worked out as closely as can be: what verification holds the declared facts against."""
+        return self
+
+    def facts(self, x: Type, c: Type | None) -> Facts:
+        """Guarantees that are not proved, each with its reason."""
+        return Facts()
+
+    def remarks(self, x: Type, c: Type | None) -> tuple[Refusal, ...]:
+        """What is right and worth a warning all the same, each as a refusal that nobody raises."""
+        return ()
+
+    def untouched(self, x: Type) -> tuple[int, ...] | None:
+        """The flat coordinates that the step leaves as they are, ascending; None where it is not of that kind."""
+        return None
+
+    def is_identity(self, x: Type) -> bool:
+        """Whether the step leaves every event of type `x` as it is."""
+        return False
+
+    def moves(self, x: Type) -> tuple[int, ...] | None:
+        """For a step that only moves the coordinates of a vector: the index map y[i] = x[source[i]]; else None."""
+        return None
+
+    def divides(self, x: Type) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """The coordinates of a vector that the step leaves as they are, and those it changes by a function of both
+        parts, which its twin has as `part`; None where the step is no such map."""
+        return None
+
+    def joined(self, inverse: bool, after: AbstractStep, after_inverse: bool, x: Type) -> AbstractStep | None:
+        """One step equal to this one (undone where `inverse`) followed by `after`, or None where there is none.
+
+        Both are free of parameters; `x` is the type before them.
+        """
+        return None
