@@ -8,18 +8,14 @@ and traces as straight-line code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
-from dgmspec.core.address import Address, child, seed_of
+from dgmspec.core.address import child, seed_of
 from dgmspec.core.distributions import AbstractDistribution
-from dgmspec.core.losses import ArrowTerm
 from dgmspec.core.nets import AbstractNet
-from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules import copies
@@ -27,7 +23,9 @@ from dgmspec.modules.conditionals import commitment, distribution, divergence, e
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import context_features, evaluate
-from dgmspec.modules.registry import distribution_twin, net_twin, prepare_scalars, resolve_held, step_twin, term_twin
+from dgmspec.modules.prepared import ANCHOR, Call, Resources
+from dgmspec.modules.registry import distribution_twin, net_twin, resolve_held
+from dgmspec.modules.steps import prepare_part, prepare_step, prepare_term
 from dgmspec.modules.sums import (
     AFFINE,
     CONSTANT,
@@ -42,52 +40,18 @@ from dgmspec.modules.sums import (
     scaled,
     total,
 )
-from dgmspec.modules.twin import StepContext, StepFunction
 from dgmspec.program.program import Instruction
 
-__all__ = ["ANCHOR", "Call", "Resources", "prepare"]
-
-ANCHOR = "anchor"
-"""An empty buffer of every model: it carries dtype and device where no input does."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What the instructions of one model share besides its parameters.
-
-    `modules` are the user's own networks by address. `tables` are constants by key, integers or float64 on the CPU,
-    gathered while instructions are prepared; a model keeps copies of them in its precision and on its device.
-    """
-
-    modules: Mapping[str, nn.Module] = field(default_factory=dict)
-    tables: dict[str, Tensor] = field(default_factory=dict)
-    _of_step: dict[Address, tuple[str, ...]] = field(default_factory=dict)
-
-    def step_tables(self, address: Address, make: Callable[[], dict[str, Tensor]]) -> tuple[str, ...]:
-        """The names of a step's tables, which are made once for all programs."""
-        if address not in self._of_step:
-            made = make()
-            self._of_step[address] = tuple(made)
-            self.tables.update({child(address, name): table for name, table in made.items()})
-        return self._of_step[address]
-
-
-@dataclass(frozen=True)
-class Call:
-    """A prepared instruction: `parameters` are (relative name, key in the model) pairs."""
-
-    line: Instruction
-    run: Run
-    parameters: tuple[tuple[str, str], ...] = ()
+__all__ = ["prepare"]
 
 
 def prepare(line: Instruction, resources: Resources) -> Call:
     """The closure of an instruction."""
     match line.target:
         case "forward" | "inverse" | "initialise" | "initialise_inverse" | "update":
-            return _step(line, resources)
+            return prepare_step(line, resources)
         case "forward_part" | "inverse_part":
-            return _part(line)
+            return prepare_part(line)
         case "gather":
             return _gather(line, resources)
         case "net":
@@ -122,7 +86,7 @@ def prepare(line: Instruction, resources: Resources) -> Call:
         case "scaled":
             return Call(line, scaled, tuple((name, child(line.address, name)) for name in SCALED))
         case "term":
-            return _term(line, resources)
+            return prepare_term(line, resources)
         case "total":
             constant = ((CONSTANT, child(line.address, CONSTANT)),) if line.address else ()
             return Call(line, total(line.signs), constant)
@@ -140,132 +104,7 @@ def _law(line: Instruction, resources: Resources, make: Callable[[Instruction], 
     return Call(line, make(line), tuple((name, child(line.address, name)) for name in names))
 
 
-# ---- steps ----------------------------------------------------------------------------------------------------------
-
-
-def _step(line: Instruction, resources: Resources) -> Call:
-    op, event = line.op, line.type
-    assert isinstance(op, AbstractStep) and event is not None
-    given = line.input_types[0] if line.context else None
-    twin = step_twin(op)
-    resolve_held(op)
-    prepare_scalars(op, event.support)
-    tables = resources.step_tables(line.address, lambda: twin.tables(op, event, given))
-    keys = {s.name: s.key(line.address) for s in op.parameters(event, given)}
-    keys |= {name: child(line.address, name) for name in tables}
-    if line.target in ("initialise", "initialise_inverse"):
-        assert twin.initialise is not None, f"{op.name} says that it initialises"
-        run = _initialise(op, twin.initialise, line, event, given)
-    elif line.target == "update":
-        assert twin.update is not None, f"{op.name} says that it updates"
-        run = _update(op, twin.update, line, event, given)
-    else:
-        run = _directed(op, twin.forward if line.target == "forward" else twin.inverse, line, event, given)
-    return Call(line, run, tuple(keys.items()))
-
-
-def _context(line: Instruction, event: Type, given: Type | None, plan: Any) -> Callable[..., StepContext]:
-    """(training, x, *rest) -> what the step sees; built once where nothing varies."""
-    noise, has_context, counted, at = line.noise, line.context, line.counted, line.address
-    if not noise and not has_context:
-        seen = StepContext(event, counted=counted, plan=plan, address=at)
-        fixed = seen, replace(seen, training=True)
-        return lambda training, x: fixed[training]
-
-    def build(training: bool, x: Tensor, *rest: Tensor) -> StepContext:
-        c = _rows_of(rest[0], x) if has_context else None
-        draws = dict(zip(noise, rest[has_context:], strict=True))
-        return StepContext(event, given, c, draws, training, counted, plan, at)
-
-    return build
-
-
-def _rows_of(c: Tensor, x: Tensor) -> Tensor:
-    """A context of batch 1 repeated for every row of x (a view)."""
-    return c.expand(x.shape[0], *c.shape[1:]) if c.shape[0] == 1 and x.shape[0] != 1 else c
-
-
-def _directed(op: AbstractStep, function: StepFunction, line: Instruction, event: Type, given: Type | None) -> Run:
-    context = _context(line, event, given, step_twin(op).plan(op, event, given))
-
-    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
-        return function(op, p, x, context(training, x, *rest))
-
-    return run if line.parts == 1 and len(line.outputs) == 2 else _in_parts(op, function, line.parts, context)
-
-
-def _in_parts(op: AbstractStep, function: StepFunction, count: int, context: Callable[..., StepContext]) -> Run:
-    """The closure of a step that takes or gives parts set aside beside the event."""
-
-    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> tuple[Tensor, ...]:
-        x: Any = values[:count] if count > 1 else values[0]
-        y, log_det = function(op, p, x, context(training, values[0], *values[count:]))
-        return (*y, log_det) if isinstance(y, tuple) else (y, log_det)
-
-    return run
-
-
-def _update(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
-    context = _context(line, event, given, step_twin(op).plan(op, event, given))
-
-    @torch.no_grad()
-    def update(p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> None:
-        for name, value in function(op, p, x, context(True, x, *rest)).items():
-            p[name].copy_(value)
-
-    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[()]:
-        if training:
-            update(p, x, *rest)
-        return ()
-
-    return run
-
-
-def _part(line: Instruction) -> Call:
-    """A step on its two parts, which reads parameters and no table of its own."""
-    op, event = line.op, line.type
-    assert isinstance(op, AbstractStep) and event is not None
-    given, part, inverse = (
-        line.input_types[0] if line.context else None,
-        step_twin(op).part,
-        line.target != "forward_part",
-    )
-    assert part is not None, f"{op.name} says that it divides its event"
-    resolve_held(op)
-    prepare_scalars(op, event.support)
-    context = _context(line, event, given, step_twin(op).plan(op, event, given))
-
-    def run(
-        training: bool, p: Mapping[str, Tensor], kept: Tensor, moved: Tensor, *rest: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        return part(op, p, kept, moved, context(training, moved, *rest), inverse)
-
-    return Call(line, run, tuple((s.name, s.key(line.address)) for s in op.parameters(event, given)))
-
-
-def _term(line: Instruction, resources: Resources) -> Call:
-    """A loss about one step, which reads the step's parameters and tables, and tables of its own."""
-    op, event = line.op, line.type
-    assert isinstance(op, ArrowTerm) and event is not None
-    step, given = op.step, line.input_types[0] if line.context else None
-    twin, of_step = term_twin(op.loss), step_twin(op.step)
-    resolve_held(step)
-    keys = {s.name: s.key(line.address) for s in step.parameters(event, given)}
-    keys |= {
-        n: child(line.address, n)
-        for n in resources.step_tables(line.address, lambda: of_step.tables(step, event, given))
-    }
-    keys |= {n: child(op.at, n) for n in resources.step_tables(op.at, lambda: twin.tables(op.loss, step, event))}
-    context = _context(line, event, given, twin.plan(op.loss, step, event))
-
-    def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
-        ends, rest = [x.detach() for x in values[: line.parts]], values[line.parts :]
-        seen = context(training, ends[0], *rest)
-        if op.loss.pairs:
-            return twin.function(op.loss, step, p, *ends, op.begins, seen)
-        return twin.function(op.loss, step, p, *ends, seen)
-
-    return Call(line, run, tuple(keys.items()))
+# ---- columns and states ---------------------------------------------------------------------------------------------
 
 
 def _gather(line: Instruction, resources: Resources) -> Call:
@@ -283,18 +122,6 @@ def _states(line: Instruction, resources: Resources) -> Call:
     key = child(child(line.address, copies.VALUES), "*".join(map(str, line.index)))
     resources.tables[key] = copies.table(line.type, line.index)
     return Call(line, copies.states(line.copies), ((copies.VALUES, key),))
-
-
-def _initialise(op: AbstractStep, function: Any, line: Instruction, event: Type, given: Type | None) -> Run:
-    context = _context(line, event, given, step_twin(op).plan(op, event, given))
-    inverse = line.target == "initialise_inverse"
-
-    def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[()]:
-        for name, value in function(op, p, x, context(training, x, *rest), inverse).items():
-            p[name].copy_(value)
-        return ()
-
-    return run
 
 
 # ---- nets -----------------------------------------------------------------------------------------------------------

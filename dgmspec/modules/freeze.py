@@ -20,7 +20,8 @@ from dgmspec.core.address import child
 from dgmspec.core.jacobian import Fact, Structure
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import REAL
-from dgmspec.modules.calls import Resources, prepare
+from dgmspec.modules.calls import prepare
+from dgmspec.modules.prepared import Resources
 from dgmspec.modules.sums import CONSTANT
 from dgmspec.program.build import Unavailable
 from dgmspec.program.liveness import last_uses

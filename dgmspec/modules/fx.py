@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from dgmspec.modules.calls import Call, Resources, prepare
+from dgmspec.modules.calls import prepare
+from dgmspec.modules.prepared import Call, Resources
 from dgmspec.program.program import Program
 
 __all__ = ["Backend", "to_fx"]

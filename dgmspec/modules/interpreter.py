@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from dgmspec.modules.calls import Call, Resources, prepare
+from dgmspec.modules.calls import prepare
+from dgmspec.modules.prepared import Call, Resources
 from dgmspec.program.program import Program
 
 __all__ = ["Interpreter"]

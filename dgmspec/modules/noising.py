@@ -19,10 +19,10 @@ from dgmspec.core.types import Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import Graph, StepNode
-from dgmspec.modules.calls import ANCHOR
 from dgmspec.modules.inputs import as_event, read_given
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
 from dgmspec.modules.paths.samplers import TWINS, Journey, Known
+from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.randomness import BLOCK, draw_rows
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError

@@ -14,10 +14,10 @@ from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import Graph
 from dgmspec.modules.bundle import Bundle
-from dgmspec.modules.calls import Resources
 from dgmspec.modules.fx import Backend, to_fx
 from dgmspec.modules.inputs import as_event, batch_of, broadcast, checked_event, read_given, read_variables
 from dgmspec.modules.interpreter import Interpreter
+from dgmspec.modules.prepared import Resources
 from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.store import AbstractStore
 from dgmspec.ops.continuous import AbstractSolver, Ode

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from dgmspec.core.address import Address
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.parameters import parameters
-from dgmspec.modules.calls import ANCHOR
 from dgmspec.modules.initial import initial_learned, initial_value, mask_of
+from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.twin import EXACT
 
 __all__ = ["AbstractStore"]

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.modules.calls import Resources, prepare
+from dgmspec.modules.calls import prepare
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.continuous.ode import evaluation_of, solver_of
+from dgmspec.modules.prepared import Resources
 from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
