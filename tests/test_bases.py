@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Categorical, MixtureSameFamily, kl_divergence
+from torch.distributions import Independent as Joint
 from torch.distributions import MultivariateNormal as Reference
 from torch.distributions import Normal as Independent
-from torch.distributions import kl_divergence
 
 import dgmspec
 from dgmspec.algebra.nodes import Name
@@ -160,6 +163,105 @@ def test_matrices_that_are_no_covariance_are_refused(arguments: dict[str, object
 def test_covariances_that_do_not_fit_are_reported(members: str, code: str) -> None:
     text = f"dgm 1\nmodel M {{ observe x : real[3]; {members}\n flow x -> z {{ actnorm }} }}"
     assert code in {d.code for d in dgmspec.diagnose(text).diagnostics}
+
+
+# ---- mixtures with weights by a formula ------------------------------------------------------------------------------
+
+LEARNED = """dgm 1
+model M {
+    learn w : simplex[3] = [0.2, 0.3, 0.5]
+    learn m : real[2] = [1, -1]
+    observe x : real[2] ~ mixture(normal(m, 0.5), normal(0, 1), normal(-2, 0.7), weights = w)
+    loss = nll
+}
+"""
+
+
+def three(logits: Tensor, m: Tensor) -> MixtureSameFamily:
+    """The same law by torch."""
+    locs = torch.stack([m, torch.zeros_like(m), torch.full_like(m, -2)])
+    scales = matrix([0.5, 1, 0.7]).unsqueeze(1).expand(3, 2)
+    return MixtureSameFamily(Categorical(logits=logits), Joint(Independent(locs, scales), 1))
+
+
+def test_a_learned_mixture_is_torchs_with_its_gradients() -> None:
+    model = compiled(LEARNED)
+    own = {name: value.detach().clone().requires_grad_() for name, value in model.named_parameters()}
+    law, x = three(own["M/w"], own["M/m"]), 2 * torch.randn(40, 2, dtype=DOUBLE)
+    torch.testing.assert_close(model.log_prob(x), law.log_prob(x))
+    model.loss(x).total.backward()
+    (-law.log_prob(x).mean()).backward()
+    for name, value in model.named_parameters():
+        torch.testing.assert_close(value.grad, own[name].grad)
+    assert bool((own["M/w"].grad != 0).all())
+    points, cell = grid()
+    assert float(model.log_prob(points).detach().exp().sum() * cell) == pytest.approx(1, abs=1e-6)
+
+
+def test_draws_of_a_learned_mixture_have_its_moments() -> None:
+    model = compiled(LEARNED)
+    with torch.no_grad():
+        own = dict(model.named_parameters())
+        law, x = three(own["M/w"], own["M/m"]), model.sample(20_000, seed=0)
+    assert bool(((x.mean(0) - law.mean).abs() < 4.5 * law.variance.sqrt() / 20_000**0.5).all())
+    torch.testing.assert_close(x.var(0), law.variance, rtol=0.05, atol=0)
+    op, like = model.graph.variables["x"].prior.op, torch.zeros(2, 2, dtype=DOUBLE)
+    given = {"weights": matrix([[2, 3, 5], [1, 1, 0]]), "components/0/loc": matrix([[1, -1]])}
+    mean = distribution_twin(op).mean(op, given, StepContext(Type(REAL, (2,))), like)
+    torch.testing.assert_close(mean, matrix([[-0.8, -1.2], [0.5, -0.5]]))
+
+
+def test_weights_of_each_row_follow_what_is_given() -> None:
+    model = compiled(
+        """dgm 1
+    model M {
+        given c : real
+        learn a : positive = 3
+        observe x : real[2] ~ mixture(normal(-4, 1), mixture(normal(4, 1), normal(9, 1), weights = [a, 1]),
+                                      weights = [exp(c), 1])
+        loss = nll
+    }
+    """,
+        scale=0,
+    )
+    c = matrix([-40, 0, 40])
+    with torch.no_grad():
+        drawn = model.sample(4000, given={"c": c}, seed=0)[:, :, 0]
+        shares = torch.stack([(drawn < 0), (drawn > 0) & (drawn < 6.5), drawn > 6.5]).double().mean(1)
+        torch.testing.assert_close(shares, matrix([[0, 0.5, 1], [0.75, 0.375, 0], [0.25, 0.125, 0]]), atol=0.03, rtol=0)
+        at = matrix([[4, 4]]).expand(3, 2)
+        peak = -math.log(2 * math.pi)
+        found = model.log_prob(at, {"c": c})[:2]
+        torch.testing.assert_close(found, peak + matrix([0.75, 0.375]).log(), atol=1e-6, rtol=0)
+
+
+def test_a_weight_too_small_for_a_float_leaves_gradients_finite() -> None:
+    model = dgmspec.compile(dgmspec.parse(LEARNED))
+    with torch.no_grad():
+        dict(model.named_parameters())["M/w"].copy_(torch.tensor([0.0, -200.0, 200.0]))
+    loss = model.loss(torch.randn(8, 2)).total
+    loss.backward()
+    assert loss.isfinite() and all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("weights", "code"),
+    [
+        ("simplex[3]", "DGM472"),
+        ("positive", "DGM472"),
+        ("positive[1]", "DGM472"),
+        ("real[2]", "DGM470"),
+        ("interval(-1, 1)[2]", "DGM470"),
+        ("simplex[2]", None),
+        ("positive[2]", None),
+    ],
+)
+@pytest.mark.parametrize("law", ["{}", "mixture({}, normal(1, 1), weights = [1, 3])"])
+def test_weights_are_positive_with_one_for_each_component(weights: str, code: str | None, law: str) -> None:
+    law = law.format("mixture(normal(-2, 1), normal(2, 1), weights = w)")
+    text = f"dgm 1\nmodel M {{ learn w : {weights}; observe x : real[2] ~ {law}; loss = nll }}"
+    found = [d.code for d in dgmspec.diagnose(text).diagnostics if d.severity == "error"]
+    assert found == ([] if code is None else [code])
 
 
 # ---- resampled ------------------------------------------------------------------------------------------------------

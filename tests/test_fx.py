@@ -95,7 +95,8 @@ def test_mixtures_and_stochastic_steps_are_full_graphs() -> None:
     text = """dgm 1
     model M {
         observe x : integer(0..3)[2]
-        latent z : real[2] ~ mixture(normal(-1, 1), normal(1, 2))
+        learn w : simplex[2]
+        latent z : real[2] ~ mixture(normal(-1, 1), normal(1, 2), weights = w)
         flow x -> z { dequantize(uniform); logit(0.1) }
         loss = nll
     }
@@ -105,6 +106,7 @@ def test_mixtures_and_stochastic_steps_are_full_graphs() -> None:
     other = model.compiled(backend="aot_eager")
     torch.testing.assert_close(other.log_prob(x, seed=2), model.log_prob(x, seed=2))
     torch.testing.assert_close(other.loss(x, seed=2, step=1).total, model.loss(x, seed=2, step=1).total)
+    torch.testing.assert_close(other.sample(6, seed=2), model.sample(6, seed=2))
 
 
 @pytest.mark.slow

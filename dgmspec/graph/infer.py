@@ -304,7 +304,10 @@ class _Inference:
         with self.findings.refusals_at(law.address, (label,)):
             for name, formula in parameter_formulas(law.op):
                 wanted = law.op.shape_of(name, event) if isinstance(law.op, AbstractParametric) else event.shape
-                _require_fit(shape_of(formula, own), wanted, event)
+                shape = shape_of(formula, own)
+                if isinstance(law.op, AbstractParametric):
+                    law.op.check_formula(name, shape)
+                _require_fit(shape, wanted, event)
             law.op.support(event)
             law.op.draws(event)
             law.op.own_parameters(event)

@@ -41,9 +41,11 @@ def unproved_scales(
         found = written["components"]
         for component, inner, place in zip(op.components, found.values, found.places, strict=True):
             yield from unproved_scales(component, inner, place, read, declared)
-    if isinstance(op, Mixture) or not isinstance(op, AbstractParametric):
+    if not isinstance(op, AbstractParametric):
         return
     for name, value in op.parameters().items():
+        if "/" in name:  # a component's, met with it
+            continue
         factor = isinstance(value, AbstractExpr) and op.domain_of(name) == CHOLESKY
         if factor and not (isinstance(value, Name) and read[value.id] == CHOLESKY):
             yield _no_factor(op, name, written[name].places[0])
@@ -95,6 +97,8 @@ def _diagnostic(
 ) -> Diagnostic:
     unit = op.domain_of(name) == UNIT
     maps, support = ("`sigmoid(…)`", "unit") if unit else ("`softplus(…)` or `exp(…)`", "positive")
+    if isinstance(op, Mixture):
+        support = f"simplex[{len(op.components)}]"
     help_ = f"write {maps} of it"
     if isinstance(formula, Name) and formula.id in declared:
         help_ = f"declare `{declared[formula.id]} : {support}`, or write {maps.partition('(')[0]}({formula.id})`"

@@ -84,7 +84,8 @@ CODES: tuple[Code, ...] = (
         "DGM472",
         "error",
         "weights that do not fit their mixture",
-        "A mixture has at least one component, and as many weights as components, all positive.",
+        "A mixture has at least one component, and as many weights as components, all positive; "
+        "a formula for them has one entry for each component.",
         "The weights are relative chances and are divided by their sum; a component with weight 0 is never drawn and "
         "would make the log of its weight infinite.",
         wrong=_prior("mixture(normal(-2, 1), normal(2, 1), weights = [1, 2, 3])"),

@@ -7,10 +7,12 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import model_validator
 
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.shapes import show_shape
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import Variadic
 from dgmspec.core.parameters import Draw
-from dgmspec.core.types import Support, Type, number
+from dgmspec.core.types import POSITIVE, Shape, Support, Type, number
 from dgmspec.ops.distributions.product import AbstractParametric, Matrix, ParameterValue, Vector
 
 
@@ -21,7 +23,9 @@ class Mixture(AbstractParametric):
     Shapes: any; on real[2], ``mixture(normal(-2, 1), normal(2, 1))`` has two modes, at (-2, -2) and (2, 2), not four.
     Support: that of the components, one for all.
     Sampling: a component by a uniform draw, then that component's own draw; not differentiable in the choice.
-    Caveat: the weights are relative (``[1, 3]`` means 1/4 and 3/4) and equal where none are given.
+    Caveat: the weights are relative (``[1, 3]`` means 1/4 and 3/4) and equal where none are given. A formula for them,
+    such as a learned ``simplex[2]``, is positive, with one entry a component; an entry too small for a float counts as
+    the smallest.
     Reference: McLachlan and Peel, Finite Mixture Models, 2000.
     """
 
@@ -34,7 +38,7 @@ class Mixture(AbstractParametric):
     pathwise: ClassVar[bool] = False
 
     components: Annotated[tuple[AbstractParametric, ...], Variadic()] = ()
-    weights: Vector | None = None
+    weights: Vector | AbstractExpr | None = None
 
     @model_validator(mode="after")
     def _weighted(self) -> Self:
@@ -43,7 +47,7 @@ class Mixture(AbstractParametric):
             raise Refusal(
                 "DGM472", "`mixture` needs at least one component", help=("write `mixture(normal(0, 1), …)`",)
             )
-        if weights is not None and (len(weights) != count or min(weights) / max(weights) <= 1e-300):
+        if isinstance(weights, tuple) and (len(weights) != count or min(weights) / max(weights) <= 1e-300):
             parts = f"{count} component{'s' * (count > 1)}"
             raise Refusal(
                 "DGM472",
@@ -56,19 +60,23 @@ class Mixture(AbstractParametric):
 
     @property
     def probabilities(self) -> tuple[float, ...]:
-        """The chance of each component."""
+        """The chance of each component, where the weights are numbers."""
+        assert not isinstance(self.weights, AbstractExpr), "the twin reads a formula's value from its arguments"
         weights = self.weights or (1.0,) * len(self.components)
         shares = [weight / max(weights) for weight in weights]
         return tuple(share / sum(shares) for share in shares)
 
     def parameters(self) -> dict[str, ParameterValue | Matrix]:
-        return {
+        own: dict[str, ParameterValue | Matrix] = {} if self.weights is None else {"weights": self.weights}
+        return own | {
             f"components/{i}/{name}": value
             for i, component in enumerate(self.components)
             for name, value in component.parameters().items()
         }
 
     def domain_of(self, parameter: str) -> Support:
+        if parameter == "weights":
+            return POSITIVE
         component, name = self._part(parameter)
         return component.domain_of(name)
 
@@ -78,6 +86,25 @@ class Mixture(AbstractParametric):
     def width(self, parameter: str, type_: Type) -> int | None:
         component, name = self._part(parameter)
         return component.width(name, type_)
+
+    def shape_of(self, parameter: str, type_: Type) -> Shape:
+        if parameter == "weights":
+            return (len(self.components),)
+        component, name = self._part(parameter)
+        return component.shape_of(name, type_)
+
+    def check_formula(self, parameter: str, shape: Shape) -> None:
+        count = len(self.components)
+        if parameter != "weights":
+            component, name = self._part(parameter)
+            component.check_formula(name, shape)
+        elif shape != (count,):
+            raise Refusal(
+                "DGM472",
+                f"`weights` has the shape [{count}], one entry for each component, and this has {show_shape(shape)}",
+                argument="weights",
+                help=(f"declare it so: `learn w : simplex[{count}]`",),
+            )
 
     def _part(self, parameter: str) -> tuple[AbstractParametric, str]:
         """The component that a parameter belongs to, and its name there."""

@@ -51,6 +51,9 @@ class AbstractParametric(AbstractDistribution, ABC):
         width = self.width(parameter, type_)
         return type_.shape if width is None else (*type_.shape, width)
 
+    def check_formula(self, parameter: str, shape: Shape) -> None:
+        """Raise `Refusal` where a formula of that shape cannot be the parameter although it broadcasts to it."""
+
 
 class AbstractProduct(AbstractParametric, ABC):
     """Independent coordinates, one law each; the fields are the parameters.
