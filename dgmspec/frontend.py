@@ -14,7 +14,7 @@ from dgmspec.core.source_map import SourceMap
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import infer
 from dgmspec.graph.lower import check_definitions, lower
-from dgmspec.graph.plans import TrainPlan, lower_sample, lower_train
+from dgmspec.graph.plans import SamplePlan, TrainPlan, lower_sample, lower_train
 from dgmspec.graph.standardizing import standardized
 from dgmspec.graph.unused import check_hiding, check_unused
 from dgmspec.spec import Diagnosis as Reading
@@ -108,12 +108,13 @@ def examine(spec: Spec, rest: Remains | None = None) -> tuple[dict[str, Graph], 
 
     Of what remains of a text with errors, the models that an error touches are lowered only.
     """
-    graphs, found, plans = dict[str, Graph](), [*check_hiding(spec), *check_definitions(spec)], list[TrainPlan]()
+    graphs, found = dict[str, Graph](), [*check_hiding(spec), *check_definitions(spec)]
+    plans = list[TrainPlan | SamplePlan]()
     found += check_unused(spec) if rest is None else []
     for item in spec.items:
         if isinstance(item, (Train, Sample)):
             plan, wrong = lower_train(spec, item) if isinstance(item, Train) else lower_sample(spec, item)
-            plans += [plan] if isinstance(plan, TrainPlan) else []
+            plans += [] if plan is None else [plan]
             found += wrong
     for model in spec.models:
         graph, lowered = lower(spec, model)
@@ -121,7 +122,8 @@ def examine(spec: Spec, rest: Remains | None = None) -> tuple[dict[str, Graph], 
         if rest is not None and model not in rest.sound:
             continue
         own = [plan for plan in plans if plan.model == model]
-        graphs[model], inferred = infer(standardized(graph) if any(plan.standardize for plan in own) else graph)
+        scaled = any(isinstance(plan, TrainPlan) and plan.standardize for plan in own)
+        graphs[model], inferred = infer(standardized(graph) if scaled else graph)
         found += [*inferred, *check_graph(graphs[model], *own)]
     return graphs, found
 

@@ -527,6 +527,12 @@ class _Kinetic(Word):
 
 kinetic: _Kinetic
 
+class _Langevin(Word):
+    """sampler: x ← x + η/2 ∇log p(x) + √η z: Euler-Maruyama steps of dx = ½ ∇log p dt + dW, whose stationary law is p."""
+    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., start: Value = ...) -> Name | Call: ...
+
+langevin: _Langevin
+
 class _Laplace(Word):
     """distribution: The Laplace (double exponential) law."""
     def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -604,6 +610,12 @@ class _Made(Word):
     def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ...) -> Name | Call: ...
 
 made: _Made
+
+class _Mala(Word):
+    """sampler: `langevin` whose step to y is taken with the chance min(1, p(y) q(x|y) / (p(x) q(y|x))), q the normal law of a."""
+    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., start: Value = ...) -> Name | Call: ...
+
+mala: _Mala
 
 class _Markov(Word):
     """settings: Settings in the braces of a `markov`."""
@@ -1210,6 +1222,7 @@ __all__ = [
     "jacobian",
     "kernel",
     "kinetic",
+    "langevin",
     "laplace",
     "latent",
     "leaky_relu",
@@ -1227,6 +1240,7 @@ __all__ = [
     "loss",
     "low_rank",
     "made",
+    "mala",
     "markov",
     "masked_conv",
     "mc",

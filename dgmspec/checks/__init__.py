@@ -15,11 +15,12 @@ from dgmspec.checks.noising import check_noising
 from dgmspec.checks.objective import check_objective
 from dgmspec.checks.origins import check_origins
 from dgmspec.checks.remarks import check_remarks
+from dgmspec.checks.sampling import check_sampling
 from dgmspec.checks.supports import check_supports
 from dgmspec.checks.training import check_training
 from dgmspec.core.diagnostics import Diagnostic, has_errors
 from dgmspec.graph.graph import Graph
-from dgmspec.graph.plans import TrainPlan
+from dgmspec.graph.plans import SamplePlan, TrainPlan
 
 __all__ = ["CHECKS", "Analysis", "check_graph"]
 
@@ -43,12 +44,13 @@ CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
 Those marked True advise on a model that is right, so they wait until it is."""
 
 
-def check_graph(graph: Graph, *plans: TrainPlan) -> list[Diagnostic]:
-    """Everything the checks find in a typed graph and in the train blocks for it, in the order of discovery."""
+def check_graph(graph: Graph, *plans: TrainPlan | SamplePlan) -> list[Diagnostic]:
+    """Everything the checks find in a typed graph and in the blocks for it, in the order of discovery."""
     analysis = Analysis(graph)
     found: list[Diagnostic] = []
     for check, waits in CHECKS:
         if not waits or (graph.complete and not has_errors(found)):
             found += check(analysis)
-    found += [diagnostic for plan in plans for diagnostic in check_training(analysis, plan)]
+    for plan in plans:
+        found += check_training(analysis, plan) if isinstance(plan, TrainPlan) else check_sampling(analysis, plan)
     return list(dict.fromkeys(found))

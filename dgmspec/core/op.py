@@ -7,7 +7,8 @@ it owns. The torch code is a twin of the same name and path in ``modules/``.
 
 A mistake of the author that only the operation can see (an odd size, a bad range) is raised as `Refusal`, which the
 graph room turns into a located diagnostic. The kinds of operation are the abstract classes of the files beside this one
-(`steps`, `scalars`, `masking`, `nets`, `distributions`, `losses`) and of those families in ``ops/`` that need one.
+(`steps`, `scalars`, `masking`, `nets`, `distributions`, `losses`, `samplers`) and of those families in ``ops/`` that
+need one.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ LATER: Final[Mapping[str, tuple[str, ...]]] = {
         "kinetic",
         "jacobian",
     ),
-    "sampler": ("langevin", "mala"),
 }
 """By role. An entry that the library has is never read here: the library comes first."""
 

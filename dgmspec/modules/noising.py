@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from dgmspec.algebra.nodes import AbstractOperand
 from dgmspec.core.address import seed_of
 from dgmspec.core.diagnostics import SpecError
 from dgmspec.core.parameters import Draw
+from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
@@ -34,10 +35,9 @@ from dgmspec.ops.paths.samplers import (
     PfOde,
     ReverseSde,
 )
-from dgmspec.ops.training import AbstractSampler
 from dgmspec.program.build import CONTEXT, END, START
 
-__all__ = ["AbstractNoised", "NoisePath", "noising_step", "sampler_of"]
+__all__ = ["AbstractNoised", "Noise", "NoisePath", "noising_step", "sampler_of"]
 
 
 def noising_step(graph: Graph) -> StepNode | None:
@@ -78,16 +78,25 @@ def sampler_of(method: Any) -> AbstractSampler:
 
 
 class Noise:
-    """Standard normal rows, drawn step after step: by (seed, address, block of 256 sample indices), so that a sample is
-    the same in any batch."""
+    """Standard normal (or uniform) rows, drawn step after step: by (seed, address, block of 256 sample indices), so
+    that a sample is the same in any batch."""
 
-    def __init__(self, seed: int, name: str, start: int, count: int, like: Tensor, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        seed: int,
+        name: str,
+        start: int,
+        count: int,
+        like: Tensor,
+        shape: tuple[int, ...],
+        law: Literal["normal", "uniform"] = "normal",
+    ) -> None:
         first, last = start // BLOCK, (start + max(count, 1) - 1) // BLOCK
         self.generators = [
             torch.Generator().manual_seed(seed_of(seed, name, block)) for block in range(first, last + 1)
         ]
         self.rows = slice(start - first * BLOCK, start - first * BLOCK + count)
-        self.draw, self.like = Draw("noise", shape, "normal"), like
+        self.draw, self.like = Draw("noise", shape, law), like
 
     def __call__(self) -> Tensor:
         """The next draw, (count, *event)."""
@@ -191,6 +200,10 @@ class AbstractNoised(AbstractRunner, ABC):
     def log_prob(self, x: Any, given: Given = None) -> Tensor:
         """log p(x | given) in nats."""
 
+    @abstractmethod
+    def log_density(self, x: Any, given: Given = None) -> Tensor:
+        """log p(x | given) up to a constant."""
+
     @property
     def path(self) -> NoisePath:
         """The derived path of the model's `sde`, `markov` or `perturb`; `UnavailableError` where it has none."""
@@ -198,7 +211,7 @@ class AbstractNoised(AbstractRunner, ABC):
 
     def score(self, x: Any, t: Any = None, given: Given = None) -> Tensor:
         """∇ log p_t(x), (batch, *event): the learned score at a time (or level) of the noising arrow; without a time
-        the gradient of `log_prob`, for any model whose density is a program."""
+        the gradient of `log_density`, for any model whose density is a program."""
         if t is None:
             return self._slope(x, given)
         node = self._noising()
@@ -210,8 +223,9 @@ class AbstractNoised(AbstractRunner, ABC):
     def _slope(self, x: Any, given: Given) -> Tensor:
         (name,) = self.observed
         value = as_event(name, x, self.type_of(name), self.dtype, self.device).detach().requires_grad_()
-        density: Tensor = self.log_prob(value, given)
-        return torch.autograd.grad(density.sum(), value, create_graph=torch.is_grad_enabled())[0]
+        wanted = torch.is_grad_enabled()
+        with torch.enable_grad():
+            return torch.autograd.grad(self.log_density(value, given).sum(), value, create_graph=wanted)[0]
 
     def _noising(self) -> StepNode:
         found = noising_step(self.graph)

@@ -11,7 +11,7 @@ from torch import Tensor
 from dgmspec.core.address import Address
 from dgmspec.core.markup import Html, fragment, tag
 
-__all__ = ["Ledger", "LedgerStep", "LossValue"]
+__all__ = ["Chains", "Ledger", "LedgerStep", "LossValue"]
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,16 @@ class LossValue:
 
     total: Tensor
     terms: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Chains:
+    """What chains of a sampler by density end with, a chain a row: the `values`, their `log_density` (up to a constant,
+    nats) and the `acceptance`, the share of steps that each has taken."""
+
+    values: Tensor
+    log_density: Tensor
+    acceptance: Tensor
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.core.op import AbstractOp
+from dgmspec.core.samplers import AbstractSampler
 from dgmspec.ops.data import AbstractData
 
 Count = Annotated[int, Field(ge=1, strict=True)]
@@ -141,12 +142,6 @@ class Patience(AbstractStop):
     examples: ClassVar[tuple[str, ...]] = ("patience(10)", "patience(n = 5)")
 
     n: Count = Field(description="readings without improvement")
-
-
-class AbstractSampler(AbstractOp, ABC):
-    """A way to draw from a model other than its own direction."""
-
-    role: ClassVar[str] = "sampler"
 
 
 class AbstractBlock(AbstractOp, ABC):

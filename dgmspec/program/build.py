@@ -9,7 +9,7 @@ what is missing.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.graph.graph import Graph, LossTerm, StepNode, VariableNode
@@ -155,6 +155,17 @@ def _after(graph: Graph, routes: Routes, listing: Listing) -> Built:
     return {v.name: walk.need(v.value) for v in variables_of(graph)}, []
 
 
+def _target(graph: Graph, routes: Routes, listing: Listing) -> Built:
+    """e(x) of `~ exp(e)`, which is log p(x) up to a constant where no arrow gives the variable another density."""
+    walk = Walk(graph, routes, listing)
+    walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
+    named = [v for v in variables_of(graph) if v.target is not None and routes.of[v.value].prior is None]
+    if not named:
+        raise MissingValueError(f"model `{graph.name}` has no variable whose density is `~ exp(e)` alone")
+    entries = [replace(walk.target(v.name), sign=1) for v in named]
+    return {"log_prob": listing.total(entries)}, []
+
+
 def _sampled_along(graph: Graph) -> StepNode:
     """The one step that samplers run along."""
     steps = [step for step in graph.steps.values() if step.op.sampled]
@@ -189,6 +200,7 @@ _PHASES = {
     "initialise": _initialise,
     "before": _before,
     "after": _after,
+    "target": _target,
 }
 
 

@@ -187,6 +187,11 @@ def prior_of(component: Component) -> Prior:
         name = component.name
         at = next((v.name for v in component.latent), None)
         where = f"join `{name}` by a flow to a latent variable with a prior"
+        if any(v.target is not None for v in component.observed):
+            raise MissingValueError(
+                f"`{name} ~ exp(…)` is a density up to an unknown constant, so it has no `log_prob` and no direction "
+                f"of its own to draw in: draw by `method = mala(…)` or `langevin(…)`, or {where}"
+            )
         if at is not None:
             where = f"give `{at}`, where its arrow ends, a prior: `latent {at} : … ~ normal(0, 1)`"
         raise MissingValueError(f"`{name}` has no density: {where}")

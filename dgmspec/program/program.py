@@ -30,6 +30,7 @@ Phase = Literal[
     "initialise",
     "before",
     "after",
+    "target",
 ]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 Slot = int

@@ -169,4 +169,15 @@ CODES: tuple[Code, ...] = (
         wrong=_model(_X, _Z, _FLOW, "lss = nll"),
         right=_model(_X, _Z, _FLOW, "loss = nll"),
     ),
+    Code(
+        "DGM715",
+        "error",
+        "a sampler that does not suit the model",
+        "`langevin` and `mala` follow the density of one real variable, exact or known up to a constant; every other "
+        "sampler runs along an arrow of its kind.",
+        "A chain follows the slope of the log-density with normal noise: without a density there is no slope, and the "
+        "noise would leave any support but all of ℝ.",
+        wrong=_model("observe x : positive[2] ~ exp(-dot(x, x))") + "sample M { method = mala(500, 0.5) }\n",
+        right=_model(_TARGET) + "sample M { method = mala(500, 0.5) }\n",
+    ),
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from dgmspec.core.samplers import AbstractSampler
+from dgmspec.core.steps import AbstractStep
+from dgmspec.ops.continuous.ode import Ode
 from dgmspec.ops.continuous.solvers import AbstractSolver
-from dgmspec.ops.training import AbstractSampler
 
 __all__ = ["Solve"]
 
@@ -20,3 +22,7 @@ class Solve(AbstractSampler):
     )
 
     solver: AbstractSolver
+
+    def fits(self, step: AbstractStep) -> bool:
+        """Whether the step has a solver."""
+        return isinstance(step, Ode)

@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.steps import AbstractStep
 from dgmspec.ops.paths.arrows import AbstractNoising
-from dgmspec.ops.training import AbstractSampler
 
 __all__ = ["AbstractPathSampler", "Ancestral", "AnnealedLangevin", "Ddim", "PfOde", "ReverseSde"]
 
