@@ -26,7 +26,7 @@ from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.fitting import alternatives, fit, holds_operations
 from dgmspec.graph.later import LATER
 from dgmspec.graph.scope import close_formula
-from dgmspec.graph.words import TITLES, a, advice, complaint, shown, wanted
+from dgmspec.graph.words import TITLES, a, advice, complaint, said, shown, wanted
 from dgmspec.ops import Parameter, find, names, roles_of, signature
 
 Maker = Callable[["Caller", str, AbstractExpr, Address], AbstractOp]
@@ -265,7 +265,7 @@ class Caller:
             self.findings.add(refusal.diagnostic(places.get(refusal.argument or "", at), self.labels))
             raise Reported from refusal
         except ValidationError as error:
-            for found in error.errors(include_url=False, include_input=True):
+            for found in said(error.errors(include_url=False, include_input=True)):
                 name = str(found["loc"][0]) if found["loc"] else ""
                 place = places.get(name, at)
                 self._report(

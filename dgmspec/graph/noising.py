@@ -6,7 +6,7 @@ from typing import Any, Final, NoReturn
 
 from dgmspec.algebra.evaluate import evaluate, show
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Range, Vector
-from dgmspec.algebra.paths.ladders import LADDERS, ladder
+from dgmspec.algebra.paths.ladders import LADDERS, MOST_LEVELS, ladder
 from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
@@ -60,9 +60,11 @@ class _Lowering:
         source = lower_end(building, member.source, self.at).value
         end = self._target()
         target = lower_end(building, (end,), self.at).value
+        self._check_ends(member.source[0], end)
         context = lower_context(building, member.context, self.at)
         self._sort()
         fields = {**self._times(), **self._law(), **self._learned(), "settings": self._settings()}
+        self._check_start(fields)
         op = self.cls(time=self.time, **fields)
         step = child(self.at, "path")
         building.steps[step] = StepNode(
@@ -81,6 +83,25 @@ class _Lowering:
         self.building.values[at] = Value(at, UNKNOWN, name)
         self.building.variables[name] = VariableNode(at, name, "latent", at, UNKNOWN, support=REAL)
         return name
+
+    def _check_ends(self, source: str, end: str) -> None:
+        """The data stand at the start: neither is the end observed, nor has the start a law of its own."""
+        variables, head = self.building.variables, self.member.head
+        if variables[end].role == "observe":
+            why = f"the observed `{end}` stands at the end of the path, where the noise is"
+        elif variables[source].prior is not None:
+            why = f"`{source}` stands at the start of the path, where the data are, and has a prior"
+        else:
+            return
+        self._refuse("DGM642", why, self.at, "from noise to data", (f"write `{head} {end} -> {source} over …`",))
+
+    def _check_start(self, fields: dict[str, Any]) -> None:
+        """`t_eps` leaves something of the time."""
+        t_eps = getattr(fields["settings"], "t_eps", None)
+        if t_eps is not None and not t_eps < (span := fields["high"] - fields["low"]):
+            message = f"`t_eps = {t_eps:g}` leaves nothing of a time that is {span:g} long"
+            help_ = ("write a small number, such as `t_eps = 1e-3`",)
+            self._refuse("DGM642", message, child(self.at, "t_eps"), "too large", help_)
 
     def _label(self) -> str:
         learned = self._predictions()
@@ -159,6 +180,9 @@ class _Lowering:
                         at,
                         help=(f"write `over {self.time} in 1..1000`",),
                     )
+                if high > MOST_LEVELS:
+                    message = f"a `markov` takes at most {MOST_LEVELS:,} steps, and this has {high:,}"
+                    self._refuse("DGM642", message, at, "too many", (f"write `over {self.time} in 1..1000`",))
                 return {"low": low, "high": high}
             if not low < high or high in (float("inf"),):
                 help_ = (f"write `over {self.time} in 0..1`, the data standing at 0",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 from dgmspec.algebra.evaluate import show
@@ -97,6 +98,16 @@ _BOUNDS: Final = {
     "less_than": ("lt", "less than"),
     "less_than_equal": ("le", "at most"),
 }
+
+
+def said(findings: Iterable[Any]) -> list[Any]:
+    """One finding an argument: of a number or a formula, that of the number, where a formula would not help."""
+    kept: dict[Any, Any] = {}
+    for found in findings:
+        name = found["loc"][:1]
+        if name not in kept or (kept[name]["type"] not in _BOUNDS and found["type"] in _BOUNDS):
+            kept[name] = found
+    return list(kept.values())
 
 
 def complaint(found: Any) -> str:

@@ -8,12 +8,13 @@ from typing import Any, Final
 from dgmspec.core.diagnostics import Refusal
 
 LADDERS: Final = ("geometric", "linear")
-_MOST: Final = 100_000
+MOST_LEVELS: Final = 100_000
+"""How many levels a ladder has and steps a chain: each is a row of a table."""
 
 
 def ladder(name: str, first: Any, last: Any, count: Any) -> tuple[float, ...]:
     """`count` levels from `first` to `last`, both among them, in equal ratios or in equal steps."""
-    whole = isinstance(count, int) and 2 <= count <= _MOST
+    whole = isinstance(count, int) and 2 <= count <= MOST_LEVELS
     if not whole or not all(isinstance(v, (int, float)) and v > 0 and math.isfinite(v) for v in (first, last)):
         help_ = (f"write `{name}(10, 0.01, 10)`",)
         raise Refusal("DGM642", f"`{name}` takes two positive levels and a count of two or more", help=help_)

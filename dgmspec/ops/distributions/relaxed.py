@@ -50,7 +50,7 @@ class GumbelSoftmax(AbstractProduct):
         return category(len(self.logits) if isinstance(self.logits, tuple) else 2)
 
     def features(self, type_: Type) -> Shape:
-        return (type_.size * (int(type_.support.high) + 1),)
+        return (type_.size * (int(self.values(type_.support).high) + 1),)
 
     def has_divergence(self, other: AbstractDistribution) -> bool:
         return isinstance(other, Categorical)
