@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +14,10 @@ import torch
 from scipy import stats
 
 import dgmspec
-from dgmspec import lang
+from dgmspec import cli, lang
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
+
+SPEC = Path(__file__).parent.parent / "specs" / "langevin.dgm"
 
 
 def model(members: str) -> CompiledModel:
@@ -126,6 +131,18 @@ def test_a_target_beside_an_arrow_is_not_what_chains_follow() -> None:
 def test_chains_that_leave_the_numbers_are_no_samples() -> None:
     with pytest.raises(ValueError, match="step_size"):
         model("observe x : real ~ exp(-x^4)").sample(5, seed=0, method=lang.langevin(50, 5.0))
+
+
+def test_the_command_line_says_what_was_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dgmspec.compile(dgmspec.load(SPEC), seed=0).save(tmp_path / "model")
+    assert cli.run(["sample", str(tmp_path / "model"), "-n", "50", "-o", str(tmp_path / "x.npy")]) == 0
+    said = capsys.readouterr()
+    share = re.search(r"the chains took \d+% of their steps", said.out + said.err)
+    assert share is not None and np.load(tmp_path / "x.npy").shape == (50, 2)
+    assert cli.run(["sample", str(tmp_path / "model"), "-n", "50", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)["result"]
+    found = dgmspec.compile(dgmspec.load(SPEC), seed=0).chains(50, lang.mala(300, 0.3), seed=0)
+    assert result["acceptance"] == pytest.approx(float(found.acceptance.mean()), abs=1e-6)
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------

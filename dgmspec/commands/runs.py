@@ -165,9 +165,11 @@ def sample(
             result["samples"] = finite({name: rows.tolist() for name, rows in drawn.whole().items()})
         else:
             write_csv(drawn, sys.stdout)
-    if out is None:
-        return Answer(result=result)
-    return Answer(result=result, aside="" if quiet else f"wrote {drawn.count:,} samples to {out}\n")
+    said = [] if out is None else [f"wrote {drawn.count:,} samples to {out}"]
+    if drawn.acceptance is not None:
+        result["acceptance"] = drawn.acceptance
+        said.append(f"the chains took {drawn.acceptance:.0%} of their steps")
+    return Answer(result=result, aside="" if quiet else "".join(f"{line}\n" for line in said))
 
 
 def evaluate(

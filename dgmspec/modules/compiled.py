@@ -11,20 +11,18 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.explain_html import drawing_html, flows_html
-from dgmspec.checks.sampling import check_sampler
 from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.graph.standardizing import standardizer
 from dgmspec.modules.bundle import CheckpointError, write_bundle
+from dgmspec.modules.chains import AbstractChained
 from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
-from dgmspec.modules.langevin import run_chains
 from dgmspec.modules.law import Law
-from dgmspec.modules.noising import AbstractNoised, Noise, sampler_of
+from dgmspec.modules.noising import sampler_of
 from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
-from dgmspec.modules.results import Chains, Ledger, LedgerStep, LossValue
+from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
 from dgmspec.ops.continuous.samplers import Solve
 from dgmspec.ops.langevin import AbstractChain
@@ -37,7 +35,7 @@ MAX_REDRAWS = 200
 """Rounds in which samples outside the data's support are drawn again before that is an error."""
 
 
-class CompiledModel(AbstractNoised):
+class CompiledModel(AbstractChained):
     """A model: log-density, samples, both directions and the loss, over parameters named by their addresses.
 
     Tensors are (batch, *event); log-densities are in nats, (batch,). A method takes and returns a tensor where one
@@ -72,12 +70,6 @@ class CompiledModel(AbstractNoised):
         if self.density == "estimate":
             return joined.mean(0)
         return torch.logsumexp(joined, 0) - math.log(samples)
-
-    def log_density(self, x: Any, given: Given = None) -> Tensor:
-        """log p(x | given) up to a constant, (batch,): the e of a variable `~ exp(e)`, else `log_prob`."""
-        if isinstance(self.programs["target"], Unavailable):
-            return self.log_prob(x, given)
-        return self.run("target", self._read("target", x, given)[0])["log_prob"]
 
     def ledger(
         self,
@@ -234,26 +226,6 @@ class CompiledModel(AbstractNoised):
         inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)
         found = self._sampled(chosen, inputs, rows, seed, start, known)
         return _single({name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
-
-    @torch.no_grad()
-    def chains(self, n: int, method: Any, given: Given = None, seed: int | None = None, start: int = 0) -> Chains:
-        """What `sample` returns by a `method` that follows the density, such as ``lang.mala(500, 0.5)``, with the
-        log-density of each value (up to a constant) and its chain's acceptance rate, both (n,) or (n, m)."""
-        op = sampler_of(method)
-        if not isinstance(op, AbstractChain):
-            raise TypeError(f"chains are those of lang.langevin(…) or lang.mala(…), not of {op.name}")
-        for wrong in check_sampler(Analysis(self.graph), op, self.name):
-            raise UnavailableError(f"{wrong.message}; {wrong.help[0]}")
-        seed = fresh_seed() if seed is None else seed
-        phase: Phase = "log_prob" if isinstance(self.programs["target"], Unavailable) else "target"
-        inputs, rows, shape = self._read_given(phase, n, given)
-        ((name, type_),) = self.observed.items()
-        at, like = f"{self.name}/{name}/{op.name}", self._like()
-        noise = Noise(seed, at, start, rows, like, type_.shape)
-        chance = Noise(seed, f"{at}/chance", start, rows, like, (), "uniform")
-        found = run_chains(op, lambda x: self.run(phase, inputs | {name: x})["log_prob"], noise, chance)
-        values = found.values.reshape(*shape, *type_.shape)
-        return Chains(values, found.log_density.reshape(shape), found.acceptance.reshape(shape))
 
     def rsample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
         """Samples through which gradients pass to parameters and context; shapes as in `sample`.

@@ -12,17 +12,19 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dgmspec.core.disk import reason, replacing
 from dgmspec.core.types import Type
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
+from dgmspec.ops.langevin import Mala
 from dgmspec.runtime.pictures import draw_samples
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
@@ -48,6 +50,13 @@ class Drawn:
     visible: bool = False
     method: Any = None
     """A sampler instead of the model's own direction."""
+    taken: list[Tensor] = field(default_factory=list)
+    """Of this process's chains so far, the share of steps that each has taken."""
+
+    @property
+    def acceptance(self) -> float | None:
+        """The share of steps taken where each may be refused; None of samplers that refuse none."""
+        return float(torch.cat(self.taken).mean()) if self.taken else None
 
     def chunks(self) -> Iterator[dict[str, Array]]:
         """The samples by variable, integers as integers, in order; every process draws some and gets all."""
@@ -67,11 +76,18 @@ class Drawn:
 
     def _chunk(self, start: int, rows: int, contexts: Mapping[str, Tensor]) -> dict[str, Array]:
         try:
-            found = self.model.sample(rows, given=contexts or None, seed=self.seed, start=start, method=self.method)
+            found = self._draw(start, rows, contexts or None)
         except (UnavailableError, ValueError) as error:
             raise RunError(f"{self.model.name} cannot be sampled: {error}") from error
         columns = found if isinstance(found, dict) else {next(iter(self.model.observed)): found}
         return {name: _typed(np.asarray(v.cpu()), self.model.type_of(name)) for name, v in columns.items()}
+
+    def _draw(self, start: int, rows: int, given: Mapping[str, Tensor] | None) -> Any:
+        if not isinstance(self.method, Mala):
+            return self.model.sample(rows, given=given, seed=self.seed, start=start, method=self.method)
+        chains = self.model.chains(rows, self.method, given=given, seed=self.seed, start=start)
+        self.taken.append(chains.acceptance)
+        return chains.values
 
     def help(self) -> None:
         """Draw this process's chunks for another that writes them."""
