@@ -156,6 +156,7 @@ LACKING = {
     ),
     "labels": ("observe x : category(3) ~ categorical(logits = [0, 1, 2])", "leave `method`"),
     "no prior": ("observe x : real[2]; latent z : real[2]; flow x -> z { actnorm }", "exp(-E(x))"),
+    "a constant": ("observe x : real[2] ~ exp(-1)", "falls far out"),
     "two variables": ("observe x : real ~ normal(0, 1); observe y : real ~ normal(0, 1)", "declare them as one"),
     "a bound": (
         "observe x : real[2]; latent z : real[2] ~ normal(0, 1)\ngenerate x | z ~ normal(mlp(4))\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label
@@ -54,15 +55,27 @@ def _density(analysis: Analysis, op: AbstractSampler, at: Address) -> Iterator[D
         )
         return
     yield from _support(analysis, op, observed[0], at)
-    kind = "exact" if _up_to_a_constant(analysis, observed[0]) else analysis.density(observed[0].name)
+    kind = _kind(analysis, observed[0])
     if kind == "exact":
         return
     name = observed[0].name
-    what = "nothing says its density" if kind == "none" else f"its density is known by {_ARTICLE[kind]} alone"
-    help_ = {
-        "none": f"write it up to a constant, `observe {name} : … ~ exp(-E({name}))`, or join it to a prior",
-        "estimate": "take steps with an exact density, such as `trace = exact` of an `ode`, or leave `method` out",
-        "lower bound": "leave `method` out to run the model's own direction",
+    what, help_ = {
+        "none": (
+            "nothing says its density",
+            f"write it up to a constant, `observe {name} : … ~ exp(-E({name}))`, or join it to a prior",
+        ),
+        "constant": (
+            f"its formula does not read `{name}`, and a constant is no density on all of ℝ",
+            f"write a formula of `{name}` that falls far out, such as `exp(-dot({name}, {name}) / 2)`",
+        ),
+        "estimate": (
+            "that is known by an estimate alone",
+            "take steps with an exact density, such as `trace = exact` of an `ode`, or leave `method` out",
+        ),
+        "lower bound": (
+            "that is known by a lower bound alone",
+            "leave `method` out to run the model's own direction",
+        ),
     }[kind]
     yield Diagnostic(
         "DGM715",
@@ -72,9 +85,6 @@ def _density(analysis: Analysis, op: AbstractSampler, at: Address) -> Iterator[D
         (Label(observed[0].address, "this variable"),),
         help=(help_,),
     )
-
-
-_ARTICLE = {"estimate": "an estimate", "lower bound": "a lower bound"}
 
 
 def _support(analysis: Analysis, op: AbstractSampler, variable: VariableNode, at: Address) -> Iterator[Diagnostic]:
@@ -100,6 +110,8 @@ def _support(analysis: Analysis, op: AbstractSampler, variable: VariableNode, at
     )
 
 
-def _up_to_a_constant(analysis: Analysis, variable: VariableNode) -> bool:
-    """Whether `~ exp(e)` is the variable's own density; beside an arrow with a prior it is a target."""
-    return variable.target is not None and not analysis.priors(variable.name)
+def _kind(analysis: Analysis, variable: VariableNode) -> str:
+    """What the density is. Beside an arrow with a prior `~ exp(e)` is a target, else the variable's own density."""
+    if variable.target is None or analysis.priors(variable.name):
+        return analysis.density(variable.name)
+    return "exact" if variable.name in free_names(variable.target.log_density) else "constant"
