@@ -25,6 +25,8 @@ def steps() -> list[ParameterSet]:
     return found
 
 
+CONTINUOUS = ("real", "positive", "unit", "interval(0, 2)", "interval(-1, 1)", "circle")
+DISCRETE = ("binary", "category(2)", "category(3)", "integer(0..9)")
 LAWS = [cls.examples[0] for cls in library() if cls.role == "distribution"]
 
 
@@ -49,15 +51,11 @@ def test_every_step_is_one_graph(step: str) -> None:
 
 @pytest.mark.parametrize("law", LAWS)
 def test_every_distribution_is_one_graph(law: str) -> None:
-    for support in ("real", "positive", "unit", "interval(0, 2)", "interval(-1, 1)", "circle"):
-        text = f"""dgm 1
-        model M {{
-            observe x : {support}[2]
-            latent z : {support}[2] ~ {law}
-            flow x -> z {{ permute(reverse) }}
-            loss = nll
-        }}
-        """
+    behind_a_flow = "observe x : {0}[2]\nlatent z : {0}[2] ~ {1}\nflow x -> z {{ permute(reverse) }}"
+    models = [behind_a_flow.format(support, law) for support in CONTINUOUS]
+    models += [f"observe x : {support}[2] ~ {law}" for support in DISCRETE]
+    for model in models:
+        text = f"dgm 1\nmodel M {{\n{model}\nloss = nll\n}}\n"
         found = dgmspec.diagnose(text).diagnostics
         if not [d for d in found if d.severity == "error"]:
             return agree(text)

@@ -28,12 +28,13 @@ TYPES = (
 )  # fmt: skip
 """Types of one and two coordinates, those of every support among them."""
 
+DISCRETE = ("binary", "category(2)", "category(3)", "integer(0..9)")
 LAWS = {
     example: support
     for cls in library()
     if cls.role == "distribution"
     for example in cls.examples
-    for support in ("real", "positive", "unit", "interval(-1, 3)", "circle", "binary", "category(3)", "integer(0..9)")
+    for support in ("real", "positive", "unit", "interval(-1, 3)", "circle", *DISCRETE)
     if not dgmspec.diagnose(f"dgm 1\nmodel M {{ observe x : {support}[2] ~ {example} }}").diagnostics
 }
 """Every example of a distribution, and the support it is declared to live on."""
@@ -80,16 +81,13 @@ def masses(model: CompiledModel, count: int, reach: float = 4.8) -> Tensor:
     x, weights = nodes(type_.support, count, reach)
     grid = torch.cartesian_prod(*[x] * type_.size).reshape(-1, *type_.shape)
     given = {name: torch.full((1, *t.shape), 0.7, dtype=DOUBLE) for name, t in model.givens.items()}
+    seeds = range(16 if model.density == "lower bound" else 1)  # the geometric mean of draws is no larger on average
+
+    def density_of(part: Tensor) -> Tensor:
+        return torch.stack([model.log_prob(part, given=given or None, seed=seed) for seed in seeds]).mean(0).exp()
+
     with torch.no_grad():
-        seeds = range(
-            16 if model.density == "lower bound" else 1
-        )  # the geometric mean of draws is no larger on average
-        density = torch.cat(
-            [
-                torch.stack([model.log_prob(part, given=given or None, seed=seed) for seed in seeds]).mean(0).exp()
-                for part in grid.split(40_000)
-            ]
-        )
+        density = torch.cat([density_of(part) for part in grid.split(40_000)])
     found = density.reshape([len(x)] * type_.size)
     for axis in range(type_.size):
         found = found * weights.reshape([-1 if i == axis else 1 for i in range(type_.size)])
@@ -155,7 +153,8 @@ def test_draws_are_the_same_whatever_the_batch_split(law: str) -> None:
     whole = model.sample(600, seed=3)
     assert torch.equal(torch.cat([model.sample(300, seed=3), model.sample(300, seed=3, start=300)]), whole)
     assert torch.equal(model.sample(1, seed=3, start=255), whole[255:256])
-    assert not torch.equal(model.sample(600, seed=4), whole)
+    if len(whole.unique(dim=0)) > 1:  # the nearest code is no matter of chance
+        assert not torch.equal(model.sample(600, seed=4), whole)
 
 
 def learnable() -> list[tuple[str, str, str]]:

@@ -317,7 +317,7 @@ def test_a_saved_model_is_verified_without_data(run: Path) -> None:
 
 
 def test_the_command_line_verifies_specs_and_runs(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["verify", str(SPECS[-1]), "--set", "depth=2"]) == 0
+    assert cli.run(["verify", str(SPECS[0].with_stem("realnvp")), "--set", "depth=2"]) == 0
     text = capsys.readouterr().out
     assert " proved " in text and " checked " in text and " assumed    nothing" in text
     assert cli.run(["verify", str(run), "--json"]) == 0

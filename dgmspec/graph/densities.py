@@ -96,7 +96,10 @@ def lower_conditional(building: Building, member: Conditional) -> None:
     """``generate x | z ~ D`` is the prior of x, ``infer z | x ~ D`` the posterior of z."""
     at = building.at(member)
     assert not isinstance(member.target, Index)
-    node = building.variables[member.target.id]
+    node = building.variables.get(member.target.id)
+    if node is None:  # declared nowhere, as the reading of names has said
+        building.complete = False
+        return
     try:
         _check_role(building, member, node, at)
         before = node.prior if member.head == "generate" else node.posterior
