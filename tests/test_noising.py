@@ -455,3 +455,14 @@ def test_samples_of_the_models_own_direction_carry_their_density() -> None:
     torch.testing.assert_close(found.sample(16, seed=0), x)
     torch.testing.assert_close(found.log_prob(x), log_prob, rtol=1e-3, atol=1e-3)
     assert found.density == "exact" and model("vp", "noise", "", "", 9).density == "estimate"
+
+
+def test_discrete_data_have_no_score() -> None:
+    model = dgmspec.compile(
+        dgmspec.parse(
+            "dgm 1\nmodel M { observe x : category(4)[2]; latent z : real[2, 4] ~ normal(0, 1); "
+            "flow x -> z { argmax }; loss = nll }\n"
+        )
+    )
+    with pytest.raises(UnavailableError, match="a mass has no gradient"):
+        model.score(torch.zeros(3, 2))

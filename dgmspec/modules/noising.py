@@ -221,7 +221,11 @@ class AbstractNoised(AbstractRunner, ABC):
         return -found.noise / found.at.sigma
 
     def _slope(self, x: Any, given: Given) -> Tensor:
+        if len(self.observed) != 1:
+            raise UnavailableError(f"score: a gradient by one observed variable; {self.name} has {len(self.observed)}")
         (name,) = self.observed
+        if self.type_of(name).support.discrete:
+            raise UnavailableError(f"score: `{name}` is {self.type_of(name)}, and a mass has no gradient by its value")
         value = as_event(name, x, self.type_of(name), self.dtype, self.device).detach().requires_grad_()
         wanted = torch.is_grad_enabled()
         with torch.enable_grad():
