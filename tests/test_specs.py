@@ -114,7 +114,14 @@ def test_density_integrates_to_one(path: Path) -> None:
         assert mass == pytest.approx(1, abs=2e-3)
 
 
-@each_spec
+TRACED = ("realnvp", "nsf", "glow", "conditional", "cnf", "vae", "gumbel_vae", "slide")
+"""Specs traced by default, one for each kind of program; the tests of the library trace every operation."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem not in TRACED else []) for p in SPECS],
+)
 def test_fx_program_equals_the_interpreter(path: Path) -> None:
     model = compiled(path, depth=1)
     if model.density == "estimate":

@@ -22,8 +22,9 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops import library
 
 TYPES = (
-    "real[4]", "real[2, 4, 4]", "real", "unit[3]", "positive[3]", "interval(0, 17)[3]", "interval(-1, 1)[4]",
-    "integer(0..16)[3]", "real[2]", "real[1]", "circle[3]", "category(3)[2]", "category(5)[1, 2, 2]",
+    "real[4]", "real[2, 2, 2]", "real[2, 4, 4]", "real", "unit[3]", "positive[3]", "interval(0, 17)[3]",
+    "interval(-1, 1)[4]", "integer(0..16)[3]", "real[2]", "real[1]", "circle[3]", "category(3)[2]",
+    "category(5)[1, 2, 2]",
 )  # fmt: skip
 """Types tried in front of every example: the first two that it accepts are used."""
 
