@@ -16,6 +16,7 @@ from torch import Tensor
 
 import dgmspec
 from dgmspec import lang
+from dgmspec.core.steps import Direction
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.noising import Noise, denoiser_of, journey, noising_step, sampler_of, times_of
 from dgmspec.modules.paths import chain, flow
@@ -466,3 +467,7 @@ def test_discrete_data_have_no_score() -> None:
     )
     with pytest.raises(UnavailableError, match="a mass has no gradient"):
         model.score(torch.zeros(3, 2))
+
+
+def test_one_evaluation_is_said_in_the_singular() -> None:
+    assert str(Direction("solver")) == "1 evaluation" and str(Direction("solver", 16)) == "16 evaluations"

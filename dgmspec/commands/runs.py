@@ -196,7 +196,8 @@ def evaluate(
         figures = evaluate_run(
             run, paths=files, seed=seed, draws=draws, samples=samples, visible=not (quiet or as_json)
         )
-    return Answer(f"{lines(figures)}\n", finite(figures))
+    said = lines(figures) or f"nothing to evaluate in {run}: the model has no density, or no test rows were set aside"
+    return Answer(f"{said}\n", finite(figures))
 
 
 def report(

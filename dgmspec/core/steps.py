@@ -28,7 +28,7 @@ class Direction:
 
     def __str__(self) -> str:
         if self.kind == "solver":
-            return f"{self.passes:,} evaluations" if self.passes else "adaptive"
+            return f"{self.passes:,} evaluation{'s' * (self.passes > 1)}" if self.passes else "adaptive"
         if self.kind == "free" or not self.passes:
             return "–"
         if self.kind == "iterative":
