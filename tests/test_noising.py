@@ -471,3 +471,12 @@ def test_discrete_data_have_no_score() -> None:
 
 def test_one_evaluation_is_said_in_the_singular() -> None:
     assert str(Direction("solver")) == "1 evaluation" and str(Direction("solver", 16)) == "16 evaluations"
+
+
+def test_a_chain_is_not_said_to_be_invertible() -> None:
+    found = dgmspec.diagnose(
+        "dgm 1\nmodel M { observe x : real[2]; latent z : real[2] ~ normal(0, 1); "
+        "markov x -> z over t in 1..50 { step(x, t) ~ normal(0.9 * x, 0.44); learn noise(x, t) = mlp(4) } }\n"
+    )
+    table = str(found.explain("M"))
+    assert "variational bound" in table and "invertible" not in table

@@ -251,7 +251,10 @@ def _possible(chain: ChainFacts) -> str:
 def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
     stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.event)]
     invertible = "invertible but for what is assumed" if assumed else "invertible"
-    if stochastic:
+    chained = _chained(chain)
+    if chained is not None:
+        invertible = f"step {chained} draws both ways: log_prob is a variational bound, and nothing is inverted"
+    elif stochastic:
         invertible += f"; step {stochastic[0]} is stochastic, undone exactly"
     said = [invertible]
     volume = volume_preserving(chain)
@@ -273,10 +276,17 @@ def volume_preserving(chain: ChainFacts) -> Fact:
     return chain.whole.unit_det
 
 
+def _chained(chain: ChainFacts) -> int | None:
+    """The number of a step whose density is a bound: a chain of draws, which no map undoes."""
+    return next((i for i, step in enumerate(chain.steps, 1) if step.cost.log_det == "bound"), None)
+
+
 def _classes(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
     """Invertible maps, maps with lower-triangular Jacobian, or both."""
     invertible = "invertible maps" + (" (assumed)" if assumed else "")
     structure = chain.whole.structure
+    if _chained(chain) is not None:
+        return "chains of random steps: a law of the data, not a map"
     if any(step.resizes for step in chain.steps):
         return "surjections: invertible from the latent on, random towards it"
     if chain.whole.dependency is None:
