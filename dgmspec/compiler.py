@@ -39,6 +39,10 @@ def compile(
     `params` overrides params, `nets` supplies external nets, `seed` decides the initial weights, `optimize` the passes
     ("O0" none, "O1" all). `dump` is called with the name and the result of each stage.
     """
+    if not isinstance(spec, Spec):
+        raise TypeError(
+            f"compile takes a Spec, not {type(spec).__name__}: read one by dgmspec.load(path) or parse(text)"
+        )
     # Text and objects are the same thing, so one door reads both: findings always point into the canonical text.
     spec = spec.with_params(**params) if params else spec
     dump("spec", spec)
