@@ -148,7 +148,7 @@ class _Closing:
         plain = len(names) == len(self.member.context)
         found, start = [], 0
         for name in names if plain else ():
-            type_ = variables[name].declared
+            type_ = variables[name].declared if name in variables else None  # else it has been reported
             if not isinstance(type_, Type):
                 break
             found.append(Seen(name, type_, start if len(names) > 1 else None))
