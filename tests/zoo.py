@@ -107,10 +107,12 @@ def randomise(model: CompiledModel, seed: int = 0, scale: float = 0.3) -> None:
 
 @cache
 def steps() -> tuple[Case, ...]:
-    """All cases that the checker accepts: up to two types for each step, with and without a context."""
+    """All cases that the checker accepts: each step behind a type, behind two where it stands by itself, and behind
+    one with a context."""
     found: list[Case] = []
     for step in dict.fromkeys(step_texts()):
-        found += list(islice(_accepted(step, context=False), 2))
+        conditioned = step.startswith(("elementwise", "coupling", "autoregressive"))
+        found += list(islice(_accepted(step, context=False), 1 if conditioned else 2))
         found += list(islice(_accepted(step, context=True), 1))
     return tuple(found)
 
