@@ -7,6 +7,7 @@ reason and a place: the argument of the `Refusal` names the part at fault.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Final
 
 from dgmspec.algebra.evaluate import evaluate
@@ -35,6 +36,7 @@ _TRIED: Final = 400
 _RISE: Final = 1e-9
 
 
+@lru_cache(maxsize=256)
 def of_drift(
     drift: AbstractExpr, diffusion: AbstractExpr, state: str, times: Times, shape: Shape, init_noise: float = 0.0
 ) -> GaussianPath | NotAffine:
@@ -54,6 +56,7 @@ def of_drift(
     return GaussianPath(times, tuple(curves), tuple(processes))
 
 
+@lru_cache(maxsize=256)
 def of_chain(
     loc: AbstractExpr, scale: AbstractExpr, state: str, name: str, low: int, high: int, shape: Shape
 ) -> GaussianPath | NotAffine:
@@ -91,6 +94,7 @@ def _check_step(step: Step, name: str, t: int) -> None:
         )
 
 
+@lru_cache(maxsize=256)
 def of_kernel(
     loc: AbstractExpr,
     scale: AbstractExpr,

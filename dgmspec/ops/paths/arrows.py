@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from functools import lru_cache
 from typing import ClassVar, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr
@@ -63,6 +62,7 @@ class AbstractNoising(AbstractStep, ABC):
     time: str
     learn: Prediction | None = None
     net: AbstractNet | None = None
+    settings: SdeSettings | MarkovSettings | PerturbSettings
 
     @abstractmethod
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
@@ -70,7 +70,7 @@ class AbstractNoising(AbstractStep, ABC):
 
     def path(self, shape: Shape) -> GaussianPath:
         """The Gaussian path; `Refusal` (DGM647) where there is none."""
-        found = _derived(self, shape)
+        found = self.derived(shape)
         if isinstance(found, NotAffine):
             raise Refusal(
                 "DGM647",
@@ -89,12 +89,12 @@ class AbstractNoising(AbstractStep, ABC):
     @property
     def drawn_times(self) -> AbstractTimes:
         """How losses draw times."""
-        raise NotImplementedError
+        return self.settings.times
 
     @property
     def scaled(self) -> AbstractPrecondition | None:
         """How the net's input and value are scaled."""
-        raise NotImplementedError
+        return self.settings.precondition
 
     @property
     def discrete(self) -> bool:
@@ -122,7 +122,7 @@ class AbstractNoising(AbstractStep, ABC):
         if how is None or how.trace is not None:
             return self
         settled = how.model_copy(update={"trace": how.trace_of(x)})
-        settings = self.settings.model_copy(update={"likelihood": settled})  # type: ignore[attr-defined]
+        settings = self.settings.model_copy(update={"likelihood": settled})
         return self.model_copy(update={"settings": settings})
 
     def tightened(self) -> AbstractNoising:
@@ -130,7 +130,7 @@ class AbstractNoising(AbstractStep, ABC):
         if self.likelihood is None:
             return self
         close = Flow(solver=Dopri8(rtol=CLOSE, atol=CLOSE), trace=Exact())
-        settings = self.settings.model_copy(update={"likelihood": close})  # type: ignore[attr-defined]
+        settings = self.settings.model_copy(update={"likelihood": close})
         return self.model_copy(update={"settings": settings})
 
     def draws(self, x: Type) -> tuple[Draw, ...]:
@@ -274,11 +274,6 @@ def _check_unit_circle(path: GaussianPath, name: str) -> None:
                 )
 
 
-@lru_cache(maxsize=256)
-def _derived(op: AbstractNoising, shape: Shape) -> GaussianPath | NotAffine:
-    return op.derived(shape)
-
-
 class Sde(AbstractNoising):
     """dx = drift(x, t) dt + diffusion(t) dW from the data at `low` to the noise at `high`."""
 
@@ -296,14 +291,6 @@ class Sde(AbstractNoising):
 
     def law_at(self) -> str:
         return "drift"
-
-    @property
-    def drawn_times(self) -> AbstractTimes:
-        return self.settings.times
-
-    @property
-    def scaled(self) -> AbstractPrecondition | None:
-        return self.settings.precondition
 
     @property
     def likelihood(self) -> Flow | None:
@@ -332,14 +319,6 @@ class Markov(AbstractNoising):
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
         return of_chain(self.loc, self.scale, self.state, self.time, self.low, self.high, shape)
 
-    @property
-    def drawn_times(self) -> AbstractTimes:
-        return self.settings.times
-
-    @property
-    def scaled(self) -> AbstractPrecondition | None:
-        return self.settings.precondition
-
     def cost(self, x: Type, c: Type | None) -> Cost:
         return Cost("bound", Direction("solver"), Direction("sequential", self.high - self.low + 1))
 
@@ -363,14 +342,6 @@ class Perturb(AbstractNoising):
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
         times = Times(self.time, self.low, self.high)
         return of_kernel(self.loc, self.scale, self.state, times, shape, self.levels)
-
-    @property
-    def drawn_times(self) -> AbstractTimes:
-        return self.settings.times
-
-    @property
-    def scaled(self) -> AbstractPrecondition | None:
-        return self.settings.precondition
 
     @property
     def likelihood(self) -> Flow | None:
