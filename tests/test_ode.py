@@ -21,6 +21,7 @@ from dgmspec.runtime import likelihood
 from dgmspec.runtime.report import summary
 from dgmspec.runtime.selfcheck import check_step, own_parameters
 from dgmspec.runtime.solving import solver_shift
+from dgmspec.runtime.train import resume_run
 from dgmspec.runtime.verify import verify
 from dgmspec.spec.model import Fn
 from dgmspec.spec.unresolve import formula_text
@@ -573,3 +574,26 @@ model M {
     assert "DGM604" in [
         d.code for d in dgmspec.diagnose(joint.replace("velocity(q, p, e, t)", "velocity(q, p, t)")).diagnostics
     ]
+
+
+def test_training_doubles_steps_that_are_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model that is left, its text, its report and a resumed run all take the steps that validation asked for."""
+    monkeypatch.setattr(likelihood, "GAP_POINTS", 500)
+    text = ode("velocity(y, t) = mlp(8)", "solver = euler(steps = 1)") + (
+        "data moons = two_moons(n = 500)\n"
+        "train M { data = moons; steps = 8; batch = 64; optimizer = adam(lr = 0.1)\n"
+        "validate = holdout(0.2, every = 2) }\n"
+    )
+    run = dgmspec.train(dgmspec.parse(text), out=tmp_path / "run")
+    doubled = run.report["steps_doubled_at"]
+    assert doubled and set(doubled) <= {2, 4, 6, 8}
+    steps = f"euler(steps = {2 ** len(doubled)})"
+    assert next(iter(run.model.graph.steps.values())).label == f"ode(euler({2 ** len(doubled)}))"
+    assert f"were doubled after step {doubled[0]}" in summary(run.report)
+    loaded = dgmspec.load_model(run.path / "model")
+    assert loaded.bundle is not None and f"solver = {steps}" in loaded.bundle.text
+    x = torch.randn(8, 2)
+    assert torch.equal(loaded.log_prob(x), run.model.log_prob(x))
+    assert run.report["best_step"] >= doubled[-1]  # a reading with fewer steps is no rival
+    again = resume_run(run.path)
+    assert again.report["steps_doubled_at"] == doubled and torch.equal(again.model.log_prob(x), run.model.log_prob(x))

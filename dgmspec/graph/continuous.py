@@ -43,7 +43,7 @@ def lower_ode(building: Building, member: Path) -> None:
     step = child(at, "velocity")
     places = (("ends", at), *((name, child(at, name)) for name in SETTINGS))
     ends = source.value, target.value
-    building.steps[step] = StepNode(step, op, False, *ends, context, at, op.label, arguments=places)
+    building.steps[step] = StepNode(step, op, False, *ends, context, at, describe(op), arguments=places)
     building.arrows[at] = ArrowNode(at, source.name, target.name, context, (step,))
 
 
@@ -69,7 +69,6 @@ class _Arrow:
             solver=solver,
             trace=trace,
             gradient=self._gradient(),
-            label=f"ode({describe(solver)})",
         )
 
     def report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> None:

@@ -36,8 +36,10 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
 
     Masks and orders show their numbers always, ``alternate(0)``: that is what tells one turn of a repeat from another.
     """
-    if isinstance(op, (AuthoredScalar, AuthoredStep, Ode, AppliedNet)):
+    if isinstance(op, (AuthoredScalar, AuthoredStep, AppliedNet)):
         return op.label
+    if isinstance(op, Ode):
+        return f"ode({describe(op.solver)})"
     parts = []
     parameters = signature(type(op))
     shown = op.role in ("mask", "order")

@@ -82,6 +82,10 @@ class Backend:
         found = self.compiled[key](*(inputs[i.name] for i in program.inputs))
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
 
+    def forget(self) -> None:
+        """Trace every program anew when it is next run: they have changed."""
+        self.compiled.clear()
+
 
 def _watched(guards: Sequence[Any]) -> list[bool]:
     return [guard.guard_type in _WATCHED for guard in guards]

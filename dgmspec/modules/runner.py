@@ -12,7 +12,8 @@ from torch import Tensor, fx, nn
 
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
-from dgmspec.graph.graph import Graph
+from dgmspec.graph.graph import Graph, StepNode
+from dgmspec.graph.words import describe
 from dgmspec.modules.bundle import Bundle
 from dgmspec.modules.fx import Backend, to_fx
 from dgmspec.modules.inputs import as_event, batch_of, broadcast, checked_event, read_given, read_variables
@@ -174,6 +175,20 @@ class AbstractRunner(AbstractStore, ABC):
             raise UnavailableError(f"{self.name} has no `ode` to solve")
         return other
 
+    def double_steps(self) -> bool:
+        """From here on this very model takes twice the steps along every `ode` of fixed steps; False where there is
+        none, or no room for more."""
+        other = self._with_steps(lambda op: op.doubled() if isinstance(op, Ode) else op)
+        if other is self:
+            return False
+        self.programs = other.programs
+        nodes = {at: _doubled(node) for at, node in self.graph.steps.items()}
+        self.graph = replace(self.graph, steps=nodes)
+        if self._backend is not None:
+            self._backend.forget()
+        self._prepare()
+        return True
+
     def _with_steps(self, change: Callable[[AbstractStep], AbstractStep]) -> Self:
         programs = {
             phase: replace(program, instructions=tuple(_changed(line, change) for line in program.instructions))
@@ -248,6 +263,13 @@ class AbstractRunner(AbstractStore, ABC):
 
 def _changed(line: Instruction, change: Callable[[AbstractStep], AbstractStep]) -> Instruction:
     return replace(line, op=change(line.op)) if isinstance(line.op, AbstractStep) else line
+
+
+def _doubled(node: StepNode) -> StepNode:
+    if not isinstance(node.op, Ode):
+        return node
+    op = node.op.doubled()
+    return replace(node, op=op, label=describe(op))
 
 
 def _attach(model: nn.Module, graph: Graph, nets: Mapping[str, nn.Module]) -> tuple[str, ...]:

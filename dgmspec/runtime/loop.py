@@ -22,7 +22,7 @@ from dgmspec.runtime.likelihood import Validation
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import Reporter
 from dgmspec.runtime.rundir import RunDirectory, RunError
-from dgmspec.runtime.solving import ALLOWED
+from dgmspec.runtime.solving import DOUBLINGS, doubled_line, solver_line, strays
 from dgmspec.runtime.steps import Fit, Steps
 
 __all__ = ["Interrupted", "Loop"]
@@ -60,7 +60,6 @@ class Loop:
         self.steps = Steps(model, feed, plan, processes)
         self.losses: list[Tensor] = []
         self.known = torch.empty(0, dtype=torch.float64)
-        self.shift: float | None = None
         self.best_state: list[Tensor] | None = None
         self.saved, self.before = time.monotonic(), 0.0
 
@@ -133,16 +132,13 @@ class Loop:
         self.known = losses[:0]
         row = {"step": float(self.fit.step), "seconds": self.fit.seconds, "loss": float(losses.mean())}
         if judged:
-            row["validation"] = self.judge()
+            row["validation"] = self.judge(reporter)
         self.processes.on_main(lambda: self.directory.append_metrics(row))
-        if self.processes.on_main(lambda: time.monotonic() - self.saved > SAVE_SECONDS):
+        doubled = self.fit.doubled[-1:] == [self.fit.step]
+        if doubled or self.processes.on_main(lambda: time.monotonic() - self.saved > SAVE_SECONDS):
             self.save()
         figures = {k: v for k, v in row.items() if k in ("loss", "validation")}
-        reporter.advance(self.fit.step, **figures, **(self.strayed() if judged else {}))
-
-    def strayed(self) -> dict[str, float]:
-        """By how much a finer solve moves the log-density, where that is more than a solver may err."""
-        return {} if self.shift is None or abs(self.shift) <= ALLOWED else {"solver off by": self.shift}
+        reporter.advance(self.fit.step, **figures)
 
     def settled(self) -> Tensor:
         """The losses since the last reading, over all processes; one that is no number ends the run."""
@@ -160,15 +156,13 @@ class Loop:
         self.restore()
         raise RunError(explain(self.steps, self.directory, at, value))
 
-    def judge(self) -> float:
+    def judge(self, reporter: Reporter) -> float:
         """The validation loss of the averaged weights (nats); they are kept if it is the best so far."""
-        assert self.validate is not None
         self.plain.eval()
         average = self.trained.average
         with average.swapped_in() if average else nullcontext():
             with self.processes.gathered(self.plain):
-                found, self.shift = self.validate(), self.validate.solver_shift()
-            value = self.processes.on_main(lambda: found)
+                value = self.validated(reporter)
             if value < self.fit.best or self.fit.step == self.fit.best_step:
                 self.fit.best, self.fit.best_step, self.fit.stale = value, self.fit.step, 0
                 self.best_state = self.trained.copies()
@@ -179,6 +173,26 @@ class Loop:
                 self.fit.stale += 1
         self.plain.train()
         return value
+
+    def validated(self, reporter: Reporter) -> float:
+        """The validation loss. Where a finer solve moves the log-density too far, everything is solved by twice the
+        steps from here on; where the loss is solved for, the best reading so far, which may owe its value to errors of
+        the coarser solve, is forgotten."""
+        assert self.validate is not None
+        found, shift = self.validate(), self.validate.solver_shift()
+        value, shift = self.processes.on_main(lambda: (found, shift))
+        if shift is None or not strays(shift):
+            return value
+        room = len(self.fit.doubled) < DOUBLINGS and self.steps.double_steps(len(self.fit.doubled) + 1)
+        reporter.say(f"step {self.fit.step:,}: {doubled_line(shift) if room else solver_line(shift)}")
+        if not room:
+            return value
+        self.fit.doubled.append(self.fit.step)
+        found = self.validate()
+        again = self.processes.on_main(lambda: found)
+        if again != value:
+            self.fit.best, self.fit.best_step, self.fit.stale, self.best_state = math.inf, 0, 0, None
+        return again
 
     @torch.no_grad()
     def finish(self) -> None:
@@ -196,6 +210,8 @@ class Loop:
             return self.plain
         state = self.trained.model_state()
         model = fresh()
+        for _ in self.fit.doubled:
+            model.double_steps()
         model.load_state_dict(state)
         return model.eval()
 
@@ -220,9 +236,12 @@ class Loop:
         tensors, counters = self.processes.on_main(lambda: self.directory.load_checkpoint("last"))
         self.trained.unpack(tensors, f"the checkpoint in {self.directory.path}")
         self.steps.fit = Fit(**counters | {"best": math.inf if counters["best"] is None else counters["best"]})
+        self.steps.double_steps(len(self.fit.doubled))
         self.known = tensors["losses"]
         self.losses.clear()
         if self.processes.on_main(lambda: self.directory.has_checkpoint("best")):
             best, found = self.processes.on_main(lambda: self.directory.load_checkpoint("best"))
+            if not self.fit.best_step and found["step"] < max(self.fit.doubled, default=0):
+                return  # one that was forgotten
             self.best_state = self.trained.divided(best, f"best.safetensors in {self.directory.path}")
             self.fit.best, self.fit.best_step = found["validation"], found["step"]

@@ -23,9 +23,15 @@ class Reporter(Protocol):
     def advance(self, done: int, **figures: float) -> None:
         """`done` units are finished in all; figures such as ``loss`` replace the earlier ones of their name."""
 
+    def say(self, text: str) -> None:
+        """A line about something that happened on the way."""
+
 
 class _Silent:
     def advance(self, done: int, **figures: float) -> None:
+        return
+
+    def say(self, text: str) -> None:
         return
 
 
@@ -43,6 +49,9 @@ class _Bar:
         speed = self.progress.tasks[self.task].speed
         rate = f"{_number(speed)}/s" if speed else ""
         self.progress.update(self.task, completed=done, figures=text, rate=rate)
+
+    def say(self, text: str) -> None:
+        self.progress.console.print(text, markup=False, highlight=False)
 
 
 class _Lines:
@@ -65,7 +74,10 @@ class _Lines:
         parts = [f"{self.label} {done:,}/{self.total:,}", *(f"{k} {v:.4f}" for k, v in self.figures.items())]
         if rate > 0:
             parts += [f"{_number(rate)}/s", f"{_time((self.total - done) / rate)} left"]
-        sys.stderr.write("  ".join(parts) + "\n")
+        self.say("  ".join(parts))
+
+    def say(self, text: str) -> None:
+        sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 

@@ -147,6 +147,8 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     if "gap_to_entropy_nats" in test:
         gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
         lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points{kind}")
+    if doubled := report.get("steps_doubled_at"):
+        lines.append(f"the solver's steps were doubled after step {' and '.join(f'{at:,}' for at in doubled)}")
     if "solver_shift_nats" in test:
         lines.append(solver_line(test["solver_shift_nats"]))
     if streamed := report.get("streamed"):

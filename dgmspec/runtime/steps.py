@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Final
 
@@ -39,6 +39,8 @@ class Fit:
     best_step: int = 0
     stale: int = 0
     seconds: float = 0.0
+    doubled: list[int] = field(default_factory=list)
+    """The steps after which solvers took twice as many steps as before (`Loop.judge`)."""
 
 
 class Steps:
@@ -52,16 +54,26 @@ class Steps:
         self.count = plan.steps or (plan.epochs or 1) * (feed.order.per_epoch if feed else 1)
         self.parts = parts_of(feed.order.size if feed else plan.batch, plan.accumulate, processes)
         self.factor = rate_factor(plan.schedule, self.count)
-        self.fit = Fit()
+        self.fit, self.doublings = Fit(), 0
 
     def begin(self, resumed: bool) -> None:
         """Make ready for the first step: on a fresh run the start that depends on data is taken from the first batch,
         the whole of it in every process, so that all start from the same numbers."""
         if self.feed and not resumed:
             self.plain.initialise(next(self.feed.walk(0, 1)), seed=self.plan.seed)
-        whole = compiled_step(self.plain, self.processes) if self.plan.compile else self.plain
-        self.model: nn.Module = self.processes.wrap(whole, fp16=self.plan.precision == "fp16")
+        self.whole = compiled_step(self.plain, self.processes) if self.plan.compile else self.plain
+        self.model: nn.Module = self.processes.wrap(self.whole, fp16=self.plan.precision == "fp16")
         self.trained = Trained(self.plain, self.plan, self.processes)
+
+    def double_steps(self, times: int) -> bool:
+        """Solve with 2^times the steps that the spec says; False where the model has no `ode` of so many."""
+        while self.doublings < times:
+            if not self.plain.double_steps():
+                return False
+            if self.whole is not self.plain:
+                self.whole.double_steps()
+            self.doublings += 1
+        return True
 
     def batches(self) -> Iterator[Tensors | None]:
         """This process's rows of every step that remains; None for each where the loss draws its own points."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from dgmspec.runtime.rundir import (
     fresh_directory,
     versions,
 )
+from dgmspec.runtime.solving import with_solvers
 from dgmspec.runtime.standardizing import record_statistics
 from dgmspec.runtime.task import Task, recorded_task, task_of
 from dgmspec.spec import Spec
@@ -151,6 +152,8 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     with show_progress("train", loop.steps.count, visible) as reporter:
         fit = loop.run(reporter)
     model = loop.result(lambda: _compiled(task, processes.device))
+    if fit.doubled and model.bundle:
+        model.bundle = replace(model.bundle, text=with_solvers(model.bundle.text, model))
     report: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "model": task.plan.model,
@@ -161,6 +164,7 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
         "loss": directory.metrics()[-1]["loss"],
         "validation": fit.best if fit.best_step else None,
         "test": test_figures(model, parts.test, parts.toy, task.plan.seed, processes=processes, visible=visible),
+        **({"steps_doubled_at": fit.doubled} if fit.doubled else {}),
         **_sampled(parts),
     }
     if processes.main:

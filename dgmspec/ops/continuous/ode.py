@@ -20,7 +20,7 @@ from dgmspec.ops.authored import OwnNet, Reading
 from dgmspec.ops.authored.patterns import Reads, degree, pattern, spread
 from dgmspec.ops.authored.starts import start
 from dgmspec.ops.continuous.placed import TANGENTS, Placed, placed
-from dgmspec.ops.continuous.solvers import AbstractSolver, Dopri8
+from dgmspec.ops.continuous.solvers import AbstractFixed, AbstractSolver, Dopri8
 from dgmspec.ops.continuous.traces import AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.velocity import Velocity
 from dgmspec.ops.nets import context_shape
@@ -60,7 +60,6 @@ class Ode(AbstractStep):
     trace: AbstractTrace | None = None
     """None until the type of the state is known, where the text leaves it open."""
     gradient: Literal["direct", "adjoint", "checkpoint"] = "direct"
-    label: str = "ode"
     rates: tuple[str, ...] = ()
     """What loss terms ask for beside the trace: ``kinetic``, ``jacobian``."""
 
@@ -108,6 +107,10 @@ class Ode(AbstractStep):
 
     def refined(self) -> Ode:
         return self.model_copy(update={"solver": self.solver.refined()})
+
+    def doubled(self) -> Ode:
+        """With twice the steps, where they are fixed."""
+        return self.refined() if isinstance(self.solver, AbstractFixed) else self
 
     def tightened(self) -> Ode:
         return self.model_copy(update={"solver": Dopri8(rtol=CLOSE, atol=CLOSE), "trace": Exact()})
