@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dgmspec
+from dgmspec.algebra.closures import closure, number_at
+from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import NotAffine, Times
 from dgmspec.algebra.paths.derive import of_drift, of_kernel
-from dgmspec.algebra.paths.scalar import number_at
 from dgmspec.core.diagnostics import Refusal
 from tests.paths import KNOWN, chain, drifting, formula, kernel
+from tests.strategies import formulas
 
 each_known = pytest.mark.parametrize("name", KNOWN)
 SHARES = (1e-6, 1e-4, 0.01, 0.2, 0.5, 0.77, 0.999, 1.0)
@@ -154,6 +159,58 @@ def test_integrals_that_do_not_exist_are_refused(drift: str, diffusion: str, cod
     with pytest.raises(Refusal) as refused:
         drifting(drift, diffusion)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("rate", [50.0, 5094.45, 1e7])
+def test_what_forgets_its_start_within_a_moment_keeps_its_moments(rate: float) -> None:
+    """dx = -k (x - sin t) dt + √(1 + t) dW: v = (1 + t) / 2k - 1 / 4k² + (1 / 4k² - 1 / 2k) e^{-2kt}."""
+    curve, k = drifting(f"-{rate!r} * (x - sin(t))", "sqrt(1 + t)").curves[0], rate
+    for t in (1e-9, 1 / k, 8 / k, 0.37, 1.0):
+        gone = -math.expm1(-2 * k * t)
+        variance = t / (2 * k) + (1 / (2 * k) - 1 / (4 * k * k)) * gone
+        mean = k * (k * math.sin(t) - math.cos(t) + math.exp(-k * t)) / (1 + k * k)
+        assert curve.log_alpha(t) == pytest.approx(-k * t, rel=1e-12)
+        assert math.exp(curve.log_variance(t)) == pytest.approx(variance, rel=1e-6 if k * t < 1e-3 else 1e-11)
+        assert curve.mean(t) == pytest.approx(mean, rel=1e-10, abs=1e-16)
+
+
+@pytest.mark.parametrize(
+    ("drift", "diffusion", "why"),
+    [
+        ("5000 * x", "1", "no longer than 0.0703 after"),
+        ("-400 * x", "exp(-500 * t)", "its variance is"),
+        ("-x * (1000 + 999 * sin(2000 * t))", "1", "turn too quickly"),
+    ],
+)
+def test_what_is_beyond_float64_or_too_dear_says_so_in_time(drift: str, diffusion: str, why: str) -> None:
+    start = time.process_time()
+    for _ in range(3):  # a refusal is remembered too
+        with pytest.raises(Refusal, match=why):
+            drifting(drift, diffusion)
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize("noise", ["t - 0.5", "-t"])
+def test_a_refused_path_is_reported_once(noise: str) -> None:
+    text = (
+        "dgm 1\nmodel M { observe x : real[2]; latent z : real[2] ~ normal(0, 1)\nperturb x -> z over t in 0..1 { "
+        f"kernel(x, t) ~ normal(x, {noise}); learn noise(x, t) = mlp(8) }}\nloss = dsm }}\n"
+    )
+    assert [d.code for d in dgmspec.diagnose(text).diagnostics] == ["DGM643"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(formulas(("t",)), st.sampled_from([-1.5, 0.0, 0.25, 3.0]))
+def test_closures_are_their_formulas(found: AbstractExpr, t: float) -> None:
+    def outcome(value: Callable[[float], float]) -> float | str:
+        try:
+            return value(t)
+        except Refusal as refusal:
+            return refusal.message
+
+    expected = outcome(lambda t: number_at(found, "t", t))
+    value = outcome(closure(found, "t"))
+    assert value == (pytest.approx(expected, rel=1e-12) if isinstance(expected, float) else expected)
 
 
 @pytest.mark.parametrize(

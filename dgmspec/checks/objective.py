@@ -14,6 +14,7 @@ from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
 from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractDensityLoss
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import LossTerm, VariableNode
+from dgmspec.graph.infer import arriving
 
 
 def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
@@ -63,7 +64,7 @@ def _arrow(analysis: Analysis, term: LossTerm, op: AbstractArrowLoss) -> Iterato
         )
         return
     event = analysis.graph.type_of(steps[0].source)
-    if not isinstance(event, Type):
+    if not isinstance(event, Type) or arriving(analysis.graph, steps[0]) is None:  # what refuses is reported already
         return
     try:
         op.check(steps[0].op, event)

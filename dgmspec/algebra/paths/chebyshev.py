@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
+from operator import mul
 from typing import Final
 
 NODES: Final = 22
@@ -26,7 +28,28 @@ Series = tuple[float, ...]
 
 def fit(values: Sequence[float]) -> Series:
     """The series through the values at `POINTS`."""
-    return tuple(math.fsum(w * v for w, v in zip(row, values, strict=True)) for row in _COSINES)
+    return _product(_COSINES, values)
+
+
+def at_nodes(series: Series) -> Series:
+    """The values at `POINTS` of a series, or of its `integral`."""
+    return _product(_values(len(series)), series)
+
+
+@cache
+def _values(terms: int) -> tuple[Series, ...]:
+    return tuple(tuple(math.cos(k * math.acos(x)) for k in range(terms)) for x in POINTS)
+
+
+@cache
+def integrals() -> tuple[Series, ...]:
+    """The matrix that takes values at `POINTS` to ∫_{-1}^x there."""
+    columns = [at_nodes(integral(fit([float(i == j) for i in range(NODES)]), 1.0)) for j in range(NODES)]
+    return tuple(zip(*columns, strict=True))
+
+
+def _product(matrix: tuple[Series, ...], vector: Sequence[float]) -> Series:
+    return tuple(math.fsum(map(mul, row, vector)) for row in matrix)
 
 
 def nodes(low: float, high: float) -> tuple[float, ...]:
@@ -61,3 +84,34 @@ def value(series: Sequence[float], x: float) -> float:
 def tail(series: Series) -> float:
     """What the last terms still weigh: about the error of the series."""
     return max(map(abs, series[-3:]))
+
+
+def relaxed(rate: Sequence[float], push: Sequence[float], start: float, half: float) -> Series:
+    """u at `POINTS` with u' = rate u + push and u(-1) = start, by collocation: u = start + half ∫ (rate u + push).
+
+    A fast decay is no obstacle where u itself is smooth, as it is once it has forgotten its start.
+    """
+    rows = []
+    for i, row in enumerate(integrals()):
+        left = [-half * w * a for w, a in zip(row, rate, strict=True)]
+        left[i] += 1.0
+        rows.append([*left, start + half * math.fsum(map(mul, row, push))])
+    return _solved(rows)
+
+
+def _solved(rows: list[list[float]]) -> Series:
+    """The solution of linear equations, each with its right side last, by elimination with row pivots."""
+    size = len(rows)
+    for k in range(size):
+        best = max(range(k, size), key=lambda i: abs(rows[i][k]))
+        rows[k], rows[best] = rows[best], rows[k]
+        pivot = rows[k][k]
+        if not pivot:
+            return (math.nan,) * size
+        for i in range(k + 1, size):
+            share = rows[i][k] / pivot
+            rows[i] = [x - share * y for x, y in zip(rows[i], rows[k], strict=True)]
+    found = [0.0] * size
+    for k in reversed(range(size)):
+        found[k] = (rows[k][size] - math.fsum(map(mul, rows[k][k + 1 : size], found[k + 1 :]))) / rows[k][k]
+    return tuple(found)

@@ -7,9 +7,11 @@ reason and a place: the argument of the `Refusal` names the part at fault.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
-from typing import Final
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, Final, ParamSpec, TypeVar
 
+from dgmspec.algebra.closures import closure
 from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.nodes import AbstractExpr, Index, Vector, children, expr
 from dgmspec.algebra.paths.affine import (
@@ -22,7 +24,8 @@ from dgmspec.algebra.paths.affine import (
     squared,
 )
 from dgmspec.algebra.paths.gaussian import GaussianPath, Process
-from dgmspec.algebra.paths.scalar import AbstractCurve, Chain, Derived, Step, Written, number_at
+from dgmspec.algebra.paths.moments import PANELS
+from dgmspec.algebra.paths.scalar import AbstractCurve, Chain, Derived, Step, Written
 from dgmspec.algebra.rewrite import free_names, rebuild
 from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.diagnostics import Refusal
@@ -30,13 +33,42 @@ from dgmspec.core.types import Shape
 
 __all__ = ["of_chain", "of_drift", "of_kernel", "per_coordinate"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 _TRIED: Final = 400
 """Times at which what is not proved is tried."""
 
 _RISE: Final = 1e-9
 
+_FEWEST: Final = 250
+"""Panels that each of many coordinates may take; together they may take `PANELS`."""
 
-@lru_cache(maxsize=256)
+_MOST_STEPS: Final = 400_000
+"""Steps that are worked out, over coordinates with coefficients of their own."""
+
+
+def _remembered(derive: Callable[P, R]) -> Callable[P, R]:
+    """The last 256 results of a function, refusals among them."""
+
+    @lru_cache(maxsize=256)
+    def found(*args: Any, **options: Any) -> R | Refusal:
+        try:
+            return derive(*args, **options)
+        except Refusal as refusal:
+            return refusal
+
+    @wraps(derive)
+    def given(*args: P.args, **options: P.kwargs) -> R:
+        result = found(*args, **options)
+        if isinstance(result, Refusal):
+            raise result
+        return result
+
+    return given
+
+
+@_remembered
 def of_drift(
     drift: AbstractExpr, diffusion: AbstractExpr, state: str, times: Times, shape: Shape, init_noise: float = 0.0
 ) -> GaussianPath | NotAffine:
@@ -49,14 +81,14 @@ def of_drift(
     count = max(map(len, (rates, offsets, spread)))
     curves, processes = [], []
     for a, b, g2 in zip(*(_repeated(items, count) for items in (rates, offsets, spread)), strict=True):
-        curve = Derived(times.name, a, b, g2, times.low, times.high, init_noise)
+        curve = Derived(times.name, a, b, g2, times.low, times.high, init_noise, max(PANELS // count, _FEWEST))
         _ = curve.table
         curves.append(curve)
         processes.append(Process(a, b, g2))
     return GaussianPath(times, tuple(curves), tuple(processes))
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def of_chain(
     loc: AbstractExpr, scale: AbstractExpr, state: str, name: str, low: int, high: int, shape: Shape
 ) -> GaussianPath | NotAffine:
@@ -67,9 +99,16 @@ def of_chain(
         return found
     parts = [per_coordinate(formula, times, shape) for formula in (found.rate, found.offset, scale)]
     count = max(map(len, parts))
+    if count * (high - low + 1) > _MOST_STEPS:
+        raise Refusal(
+            "DGM642",
+            f"{high - low + 1:,} steps for each of {count:,} coordinates are beyond {_MOST_STEPS:,}",
+            help=("take fewer steps, or the same coefficients for all coordinates",),
+        )
     curves: list[AbstractCurve] = []
     for rate, offset, noise in zip(*(_repeated(items, count) for items in parts), strict=True):
-        steps = [Step(*(number_at(f, name, t) for f in (rate, offset, noise))) for t in range(low, high + 1)]
+        values = [closure(f, name) for f in (rate, offset, noise)]
+        steps = [Step(*(value(t) for value in values)) for t in range(low, high + 1)]
         for t, step in enumerate(steps, low):
             _check_step(step, name, t)
         curves.append(Chain.of_steps(tuple(steps), low))
@@ -94,7 +133,7 @@ def _check_step(step: Step, name: str, t: int) -> None:
         )
 
 
-@lru_cache(maxsize=256)
+@_remembered
 def of_kernel(
     loc: AbstractExpr,
     scale: AbstractExpr,
@@ -136,8 +175,9 @@ def _check_curve(curve: Written, levels: tuple[float, ...]) -> None:
     span = curve.high - curve.low
     tried = sorted(levels, reverse=False) if levels else [curve.low + span * i / _TRIED for i in range(1, _TRIED + 1)]
     before = (math.nan, math.inf)
+    noise, scale = closure(curve.noise, curve.name), closure(curve.scale, curve.name)
     for t in tried:
-        sigma, alpha = number_at(curve.noise, curve.name, t), number_at(curve.scale, curve.name, t)
+        sigma, alpha = noise(t), scale(t)
         if not sigma > 0:
             raise Refusal(
                 "DGM643",

@@ -19,18 +19,23 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from dgmspec.algebra.paths.chebyshev import Series, fit, integral, nodes, sampled, tail, value
+from dgmspec.algebra.paths.chebyshev import Series, at_nodes, fit, integral, nodes, relaxed, tail, value
 from dgmspec.core.diagnostics import Refusal
 
-__all__ = ["Moments", "moments"]
+__all__ = ["PANELS", "Moments", "moments"]
 
 Function = Callable[[float], float]
 
 _HALVINGS: Final = 40
 _CUTS: Final = 14
-_PANELS: Final = 4000
+_STIFF: Final = 5.0
+_SOLVED: Final = 2
+_RANGE: Final = (1e-300, 1e300)
 _EXACT: Final = 3e-13
 _EARLY: Final = 1e-3
+
+PANELS: Final = 2000
+"""How many panels are tried: half a second. The paths of the literature take less than 100."""
 
 
 @dataclass(frozen=True)
@@ -69,35 +74,41 @@ class _State:
     variance: float = 0.0
 
 
-def moments(a: Function, b: Function, g2: Function, span: float) -> Moments:
-    """The moments on (0, span]; `Refusal` (DGM646) where an integral does not converge, DGM644 where v stays 0."""
+def moments(a: Function, b: Function, g2: Function, span: float, panels: int = PANELS) -> Moments:
+    """The moments on (0, span]; `Refusal` (DGM646) where they are not to be had, DGM644 where v stays 0."""
     first = span * 2.0**-_HALVINGS
-    state, found = _State(), _Table()
-    panel = _panel(a, b, g2, 0.0, first, state, _EARLY / 2.0**-_HALVINGS)
+    work = _Work(a, b, g2, panels)
+    panel = work.panel(0.0, first, _State(), _EARLY / 2.0**-_HALVINGS)
     if panel is None:
-        raise _divergent(0.0)
+        raise _refused(0.0)
     if not panel.end.variance > 0:
         raise Refusal(
             "DGM644",
             "the diffusion is 0 from the start, so x_t is not random there and has no score",
             help=("let the diffusion be positive from the start on",),
         )
-    power = panel.power
-    state = panel.end
+    power, state = panel.power, panel.end
+    found: list[_Panel] = []
     edges = [span * 2.0**-k for k in range(_HALVINGS, -1, -1)]
     todo = [(low, high, 0) for low, high in pairwise(edges)][::-1]
     while todo:
         low, high, cuts = todo.pop()
-        panel = _panel(a, b, g2, low, high, state, max(1.0, _EARLY * span / high))
-        if panel is not None and panel.log_variance is not None and found.size < _PANELS:
-            found.add(panel)
+        panel = work.panel(low, high, state, max(1.0, _EARLY * span / high))
+        if panel is not None and panel.log_variance is not None:
+            found.append(panel)
             state = panel.end
-        elif cuts == _CUTS or found.size >= _PANELS:
-            raise _divergent(low)
+            if not _RANGE[0] < state.variance < _RANGE[1] or abs(state.mean) > _RANGE[1]:
+                raise _beyond(high, state.variance)
+        elif work.left < 0:
+            raise _dear(low, panels)
+        elif cuts == _CUTS:
+            raise _refused(low)
         else:
             middle = (low + high) / 2
             todo += [(middle, high, cuts + 1), (low, middle, cuts + 1)]
-    return found.moments(first, power)
+    edges = [first, *(p.high for p in found)]
+    logs = tuple(p.log_variance for p in found if p.log_variance is not None)
+    return Moments(tuple(edges), tuple(p.log_alpha for p in found), tuple(p.mean for p in found), logs, power)
 
 
 @dataclass(frozen=True)
@@ -112,77 +123,89 @@ class _Panel:
     power: float
 
 
-class _Table:
-    """Panels as they are accepted."""
+@dataclass
+class _Work:
+    """The coefficients, and how much work is left for their panels."""
 
-    def __init__(self) -> None:
-        self.panels: list[_Panel] = []
+    a: Function
+    b: Function
+    g2: Function
+    left: int
 
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return len(self.panels)
+    def panel(self, low: float, high: float, start: _State, loose: float) -> _Panel | None:
+        """The moments on [low, high]; None where a series has not converged and the panel is to be cut."""
+        self.left -= 1
+        half, times = (high - low) / 2, nodes(low, high)
+        values = [self.a(t) for t in times]
+        rate = fit(values)
+        growth = integral(rate, half)
+        whole = value(growth, 1.0)
+        if not math.isfinite(whole) or tail(rate) * half > _EXACT * max(1.0, abs(whole)):
+            return None
+        added = [self.g2(t) for t in times], [self.b(t) for t in times]
+        if whole > -_STIFF:
+            moved = _carried(growth, *added, half, start, loose) if whole < _STIFF else None
+        else:
+            self.left -= _SOLVED
+            moved = _relaxed(values, *added, half, start, loose) if max(values) < 0 else None
+        if moved is None:
+            return None
+        variances, mean, end = moved
+        logs = _logs(variances, loose) if low > 0 else None
+        end.log_alpha = start.log_alpha + whole
+        power = high * self.g2(high) / end.variance if low == 0 and end.variance > 0 else 0.0
+        return _Panel(high, (growth[0] + start.log_alpha, *growth[1:]), mean, logs, end, power)
 
-    def add(self, panel: _Panel) -> None:
-        """Keep one."""
-        self.panels.append(panel)
 
-    def moments(self, first: float, power: float) -> Moments:
-        """The table."""
-        edges = (first, *(p.high for p in self.panels))
-        logs = tuple(p.log_variance for p in self.panels if p.log_variance is not None)
-        return Moments(edges, tuple(p.log_alpha for p in self.panels), tuple(p.mean for p in self.panels), logs, power)
-
-
-def _panel(
-    a: Function, b: Function, g2: Function, low: float, high: float, start: _State, loose: float
-) -> _Panel | None:
-    """The moments on [low, high]; None where a series has not converged and the panel is to be cut."""
-    half, times = (high - low) / 2, nodes(low, high)
-    rate = sampled(a, low, high)
-    growth = integral(rate, half)
-    if not math.isfinite(growth[0]) or tail(rate) * half > _EXACT or abs(value(growth, 1.0)) > 8:
+def _carried(
+    growth: Series, spread: list[float], push: list[float], half: float, start: _State, loose: float
+) -> tuple[Series, Series, _State] | None:
+    """v and the series of m by their integrals; the state at the end lacks its logarithm."""
+    grown, whole = at_nodes(growth), value(growth, 1.0)
+    spread_ = fit([g2 * math.exp(-2 * L) for g2, L in zip(spread, grown, strict=True)])
+    push_ = fit([b * math.exp(-L) for b, L in zip(push, grown, strict=True)])
+    if not _converged(spread_, loose, start.variance / half) or not _converged(push_, loose, abs(start.mean) / half):
         return None
-    grown = [value(growth, (2 * t - low - high) / (high - low)) for t in times]
-    spread = fit([g2(t) * math.exp(-2 * L) for t, L in zip(times, grown, strict=True)])
-    push = fit([b(t) * math.exp(-L) for t, L in zip(times, grown, strict=True)])
-    if not _converged(spread, loose) or not _converged(push, loose):
-        return None
-    mean_, variance_ = integral(push, half), integral(spread, half)
-    end_growth, added = value(growth, 1.0), value(variance_, 1.0)
-    end = _State(
-        start.log_alpha + end_growth,
-        math.exp(end_growth) * (start.mean + value(mean_, 1.0)),
-        math.exp(2 * end_growth) * (start.variance + added),
-    )
-    xs = [(2 * t - low - high) / (high - low) for t in times]
-    mean = fit([math.exp(L) * (start.mean + value(mean_, x)) for L, x in zip(grown, xs, strict=True)])
-    power = high * g2(high) / end.variance if low == 0 and end.variance > 0 else 0.0
-    log_variance = _log(start, variance_, grown, xs, low, loose)
-    return _Panel(high, _shifted(growth, start.log_alpha), mean, log_variance, end, power)
+    variance_, mean_ = integral(spread_, half), integral(push_, half)
+    variances = tuple(math.exp(2 * L) * (start.variance + v) for L, v in zip(grown, at_nodes(variance_), strict=True))
+    mean = fit([math.exp(L) * (start.mean + m) for L, m in zip(grown, at_nodes(mean_), strict=True)])
+    share = math.exp(whole)
+    end = _State(0.0, share * (start.mean + value(mean_, 1.0)), share**2 * (start.variance + value(variance_, 1.0)))
+    return variances, mean, end
 
 
-def _log(
-    start: _State, variance: Series, grown: list[float], xs: list[float], low: float, loose: float
-) -> Series | None:
-    """The series of log v; None at the start of time, and where it has not converged."""
-    values = [start.variance + value(variance, x) for x in xs]
-    if low == 0 or min(values) <= 0:
+def _relaxed(
+    rates: list[float], spread: list[float], push: list[float], half: float, start: _State, loose: float
+) -> tuple[Series, Series, _State] | None:
+    """v and the series of m where they forget their start, from v' = 2 a v + g² and m' = a m + b at the nodes.
+
+    There the integrands range over more than a series holds, and the solutions do not.
+    """
+    variances = relaxed([2 * a for a in rates], spread, start.variance, half)
+    means = relaxed(rates, push, start.mean, half) if start.mean or any(push) else (0.0,) * len(rates)
+    if min(variances) <= 0 or not all(map(math.isfinite, (*variances, *means))):
         return None
-    logs = fit([2 * L + math.log(v) for L, v in zip(grown, values, strict=True)])
+    variance, mean = fit(variances), fit(means)
+    if tail(mean) > _EXACT * loose * max(*map(abs, mean), math.sqrt(min(variances))):
+        return None
+    return variances, mean, _State(0.0, value(mean, 1.0), value(variance, 1.0))
+
+
+def _logs(variances: Series, loose: float) -> Series | None:
+    """The series of log v; None where it has not converged."""
+    if min(variances) <= 0:
+        return None
+    logs = fit([math.log(v) for v in variances])
     return logs if tail(logs) < 10 * _EXACT * loose else None
 
 
-def _shifted(series: Series, by: float) -> Series:
-    return (series[0] + by, *series[1:])
-
-
-def _converged(series: Series, loose: float) -> bool:
-    top = max(map(abs, series))
+def _converged(series: Series, loose: float, beside: float) -> bool:
+    """Whether the last terms are nothing, beside the others or beside what the integral is added to."""
+    top = max(*map(abs, series), beside)
     return math.isfinite(top) and tail(series) <= _EXACT * loose * top
 
 
-def _divergent(t: float) -> Refusal:
+def _refused(t: float) -> Refusal:
     where = f"near {t:.3g} after the start" if t else "at the start"
     return Refusal(
         "DGM646",
@@ -192,4 +215,22 @@ def _divergent(t: float) -> Refusal:
             "end the time before the coefficients blow up, or write the path itself: `perturb x -> z over t in … { "
             "kernel(x, t) ~ normal(α(t) * x, σ(t)) }`",
         ),
+    )
+
+
+def _dear(t: float, panels: int) -> Refusal:
+    return Refusal(
+        "DGM646",
+        f"drift and diffusion turn too quickly: {panels:,} panels follow their integrals to {t:.3g} after the start",
+        notes=("on each panel the coefficients and the variance are polynomials of degree 21 to 12 digits",),
+        help=("let the coefficients turn more slowly, or end the time earlier",),
+    )
+
+
+def _beyond(t: float, variance: float) -> Refusal:
+    return Refusal(
+        "DGM646",
+        f"float64 holds x_t no longer than {t:.3g} after the start: its variance is {variance:.3g} there",
+        notes=("∫ g(t)² dt has to exist, in numbers between 1e-300 and 1e300, up to the end of the time",),
+        help=("end the time there, or slow the coefficients down",),
     )

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from dgmspec.algebra.evaluate import evaluate
+from dgmspec.algebra.closures import closure, number_at
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.paths.moments import Moments, moments
-from dgmspec.core.diagnostics import Refusal
+from dgmspec.algebra.paths.moments import PANELS, Moments, moments
 
 Function = Callable[[float], float]
 
-__all__ = ["AbstractCurve", "Chain", "Derived", "Step", "Written", "number_at"]
+__all__ = ["AbstractCurve", "Chain", "Derived", "Step", "Written"]
 
 
 class Step(NamedTuple):
@@ -72,7 +71,10 @@ class AbstractCurve(ABC):
 
 @dataclass(frozen=True)
 class Derived(AbstractCurve):
-    """From dx = (rate x + offset) dt + √spread dW and x(low) = x_0 + init_noise · z; formulas of the time `name`."""
+    """From dx = (rate x + offset) dt + √spread dW and x(low) = x_0 + init_noise · z; formulas of the time `name`.
+
+    Its table is worked out with about `panels` panels or refused.
+    """
 
     name: str
     rate: AbstractExpr
@@ -81,15 +83,18 @@ class Derived(AbstractCurve):
     low: float
     high: float
     init_noise: float = 0.0
+    panels: int = PANELS
 
     @cached_property
     def table(self) -> Moments:
         """L, m and log v of the noise that the diffusion adds."""
 
         def function(formula: AbstractExpr) -> Function:
-            return lambda t: number_at(formula, self.name, self.low + t)
+            value, low = closure(formula, self.name), self.low
+            return lambda t: value(low + t)
 
-        return moments(function(self.rate), function(self.offset), function(self.spread), self.high - self.low)
+        parts = (function(formula) for formula in (self.rate, self.offset, self.spread))
+        return moments(*parts, self.high - self.low, self.panels)
 
     def log_alpha(self, t: float) -> float:
         return self.table.at(t - self.low)[0]
@@ -161,14 +166,6 @@ class Chain(AbstractCurve):
 
     def log_variance(self, t: float) -> float:
         return self.log_variances[self._place(t)]
-
-
-def number_at(formula: AbstractExpr, name: str, t: float) -> float:
-    """The value of a formula of one name as a float; `Refusal` where it has none."""
-    found = evaluate(formula, {name: t})
-    if not isinstance(found, (int, float)) or isinstance(found, bool):
-        raise Refusal("DGM312", "a coefficient is one number per coordinate")
-    return float(found)
 
 
 def _log(value: float) -> float:
