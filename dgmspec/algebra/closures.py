@@ -7,7 +7,7 @@ checks are left to `evaluate`, which is asked wherever the arithmetic of floats 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dgmspec.algebra.evaluate import evaluate
@@ -53,11 +53,9 @@ def _closure(formula: AbstractExpr, name: str) -> Function:
             of = _closure(formula.of, name)
             return lambda t: -of(t)
         case Sum():
-            signs = [term.sign for term in formula.terms[1:]]
-            return _folded([_closure(term.of, name) for term in formula.terms], signs)
+            return _folded([_closure(term.of, name) for term in formula.terms], [term.sign for term in formula.terms])
         case Product() if all(factor.op != "@" for factor in formula.factors[1:]):
-            signs = [factor.op for factor in formula.factors[1:]]
-            return _folded([_closure(factor.of, name) for factor in formula.factors], signs)
+            return _folded([_closure(f.of, name) for f in formula.factors], [f.op for f in formula.factors])
         case Power():
             return _joined(math.pow, _closure(formula.base, name), _closure(formula.exponent, name))
         case Call():
@@ -75,10 +73,10 @@ def _constant(formula: AbstractExpr) -> Function:
     return lambda t: number
 
 
-def _folded(parts: list[Function], signs: list[str]) -> Function:
-    """Parts joined from the left."""
+def _folded(parts: list[Function], signs: Sequence[str]) -> Function:
+    """Parts joined from the left, each but the first by its sign."""
     total = parts[0]
-    for part, sign in zip(parts[1:], signs, strict=True):
+    for part, sign in zip(parts[1:], signs[1:], strict=True):
         total = _binary(sign, total, part)
     return total
 
@@ -111,7 +109,7 @@ def _joined(function: Callable[[Any, Any], float], a: Function, b: Function) -> 
 
 
 def _checked(x: float) -> float:
-    """The same number; `ValueError` where it is none, which `min` or `x^0` would hide."""
-    if x != x:
+    """The same number; `ValueError` where it is infinite or none, as `evaluate` has rules for that."""
+    if not math.isfinite(x):
         raise ValueError
     return x

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar, cast
 
 from dgmspec.algebra.closures import closure
 from dgmspec.algebra.evaluate import evaluate
@@ -51,12 +51,13 @@ _MOST_STEPS: Final = 400_000
 def _remembered(derive: Callable[P, R]) -> Callable[P, R]:
     """The last 256 results of a function, refusals among them."""
 
-    @lru_cache(maxsize=256)
-    def found(*args: Any, **options: Any) -> R | Refusal:
+    def outcome(*args: P.args, **options: P.kwargs) -> R | Refusal:
         try:
             return derive(*args, **options)
         except Refusal as refusal:
             return refusal
+
+    found = cast(Callable[P, R | Refusal], lru_cache(maxsize=256)(outcome))
 
     @wraps(derive)
     def given(*args: P.args, **options: P.kwargs) -> R:

@@ -93,8 +93,8 @@ class Derived(AbstractCurve):
             value, low = closure(formula, self.name), self.low
             return lambda t: value(low + t)
 
-        parts = (function(formula) for formula in (self.rate, self.offset, self.spread))
-        return moments(*parts, self.high - self.low, self.panels)
+        span = self.high - self.low
+        return moments(function(self.rate), function(self.offset), function(self.spread), span, self.panels)
 
     def log_alpha(self, t: float) -> float:
         return self.table.at(t - self.low)[0]
