@@ -46,8 +46,8 @@ CODES: tuple[Code, ...] = (
         "error",
         "the time of a path",
         "The time of an `sde` rises between two finite numbers from the data to the noise, steps of a `markov` are "
-        "counted from 1 to 100,000 at most (to 400,000 in all where each coordinate has coefficients of its own), levels "
-        "of a `perturb` are positive.",
+        "counted from 1 to 100,000 at most (to 400,000 in all where each coordinate has coefficients of its own), "
+        "levels of a `perturb` are positive.",
         "The first variable stands at the start of the time and the second at its end; the process that runs the other "
         "way is derived.",
         wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, over="t in 1..0")),
