@@ -1105,7 +1105,7 @@ variational: _Variational
 
 class _Vlb(Word):
     """loss: The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times."""
-    def __call__(self, *args: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, trains: Value = ...) -> Name | Call: ...
 
 vlb: _Vlb
 

@@ -21,6 +21,8 @@ class AbstractLoss(AbstractOp, ABC):
     role: ClassVar[str] = "loss"
     reads_data: ClassVar[bool] = True
     """Whether the term averages over observations; one that does not draws its own points."""
+    of_density: ClassVar[bool] = False
+    """Whether the term is a density or a bound of one, so that its gradient reaches all that the density reads."""
 
 
 class AbstractDensityLoss(AbstractLoss, ABC):
@@ -30,6 +32,7 @@ class AbstractDensityLoss(AbstractLoss, ABC):
     ``sample_and_log_prob`` draws from the model itself.
     """
 
+    of_density: ClassVar[bool] = True
     walk: ClassVar[Literal["log_prob", "sample_and_log_prob"]]
     sign: ClassVar[Literal[1, -1]]
     against_target: ClassVar[bool] = False
@@ -104,6 +107,7 @@ class AbstractBound(AbstractLoss, ABC):
     of a row: the mean of log w, or the log of the mean of w.
     """
 
+    of_density: ClassVar[bool] = True
     origin: ClassVar[Literal["posterior", "prior"]]
     pooled: ClassVar[Literal["average", "log_mean_exp"]]
 

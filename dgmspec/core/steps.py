@@ -110,6 +110,10 @@ class AbstractStep(AbstractOp, ABC):
         """Why the prior declared at the step's end may be the wrong one; None where nothing speaks against it."""
         return None
 
+    def unlearned(self, of_density: bool) -> Refusal | None:
+        """What a loss leaves as it starts, `of_density` where some term of it is a density; None where nothing."""
+        return None
+
     def reads_context(self, x: Type, c: Type) -> bool:
         """Whether the map depends on the arrow's context, as it does where its parameters do."""
         return self.parameters(x, c) != self.parameters(x, None)

@@ -18,7 +18,8 @@ from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
 from dgmspec.graph.scope import Definitions
 from dgmspec.ops import find, signature
-from dgmspec.ops.paths.arrows import PREDICTIONS, AbstractNoising, Markov, Perturb, Sde
+from dgmspec.ops.paths.arrows import PREDICTIONS, AbstractNoising, Perturb, Sde
+from dgmspec.ops.paths.chain import Markov
 from dgmspec.spec.model import Definition, Fn, Kernel, Learn, LearnFunction, Net, Path, Setting
 
 __all__ = ["lower_noising"]

@@ -16,7 +16,7 @@ from dgmspec.core.address import seed_of
 from dgmspec.core.diagnostics import SpecError
 from dgmspec.core.parameters import Draw
 from dgmspec.core.samplers import AbstractSampler
-from dgmspec.core.types import Type
+from dgmspec.core.types import REAL, Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import Graph, StepNode
@@ -215,7 +215,7 @@ class AbstractNoised(AbstractRunner, ABC):
         if t is None:
             return self._slope(x, given)
         node = self._noising()
-        value = as_event("x", x, self._event(node), self.dtype, self.device)
+        value = as_event("x", x, self._event(node).with_support(REAL), self.dtype, self.device)
         net = denoiser_of(node, self.graph, self.values(), self._context_of(node, given, value.shape[0]))
         found = net(value, _times(t, value))
         return -found.noise / found.at.sigma
@@ -284,8 +284,8 @@ class AbstractNoised(AbstractRunner, ABC):
         noise = Noise(seed, f"{node.address}/{method.name}", start, rows, self._like(), self._event(node).shape)
         x, context = self._end(node, inputs, rows, seed, start, noise)
         net = denoiser_of(node, self.graph, self.values(), context)
-        fixed = self._known(node, known)
-        clean = journey(method, net, noise, x, fixed, told)
+        fixed = self._known(node, net, known)
+        clean = net.values(journey(method, net, noise, x, fixed, told))
         program = self.program("after")
         return self.run("after", inputs | {START: clean} | self._noise(program, start, rows, seed))
 
@@ -305,7 +305,7 @@ class AbstractNoised(AbstractRunner, ABC):
         here = net.at(torch.tensor([net.path.high], device=self.device, dtype=torch.float64), self.dtype)
         return here.mean + here.sigma * noise(), found.get(CONTEXT)
 
-    def _known(self, node: StepNode, known: Mapping[str, tuple[Tensor, Tensor]] | None) -> Known | None:
+    def _known(self, node: StepNode, net: Denoiser, known: Mapping[str, tuple[Tensor, Tensor]] | None) -> Known | None:
         """Fixed coordinates of the variable at the arrow's start."""
         if not known:
             return None
@@ -313,4 +313,4 @@ class AbstractNoised(AbstractRunner, ABC):
         variable = self.graph.variables.get(name)
         if more or variable is None or variable.value != node.source:
             raise UnavailableError(f"known coordinates are those of the variable where the `{node.op.name}` starts")
-        return Known(values.to(self.device, self.dtype), mask.to(self.device))
+        return Known(net.data(values.to(self.device, self.dtype)), mask.to(self.device))

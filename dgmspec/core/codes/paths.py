@@ -16,6 +16,11 @@ def _sde(*lines: str, over: str = "t in 0..1") -> str:
     return f"sde x -> z over {over} {{ {'; '.join(lines)} }}"
 
 
+def _chain(*lines: str) -> str:
+    body = "; ".join(("step(x, t) ~ normal(0.9 * x, 0.44)", "learn noise(x, t) = mlp(8)", *lines))
+    return f"markov x -> z over t in 1..50 {{ {body} }}"
+
+
 _DRIFT, _DIFFUSION = "drift(x, t) = -5 * x", "diffusion(t) = sqrt(10)"
 _NOISE = "learn noise(x, t) = mlp(8)"
 _OU = _sde(_DRIFT, _DIFFUSION)
@@ -174,5 +179,15 @@ CODES: tuple[Code, ...] = (
         "g²/σ² grows like 1/t there, and so does the loss of a net that errs at all.",
         wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE, "t_eps = 0"), "loss = dsm(weight = likelihood)"),
         right=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
+    ),
+    Code(
+        "DGM670",
+        "error",
+        "a learned variance that no loss trains, or the other way round",
+        "Beside `variance = learned` the loss holds a bound, such as `vlb`; `vlb(trains = variance)` stands beside "
+        "`variance = learned`.",
+        "`dsm` compares means alone: the variance would stay where it starts.",
+        wrong=_model(_X, _Z, _chain("variance = learned"), "loss = dsm"),
+        right=_model(_X, _Z, _chain("variance = learned"), "loss = dsm + 0.001 * vlb(trains = variance)"),
     ),
 )

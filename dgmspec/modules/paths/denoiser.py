@@ -14,21 +14,23 @@ import torch
 from torch import Tensor
 
 from dgmspec.algebra.paths.gaussian import GaussianPath
-from dgmspec.core.types import Type
-from dgmspec.modules.nets import below, context_features, evaluate
-from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes
+from dgmspec.core.types import SupportKind, Type
+from dgmspec.modules.nets import below, context_features, evaluate, features_of, planes_of
+from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.paths.arrows import AbstractNoising, Perturb, scale_of
 
-__all__ = ["Denoiser", "Predicted", "plan_of"]
+__all__ = ["Denoiser", "Predicted", "plan_of", "step_plan", "step_tables"]
 
 
 class Predicted(NamedTuple):
-    """What is known of x_t at one time a row: the path there, the noise and the clean data."""
+    """What is known of x_t at one time a row: the path there, the noise and the clean data; and where the variance of a
+    reverse step lies, 0 at the posterior's and 1 at the forward one's logarithm, if that is learned."""
 
     at: At
     noise: Tensor
     clean: Tensor
+    between: Tensor | None = None
 
     @property
     def score(self) -> Tensor:
@@ -65,15 +67,28 @@ class Denoiser:
         """How fast the path changes at times (batch,)."""
         return slopes(self.plan, here, t, here.sigma.dtype)
 
+    def data(self, x: Tensor) -> Tensor:
+        """Data as the path has them: reals as they are, whole numbers in the middles of their cells in (-1, 1)."""
+        return features_of(x, self.event.support, 1)
+
+    def values(self, clean: Tensor) -> Tensor:
+        """The data that clean values of the path stand for: the whole numbers in whose cells they lie."""
+        support = self.event.support
+        if support.kind is not SupportKind.INTEGER:
+            return clean
+        cell = torch.floor((clean + 1) / 2 * (support.high - support.low + 1))
+        return (support.low + cell).clamp(support.low, support.high)
+
     def __call__(self, x: Tensor, t: Tensor, here: At | None = None) -> Predicted:
         """The prediction at x (batch, *event) and times (batch,); `here` is the path there, where it is known."""
         here = self.at(t, x.dtype) if here is None else here
         y = x - here.mean
-        raw, deviation = self.raw(y, x, t, here), scale_of(self.op)
+        (raw, *further), deviation = self.raw(y, x, t, here), scale_of(self.op)
         if deviation is not None:
             radius = (here.alpha**2 * deviation**2 + here.sigma**2).sqrt()
             raw = here.alpha * deviation**2 / radius**2 * y + here.sigma * deviation / radius * raw
-        return self._read(raw, y, t, here)
+        found = self._read(raw, y, t, here)
+        return found._replace(between=(further[0] + 1) / 2) if further else found
 
     def _read(self, raw: Tensor, y: Tensor, t: Tensor, here: At) -> Predicted:
         """Noise and clean data from what the net gives."""
@@ -92,7 +107,7 @@ class Denoiser:
         return Predicted(here, noise, (y - here.sigma * noise) / here.alpha)
 
     def raw(self, y: Tensor, x: Tensor, t: Tensor, here: At) -> Tensor:
-        """The net's value: what it learns, or F of a preconditioned one."""
+        """The net's value (planes, batch, *event): what it learns, or F of a preconditioned one, first."""
         net, deviation = self.op.net, scale_of(self.op)
         assert net is not None, "nothing is learned along this path"
         clock, read = self.clock(t, here), x
@@ -102,7 +117,8 @@ class Denoiser:
         if self.given is not None and self.given_type is not None:
             c = context_features(self.given, self.given_type, x)
         clock = clock.to(x.dtype)
-        return evaluate(net, below(self.p, "net"), (read,), c, self.training, clock).reshape(x.shape)
+        out = evaluate(net, below(self.p, "net"), (read,), c, self.training, clock)
+        return planes_of(net, out, self.op.planes, x.shape[1:])
 
     def clock(self, t: Tensor, here: At) -> Tensor:
         """The time as the net reads it, from 0 to 1: the share of the interval, or of log σ/α where that counts."""
@@ -112,6 +128,16 @@ class Denoiser:
             snr = here.log_snr.flatten(1).mean(1) if here.log_snr.dim() > 1 else here.log_snr
             return (first - snr) / (first - last)
         return (t - path.low) / (path.high - path.low)
+
+
+def step_tables(op: AbstractNoising, event: Type, given: Type | None) -> dict[str, Tensor]:
+    """The tables of the arrow's path."""
+    return tables(op.path(event.shape))
+
+
+def step_plan(op: AbstractNoising, event: Type, given: Type | None) -> Plan:
+    """`plan_of` for a twin."""
+    return plan_of(op, event)
 
 
 def plan_of(op: AbstractNoising, event: Type) -> Plan:

@@ -17,7 +17,8 @@ from dgmspec.modules.paths.coefficients import At, Plan
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
 from dgmspec.modules.traces import estimate, exact_trace
 from dgmspec.modules.twin import EXACT, Parameters, StepContext, TermTwin, sum_event
-from dgmspec.ops.paths.arrows import AbstractNoising, Markov
+from dgmspec.ops.paths.arrows import AbstractNoising
+from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Ism, Ssm, Vlb, quantiles
 from dgmspec.ops.paths.settings import Importance, Uniform
 
@@ -30,7 +31,7 @@ def dsm(op: Dsm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     """(batch,): factor · ½ ‖ε̂ - ε‖²."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
     t, counted = _times(step, p, ctx.noise["time"])
-    found = net(noised(net, x, t, noise), t)
+    found = net(noised(net, net.data(x), t, noise), t)
     squares = (found.noise - noise) ** 2
     factor = _factor(op, net, found.at, t, ctx.plan.weight)
     return 0.5 * sum_event(squares if factor is None else factor * squares, ctx.event) * counted
@@ -99,7 +100,7 @@ def ism(op: Ism, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     """(batch,): σ² (½ ‖s‖² + tr ∂s/∂x) at x_t."""
     net = _denoiser(step, p, ctx)
     t, counted = _times(step, p, ctx.noise["time"])
-    here, x = net.at(t, x.dtype), noised(net, x, t, ctx.noise["noise"])
+    here, x = net.at(t, x.dtype), noised(net, net.data(x), t, ctx.noise["noise"])
     # σ s = -ε̂ and σ² ∂s = -σ ∂ε̂; σ stands inside, since it may differ from coordinate to coordinate.
     scaled, trace = exact_trace(lambda at: -here.sigma * net(at, t, here).noise, x)
     return (0.5 * sum_event((scaled / here.sigma) ** 2, ctx.event) + trace) * counted
@@ -109,7 +110,7 @@ def ssm(op: Ssm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     """(batch,): the same with the trace, or the trace and the square, along random directions."""
     net, probe = _denoiser(step, p, ctx), ctx.noise["probe"]
     t, counted = _times(step, p, ctx.noise["time"])
-    here, x = net.at(t, x.dtype), noised(net, x, t, ctx.noise["noise"])
+    here, x = net.at(t, x.dtype), noised(net, net.data(x), t, ctx.noise["noise"])
     scaled, trace, _ = estimate(lambda at: -here.sigma * net(at, t, here).noise, x, probe)
     score = (scaled / here.sigma).flatten(1)
     whole = score.square().sum(1) if op.variance_reduced else (probe @ score.unsqueeze(2)).square().squeeze(2).mean(1)
@@ -119,10 +120,10 @@ def ssm(op: Ssm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
 def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
     """(batch,): T · (L_{t-1} or L_0) + L_T."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
-    t, _ = _times(step, p, ctx.noise["time"])
+    x, (t, _) = net.data(x), _times(step, p, ctx.noise["time"])
     last = net.at(torch.full_like(t[:1], step.high), x.dtype)
     end = sum_event(0.5 * (last.alpha * x / last.sigma) ** 2, ctx.event)
-    return (step.high - step.low + 1) * term(net, step, x, t, noise) + end
+    return (step.high - step.low + 1) * term(net, step, x, t, noise, op.trains == "variance") + end
 
 
 TWINS: dict[Any, TermTwin] = {

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgmspec.modules.paths.chain import spreads
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
-from dgmspec.ops.paths.arrows import Markov
+from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.samplers import (
     AbstractPathSampler,
     Ancestral,
@@ -108,18 +109,17 @@ def _fall(journey: Journey, x: Tensor, step: Callable[[Tensor, int], Tensor]) ->
 def ancestral(op: Ancestral, journey: Journey, x: Tensor) -> Tensor:
     """``ddim`` with all of the noise."""
     step = journey.net.op
-    if isinstance(step, Markov) and step.settings.variance == "forward":
-        return _fall(journey, x, lambda x, i: _down_widely(journey, x, i))
+    if isinstance(step, Markov) and step.settings.variance != "posterior":
+        return _fall(journey, x, lambda x, i: _down_by(journey, x, i, step))
     return _fall(journey, x, lambda x, i: _down(journey, x, i, 1.0))
 
 
-def _down_widely(journey: Journey, x: Tensor, i: int) -> Tensor:
-    """The mean of q(x_s | x_t, x̂_0) with the noise of q(x_t | x_s)."""
+def _down_by(journey: Journey, x: Tensor, i: int, step: Markov) -> Tensor:
+    """The mean of q(x_s | x_t, x̂_0) with the reverse step's own noise."""
     t, s, found = journey.at(i), journey.at(i + 1), journey.predict(x, i)
-    share = -torch.expm1(t.log_snr - s.log_snr)
-    kept = (1 - share).clamp(min=0).sqrt()
+    kept = ((t.log_snr - s.log_snr) / 2).exp()
     moved = s.alpha * found.clean + s.mean + s.sigma * kept * found.noise
-    return moved + t.sigma * share.clamp(min=0).sqrt() * journey.noise()
+    return moved + spreads(step, found, t, s)[1].sqrt() * journey.noise()
 
 
 def ddim(op: Ddim, journey: Journey, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import NotAffine, Times
-from dgmspec.algebra.paths.derive import of_chain, of_drift, of_kernel
+from dgmspec.algebra.paths.derive import of_drift, of_kernel
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.distributions import AbstractDistribution
@@ -20,12 +20,13 @@ from dgmspec.core.jacobian import Jacobian, Structure
 from dgmspec.core.nets import AbstractNet, NetUse
 from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
-from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.core.types import REAL, Shape, SupportKind, Type
 from dgmspec.ops.continuous import AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.ode import CLOSE
 from dgmspec.ops.continuous.solvers import Dopri8
 from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.nets import context_shape
+from dgmspec.ops.nets.planes import plane_output
 from dgmspec.ops.paths.settings import (
     AbstractPrecondition,
     AbstractTimes,
@@ -36,7 +37,7 @@ from dgmspec.ops.paths.settings import (
     SdeSettings,
 )
 
-__all__ = ["PREDICTIONS", "AbstractNoising", "Markov", "Perturb", "Prediction", "Sde"]
+__all__ = ["PREDICTIONS", "AbstractNoising", "Perturb", "Prediction", "Sde"]
 
 Prediction = Literal["noise", "clean", "score", "velocity", "v"]
 PREDICTIONS: tuple[Prediction, ...] = ("noise", "clean", "score", "velocity", "v")
@@ -167,20 +168,33 @@ class AbstractNoising(AbstractStep, ABC):
 
     # ---- as a step --------------------------------------------------------------------------------------------------
 
+    @property
+    def planes(self) -> int:
+        """How many numbers the net gives for each coordinate."""
+        return 1
+
+    def starts_at(self, x: Type) -> bool:
+        """Whether the path can start at data of this type."""
+        return x.support == REAL
+
     def infer_type(self, x: Type, c: Type | None) -> Type:
         self._check(x, c)
-        return x
+        return x.with_support(REAL)
 
     def infer_input(self, y: Type, c: Type | None) -> Type:
         self._check(y, c)
         return y
 
     def _check(self, x: Type, c: Type | None) -> None:
-        if x.support != REAL:
+        if not self.starts_at(x):
+            whole = x.support.kind is SupportKind.INTEGER
             raise Refusal(
                 "DGM301",
                 f"noise takes values in all of ℝ, and `{self.state}` is {x}",
-                help=("map the data there first by a flow: `flow x -> u { dequantize(uniform); logit }`",),
+                help=(
+                    "map the data there first by a flow: `flow x -> u { dequantize(uniform); logit }`",
+                    *(["or write a `markov`, whose first step gives whole numbers their mass"] if whole else []),
+                ),
             )
         path = self.path(x.shape)
         self._check_learned(path)
@@ -251,7 +265,8 @@ class AbstractNoising(AbstractStep, ABC):
     def net_use(self, x: Type, c: Type | None) -> NetUse:
         """How the net is used: it reads x_t and the time."""
         given = context_shape(c)
-        return NetUse((x.shape,), x.shape, given, zero=True, time=1)
+        shape = x.shape if self.planes == 1 or self.net is None else plane_output(self.net, self.planes, x.shape)
+        return NetUse((x.shape,), shape, given, zero=True, time=1)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         if self.net is None:
@@ -298,29 +313,6 @@ class Sde(AbstractNoising):
 
     def start(self, shape: Shape) -> float:
         return _earliest(self.settings.t_eps, self.low, self.high, bool(self.settings.init_noise))
-
-
-class Markov(AbstractNoising):
-    """x_t ~ normal(loc, scale) given x_{t-1}, for the whole t = low..high."""
-
-    name: ClassVar[str] = "markov"
-    bounded: ClassVar[bool] = True
-
-    low: int
-    high: int
-    loc: AbstractExpr
-    scale: AbstractExpr
-    settings: MarkovSettings = MarkovSettings()
-
-    @property
-    def discrete(self) -> bool:
-        return True
-
-    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        return of_chain(self.loc, self.scale, self.state, self.time, self.low, self.high, shape)
-
-    def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost("bound", Direction("solver"), Direction("sequential", self.high - self.low + 1))
 
 
 class Perturb(AbstractNoising):

@@ -18,7 +18,8 @@ from dgmspec.core.losses import AbstractArrowLoss
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
-from dgmspec.ops.paths.arrows import AbstractNoising, Markov, Perturb
+from dgmspec.ops.paths.arrows import AbstractNoising, Perturb
+from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.settings import Importance, LogNormal
 
 __all__ = ["ALONG", "Dsm", "Ism", "Ssm", "Vlb", "quantiles"]
@@ -154,13 +155,23 @@ class Ssm(AbstractPathLoss):
 class Vlb(AbstractPathLoss):
     """The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times.
 
-    L_{t-1} = KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)) and L_0 = -log p(x_0 | x_1), where p(x_{t-1} | x_t) has the
-    mean of q with the predicted clean data and the `variance` of the arrow's braces (at t = 1 always the forward one);
-    L_T = KL(q(x_T | x_0) ‖ N(m_T, σ_T²)), which nothing learned changes. Ho, Jain and Abbeel 2020, equation 5.
+    L_{t-1} = KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)) and L_0 = -log p(x_0 | x_1), of whole numbers the mass of
+    their cell, where p(x_{t-1} | x_t) has the mean of q with the predicted clean data and the `variance` of the arrow's
+    braces (at t = 1 the forward one, or a learned one between it and the posterior's at t = 2);
+    L_T = KL(q(x_T | x_0) ‖ N(m_T, σ_T²)), which nothing learned changes.
+
+    With ``trains = variance`` no gradient passes to the means: ``dsm + 0.001 * vlb(trains = variance)`` learns the mean
+    by the simple loss and the variance by the bound.
+
+    Ho, Jain and Abbeel 2020, equations 5 and 13; Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic
+    models", equations 15 and 16.
     """
 
     name: ClassVar[str] = "vlb"
-    examples: ClassVar[tuple[str, ...]] = ("vlb",)
+    of_density: ClassVar[bool] = True
+    examples: ClassVar[tuple[str, ...]] = ("vlb", "vlb(trains = variance)")
+
+    trains: Literal["all", "variance"] = Field("all", description="what its gradient reaches")
 
     def fits(self, step: AbstractStep) -> bool:
         return isinstance(step, AbstractNoising)
@@ -173,9 +184,19 @@ class Vlb(AbstractPathLoss):
                 f"`vlb` is the bound of a chain, and a `{step.name}` is none",
                 help=("write `dsm(weight = likelihood)`" if not isinstance(step, Perturb) else "write `dsm`",),
             )
+        if self.trains == "variance" and step.settings.variance != "learned":
+            raise Refusal(
+                "DGM670",
+                f"`vlb(trains = variance)` trains the variance of the reverse steps, which is the {_words(step)} one",
+                help=("write `variance = learned` in the braces, or `vlb`",),
+            )
 
     def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
         return (Draw("time", ()), Draw("noise", event.shape, "normal"))
+
+
+def _words(step: Markov) -> str:
+    return {"posterior": "posterior's"}.get(step.settings.variance, step.settings.variance)
 
 
 def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, ...]) -> tuple[float, ...]:

@@ -142,10 +142,11 @@ class MarkovSettings(AbstractSettings):
         "markov x -> z over t in 1..100 { step(x, t) ~ normal(sqrt(0.9) * x, sqrt(0.1)); variance = forward }",
     )
 
-    variance: Literal["posterior", "forward"] = Field(
-        "posterior", description="variance of a reverse step: that of q(x_s given x_t, x_0), or of q(x_t given x_s)"
+    variance: Literal["posterior", "forward", "learned"] = Field(
+        "posterior",
+        description="variance of a reverse step: that of q(x_s given x_t, x_0), of q(x_t given x_s), or learned in "
+        "between",
     )
-
     times: AbstractTimes = Field(Uniform(), description=_TIMES)
     precondition: AbstractPrecondition | None = Field(None, description=_PRECONDITION)
 
