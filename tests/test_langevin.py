@@ -149,15 +149,10 @@ def test_the_command_line_says_what_was_accepted(tmp_path: Path, capsys: pytest.
 
 NET = "velocity(x, t) = mlp(8); solver = rk4(steps = 2); trace = hutchinson"
 LACKING = {
-    "a positive variable": ("observe x : positive[2] ~ exp(-dot(x, x))", "slope added to the exponent"),
-    "a bounded flow": (
-        "observe x : unit[2]; latent z : real[2] ~ normal(0, 1); flow x -> z { logit }",
-        "leave `method`",
-    ),
     "labels": ("observe x : category(3) ~ categorical(logits = [0, 1, 2])", "leave `method`"),
+    "angles": ("observe x : circle ~ von_mises(0, 1)", "leave `method`"),
     "no prior": ("observe x : real[2]; latent z : real[2]; flow x -> z { actnorm }", "exp(-E(x))"),
     "a constant": ("observe x : real[2] ~ exp(-1)", "falls far out"),
-    "two variables": ("observe x : real ~ normal(0, 1); observe y : real ~ normal(0, 1)", "declare them as one"),
     "a bound": (
         "observe x : real[2]; latent z : real[2] ~ normal(0, 1)\ngenerate x | z ~ normal(mlp(4))\n"
         "infer z | x ~ normal(mlp(4))",
@@ -178,6 +173,14 @@ def test_a_density_to_follow_is_needed(name: str) -> None:
     assert len(found) == 1 and help_ in found[0].help[0]
     with pytest.raises(UnavailableError, match="mala"):
         model(members).sample(2, method=lang.mala(10, 0.5))
+
+
+def test_of_several_variables_all_but_one_are_known() -> None:
+    two = "observe x : real ~ normal(0, 1); observe y : real ~ normal(0, 1)"
+    found = model(two)
+    with pytest.raises(UnavailableError, match="given="):
+        found.sample(2, method=lang.mala(10, 0.5))
+    assert found.sample(2, {"y": torch.zeros(3)}, 0, method=lang.mala(10, 0.5)).shape == (2, 3)
 
 
 @pytest.mark.parametrize("call", ["ddim(5)", "solve(rk4(steps = 3))", "annealed_langevin"])

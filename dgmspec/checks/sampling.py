@@ -9,26 +9,27 @@ from dgmspec.checks.analysis import Analysis
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.samplers import AbstractSampler
-from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.core.types import MaybeType, Type
 from dgmspec.graph.graph import VariableNode
 from dgmspec.graph.plans import SamplePlan
 
 __all__ = ["check_sampler", "check_sampling"]
 
-_REAL = Support(SupportKind.CONTINUOUS)
-
 
 def check_sampling(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
     """DGM715."""
     if analysis.graph.complete and isinstance(plan.method, AbstractSampler):
-        yield from check_sampler(analysis, plan.method, child(plan.address, "method"))
+        yield from check_sampler(analysis, plan.method, child(plan.address, "method"), None)
 
 
-def check_sampler(analysis: Analysis, op: AbstractSampler, at: Address) -> Iterator[Diagnostic]:
-    """What a sampler lacks in a model, if anything."""
+def check_sampler(
+    analysis: Analysis, op: AbstractSampler, at: Address, known: frozenset[str] | None = frozenset()
+) -> Iterator[Diagnostic]:
+    """What a sampler lacks in a model, if anything; `known` are observed variables that it is told, None where that is
+    still open."""
     graph = analysis.graph
     if op.by_density:
-        yield from _density(analysis, op, at)
+        yield from _density(analysis, op, at, known)
     elif not any(op.fits(step.op) for step in graph.steps.values()):
         arrows = [Label(arrow.address, "does not run along this arrow") for arrow in graph.arrows.values()]
         yield Diagnostic(
@@ -41,24 +42,37 @@ def check_sampler(analysis: Analysis, op: AbstractSampler, at: Address) -> Itera
         )
 
 
-def _density(analysis: Analysis, op: AbstractSampler, at: Address) -> Iterator[Diagnostic]:
-    """One observed variable, real, with an exact density or one known up to a constant."""
-    observed = [v for v in analysis.graph.variables.values() if v.role == "observe"]
-    if len(observed) != 1:
+def _density(
+    analysis: Analysis, op: AbstractSampler, at: Address, known: frozenset[str] | None
+) -> Iterator[Diagnostic]:
+    """One observed variable on an interval beside known ones, and densities exact or known up to a constant."""
+    every = [v for v in analysis.graph.variables.values() if v.role == "observe"]
+    moved = [v for v in every if v.name not in (known or ())]
+    if len(moved) != 1 and not (known is None and every):
         yield Diagnostic(
             "DGM715",
-            f"`{op.name}` moves one observed variable, and `{analysis.graph.name}` has {len(observed)}",
+            f"`{op.name}` moves one observed variable, and `{analysis.graph.name}` has {len(moved)}",
             at,
             "which one?",
-            tuple(Label(v.address, "observed") for v in observed[1:2]),
-            help=("declare them as one, such as `observe x : real[3]`, or leave `method` out",),
+            tuple(Label(v.address, "observed") for v in moved[1:2]),
+            help=(
+                "say what the others are, `--given NAME=VALUE` or `given={…}`, or declare them as one, such as "
+                "`observe x : real[3]`",
+            ),
         )
         return
-    yield from _support(analysis, op, observed[0], at)
-    kind = _kind(analysis, observed[0])
-    if kind == "exact":
-        return
-    name = observed[0].name
+    if len(moved) == 1:
+        yield from _support(op, moved[0], analysis.graph.type_of(moved[0].value), at)
+    for variable in every:
+        kind = _kind(analysis, variable)
+        if kind != "exact":
+            yield _unknown(op, variable, kind, at)
+            return
+
+
+def _unknown(op: AbstractSampler, variable: VariableNode, kind: str, at: Address) -> Diagnostic:
+    """What a density lacks, and what to write."""
+    name = variable.name
     what, help_ = {
         "none": (
             "nothing says its density",
@@ -77,36 +91,28 @@ def _density(analysis: Analysis, op: AbstractSampler, at: Address) -> Iterator[D
             "leave `method` out to run the model's own direction",
         ),
     }[kind]
-    yield Diagnostic(
+    return Diagnostic(
         "DGM715",
         f"`{op.name}` follows the density of `{name}`, but {what}",
         at,
         "no density to follow",
-        (Label(observed[0].address, "this variable"),),
+        (Label(variable.address, "this variable"),),
         help=(help_,),
     )
 
 
-def _support(analysis: Analysis, op: AbstractSampler, variable: VariableNode, at: Address) -> Iterator[Diagnostic]:
-    """Steps with normal noise leave any other set."""
-    type_ = analysis.graph.type_of(variable.value)
-    if not isinstance(type_, Type) or type_.support == _REAL:
+def _support(op: AbstractSampler, variable: VariableNode, type_: MaybeType, at: Address) -> Iterator[Diagnostic]:
+    """Steps with normal noise move numbers of ℝ, which a map takes onto an interval and onto no other set."""
+    if not isinstance(type_, Type) or (type_.support.continuous and not type_.support.circular):
         return
-    name = variable.name
-    if variable.target is None or not type_.support.continuous:
-        over = "leave `method` out to run the model's own direction"
-    else:
-        over = (
-            f"write it of a real variable that `{name}` is a function of, such as its logarithm, with the log of that "
-            "function's slope added to the exponent"
-        )
+    own = "leave `method` out to run the model's own direction"
     yield Diagnostic(
         "DGM715",
-        f"`{op.name}` adds normal noise, and `{name}` lives on {type_.support.describe()}",
+        f"`{op.name}` adds normal noise, and `{variable.name}` lives on {type_.support.describe()}",
         at,
         "would leave the support",
         (Label(variable.address, f"declared {type_} here"),),
-        help=(over,),
+        help=(own if variable.target is None else "write the density of a variable on ℝ or an interval",),
     )
 
 

@@ -11,6 +11,7 @@ import typer
 import dgmspec
 from dgmspec.answers import Answer, mistakes, stop
 from dgmspec.checks.explain_table import explain_table
+from dgmspec.compiler import Diagnosis
 from dgmspec.console import checked, chosen, lines, paths, tables
 from dgmspec.options import AsJson, DataFiles, ModelName, Out, Quiet, RunFolder, Seed, Sets, SpecFile
 
@@ -135,29 +136,47 @@ def train(
 
 
 def sample(
-    run: RunFolder,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|SPEC", help="The folder of a run or a compiled model, or a .dgm file that trains nothing."
+        ),
+    ],
     count: Annotated[
         int | None, typer.Option("--count", "-n", min=1, help="How many samples; 100, or what the sample block says.")
     ] = None,
     out: Out = None,
     seed: Seed = None,
     given: Annotated[
-        list[str] | None, typer.Option("--given", metavar="NAME=VALUE", help="The value of a `given` variable.")
+        list[str] | None,
+        typer.Option("--given", metavar="NAME=VALUE|CSV", help="The value of a `given` variable, or of a known one."),
     ] = None,
+    sampler: Annotated[
+        str | None,
+        typer.Option("--sampler", metavar="CALL", help="A sampler as a spec writes it, instead of the sample block's."),
+    ] = None,
+    set: Sets = None,
+    model: ModelName = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Sample a trained model into a .npy, .csv or .png file (standard output as CSV without --out).
 
-    Examples: dgmspec sample runs/digits -n 64 -o digits.png;  dgmspec sample runs/cond -n 16 --given label=3 -o 3.png
+    Examples: dgmspec sample runs/digits -n 64 -o digits.png;  dgmspec sample runs/cond -n 16 --given label=3 -o 3.png;
+    dgmspec sample runs/nle --given x=0.3,-0.5 --sampler 'hmc(100, 0.1)' -o posterior.csv
     """
     visible = not (quiet or as_json)
+    folder = not (target == "-" or target.endswith(".dgm"))
+    if folder and (set or model):
+        stop("a run is sampled as it was trained: RUN takes no --set and no --model")
+    found = None if folder else checked(target, set, visible=visible)
     with mistakes():
         from dgmspec.runtime.drawn import write_csv, write_samples
         from dgmspec.runtime.rundir import finite
         from dgmspec.runtime.sample import draw_samples_of
 
-        drawn = draw_samples_of(run, count, seed, given or [], out, visible=visible)
+        source = Path(target) if found is None else dgmspec.compile(_spec(found), chosen(found, model))
+        drawn = draw_samples_of(source, count, seed, given or [], out, visible=visible, sampler=sampler)
         result: dict[str, Any] = {"count": drawn.count, "seed": drawn.seed, "wrote": None if out is None else str(out)}
         if out is not None:
             write_samples(drawn, out)
@@ -166,10 +185,15 @@ def sample(
         else:
             write_csv(drawn, sys.stdout)
     said = [] if out is None else [f"wrote {drawn.count:,} samples to {out}"]
-    if drawn.acceptance is not None:
-        result["acceptance"] = drawn.acceptance
-        said.append(f"the chains took {drawn.acceptance:.0%} of their steps")
-    return Answer(result=result, aside="" if quiet else "".join(f"{line}\n" for line in said))
+    result |= finite(drawn.figures)
+    said += drawn.said()
+    return Answer(result=result, found=found, aside="" if quiet else "".join(f"{line}\n" for line in said))
+
+
+def _spec(found: Diagnosis) -> dgmspec.Spec:
+    """The spec of a diagnosis without errors."""
+    assert found.spec is not None
+    return found.spec
 
 
 def evaluate(

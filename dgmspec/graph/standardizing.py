@@ -1,8 +1,8 @@
 """`standardize = true`: a graph whose flows and nets see the data less their mean, over their standard deviation.
 
-A fixed affine step stands at the data end of each flow, and one behind each given variable that a net reads, labels,
-integers and angles aside. So log-densities, samples, ledgers and whatever else is derived from a graph are in the
-units of the data by construction. Formulas read variables in the units of the data.
+A fixed affine step stands at the data end of each flow, and one behind each variable that a net reads and no flow
+gives, labels, integers and angles aside. So log-densities, samples, ledgers and whatever else is derived from a graph
+are in the units of the data by construction. Formulas read variables in the units of the data.
 """
 
 from __future__ import annotations
@@ -26,15 +26,25 @@ def standardizer(variable: VariableNode) -> Address:
 def standardized(graph: Graph) -> Graph:
     """The graph with the steps put in; a variable that cannot be standardised stays as it is (see `unstandardized`)."""
     for variable in graph.variables.values():
-        if variable.role == "observe" and unstandardized(graph, variable) is None:
+        if variable.role == "given" or _stands_alone(graph, variable):
+            if isinstance(variable.declared, Type) and _scales(variable.declared.support):
+                graph = _behind(graph, variable, variable.declared.with_support(REAL))
+        elif variable.role == "observe" and unstandardized(graph, variable) is None:
             graph = _at_end(graph, variable)
-        elif variable.role == "given" and isinstance(variable.declared, Type) and _scales(variable.declared.support):
-            graph = _behind(graph, variable, variable.declared.with_support(REAL))
     return graph
 
 
+def _stands_alone(graph: Graph, variable: VariableNode) -> bool:
+    """Whether an observed variable has a law of its own and is the end of no arrow: what else reads it conditions."""
+    ends = {end for arrow in graph.arrows.values() for end in (arrow.source, arrow.target)}
+    return variable.role == "observe" and variable.prior is not None and variable.name not in ends and bool(ends)
+
+
 def unstandardized(graph: Graph, variable: VariableNode) -> str | None:
-    """Why an observed variable cannot be standardised, or None."""
+    """Why an observed variable cannot be standardised, or None. One with a law of its own beside a flow keeps its units
+    there, and is standardised where the flow's nets read it."""
+    if _stands_alone(graph, variable):
+        return None
     ends = [a for a in graph.arrows.values() if variable.name in (a.source, a.target)]
     if _support(variable) != REAL:
         return f"shifts and scales numbers of all of ℝ, and `{variable.name}` is {variable.declared}"

@@ -25,11 +25,19 @@ class LossValue:
 @dataclass(frozen=True)
 class Chains:
     """What chains of a sampler by density end with, a chain a row: the `values`, their `log_density` (up to a constant,
-    nats) and the `acceptance`, the share of steps that each has taken."""
+    nats; None where a score alone is known) and the `acceptance`, the share of steps that each has taken.
+
+    Of `hmc` also each chain's `step_size`, the share of its orbits that `diverged`, and of each coordinate (flat, at
+    most 256) `r_hat` over all chains and the number of independent draws that a chain's steps are worth, `effective`.
+    """
 
     values: Tensor
-    log_density: Tensor
+    log_density: Tensor | None
     acceptance: Tensor
+    step_size: Tensor | None = None
+    diverged: Tensor | None = None
+    r_hat: Tensor | None = None
+    effective: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Samplers that need a log-density alone, up to a constant: chains along its slope, one a sample, with noise.
 
 Each chain starts at a draw from N(0, start²) and keeps the value of its last step, so that samples are independent. How
-many steps the law takes to be reached is the author's to know: modes far apart for the noise are left rarely.
+many steps the law takes to be reached is the author's to know: modes far apart for the noise are left rarely. A
+variable that lives on an interval is moved as the number of ℝ that `exp` or `sigmoid` take to it, its density with that
+map's slope.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from pydantic import Field
 
 from dgmspec.core.samplers import AbstractSampler
 
-__all__ = ["AbstractChain", "Langevin", "Mala"]
+__all__ = ["AbstractChain", "Count", "Langevin", "Mala", "Positive"]
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
@@ -23,6 +25,8 @@ class AbstractChain(AbstractSampler, ABC):
     """Steps x ← x + η/2 ∇log p(x) + √η z of independent chains."""
 
     by_density: ClassVar[bool] = True
+    compares: ClassVar[bool] = False
+    """Whether it compares densities, so that a score alone will not do."""
 
     steps: Count = Field(description="steps of each chain")
     step_size: Positive = Field(description="η, the variance of a step's noise")
@@ -51,3 +55,4 @@ class Mala(AbstractChain):
 
     name: ClassVar[str] = "mala"
     examples: ClassVar[tuple[str, ...]] = ("mala(steps = 500, step_size = 0.5)", "mala(100, 0.1, start = 3)")
+    compares: ClassVar[bool] = True

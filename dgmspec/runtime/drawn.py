@@ -24,7 +24,9 @@ from torch import Tensor
 from dgmspec.core.disk import reason, replacing
 from dgmspec.core.types import Type
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.ops.langevin import Mala
+from dgmspec.modules.noising import sampler_of
+from dgmspec.modules.results import Chains
+from dgmspec.ops.langevin import AbstractChain
 from dgmspec.runtime.pictures import draw_samples
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
@@ -34,6 +36,9 @@ __all__ = ["CHUNK", "Drawn", "write_csv", "write_samples", "writer_of"]
 
 CHUNK: Final = 4096
 """Samples drawn at once."""
+
+UNMIXED: Final = 1.1
+"""R-hat above which chains are said not to have come to one law."""
 
 Array = NDArray[Any]
 
@@ -50,13 +55,40 @@ class Drawn:
     visible: bool = False
     method: Any = None
     """A sampler instead of the model's own direction."""
-    taken: list[Tensor] = field(default_factory=list)
-    """Of this process's chains so far, the share of steps that each has taken."""
+    chains: list[Chains] = field(default_factory=list)
+    """This process's chains so far, where the method refuses steps."""
 
     @property
-    def acceptance(self) -> float | None:
-        """The share of steps taken where each may be refused; None of samplers that refuse none."""
-        return float(torch.cat(self.taken).mean()) if self.taken else None
+    def figures(self) -> dict[str, float]:
+        """What chains did: the share of steps taken, of `hmc` also the step size, the largest R-hat, the smallest
+        number of independent draws that a chain's steps are worth, and the share of orbits lost."""
+        means = ("acceptance", "step_size", "diverged")
+        found = {name: [v for c in self.chains if (v := getattr(c, name)) is not None] for name in means}
+        figures = {
+            name: float(torch.cat([v.flatten() for v in values]).mean()) for name, values in found.items() if values
+        }
+        r_hats = [float(c.r_hat.max()) for c in self.chains if c.r_hat is not None]
+        draws = [float(c.effective.min()) for c in self.chains if c.effective is not None]
+        return figures | ({"r_hat": max(r_hats), "effective_draws": min(draws)} if r_hats else {})
+
+    def said(self) -> list[str]:
+        """The figures in words."""
+        figures = self.figures
+        if not figures:
+            return []
+        lines = [f"the chains took {figures['acceptance']:.0%} of their steps"]
+        if "step_size" in figures:
+            lines[0] += f" (step size {figures['step_size']:.3g} after the warm-up)"
+        if "r_hat" in figures:
+            lines.append(
+                f"R-hat {figures['r_hat']:.3f}; the steps of a chain are worth {figures['effective_draws']:.3g} "
+                "independent draws, and its last one is taken"
+            )
+            if figures["r_hat"] > UNMIXED:
+                lines.append("the chains have not come to one law: take more `steps`, or more `warmup`")
+        if figures.get("diverged"):
+            lines.append(f"{figures['diverged']:.2%} of the orbits were lost: raise `target`, such as target = 0.95")
+        return lines
 
     def chunks(self) -> Iterator[dict[str, Array]]:
         """The samples by variable, integers as integers, in order; every process draws some and gets all."""
@@ -79,15 +111,20 @@ class Drawn:
             found = self._draw(start, rows, contexts or None)
         except (UnavailableError, ValueError) as error:
             raise RunError(f"{self.model.name} cannot be sampled: {error}") from error
-        columns = found if isinstance(found, dict) else {next(iter(self.model.observed)): found}
+        columns = found if isinstance(found, dict) else {self.names[0]: found}
         return {name: _typed(np.asarray(v.cpu()), self.model.type_of(name)) for name, v in columns.items()}
 
     def _draw(self, start: int, rows: int, given: Mapping[str, Tensor] | None) -> Any:
-        if not isinstance(self.method, Mala):
-            return self.model.sample(rows, given=given, seed=self.seed, start=start, method=self.method)
-        chains = self.model.chains(rows, self.method, given=given, seed=self.seed, start=start)
-        self.taken.append(chains.acceptance)
-        return chains.values
+        method = None if self.method is None else sampler_of(self.method)
+        if not isinstance(method, AbstractChain) or not method.compares:
+            return self.model.sample(rows, given=given, seed=self.seed, start=start, method=method)
+        self.chains.append(self.model.chains(rows, method, given=given, seed=self.seed, start=start))
+        return self.chains[-1].values
+
+    @property
+    def names(self) -> list[str]:
+        """The variables that are drawn: the observed ones that are not given."""
+        return [name for name in self.model.observed if name not in self.given]
 
     def help(self) -> None:
         """Draw this process's chunks for another that writes them."""
@@ -101,7 +138,7 @@ class Drawn:
 
     def only(self, ending: str) -> str:
         """The only variable, for files that hold one."""
-        names = list(self.model.observed)
+        names = self.names
         if len(names) > 1:
             raise RunError(f"{ending} holds one variable and there are {len(names)}: write .npz or .csv")
         return names[0]
@@ -157,7 +194,7 @@ def _npy(drawn: Drawn, path: Path) -> None:
 def _npz(drawn: Drawn, path: Path) -> None:
     """Each variable grows in a file without a name, beside the archive that they are put into at the end."""
     with ExitStack() as stack:
-        files = {n: stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for n in drawn.model.observed}
+        files = {n: stack.enter_context(tempfile.TemporaryFile(dir=path.parent)) for n in drawn.names}
         for number, chunk in enumerate(drawn.chunks()):
             for name, rows in chunk.items():
                 _append(files[name], rows, drawn.count, first=not number)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,8 +14,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from dgmspec.compiler import parse
-from dgmspec.core.diagnostics import did_you_mean
+from dgmspec.core.diagnostics import Diagnostic, did_you_mean
+from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import Type
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.plans import lower_sample
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import DataError, check_column
@@ -22,6 +27,7 @@ from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.rundir import RunError
 from dgmspec.spec.model import Sample
+from dgmspec.spec.override import read_value
 
 __all__ = ["draw_samples_of", "sample"]
 
@@ -54,18 +60,47 @@ def sample(
 
 
 def draw_samples_of(
-    run: Path, count: int | None, seed: int | None, given: Sequence[str], out: Path | None = None, visible: bool = False
+    source: Path | CompiledModel,
+    count: int | None,
+    seed: int | None,
+    given: Sequence[str],
+    out: Path | None = None,
+    visible: bool = False,
+    sampler: str | None = None,
 ) -> Drawn:
-    """Samples of a run that are to be written to `out`, whose ending is looked at first.
+    """Samples that are to be written to `out`, whose ending is looked at first: of a run's folder, or of a model.
 
-    `given` are values as written on a command line: ``label=3``, ``c=0.5,-1``. Count and seed default as in `sample`.
+    `given` are values as written on a command line, ``label=3``, ``c=0.5,-1``, or a table with one row of them;
+    `sampler` is a sampler as a spec writes it. Count, seed and method default as in `sample`.
     """
     if out is not None:
         writer_of(out)
     processes = Processes()
-    model = model_of(run, None, processes.device)
+    model = source if isinstance(source, CompiledModel) else model_of(source, None, processes.device)
+    untrained = sum(p.numel() for p in model.parameters() if p.requires_grad) if model is source else 0
+    if untrained:
+        raise RunError(
+            f"{model.name} has {untrained:,} parameters to be trained: `dgmspec train` it, and sample the run's folder"
+        )
     count, seed, method = _settled(model, count, seed)
-    return Drawn(model, count, seed, _values(model, given), processes, visible and processes.main, method)
+    if sampler is not None:
+        method = _sampler(sampler)
+    follows = isinstance(method, AbstractSampler) and method.by_density
+    return Drawn(model, count, seed, _values(model, given, follows), processes, visible and processes.main, method)
+
+
+def _sampler(text: str) -> AbstractSampler:
+    """The sampler that a text such as ``hmc(100, 0.1)`` names."""
+    found: list[Diagnostic] = []
+    value = read_value("--sampler", text, found)
+    findings = Findings()
+    if value is not None:
+        with suppress(Reported):
+            op = Caller(findings).operation("sampler", value, "sampler")
+            assert isinstance(op, AbstractSampler)
+            return op
+    wrong = (*found, *findings.found)[0]
+    raise RunError(f"`--sampler {text}`: {wrong.message}" + "".join(f"; {help_}" for help_ in wrong.help[:1]))
 
 
 def _settled(model: CompiledModel, count: int | None, seed: int | None) -> tuple[int, int, Any]:
@@ -83,26 +118,50 @@ def _settled(model: CompiledModel, count: int | None, seed: int | None) -> tuple
 # ---- values of given variables --------------------------------------------------------------------------------------
 
 
-def _values(model: CompiledModel, written: Sequence[str]) -> dict[str, Array]:
-    """Each conditioning variable's value: right name, right count, inside its support; all of them given."""
+def _values(model: CompiledModel, written: Sequence[str], follows: bool = False) -> dict[str, Array]:
+    """Each conditioning variable's value: right name, right count, inside its support; all of them given.
+
+    Where the sampler `follows` a density, observed variables may be known too: it draws the one that is left.
+    """
     found: dict[str, Array] = {}
+    allowed = [*model.givens, *(model.observed if follows else ())]
     for pair in written:
-        name, equals, text = pair.partition("=")
-        name = name.strip()
-        if not equals:
-            raise RunError(f"`--given {pair}` says no value: write NAME=VALUE, such as --given label=3")
-        if name not in model.givens:
-            near = did_you_mean(name, model.givens)
-            known = ", ".join(f"`{n}`" for n in model.givens) or "none"
-            hint = f"did you mean `{near}`?" if near else f"its given variables are: {known}"
-            raise RunError(f"{model.graph.name} has no given variable `{name}`; {hint}")
-        found[name] = _value(name, text, model.type_of(name))
+        for name, text in _pairs(pair):
+            if name not in allowed:
+                near = did_you_mean(name, allowed)
+                known = ", ".join(f"`{n}`" for n in allowed) or "none"
+                hint = f"did you mean `{near}`?" if near else f"its given variables are: {known}"
+                if name in model.observed:
+                    hint = "it is observed: what is behind it is drawn by --sampler 'hmc(100, 0.1)'"
+                raise RunError(f"{model.graph.name} has no given variable `{name}`; {hint}")
+            found[name] = _value(name, text, model.type_of(name))
     for name in model.givens:
         if name not in found:
             raise RunError(
                 f"{model.graph.name} is sampled given `{name}` ({model.type_of(name)}): add --given {name}=VALUE"
             )
     return found
+
+
+def _pairs(written: str) -> Iterator[tuple[str, str]]:
+    """Names and values of ``NAME=VALUE``, or of a table of one row whose columns are ``x`` or ``x[0]``, ``x[1]``, …"""
+    name, equals, text = written.partition("=")
+    if equals:
+        yield name.strip(), text
+        return
+    if not written.endswith(".csv"):
+        raise RunError(f"`--given {written}` says no value: write NAME=VALUE, such as --given label=3, or a .csv file")
+    try:
+        with Path(written).open(newline="", encoding="utf-8") as file:
+            head, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"cannot read {written}: {error}") from error
+    if len(rows) != 1 or len(rows[0]) != len(head):
+        raise RunError(f"{written} holds {len(rows):,} rows below its header, and one is given at a time")
+    columns: dict[str, list[str]] = {}
+    for column, value in zip(head, rows[0], strict=True):
+        columns.setdefault(column.partition("[")[0].strip(), []).append(value)
+    yield from ((name, ",".join(values)) for name, values in columns.items())
 
 
 def _value(name: str, text: str, type_: Type) -> Array:

@@ -173,11 +173,12 @@ CODES: tuple[Code, ...] = (
         "DGM715",
         "error",
         "a sampler that does not suit the model",
-        "`langevin` and `mala` follow the density of one real variable, exact or known up to a constant; every other "
-        "sampler runs along an arrow of its kind.",
-        "A chain follows the slope of the log-density with normal noise: without a density there is no slope, and the "
-        "noise would leave any support but all of ℝ.",
-        wrong=_model("observe x : positive[2] ~ exp(-dot(x, x))") + "sample M { method = mala(500, 0.5) }\n",
+        "`langevin`, `mala` and `hmc` follow the density of one variable on ℝ or an interval, exact or known up to a "
+        "constant; every other sampler runs along an arrow of its kind.",
+        "A chain follows the slope of the log-density with normal noise: without a density there is no slope, and "
+        "labels have none.",
+        wrong=_model("observe x : category(3) ~ categorical(logits = [0, 1, 2])")
+        + "sample M { method = mala(500, 0.5) }\n",
         right=_model(_TARGET) + "sample M { method = mala(500, 0.5) }\n",
     ),
 )
