@@ -461,6 +461,12 @@ class _Heun(Word):
 
 heun: _Heun
 
+class _Hmc(Word):
+    """sampler: Momenta p ~ N(0, M), then `leapfrog` steps p += ε/2 ∇log p(x), x += ε M⁻¹ p, p += ε/2 ∇log p(x), whose end is."""
+    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., start: Value = ..., leapfrog: Value = ..., warmup: Value = ..., target: Value = ...) -> Name | Call: ...
+
+hmc: _Hmc
+
 class _Holdout(Word):
     """validation: A random part of the data, by the seed, that training never sees and the loss is read on `every` so many steps."""
     def __call__(self, *args: Value, fraction: Value = ..., every: Value = ..., test: Value = ...) -> Name | Call: ...
@@ -1205,6 +1211,7 @@ __all__ = [
     "haar",
     "half",
     "heun",
+    "hmc",
     "holdout",
     "householder",
     "hutchinson",
