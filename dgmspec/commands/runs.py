@@ -11,7 +11,6 @@ import typer
 import dgmspec
 from dgmspec.answers import Answer, mistakes, stop
 from dgmspec.checks.explain_table import explain_table
-from dgmspec.compiler import Diagnosis
 from dgmspec.console import checked, chosen, lines, paths, tables
 from dgmspec.options import AsJson, DataFiles, ModelName, Out, Quiet, RunFolder, Seed, Sets, SpecFile
 
@@ -175,7 +174,10 @@ def sample(
         from dgmspec.runtime.rundir import finite
         from dgmspec.runtime.sample import draw_samples_of
 
-        source = Path(target) if found is None else dgmspec.compile(_spec(found), chosen(found, model))
+        source: Any = Path(target)
+        if found is not None:
+            assert found.spec is not None
+            source = dgmspec.compile(found.spec, chosen(found, model))
         drawn = draw_samples_of(source, count, seed, given or [], out, visible=visible, sampler=sampler)
         result: dict[str, Any] = {"count": drawn.count, "seed": drawn.seed, "wrote": None if out is None else str(out)}
         if out is not None:
@@ -188,12 +190,6 @@ def sample(
     result |= finite(drawn.figures)
     said += drawn.said()
     return Answer(result=result, found=found, aside="" if quiet else "".join(f"{line}\n" for line in said))
-
-
-def _spec(found: Diagnosis) -> dgmspec.Spec:
-    """The spec of a diagnosis without errors."""
-    assert found.spec is not None
-    return found.spec
 
 
 def evaluate(
