@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,9 @@ from torch.func import jacrev, vmap
 
 import dgmspec
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.ops.continuous.solvers import Euler
+from dgmspec.runtime.rundir import RunError
+from dgmspec.runtime.toys import TOYS
 from tests.odes import DOUBLE, compiled, ode, points
 
 FINE = "solver = rk4(steps = 64)"
@@ -133,3 +137,83 @@ def test_terms_about_an_ode_need_one(loss: str, code: str) -> None:
         "ode x -> z over t in 0..1 { velocity(y) = -y }", "flow x -> z { actnorm }"
     )
     assert code in [d.code for d in dgmspec.diagnose(text).diagnostics]
+
+
+# ---- rectification --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arrow", ["x -> z", "z -> x"])
+@pytest.mark.parametrize("times", ["t in 0..1", "t in 2..0"])
+def test_reflow_of_a_linear_teacher_is_its_integral(arrow: str, times: str) -> None:
+    """dy/dt = a y carries z to k z with k = exp(±a T), and the student b y is held against the line between them."""
+    low, high = (0, 1) if times == "t in 0..1" else (2, 0)
+    text = ode("velocity(y) = a * y", FINE, size=1, members="learn a = 0.7", over=times, loss="reflow")
+    model, span = dgmspec.compile(dgmspec.parse(text.replace("x -> z", arrow)), dtype=DOUBLE), high - low
+
+    def exact(teacher: float, student: float) -> float:
+        first, last = (1.0, math.exp(teacher * span)) if arrow == "z -> x" else (math.exp(-teacher * span), 1.0)
+        s = torch.linspace(0, 1, 4001, dtype=DOUBLE)
+        missed = student * (first + s * (last - first)) - (last - first) / span
+        return float(torch.trapezoid(missed.square(), s))
+
+    with torch.no_grad():
+        model.get_parameter("M/a").fill_(-0.4)
+        kept = float(model.loss(points(200_000, 1), seed=0).total)
+        model.take_copies()
+        taken = float(model.loss(points(200_000, 1), seed=0).total)
+    assert math.isclose(kept, exact(0.7, -0.4), rel_tol=0.02)
+    assert math.isclose(taken, exact(-0.4, -0.4), rel_tol=0.02)
+
+
+STRAIGHT = ode("velocity(y, t) = mlp(48, 48, time = fourier(4, scale = 1))", "solver = rk4(steps = 8)").replace(
+    "x -> z", "z -> x"
+)
+FIRST, SECOND = (STRAIGHT.replace("= nll", f"= {loss}") for loss in ("flow_matching", "reflow(rk4(steps = 4))"))
+
+
+def fit(model: CompiledModel, steps: int) -> None:
+    x = torch.as_tensor(TOYS["eight_gaussians"](20_000), dtype=torch.float32)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    for step in range(steps):
+        optimizer.zero_grad()
+        start = 128 * step % 19_000
+        model.loss(x[start : start + 128], seed=0, step=step).total.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def test_rectified_paths_are_straighter_and_no_longer() -> None:
+    def measured(model: CompiledModel) -> tuple[float, float]:
+        """How far one Euler step misses, and the transport cost of the flow's pairs."""
+        z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            carried = model.decode(z)
+            once = model.with_solver(Euler(steps=1)).decode(z)
+        return float((once - carried).square().sum(1).mean()), float((carried - z).square().sum(1).mean())
+
+    first, second = (dgmspec.compile(dgmspec.parse(text)) for text in (FIRST, SECOND))
+    fit(first, 300)
+    second.load_state_dict(first.state_dict(), strict=False)
+    second.take_copies()
+    fit(second, 300)
+    (bent, cost), (straight, after) = measured(first), measured(second)
+    assert straight < 0.2 * bent
+    assert after < 1.02 * cost
+
+
+def test_reflow_begins_with_a_run_and_keeps_its_teacher(tmp_path: Path) -> None:
+    block = "train M { steps = 3; batch = 16 }\n"
+    data = {"x": TOYS["eight_gaussians"](64)}
+    second = dgmspec.parse((SECOND + block).replace(" M ", " R "))
+    with pytest.raises(RunError, match="--init RUN"):
+        dgmspec.train(second, data=data, out=tmp_path / "none")
+    plain = dgmspec.train(dgmspec.parse(FIRST + block), data=data, out=tmp_path / "first")
+    rectified = dgmspec.train(second, data=data, out=tmp_path / "second", init=plain.path)
+    # What was learned from is kept with the run, so that a resumed one learns from the same.
+    kept = dgmspec.load_model(rectified.path / "model")
+    assert set(kept.copies) and not any(kept.get_parameter(key).requires_grad for key in kept.copies)
+    for key, source in kept.copies.items():
+        first, own = plain.model.get_parameter(source.replace("R/", "M/", 1)), kept.get_parameter(source)
+        assert torch.equal(kept.get_parameter(key), first) and not (own.requires_grad and torch.equal(own, first))
+    other = dgmspec.parse((SECOND + block).replace("mlp(48, 48", "mlp(48, 47"))
+    with pytest.raises(RunError, match=r"is \(48, 48\) there and \(47, 48\) here|another model"):
+        dgmspec.train(other, data=data, out=tmp_path / "other", init=plain.path)

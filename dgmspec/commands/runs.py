@@ -93,6 +93,9 @@ def train(
     model: ModelName = None,
     seed: Seed = None,
     resume: Annotated[Path | None, typer.Option("--resume", metavar="RUN", help="Go on with a stopped run.")] = None,
+    init: Annotated[
+        Path | None, typer.Option("--init", metavar="RUN", help="Begin with the weights of a run or a saved model.")
+    ] = None,
     data: DataFiles = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
@@ -100,12 +103,12 @@ def train(
     """Train a model on its data and leave a run folder: model, metrics, checkpoints, pictures, report.
 
     Examples: dgmspec train specs/digits.dgm;  dgmspec train specs/nsf.dgm --set train.steps=2_000 --out runs/short;
-    dgmspec train m.dgm --data events=/data/events.csv
+    dgmspec train m.dgm --data events=/data/events.csv;  dgmspec train specs/reflow.dgm --init runs/flow_matching
     """
     if (spec is None) == (resume is None):
         stop("give a SPEC to train, or --resume RUN to go on with a stopped one")
-    if resume is not None and (set or model or out or seed is not None):
-        stop("a resumed run goes on as it began: --resume RUN takes no --set, --model, --out or --seed")
+    if resume is not None and (set or model or out or init or seed is not None):
+        stop("a resumed run goes on as it began: --resume RUN takes no --set, --model, --out, --init or --seed")
     visible = not (quiet or as_json)
     found = checked(spec, set, visible=visible) if spec is not None else None
     if found is not None and model is not None:
@@ -126,6 +129,7 @@ def train(
                 paths=files,
                 visible=visible,
                 name=None if spec == "-" else given.stem,
+                init=init,
             )
         else:
             assert resume is not None

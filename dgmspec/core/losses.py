@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from dgmspec.core.address import Address
 from dgmspec.core.op import AbstractOp
-from dgmspec.core.parameters import Draw
+from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 
@@ -67,6 +67,12 @@ class AbstractArrowLoss(AbstractLoss, ABC):
     @abstractmethod
     def check(self, step: AbstractStep, event: Type) -> None:
         """Raise `Refusal` where this very step cannot have the term."""
+
+    def term_parameters(
+        self, step: AbstractStep, at: Address, event: Type, given: Type | None
+    ) -> tuple[ParamSpec, ...]:
+        """The parameters of the term itself, which is about the step at the address `at`."""
+        return ()
 
     @abstractmethod
     def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:

@@ -28,7 +28,8 @@ class ParamSpec:
     """A parameter an operation reads; `name` is relative to the operation's address (``net/0/weight``).
 
     `at` is empty for one that the operation owns, and the full address of one that is the model's (a named net's, a
-    ``learn`` of the model): such a one is shared by all that read it.
+    ``learn`` of the model): such a one is shared by all that read it. `copies` is the full address of a parameter whose
+    value this one holds as it was when training began, empty for any other.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ParamSpec:
     mask: WeightMask | None = None
     trainable: bool = True
     at: Address = ""
+    copies: Address = ""
 
     def under(self, prefix: str, at: Address = "") -> ParamSpec:
         """The same parameter seen from the operation that holds this one as its argument `prefix`; `at` is the address

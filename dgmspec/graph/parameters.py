@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from dgmspec.core.address import Address, child
+from dgmspec.core.losses import AbstractArrowLoss
 from dgmspec.core.nets import NetUse
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import REAL, MaybeType, Type
@@ -101,4 +103,15 @@ def parameters(graph: Graph) -> dict[Address, ParamSpec]:
             if trunk.op != "external":
                 own = trunk.op.net_parameters(net_use(*trunk_types(graph, law, trunk)))
                 found |= {child(trunk.address, spec.name): spec for spec in own}
+    for at, term, step in arrow_terms(graph):
+        own = term.term_parameters(step.op, step.address, *step_types(graph, step))
+        found |= {child(at, spec.name): spec for spec in own}
     return found
+
+
+def arrow_terms(graph: Graph) -> Iterator[tuple[Address, AbstractArrowLoss, StepNode]]:
+    """The loss's terms about one step, each with its address and its step."""
+    for term in graph.loss.terms.values() if graph.loss else ():
+        if isinstance(term.op, AbstractArrowLoss):
+            steps = [s for s in graph.steps.values() if s.arrow == term.binds and term.op.fits(s.op)]
+            yield from ((term.address, term.op, step) for step in steps[:1])

@@ -124,6 +124,7 @@ def prepare_term(line: Instruction, resources: Resources) -> Call:
         for n in resources.step_tables(line.address, lambda: of_step.tables(step, event, given))
     }
     keys |= {n: child(op.at, n) for n in resources.step_tables(op.at, lambda: twin.tables(op.loss, step, event))}
+    keys |= {s.name: child(op.at, s.name) for s in op.loss.term_parameters(step, line.address, event, given)}
     context = _context(line, event, given, twin.plan(op.loss, step, event))
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:

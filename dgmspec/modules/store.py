@@ -36,6 +36,7 @@ class AbstractStore(nn.Module, ABC):
         super().__init__()
         self._masters: dict[str, Tensor] = {}
         self._masked: list[str] = []
+        self.copies: dict[Address, Address] = {}
         self._hooks: dict[str, tuple[weakref.ref[Tensor], Tensor, Any]] = {}
         # Constants are the same in every process: distributed wrappers need not broadcast them at each step.
         self._ddp_params_and_buffers_to_ignore: list[str] = [ANCHOR]
@@ -65,13 +66,22 @@ class AbstractStore(nn.Module, ABC):
 
     def add_initial(self, graph: Graph, seed: int) -> None:
         """All parameters of a graph at their starting values, drawn from (seed, address), float64."""
-        for key, spec in parameters(graph).items():
+        specs = parameters(graph)
+        for key, spec in specs.items():
             self.add_parameter(key, initial_value(spec, seed, key), spec.trainable)
             if spec.mask is not None:
                 self.add_table(key + MASKED, ~mask_of(spec.mask))
         for learned in graph.learned.values():
             value = initial_learned(learned.type, learned.initial, seed, learned.address)  # type: ignore[arg-type]
             self.add_parameter(learned.address, value)
+        self.copies = {key: spec.copies for key, spec in specs.items() if spec.copies}
+        self.take_copies()
+
+    @torch.no_grad()
+    def take_copies(self) -> None:
+        """Let the weights that loss terms hold fixed be those that the model has now."""
+        for key, source in self.copies.items():
+            self.get_parameter(key).copy_(self.get_parameter(source))
 
     def add_parameter(self, key: Address, value: Tensor, trainable: bool = True) -> None:
         """A parameter under its full address."""

@@ -43,7 +43,7 @@ class Loop:
 
     `feed` gives the batches of the training rows, and is None where the loss draws its own points;
     `validate` gives the validation loss in nats with the weights as they are. Selection: with validation the weights
-    of its best reading (averaged ones under ``ema``) are kept, otherwise the last.
+    of its best reading (averaged ones under ``ema``) are kept, otherwise the last. A `warm` model is begun already.
     """
 
     def __init__(
@@ -54,10 +54,11 @@ class Loop:
         processes: Processes,
         directory: RunDirectory,
         validate: Validation | None,
+        warm: bool = False,
     ) -> None:
         self.plan, self.directory, self.validate = plan, directory, validate
         self.processes, self.plain = processes, model
-        self.steps = Steps(model, feed, plan, processes)
+        self.steps, self.warm = Steps(model, feed, plan, processes), warm
         self.losses: list[Tensor] = []
         self.known = torch.empty(0, dtype=torch.float64)
         self.best_state: list[Tensor] | None = None
@@ -71,7 +72,7 @@ class Loop:
     def begin(self) -> None:
         """From the run's last checkpoint, or from the first step where none was taken."""
         resumed = self.processes.on_main(lambda: self.directory.trained)
-        self.steps.begin(resumed)
+        self.steps.begin(resumed or self.warm)
         self.trained = self.steps.trained
         if resumed:
             self.restore()

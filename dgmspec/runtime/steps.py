@@ -56,10 +56,10 @@ class Steps:
         self.factor = rate_factor(plan.schedule, self.count)
         self.fit, self.doublings = Fit(), 0
 
-    def begin(self, resumed: bool) -> None:
-        """Make ready for the first step: on a fresh run the start that depends on data is taken from the first batch,
-        the whole of it in every process, so that all start from the same numbers."""
-        if self.feed and not resumed:
+    def begin(self, begun: bool) -> None:
+        """Make ready for the first step: of a model that is not begun the start that depends on data is taken from the
+        first batch, the whole of it in every process, so that all start from the same numbers."""
+        if self.feed and not begun:
             self.plain.initialise(next(self.feed.walk(0, 1)), seed=self.plan.seed)
         self.whole = compiled_step(self.plain, self.processes) if self.plan.compile else self.plain
         self.model: nn.Module = self.processes.wrap(self.whole, fp16=self.plan.precision == "fp16")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ __all__ = ["Task", "recorded_task", "task_of"]
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be trained: the spec with every default written out, one model of it, and how."""
+    """What is to be trained: the spec with every default written out, one model of it, and how; `init` is the folder
+    whose weights it begins with, if not random ones."""
 
     spec: Spec
     plan: TrainPlan
     arrays: Mapping[str, Any] | None = None
     nets: Mapping[str, nn.Module] | None = None
     places: Places = field(default_factory=Places)
+    init: Path | None = None
 
     def recorded_places(self) -> dict[str, Any]:
         """Where the data's files lie, as a run's folder keeps it for `recorded_task`; nothing for other data."""
@@ -119,6 +121,7 @@ def recorded_task(
         folder = Path(config["data_folder"]) if "data_folder" in config else None
         given = {**config.get("data_paths", {}), **(paths or {})}
         places = Places(folder, {name: Path(path) for name, path in given.items()})
-        return task_of(spec, config["model"], None, arrays, nets, places)
+        first = Path(config["init"]) if "init" in config else None
+        return replace(task_of(spec, config["model"], None, arrays, nets, places), init=first)
     except (OSError, UnicodeDecodeError, KeyError, SpecError) as error:
         raise RunError(f"{directory.path} is no folder of a dgmspec run: {error}") from error

@@ -36,6 +36,7 @@ from dgmspec.runtime.rundir import (
 from dgmspec.runtime.solving import with_solvers
 from dgmspec.runtime.standardizing import record_statistics
 from dgmspec.runtime.task import Task, recorded_task, task_of
+from dgmspec.runtime.warm import begin_with
 from dgmspec.spec import Spec
 from dgmspec.spec.model import Item, Train
 
@@ -77,18 +78,29 @@ def train(
     folder: str | Path | None = None,
     paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
+    init: str | Path | None = None,
 ) -> Run:
     """Train a model of a spec as its train block says and leave a run folder; see the folder's ``report.json``.
 
     `data` maps variables to arrays (rows, *event) and stands in place of the block's own data; `out` is the folder
     (``runs/<model>`` by default); `params` and `seed` override those of the spec; `nets` supplies external networks.
     Paths of data files start from `folder` (the current one by default); `paths` gives, by the name of a data source,
-    another place for its file. `visible` draws progress. A mistake in the spec raises `SpecError`, one in the data
+    another place for its file. `visible` draws progress. `init` is the folder of a run, or of a saved model, whose
+    weights this training begins with instead of random ones. A mistake in the spec raises `SpecError`, one in the data
     `DataError`; what else stops a run (a path, a loss that is no number) raises `RunError`.
     """
     spec = spec.with_params(**params) if params else spec
     return train_spec(
-        spec, model=model, data=data, out=out, nets=nets, seed=seed, folder=folder, paths=paths, visible=visible
+        spec,
+        model=model,
+        data=data,
+        out=out,
+        nets=nets,
+        seed=seed,
+        folder=folder,
+        paths=paths,
+        visible=visible,
+        init=init,
     )
 
 
@@ -104,16 +116,18 @@ def train_spec(
     paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
     name: str | None = None,
+    init: str | Path | None = None,
 ) -> Run:
     """`train` for a spec whose params are set; `name` is that of the folder below ``runs`` where `out` is not given."""
     given = {name: Path(path) for name, path in (paths or {}).items()}
-    task = task_of(spec, model, seed, data, nets, Places(None if folder is None else Path(folder), given))
+    places, first = Places(None if folder is None else Path(folder), given), None if init is None else Path(init)
+    task = replace(task_of(spec, model, seed, data, nets, places), init=first)
     processes = Processes()
     named = name or task.plan.model.lower()
     path = Path(out) if out is not None else processes.on_main(lambda: fresh_directory(Path("runs"), named))
     if processes.on_main(lambda: RunDirectory(path).begun):
         raise RunError(f"{path} holds a run already; choose another folder, or go on with it by --resume {path}")
-    return _run(task, RunDirectory(path), processes, visible, fresh=True)
+    return _run(task, RunDirectory(path), processes, visible)
 
 
 def resume_run(
@@ -131,23 +145,23 @@ def resume_run(
     """
     directory = RunDirectory(Path(path))
     task = recorded_task(directory, data, nets, paths)
-    return _run(task, directory, Processes(), visible, fresh=False)
+    return _run(task, directory, Processes(), visible)
 
 
 # ---- the run --------------------------------------------------------------------------------------------------------
 
 
-def _run(task: Task, directory: RunDirectory, processes: Processes, visible: bool, fresh: bool) -> Run:
+def _run(task: Task, directory: RunDirectory, processes: Processes, visible: bool) -> Run:
     """Everything from data to report."""
     began = time.monotonic()
     model = _compiled(task, processes.device)
     parts = open_parts(model, task.plan, task.arrays, task.places)
     visible = visible and processes.main
-    if fresh and parts.train:
-        record_statistics(model, parts.train)
+    if not processes.on_main(lambda: directory.trained):
+        _begin(model, task, parts)
     loop = _loop(model, task, parts, processes, directory)
     processes.on_main(directory.create)
-    if fresh:
+    if not processes.on_main(lambda: directory.begun):
         processes.on_main(lambda: _write_beginning(task, directory))
     with show_progress("train", loop.steps.count, visible) as reporter:
         fit = loop.run(reporter)
@@ -172,6 +186,19 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
         report |= {"seconds": loop.before + time.monotonic() - began, "versions": versions()}
         directory.write_json("report.json", finite(report))
     return Run(directory.path, model, processes.on_main(lambda: report))
+
+
+def _begin(model: CompiledModel, task: Task, parts: Parts) -> None:
+    """The state before the first step: that of another run, or statistics of the training rows."""
+    if task.init is not None:
+        begin_with(model, task.init, task.nets)
+    elif model.copies:
+        raise RunError(
+            f"the loss of {model.name} learns from a model that was trained before, and this one is not: give that run "
+            "by --init RUN (for `reflow`, one of the same arrow trained by `loss = flow_matching`)"
+        )
+    elif parts.train:
+        record_statistics(model, parts.train)
 
 
 def _ending(
@@ -208,7 +235,7 @@ def _loop(model: CompiledModel, task: Task, parts: Parts, processes: Processes, 
     plan = task.plan
     feed = Feed(model, parts.train, plan.batch, plan.seed) if parts.train else None
     validate = Validation(model, parts.validation, plan.seed, processes) if plan.validate is not None else None
-    return Loop(model, feed, plan, processes, directory, validate)
+    return Loop(model, feed, plan, processes, directory, validate, warm=task.init is not None)
 
 
 def _sampled(parts: Parts) -> dict[str, Any]:
@@ -232,6 +259,7 @@ def _write_beginning(task: Task, directory: RunDirectory) -> None:
         "sources": task.spec.sources,
         "versions": versions(),
         **task.recorded_places(),
+        **({} if task.init is None else {"init": str(task.init.resolve())}),
     }
     directory.write_json(CONFIG, config)
 

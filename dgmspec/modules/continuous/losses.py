@@ -1,4 +1,4 @@
-"""Twin of flow matching: the velocity at a drawn time of a drawn path against the path's own."""
+"""Twins of flow matching and of rectification: the velocity at a drawn time of a drawn path against the path's own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.modules.continuous.ode import evaluation_of
+from dgmspec.modules.continuous.ode import carry, evaluation_of
 from dgmspec.modules.continuous.velocity import Ready, ready
+from dgmspec.modules.nets import below
 from dgmspec.modules.twin import Parameters, StepContext, TermTwin, sum_event
-from dgmspec.ops.continuous.losses import FlowMatching
+from dgmspec.ops.continuous.losses import TEACHER, FlowMatching, Reflow
 from dgmspec.ops.continuous.ode import Ode
 
 BLOCK = 512
@@ -33,10 +34,26 @@ def matching(
     (alpha, sigma), (falls, grows) = _curves(op, r)
     along = 1.0 if begins else -1.0
     at = _rows(alpha, x) * data + _rows(sigma, x) * noise
-    wanted = (_rows(falls, x) * data + _rows(grows, x) * noise) * (along / (step.high - step.low))
+    wanted = (_rows(falls, x) * data + _rows(grows, x) * noise) * along
+    return _missed(step, p, at, wanted, ctx)
+
+
+def rectifying(op: Reflow, step: Ode, p: Parameters, x: Tensor, y: Tensor, begins: bool, ctx: StepContext) -> Tensor:
+    """(batch,): ‖velocity - (end - start)‖² on straight lines between the noise, one of x and y, and where the teacher
+    carries it."""
+    noise, start, end = (y, step.high, step.low) if begins else (x, step.low, step.high)
+    with torch.no_grad():
+        carried = carry(step, below(p, TEACHER), noise, start, end, ctx, op.solver or step.solver)
+    first, last = (carried, noise) if begins else (noise, carried)
+    s = _rows(ctx.noise["time"], x)
+    return _missed(step, p, first + s * (last - first), last - first, ctx)
+
+
+def _missed(step: Ode, p: Parameters, at: Tensor, wanted: Tensor, ctx: StepContext) -> Tensor:
+    """(batch,): ‖velocity - wanted‖² at states at the drawn parts of the arrow's time; `wanted` is for a time of 1."""
     evaluation, values = evaluation_of(step, p, at, ctx, ctx.plan)
-    t = step.low + s * (step.high - step.low)
-    return sum_event((evaluation.value(t, at, values) - wanted).square(), ctx.event)
+    t = step.low + ctx.noise["time"] * (step.high - step.low)
+    return sum_event((evaluation.value(t, at, values) - wanted / (step.high - step.low)).square(), ctx.event)
 
 
 def _curves(op: FlowMatching, r: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -70,8 +87,8 @@ def _nearest(x: Tensor, y: Tensor) -> Tensor:
     return torch.cat(found).to(x.device)
 
 
-def _plan(op: FlowMatching, step: Ode, event: Type) -> Ready:
+def _plan(op: FlowMatching | Reflow, step: Ode, event: Type) -> Ready:
     return ready(step, event)
 
 
-TWINS = {FlowMatching: TermTwin(matching, plan=_plan)}
+TWINS = {FlowMatching: TermTwin(matching, plan=_plan), Reflow: TermTwin(rectifying, plan=_plan)}

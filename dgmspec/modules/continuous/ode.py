@@ -15,7 +15,7 @@ from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.continuous import AbstractAdaptive, AbstractFixed, AbstractSolver, Ode
 
-__all__ = ["TWINS", "evaluation_of", "solver_of"]
+__all__ = ["TWINS", "carry", "evaluation_of", "solver_of"]
 
 
 def _forward(op: Ode, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Any, Tensor]:
@@ -43,6 +43,21 @@ def _solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: float, e
         return found.y, log_det
     along = 1 if start < end else -1
     return (found.y, *(along * integral for integral in found.integrals[int(counted) :])), log_det
+
+
+def carry(
+    op: Ode, p: Parameters, y: Tensor, start: float, end: float, ctx: StepContext, solver: AbstractSolver
+) -> Tensor:
+    """The state at `end` of the path through `y` at `start`, and nothing else."""
+    evaluation, values = evaluation_of(op, p, y, ctx, ctx.plan)
+
+    def field(t: float | Tensor, at: Tensor, q: Any) -> tuple[Tensor]:
+        return (evaluation.value(t, at, q),)
+
+    try:
+        return integrate(field, y, start, end, values, solver_of(solver), rates=0).y
+    except SolverError as error:
+        raise error.at(ctx.address) from error
 
 
 def evaluation_of(

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
+from dgmspec.core.address import Address
 from dgmspec.core.losses import AbstractArrowLoss, AbstractRateLoss
-from dgmspec.core.parameters import Draw
+from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.ops.continuous.ode import Ode
+from dgmspec.ops.continuous.solvers import AbstractSolver
 
-__all__ = ["FlowMatching", "JacobianNorm", "Kinetic"]
+__all__ = ["TEACHER", "FlowMatching", "JacobianNorm", "Kinetic", "Reflow"]
+
+TEACHER: Final = "teacher"
+"""Below this name stand the weights of a velocity as it was when training began."""
 
 
 class AbstractRegulariser(AbstractRateLoss, ABC):
@@ -50,7 +56,25 @@ class JacobianNorm(AbstractRegulariser):
     rate: ClassVar[str] = "jacobian"
 
 
-class FlowMatching(AbstractArrowLoss):
+class AbstractMatching(AbstractArrowLoss, ABC):
+    """A velocity fitted to paths between data and noise, without an equation being solved for its density."""
+
+    pairs: ClassVar[bool] = True
+
+    def fits(self, step: AbstractStep) -> bool:
+        return isinstance(step, Ode)
+
+    def needs(self) -> str:
+        return "add an `ode a -> b over t in 0..1 { velocity(y, t) = … }`"
+
+    def check(self, step: AbstractStep, event: Type) -> None:
+        pass
+
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        return (Draw("time", ()),)
+
+
+class FlowMatching(AbstractMatching):
     """``E ‖velocity(y_s, t) - dy_s/dt‖²`` along paths drawn between data and noise: no equation is solved.
 
     s runs from 0 to 1 along the arrow as written and t with it, uniformly; y_0 is the value at the arrow's start, y_1
@@ -72,21 +96,34 @@ class FlowMatching(AbstractArrowLoss):
         "flow_matching(cosine)",
         "flow_matching(path = vp, coupling = minibatch_ot)",
     )
-    pairs: ClassVar[bool] = True
-
     path: Literal["linear", "cosine", "vp"] = Field("linear", description="how a path runs from data to noise")
     coupling: Literal["independent", "minibatch_ot"] = Field(
         "independent", description="which noise a datum is paired with"
     )
 
-    def fits(self, step: AbstractStep) -> bool:
-        return isinstance(step, Ode)
 
-    def needs(self) -> str:
-        return "add an `ode a -> b over t in 0..1 { velocity(y, t) = … }`"
+class Reflow(AbstractMatching):
+    """Rectification: ``E ‖velocity(y_s, t) - dy_s/dt‖²`` along straight lines between noise and where it was carried.
 
-    def check(self, step: AbstractStep, event: Type) -> None:
-        pass
+    The lines run from draws z of the prior to the data x̂ to which the velocity carried them when training began, the
+    teacher, whose weights are held fixed: in place of independent pairs those of a flow. The new velocity has the same
+    marginals as its teacher's and paths that are no longer and straighter, so that few steps of a solver do: the
+    transport cost E ‖x̂ - z‖² of its pairs is at most the teacher's. Training begins with the weights of a run, by
+    ``--init RUN``, that of `flow_matching` first. `solver` is what the teacher is solved by; left out, the arrow's own.
+    Of the data only given variables are read.
+    Caveat: what the teacher errs by is learned as well, so that every further round has the errors of all before.
+    Reference: Liu, Gong and Liu 2023, "Flow straight and fast: learning to generate and transfer data with rectified
+    flow".
+    """
 
-    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        return (Draw("time", ()),)
+    name: ClassVar[str] = "reflow"
+    examples: ClassVar[tuple[str, ...]] = ("reflow", "reflow(rk4(steps = 8))", "reflow(solver = dopri5)")
+
+    solver: AbstractSolver | None = Field(None, description="what the teacher is solved by")
+
+    def term_parameters(
+        self, step: AbstractStep, at: Address, event: Type, given: Type | None
+    ) -> tuple[ParamSpec, ...]:
+        """The teacher's weights, which are those of the velocity under other names."""
+        own = step.parameters(event, given)
+        return tuple(replace(s.under(TEACHER), at="", trainable=False, copies=s.key(at)) for s in own)
