@@ -821,6 +821,12 @@ class _Raster(Word):
 
 raster: _Raster
 
+class _Reflow(Word):
+    """loss: Rectification: ``E ‖velocity(y_s, t) - dy_s/dt‖²`` along straight lines between noise and where it was carried."""
+    def __call__(self, *args: Value, solver: Value = ...) -> Name | Call: ...
+
+reflow: _Reflow
+
 class _Relu(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -1288,6 +1294,7 @@ __all__ = [
     "random",
     "raster",
     "real",
+    "reflow",
     "relu",
     "repeat",
     "resampled",
