@@ -5,11 +5,12 @@ DGMSPEC_MNIST names the file of training images (IDX, compressed or not); the te
 
 from __future__ import annotations
 
-import gzip
+import json
 import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,68 +18,42 @@ import torch
 from torch import Tensor
 
 import dgmspec
-from dgmspec.modules.compiled import CompiledModel
+from dgmspec import cli
 
 pytestmark = pytest.mark.slow
 MNIST = os.environ.get("DGMSPEC_MNIST")
 
-VAE = """dgm 1
-model VAE {
-    observe x : binary[784]
-    latent z : real[32] ~ normal(0, 1)
-    generate x | z ~ bernoulli(mlp(400, 400, activation = relu))
-    infer z | x ~ normal(mlp(400, 400, activation = relu))
-    loss = elbo
-}
-"""
+SPECS = Path(__file__).parent.parent / "specs"
 
 
-def images(path: Path) -> Tensor:
-    """Grey levels as shares of white, (rows, 784)."""
-    raw = path.read_bytes()
-    data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    return torch.from_numpy(np.frombuffer(data, np.uint8, offset=16).reshape(-1, 784).copy()).float() / 255
-
-
-def train_on_fresh_bits(model: CompiledModel, levels: Tensor, seconds: float, batch: int = 200) -> int:
-    """Adam on images that are binarised anew at every step, for a time on the processor; the number of steps."""
-    generator = torch.Generator().manual_seed(0)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
-    model.train()
-    began, step = time.process_time(), 0
-    while (spent := (time.process_time() - began) / seconds) < 1:
-        # The rate falls over the last third of the time.
-        optimizer.param_groups[0]["lr"] = 1e-3 * min(1.0, 3 * (1 - spent) + 0.02)
-        rows = levels[torch.randint(len(levels), (batch,), generator=generator)]
-        x = (torch.rand(rows.shape, generator=generator) < rows).float()
-        optimizer.zero_grad()
-        model.loss({"x": x}, seed=0, step=step).total.backward()
-        optimizer.step()
-        step += 1
-    model.eval()
-    return step
+def answered(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    """What a command of the command line answers as JSON."""
+    assert cli.run([*arguments, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)["result"]
+    return found
 
 
 @pytest.mark.skipif(MNIST is None, reason="DGMSPEC_MNIST names no file")
-def test_a_vae_on_mnist_in_ten_minutes() -> None:
+def test_a_vae_on_mnist_in_ten_minutes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.set_num_threads(1)  # the time on the processor is then that of a watch
     train_file = Path(str(MNIST))
     test_file = train_file.with_name(train_file.name.replace("train", "t10k"))
-    model = dgmspec.compile(dgmspec.parse(VAE), seed=0)
-    seconds = float(os.environ.get("DGMSPEC_MNIST_SECONDS", "600"))
-    steps = train_on_fresh_bits(model, images(train_file), seconds)
-    levels = images(test_file)
-    x = (torch.rand(levels.shape, generator=torch.Generator().manual_seed(1)) < levels).float()
-    with torch.no_grad():
-        bound = torch.cat([model.log_prob(part, seed=0) for part in x.split(2000)]).mean().item()
-        some = x[:500]
-        likelihood = model.log_prob(some, samples=500, seed=0).mean().item()
-        own = model.log_prob(some, seed=0).mean().item()
-    print(f"\nMNIST, binarised anew at each step (dynamic), {steps:,} steps in {seconds:.0f} s of processor time:")
-    print(f"test bound {bound:.2f} nats on 10,000 images")
-    print(f"on 500 of them bound {own:.2f}, importance-sampled (k = 500) {likelihood:.2f}")
-    print("published, dynamic binarisation, one layer: -86.8 (VAE), -84.8 (IWAE, k = 50); Burda et al. 2016, table 1")
-    assert bound >= -96 and likelihood > own
+    run, began = str(tmp_path / "run"), time.process_time()
+    trained = answered(capsys, "train", str(SPECS / "vae_mnist.dgm"), "--data", f"images={train_file}", "--out", run)
+    seconds = time.process_time() - began
+    samples = os.environ.get("DGMSPEC_MNIST_SAMPLES", "500")
+    found = answered(capsys, "eval", run, "--data", f"images={test_file}", "--whole", "--samples", samples)
+    with capsys.disabled():
+        print(
+            f"\nMNIST, {found['binarization']} binarisation, {trained['steps']:,} steps in {seconds:.0f} s of processor"
+        )
+        print(f"test bound {-found['nll_nats']:.2f} ± {found['nll_stderr']:.2f} nats on {found['rows']:,} images")
+        print(f"importance-sampled (k = {samples}) {-found['importance']['nll_nats']:.2f}")
+        print(
+            "published, dynamic binarisation, one layer: -86.8 (VAE), -84.8 (IWAE, k = 50); Burda et al. 2016, table 1"
+        )
+    assert found["binarization"] == "dynamic" and found["rows"] == 10_000
+    assert -found["nll_nats"] >= -96 and found["importance"]["nll_nats"] < found["nll_nats"]
 
 
 # ---- posterior estimation on a simulator with a known posterior -----------------------------------------------------
@@ -123,7 +98,7 @@ def two_sample_accuracy(first: Tensor, second: Tensor) -> float:
 def test_posterior_estimation_on_two_moons(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     theta = 2 * torch.rand(10_000, 2, generator=generator) - 1
-    spec = dgmspec.load(Path(__file__).parent.parent / "specs" / "npe.dgm")
+    spec = dgmspec.load(SPECS / "npe.dgm")
     x = two_moons(theta, generator)
     run = dgmspec.train(spec, data={"theta": theta.numpy(), "x": x.numpy()}, out=tmp_path / "run")
     truths = 2 * torch.rand(10, 2, generator=generator) - 1

@@ -204,13 +204,17 @@ def evaluate(
         int | None,
         typer.Option("--samples", min=1, help="Importance weights per row, for a model with latent variables."),
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Test on all rows of the data, not on those set aside.")
+    ] = False,
     data: DataFiles = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> Answer:
-    """Evaluate a trained model on the test part of its data.
+    """Evaluate a trained model on the test part of its data, or on the whole of a file of test rows.
 
-    Examples: dgmspec eval runs/digits;  dgmspec eval runs/vae --samples 500
+    Examples: dgmspec eval runs/digits;  dgmspec eval runs/vae --samples 500;
+    dgmspec eval runs/vae --data images=t10k-images-idx3-ubyte.gz --whole
     """
     files = paths(data)
     with mistakes():
@@ -218,7 +222,13 @@ def evaluate(
         from dgmspec.runtime.rundir import finite
 
         figures = evaluate_run(
-            run, paths=files, seed=seed, draws=draws, samples=samples, visible=not (quiet or as_json)
+            run,
+            paths=files,
+            seed=seed,
+            draws=draws,
+            samples=samples,
+            whole=whole,
+            visible=not (quiet or as_json),
         )
     said = lines(figures) or f"nothing to evaluate in {run}: the model has no density, or no test rows were set aside"
     return Answer(f"{said}\n", finite(figures))

@@ -29,22 +29,25 @@ def evaluate(
     seed: int | None = None,
     draws: int | None = None,
     samples: int | None = None,
+    whole: bool = False,
     visible: bool = False,
 ) -> dict[str, Any]:
     """The test figures of a finished run, as in its ``report.json``: nats, bits per dimension, the gap to the truth.
 
-    The rows are those that the run set aside; `seed` and `draws` choose other dequantisations, or other fresh points of
-    a set with a known density. With `samples` the likelihood of a model with latent variables is also taken by that
-    many importance weights a row. `data` and `nets` are given again where the run was given them; `paths` says by the
-    name of a data source where its file lies now, if it has moved.
+    The rows are those that the run set aside, or with `whole` all rows of the data, for a file that holds test rows
+    alone. `seed` and `draws` choose other dequantisations (and bits, where grey levels are binarised anew), or other
+    fresh points of a set with a known density. With `samples` the likelihood of a model with latent variables is also
+    taken by that many importance weights a row. `data` and `nets` are given again where the run was given them; `paths`
+    says by the name of a data source where its file lies now, if it has moved.
     """
     processes = Processes()
     directory = RunDirectory(Path(run))
     task = recorded_task(directory, data, nets, paths)
     model = model_of(directory.path, nets, processes.device)
-    parts = open_parts(model, task.plan, task.arrays, task.places)
+    parts = open_parts(model, task.plan, task.arrays, task.places, whole)
+    test = parts.test.reseeded(seed) if parts.test is not None and seed is not None else parts.test
     seed = task.plan.seed if seed is None else seed
-    return test_figures(model, parts.test, parts.toy, seed, draws, processes, visible and processes.main, samples)
+    return test_figures(model, test, parts.toy, seed, draws, processes, visible and processes.main, samples)
 
 
 def model_of(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import AbstractTable, Batches, Piece, held_rows
 
@@ -27,20 +28,29 @@ class Feed:
     """The batches of a table by step; of a table that streams, a few blocks are held at a time (see `Batches`).
 
     Every process reads every block that is held and keeps its own share of each batch, rows `offset` to
-    `offset + share`, so that the rows of a step do not depend on the number of processes.
+    `offset + share`, so that the rows of a step do not depend on the number of processes. Of columns that are
+    binarised anew the grey levels are held, and their bits are drawn by the seed, the step and the place in the batch.
     """
 
     def __init__(self, model: CompiledModel, table: AbstractTable, batch: int, seed: int) -> None:
-        self.model, self.table = model, table
+        self.model, self.table, self.seed, self.tops = model, table.levels, seed, table.redrawn
         self.order = Batches(table.sizes, batch, seed, held_rows(table) if table.streams else None)
         self._blocks: tuple[int, ...] = ()
         self._held: Tensors = {}
 
     def walk(self, start: int, stop: int, offset: int = 0, share: int | None = None) -> Iterator[Tensors]:
         """The batches of steps start, …, stop - 1, or a share of each."""
-        for pieces in self.order.walk(start, stop):
-            parts = [self._take(piece) for piece in _cut(pieces, offset, self.order.size if share is None else share)]
-            yield parts[0] if len(parts) == 1 else {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+        share = self.order.size if share is None else share
+        for step, pieces in enumerate(self.order.walk(start, stop), start):
+            parts = [self._take(piece) for piece in _cut(pieces, offset, share)]
+            rows = parts[0] if len(parts) == 1 else {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
+            yield rows | {name: self._bits(name, rows[name], step, offset) for name in self.tops}
+
+    def _bits(self, name: str, levels: Tensor, step: int, offset: int) -> Tensor:
+        """Bits that are 1 with the share of their level in the brightest as probability."""
+        generator = torch.Generator().manual_seed(seed_of(self.seed, f"binarize {name}", step))
+        drawn = torch.rand(self.order.size, *levels.shape[1:], generator=generator)[offset : offset + len(levels)]
+        return (drawn.to(levels.device) < levels / self.tops[name]).to(levels.dtype)
 
     def _take(self, piece: Piece) -> Tensors:
         if piece.blocks != self._blocks:

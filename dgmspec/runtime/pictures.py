@@ -294,8 +294,9 @@ def _overlay(axes: Axes, groups: Mapping[str, Array], axis: int) -> None:
     edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(*frame_of(lead), 61)
     for title, rows in groups.items():
         style: dict[str, Any] = {"color": FAINT} if title == "data" else {"color": MODEL, "histtype": "step"}
-        if len(rows):
-            axes.hist(rows[:, axis], bins=list(edges), density=True, linewidth=1.5, label=title, **style)
+        shown = rows[(rows[:, axis] >= edges[0]) & (rows[:, axis] <= edges[-1]), axis]
+        if len(shown):  # where all fall outside there is no share to draw
+            axes.hist(shown, bins=list(edges), density=True, linewidth=1.5, label=title, **style)
     axes.set_xlim(edges[0], edges[-1])
 
 

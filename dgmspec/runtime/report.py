@@ -66,6 +66,7 @@ def test_figures(
         "nll_nats": found.nll_nats,
         "nll_stderr": found.stderr,
         "bits_per_dim": found.bits_per_dim,
+        **({"binarization": "dynamic"} if test.redrawn else {}),
         **_latent(model, test, seed, samples),
     }
 
@@ -169,6 +170,7 @@ def _likelihood_line(test: Mapping[str, Any], kind: str) -> str:
     draws = test.get("dequantisations", 1)
     drawn = "draws of the posterior" if "divergences_nats" in test else "dequantisations"
     over = f", {draws} {drawn} each" if draws > 1 else ""
+    over += ", dynamic binarisation" if "binarization" in test else ""
     return (
         f"test {test['nll_nats']:.4f} ± {test['nll_stderr']:.4f} nats, {test['bits_per_dim']:.4f} bits/dim"
         f"{kind} ({test['rows']:,} rows{over})"

@@ -30,15 +30,20 @@ class Parts:
 
 
 def open_parts(
-    model: CompiledModel, plan: TrainPlan, arrays: Mapping[str, Any] | None, places: Places | None = None
+    model: CompiledModel,
+    plan: TrainPlan,
+    arrays: Mapping[str, Any] | None,
+    places: Places | None = None,
+    whole: bool = False,
 ) -> Parts:
     """The parts of a plan's data, or of arrays given in their place; no rows where the loss draws its own points.
 
-    `places` says where the files of the data lie.
+    `places` says where the files of the data lie; `whole`, that all rows are for the test.
     """
     reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
     if arrays is not None:
-        return _split(from_arrays(arrays, reads), plan, None)
+        given = from_arrays(arrays, reads)
+        return Parts(test=given) if whole else _split(given, plan, None)
     if not reads:
         return Parts()
     if plan.data is None:
@@ -51,7 +56,7 @@ def open_parts(
     reads_folder = isinstance(plan.data, AbstractFile) and plan.data.reads_folder
     context = (places or Places()).context(plan.data_name, _seed(plan), reads_folder)
     opened = open_source(plan.data.name, plan.data.arguments(), reads, context)
-    return _split(opened, plan, _toy(model, plan))
+    return Parts(test=opened) if whole else _split(opened, plan, _toy(model, plan))
 
 
 def _seed(plan: TrainPlan) -> int:

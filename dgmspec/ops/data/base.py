@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import Type
+
+Binarize = Literal["none", "threshold", "stochastic", "dynamic"]
 
 
 class AbstractData(AbstractOp, ABC):

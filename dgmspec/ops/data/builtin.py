@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from dgmspec.core.types import BINARY, CIRCLE, REAL, Type, category, integers
-from dgmspec.ops.data.base import AbstractData
+from dgmspec.ops.data.base import AbstractData, Binarize
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
-Binarize = Literal["none", "threshold", "stochastic"]
 Flag = Annotated[bool, Field(strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 
@@ -25,7 +24,8 @@ class Digits(AbstractData):
     """The 1,797 handwritten digits that come with scikit-learn: grey levels 0..16, 8 × 8.
 
     Gives `x`: integer(0..16)[1, 8, 8], or [64] when flat; with `labels` also `label`: category(10). `binarize` makes
-    `x` binary: 1 from half the levels on, or with the level as probability, drawn once by the run's seed.
+    `x` binary: 1 from half the levels on, or with the level as probability, drawn once by the run's seed
+    (`stochastic`), or again at each step of training (`dynamic`), where what is tested is drawn once.
     Source: Alpaydin and Kaynak, UCI Machine Learning Repository, 1998 (its test part).
     """
 
@@ -35,6 +35,7 @@ class Digits(AbstractData):
         "digits(flat = true)",
         "digits(labels = true)",
         "digits(flat = true, binarize = stochastic)",
+        "digits(flat = true, binarize = dynamic)",
     )
 
     flat: Flag = Field(False, description="one vector of 64 levels, row by row, in place of an image")

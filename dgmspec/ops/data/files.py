@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import Keywords
 from dgmspec.core.types import Type
-from dgmspec.ops.data.base import AbstractData
+from dgmspec.ops.data.base import AbstractData, Binarize
 
 Text = Annotated[str, Field(min_length=1, strict=True)]
 Pairs = tuple[tuple[str, Text], ...]
@@ -153,17 +153,20 @@ class Idx(AbstractArrays):
     """An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own.
 
     A file of three dimensions (rows, height, width) gives images of one channel, [1, height, width]. A compressed one
-    is held whole.
+    is held whole. `binarize` makes bits of bytes: 1 from level 128 on (`threshold`), or with the share of 255 as
+    probability, drawn once by the run's seed (`stochastic`) or again at each step of training (`dynamic`, where what is
+    tested is drawn once). Files of labels, one number a row, are left as they are.
     Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998.
     """
 
     name: ClassVar[str] = "idx"
     examples: ClassVar[tuple[str, ...]] = (
         'idx("train-images-idx3-ubyte.gz", label = "train-labels-idx1-ubyte.gz")',
-        'idx("train-images-idx3-ubyte", flat = true, stream = true)',
+        'idx("train-images-idx3-ubyte", flat = true, binarize = dynamic, stream = true)',
     )
 
     flat: bool = Field(False, description="one vector a row, in place of an image")
+    binarize: Binarize = Field("none", description="how grey levels become 0 and 1")
     stream: Stream = _STREAM
 
 

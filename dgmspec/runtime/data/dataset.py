@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -62,6 +62,20 @@ class AbstractTable(ABC):
         """The rows of one block."""
 
     @property
+    def levels(self) -> AbstractTable:
+        """The table that training holds: the grey levels of `redrawn` columns in place of their bits."""
+        return self
+
+    @property
+    def redrawn(self) -> Mapping[str, float]:
+        """The columns whose bits training draws again at each step, with the level that is surely 1."""
+        return {}
+
+    def reseeded(self, seed: int) -> AbstractTable:
+        """The same rows, what is drawn in them drawn by another seed."""
+        return self
+
+    @property
     def rows(self) -> int:
         """The number of rows."""
         return sum(self.sizes)
@@ -110,7 +124,7 @@ class AbstractTable(ABC):
                 f"{self.rows} rows are too few for parts of {', '.join(f'{f:g}' for f in fractions)}",
                 "give more rows, or hold out a larger fraction",
             )
-        return parts if self.streams else tuple(part.whole() for part in parts)
+        return parts if self.streams or self.redrawn else tuple(part.whole() for part in parts)
 
 
 @dataclass(frozen=True)
@@ -161,6 +175,17 @@ class _Part(AbstractTable):
     @property
     def streams(self) -> bool:
         return self.table.streams
+
+    @property
+    def levels(self) -> AbstractTable:
+        return replace(self, table=self.table.levels)
+
+    @property
+    def redrawn(self) -> Mapping[str, float]:
+        return self.table.redrawn
+
+    def reseeded(self, seed: int) -> AbstractTable:
+        return replace(self, table=self.table.reseeded(seed))
 
     def block(self, index: int) -> Columns:
         start, stop = self.bounds[index]

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 from sklearn.datasets import load_digits
 
 from dgmspec.core.types import Type
+from dgmspec.runtime.data.binarized import Levels
 from dgmspec.runtime.data.context import Context
 from dgmspec.runtime.data.dataset import AbstractTable, Column, DataError
 from dgmspec.runtime.data.streamed import Rows, table_of
@@ -36,17 +37,10 @@ def digits(context: Context, *, flat: bool = False, labels: bool = False, binari
     Source: E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998 (its test part).
     """
     table = load_digits()
-    images = table.images if binarize == "none" else _binary(table.images / 16, binarize, context.seed)
-    columns: dict[str, Column] = {"x": images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
+    columns: dict[str, Column] = {"x": table.images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
     if labels:
         columns["label"] = table.target.astype(np.int64)
-    return Rows.of(columns)
-
-
-def _binary(shares: Column, binarize: str, seed: int) -> Column:
-    """0 and 1 from shares of the brightest level: from a half on, or drawn with that probability."""
-    limit = 0.5 if binarize == "threshold" else np.random.default_rng((seed, len(shares))).random(shares.shape)
-    return shares > limit if binarize == "stochastic" else shares >= limit
+    return Rows.of(columns, levels=None if binarize == "none" else Levels({"x": 16.0}, binarize, context.seed))
 
 
 def _toy(name: str) -> Source:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from dgmspec.core.types import Type
+from dgmspec.runtime.data.binarized import Binarized, Levels
 from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, common_rows, joined
 from dgmspec.runtime.data.support import Origin, check_column
 
@@ -36,18 +37,22 @@ class Block:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a source gives: columns by name in blocks, the memory a row takes, and whether they shall be streamed."""
+    """What a source gives: columns by name in blocks, the memory a row takes, and whether they shall be streamed.
+
+    `levels` says which columns are grey levels that shall become bits, and how.
+    """
 
     names: tuple[str, ...]
     blocks: tuple[Block, ...]
     row_bytes: int = 0
     stream: Stream = False
+    levels: Levels | None = None
 
     @staticmethod
-    def of(columns: Columns, origins: Mapping[str, Origin] | None = None) -> Rows:
+    def of(columns: Columns, origins: Mapping[str, Origin] | None = None, levels: Levels | None = None) -> Rows:
         """Rows that are in memory already."""
         rows = common_rows({name: column.shape for name, column in columns.items()})
-        return Rows(tuple(columns), (Block(rows, lambda: columns, origins or {}),))
+        return Rows(tuple(columns), (Block(rows, lambda: columns, origins or {}),), levels=levels)
 
     @property
     def streams(self) -> bool:
@@ -80,12 +85,18 @@ class Streamed(AbstractTable):
         columns = self.source.blocks[index].read()
         return {variable: columns[name] for variable, name in self.names.items()}
 
+    @property
+    def drawn(self) -> Levels | None:
+        """The variables whose columns are grey levels that become bits."""
+        return self.source.levels and self.source.levels.named(self.names)
+
     def checked(self, index: int, variables: Mapping[str, Type]) -> Columns:
-        """A block, once every value of it is what its variable declares."""
+        """A block, once every value of it (every bit of a level) is what its variable declares."""
         columns = self.block(index)
+        values = self.drawn.bits(columns, index) if self.drawn else columns
         block = self.source.blocks[index]
         for variable, declared in variables.items():
-            check_column(variable, columns[variable], declared, block.origins.get(self.names[variable]))
+            check_column(variable, values[variable], declared, block.origins.get(self.names[variable]))
         return columns
 
 
@@ -104,4 +115,8 @@ def table_of(source: Rows, names: Mapping[str, str], variables: Mapping[str, Typ
     for index in range(len(source.blocks)):
         columns = table.checked(index, variables)
         kept += [] if source.streams else [columns]
-    return table if source.streams else joined(kept)
+    held: AbstractTable = table if source.streams else joined(kept)
+    if table.drawn is None:
+        return held
+    read = Binarized(held, table.drawn)
+    return read if source.streams or read.redrawn else read.whole()

@@ -1,0 +1,111 @@
+"""Grey levels that become bits: once, or again at each step of training."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import dgmspec
+from dgmspec import cli
+from dgmspec.core.types import BINARY, REAL, Type, category
+from dgmspec.runtime.data import AbstractTable, Context, DataError, open_source
+from dgmspec.runtime.feed import Feed
+from tests.test_files import idx
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (40, 2, 3)).astype(np.uint8)
+IMAGES[:, 0, 0], IMAGES[:, 0, 1] = 0, 255
+FLAT = {"x": Type(BINARY, (6,))}
+SPEC = """dgm 1
+data images = idx("images.gz", flat = true, binarize = dynamic)
+model VAE {
+    observe x : binary[6]
+    latent z : real[2] ~ normal(0, 1)
+    generate x | z ~ bernoulli(mlp(4))
+    infer z | x ~ normal(mlp(4))
+    loss = elbo
+}
+train VAE { data = images; steps = 4; batch = 8; validate = holdout(0.2, every = 2) }
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images compressed and plain, labels, and images of floats."""
+    found = tmp_path_factory.mktemp("idx")
+    (found / "images.gz").write_bytes(gzip.compress(idx(IMAGES)))
+    (found / "images").write_bytes(idx(IMAGES))
+    (found / "labels").write_bytes(idx(np.arange(40, dtype=np.uint8) % 3))
+    (found / "floats").write_bytes(idx(IMAGES.astype(np.float64), 0x0E))
+    (found / "m.dgm").write_text(SPEC)
+    return found
+
+
+def opened(folder: Path, path: str = "images.gz", seed: int = 0, **arguments: object) -> AbstractTable:
+    return open_source("idx", {"path": path, "flat": True, **arguments}, FLAT, Context(seed, folder))
+
+
+def test_a_threshold_is_half_the_brightest_level(folder: Path) -> None:
+    bits = opened(folder, binarize="threshold").whole()["x"]
+    assert np.array_equal(bits, IMAGES.reshape(-1, 6) >= 128)
+
+
+@pytest.mark.parametrize("how", ["stochastic", "dynamic"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_bits_are_drawn_by_the_seed_with_the_levels_as_probabilities(folder: Path, how: str, stream: bool) -> None:
+    path = "images" if stream else "images.gz"
+    drawn = [opened(folder, path, seed, binarize=how, stream=stream).whole()["x"] for seed in range(200)]
+    again = opened(folder, path, 3, binarize=how, stream=stream).whole()["x"]
+    assert np.array_equal(again, drawn[3]) and not np.array_equal(drawn[2], drawn[3])
+    assert (drawn[0][:, 0] == 0).all() and (drawn[0][:, 1] == 1).all()
+    shares = IMAGES.reshape(-1, 6) / 255
+    error = (np.mean(drawn, 0) - shares) / np.sqrt(np.maximum(shares * (1 - shares), 1e-9) / 200)
+    assert np.abs(error).max() < 5
+
+
+def test_training_draws_the_bits_of_each_step_and_tests_on_fixed_ones(folder: Path) -> None:
+    model = dgmspec.compile(dgmspec.load(folder / "m.dgm"))
+    train, test = opened(folder, binarize="dynamic").split([0.8, 0.2], 0)
+    assert np.array_equal(test.whole()["x"], test.whole()["x"])
+    assert not np.array_equal(test.whole()["x"], test.reseeded(1).whole()["x"])
+    steps = list(Feed(model, train, 32, seed=0).walk(0, 200))
+    assert len(steps) == 200 and {float(v) for v in torch.cat([s["x"] for s in steps]).unique()} == {0.0, 1.0}
+    # One batch is all of the rows, in another order each time: what differs in a pixel's sum is the draw.
+    shares = torch.from_numpy(train.levels.whole()["x"] / 255).float()
+    sums = torch.stack([step["x"].sum(0) for step in steps])
+    assert (sums[:, 2:].std(0) > 0).all()
+    z = (sums.mean(0) - shares.sum(0)) / ((shares * (1 - shares)).sum(0) / 200).sqrt().clamp(min=1e-6)
+    assert z.abs().max() < 5
+    # A resumed run and every process see what one run alone does.
+    resumed = list(Feed(model, train, 32, seed=0).walk(150, 152))
+    torch.testing.assert_close(resumed[1]["x"], steps[151]["x"])
+    share = next(Feed(model, train, 32, seed=0).walk(7, 8, 10, 12))
+    torch.testing.assert_close(share["x"], steps[7]["x"][10:22])
+
+
+def test_labels_stay_and_files_of_other_numbers_are_refused(folder: Path) -> None:
+    declared = {**FLAT, "label": Type(category(3))}
+    arguments = {"path": "images", "flat": True, "variables": (("label", "labels"),), "binarize": "stochastic"}
+    both = open_source("idx", arguments, declared, Context(0, folder)).whole()
+    assert np.array_equal(both["label"], np.arange(40) % 3) and set(np.unique(both["x"])) == {0, 1}
+    with pytest.raises(DataError, match="unsigned whole numbers, and the file holds float64"):
+        opened(folder, "floats", binarize="dynamic")
+    with pytest.raises(DataError, match="shape"):
+        open_source("idx", {"path": "images", "binarize": "dynamic"}, {"x": Type(REAL, (6,))}, Context(0, folder))
+
+
+def test_the_command_line_states_it_and_tests_on_whole_files(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", str(folder / "m.dgm"), "-o", str(tmp_path / "run")]) == 0
+    assert "dynamic binarisation" in capsys.readouterr().out
+    found = []
+    for extra in ([], ["--whole"], ["--whole", "--seed", "5"]):
+        assert cli.run(["eval", str(tmp_path / "run"), "--json", *extra]) == 0
+        found.append(json.loads(capsys.readouterr().out)["result"])
+    assert [figures["rows"] for figures in found] == [8, 40, 40]
+    assert found[0]["binarization"] == "dynamic" and found[1]["nll_nats"] != found[2]["nll_nats"]
