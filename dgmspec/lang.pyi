@@ -487,7 +487,7 @@ hutchinson: _Hutchinson
 
 class _Idx(Word):
     """data: An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own."""
-    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., binarize: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
 
 idx: _Idx
 
