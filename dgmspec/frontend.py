@@ -11,6 +11,7 @@ from dgmspec.checks.explain import explain
 from dgmspec.core.diagnostics import Diagnostic, Span, has_errors, locate
 from dgmspec.core.fixes import apply_fixes, safe_fixes
 from dgmspec.core.source_map import SourceMap
+from dgmspec.graph.dropping import dropped
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import infer
 from dgmspec.graph.lower import check_definitions, lower
@@ -122,10 +123,17 @@ def examine(spec: Spec, rest: Remains | None = None) -> tuple[dict[str, Graph], 
         if rest is not None and model not in rest.sound:
             continue
         own = [plan for plan in plans if plan.model == model]
-        scaled = any(isinstance(plan, TrainPlan) and plan.standardize for plan in own)
-        graphs[model], inferred = infer(standardized(graph) if scaled else graph)
+        graphs[model], inferred = infer(_as_trained(graph, [plan for plan in own if isinstance(plan, TrainPlan)]))
         found += [*inferred, *check_graph(graphs[model], *own)]
     return graphs, found
+
+
+def _as_trained(graph: Graph, plans: Sequence[TrainPlan]) -> Graph:
+    """The graph with what a train block asks of it."""
+    if any(plan.standardize for plan in plans):
+        graph = standardized(graph)
+    share = max((plan.drop or 0.0 for plan in plans), default=0.0)
+    return dropped(graph, share) if share else graph
 
 
 def _further(found: Reading, values: Mapping[str, str], names: Mapping[str, str]) -> Diagnosis:

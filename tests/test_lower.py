@@ -378,7 +378,7 @@ def test_a_train_block_becomes_a_plan() -> None:
         ("data = moons; steps = 5; clip = -1.0; ema = 1.0", ["DGM803", "DGM803"]),
         ("data = moons; steps = 5; optimizer = adma", ["DGM230"]),
         ("data = moons; steps = 5; precision = float16", ["DGM230"]),
-        ("data = moons; steps = 5; drop = 0.1", ["DGM902"]),
+        ("data = moons; steps = 5; weights = 1", ["DGM902"]),
     ],
 )
 def test_what_a_train_block_can_get_wrong(settings: str, codes: list[str]) -> None:

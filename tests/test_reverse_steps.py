@@ -165,6 +165,14 @@ def test_samples_of_whole_numbers_are_whole_numbers_of_the_range() -> None:
     assert found.score(torch.zeros(2, 3), 4.0).shape == (2, 3)
 
 
+@pytest.mark.slow
+def test_the_loss_of_a_chain_compiles_as_one_graph() -> None:
+    found = model("learned", "dsm + 0.1 * vlb(trains = variance)", "integer(2..9)[3]")
+    x = torch.randint(2, 10, (16, 3)).double()
+    expected = found.loss(x, seed=0).total
+    torch.testing.assert_close(found.compiled(backend="aot_eager").loss(x, seed=0).total, expected)
+
+
 def test_every_whole_number_comes_back_from_its_cell() -> None:
     net = model("posterior", "vlb", "integer(2..9)[3]").path.net
     x = torch.arange(2.0, 10.0, dtype=torch.float64).unsqueeze(1).expand(8, 3)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.guidance import check_guidance
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.samplers import AbstractSampler
@@ -17,9 +18,12 @@ __all__ = ["check_sampler", "check_sampling"]
 
 
 def check_sampling(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
-    """DGM715."""
-    if analysis.graph.complete and isinstance(plan.method, AbstractSampler):
+    """DGM715, 814, 815."""
+    if not analysis.graph.complete:
+        return
+    if isinstance(plan.method, AbstractSampler):
         yield from check_sampler(analysis, plan.method, child(plan.address, "method"), None)
+    yield from check_guidance(analysis, plan)
 
 
 def check_sampler(

@@ -9,13 +9,14 @@ from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
 from dgmspec.core.losses import AbstractLoss
 from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.graph.dropping import dropping
 from dgmspec.graph.graph import VariableNode
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.graph.standardizing import unstandardized
 
 
 def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """DGM804, 805, 806, 808, 809, 810, 812."""
+    """DGM804, 805, 806, 808, 809, 810, 812, 813."""
     if plan.stop is not None and plan.validate is None:
         yield Diagnostic(
             "DGM809",
@@ -62,6 +63,22 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         yield from _columns(analysis, plan)
     if plan.standardize:
         yield from _standardizing(analysis, plan, reads)
+    if plan.drop and not any(dropping(step, plan.drop) for step in analysis.graph.steps.values()):
+        yield _undropped(analysis, plan)
+
+
+def _undropped(analysis: Analysis, plan: TrainPlan) -> Diagnostic:
+    """Nothing reads a context that could be left out."""
+    arrows = [a for a in analysis.graph.arrows.values() if a.context is not None]
+    return Diagnostic(
+        "DGM813",
+        "`drop` leaves out the context of a noising arrow that learns, and "
+        + (f"`{plan.model}` has none with a context" if not arrows else "the context here is that of another arrow"),
+        child(plan.address, "drop"),
+        "no context to drop",
+        tuple(Label(arrow.address, "this arrow needs its context") for arrow in arrows[:1]),
+        help=("give the arrow one, such as `sde x -> z | y over t in 0..1`, or leave `drop` out",),
+    )
 
 
 def _standardizing(analysis: Analysis, plan: TrainPlan, reads: bool) -> Iterator[Diagnostic]:

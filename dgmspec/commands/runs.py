@@ -158,6 +158,9 @@ def sample(
         str | None,
         typer.Option("--sampler", metavar="CALL", help="A sampler as a spec writes it, instead of the sample block's."),
     ] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", min=0, help="How far a sampler goes beyond what the context says.")
+    ] = None,
     set: Sets = None,
     model: ModelName = None,
     quiet: Quiet = False,
@@ -182,7 +185,7 @@ def sample(
         if found is not None:
             assert found.spec is not None
             source = dgmspec.compile(found.spec, chosen(found, model))
-        drawn = draw_samples_of(source, count, seed, given or [], out, visible=visible, sampler=sampler)
+        drawn = draw_samples_of(source, count, seed, given or [], out, visible, sampler, guidance)
         result: dict[str, Any] = {"count": drawn.count, "seed": drawn.seed, "wrote": None if out is None else str(out)}
         if out is not None:
             write_samples(drawn, out)

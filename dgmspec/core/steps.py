@@ -110,6 +110,16 @@ class AbstractStep(AbstractOp, ABC):
         """Why the prior declared at the step's end may be the wrong one; None where nothing speaks against it."""
         return None
 
+    @property
+    def drops(self) -> bool:
+        """Whether its net is also trained without the context."""
+        return False
+
+    def dropping(self, share: float) -> AbstractStep | None:
+        """The same step, whose net does not see the context of a share of the rows of training; None where it cannot
+        do without."""
+        return None
+
     def unlearned(self, of_density: bool) -> Refusal | None:
         """What a loss leaves as it starts, `of_density` where some term of it is a density; None where nothing."""
         return None

@@ -21,5 +21,5 @@ MEMBERS: Final[Mapping[str, str]] = {
 }
 """Members of a model that are documents already and are not compiled yet, in words."""
 
-LATER_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {"train": ("drop", "weights"), "sample": ("guidance",)}
+LATER_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {"train": ("weights",), "sample": ()}
 """Settings of train and sample blocks, likewise."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Name
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label
@@ -15,7 +16,7 @@ from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.later import LATER_SETTINGS
 from dgmspec.graph.scope import FileScope, lower_scope
 from dgmspec.ops import find, signature
-from dgmspec.spec.model import Sample, Setting, Spec, Train
+from dgmspec.spec.model import Sample, Setting, Spec, Train, Variable
 
 __all__ = ["SamplePlan", "TrainPlan", "lower_sample", "lower_train"]
 
@@ -45,6 +46,7 @@ class TrainPlan:
     precision: str
     compile: bool
     standardize: bool
+    drop: float | None
     validate: Any
     stop: Any
     seed: int
@@ -61,6 +63,9 @@ class SamplePlan:
     method: Any
     count: int
     seed: int
+    guidance: float | None = None
+    given: Mapping[str, Any] = field(default_factory=dict)
+    """The values of given variables: a number, or nested tuples of numbers."""
 
 
 def lower_train(
@@ -89,11 +94,33 @@ def lower_sample(
     findings = Findings()
     at = f"sample {sample.model}"
     try:
-        op = _block(spec, sample, at, params, findings)
+        named, rest = _given(spec, sample)
+        op = _block(spec, sample.model_copy(update={"settings": rest}), at, params, findings)
+        given = {s.name: _constant(spec, s.value, child(at, s.name), params, findings) for s in named}
     except Reported:
         return None, findings.found
     fields = {name: getattr(op, name) for name in type(op).model_fields}
-    return SamplePlan(address=at, model=sample.model, **fields), findings.found
+    return SamplePlan(address=at, model=sample.model, given=given, **fields), findings.found
+
+
+def _given(spec: Spec, sample: Sample) -> tuple[tuple[Setting, ...], tuple[Setting, ...]]:
+    """The settings that are values of the model's given variables, and the others; the library's settings come
+    first."""
+    cls, model = find("block", sample.kind), spec.models.get(sample.model)
+    known = {parameter.name for parameter in signature(cls)} if cls is not None else set()
+    members = model.members if model is not None else ()
+    names = {m.name for m in members if isinstance(m, Variable) and m.role == "given"} - known
+    named = tuple(s for s in sample.settings if s.name in names)
+    return named, tuple(s for s in sample.settings if s.name not in names)
+
+
+def _constant(
+    spec: Spec, written: AbstractExpr, at: Address, params: Mapping[str, Any] | None, findings: Findings
+) -> Any:
+    """The value of a formula over params."""
+    scope = lower_scope(spec, params, Findings())
+    with findings.refusals_at(at):
+        return evaluate(Caller(findings, scope.constants, scope.functions).formula(written, at), {})
 
 
 def _block(

@@ -26,6 +26,7 @@ from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
 from dgmspec.ops.continuous.samplers import Solve
 from dgmspec.ops.langevin import AbstractChain
+from dgmspec.ops.paths.samplers import AbstractPathSampler
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase, Program
 
@@ -209,14 +210,18 @@ class CompiledModel(AbstractChained):
         start: int = 0,
         method: Any = None,
         known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+        guidance: float | None = None,
     ) -> Any:
         """n samples, (n, *event); with a context of batch m > 1, n for each: (n, m, *event).
 
         `method` is a sampler of the library, such as ``lang.ddim(steps = 50)``, instead of the model's own direction;
-        along a noising arrow `known` then fixes coordinates: name -> (values, mask that is true where they stand).
+        along a noising arrow `known` then fixes coordinates, name -> (values, mask that is true where they stand), and
+        `guidance` w makes each prediction (1 + w) times that given the context, less w times that without it.
         """
         seed = fresh_seed() if seed is None else seed
         chosen = self.default_method() if method is None else sampler_of(method)
+        if guidance is not None and (chosen is None or not isinstance(chosen, AbstractPathSampler)):
+            raise UnavailableError("guidance: a sampler along the noising arrow has it: say which with `method`")
         if isinstance(chosen, Solve):
             return self.with_solver(chosen.solver).sample(n, given, seed, start)
         if isinstance(chosen, AbstractChain) and not known:
@@ -224,7 +229,7 @@ class CompiledModel(AbstractChained):
         if known and chosen is None:
             raise UnavailableError("known coordinates are kept by a sampler: say which with `method`")
         inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)
-        found = self._sampled(chosen, inputs, rows, seed, start, known)
+        found = self._sampled(chosen, inputs, rows, seed, start, known, guidance)
         return _single({name: value.reshape(*shape, *value.shape[1:]) for name, value in found.items()})
 
     def rsample(self, n: int, given: Given = None, seed: int | None = None, start: int = 0) -> Any:
@@ -270,11 +275,12 @@ class CompiledModel(AbstractChained):
         seed: int,
         start: int,
         known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+        guidance: float | None = None,
     ) -> dict[str, Tensor]:
         """Samples by a sampler, or in the model's own direction."""
         if method is None:
             return self._draw(inputs, rows, seed, start)
-        return self._along(method, inputs, rows, seed, start, known)
+        return self._along(method, inputs, rows, seed, start, known, guidance=guidance)
 
     def _draw(self, inputs: dict[str, Tensor], rows: int, seed: int, start: int) -> dict[str, Tensor]:
         """Samples inside the data's support: what a bounded map of the prior puts outside is drawn again."""

@@ -129,9 +129,10 @@ def journey(
     x: Tensor,
     known: Known | None = None,
     told: Callable[[int], None] = lambda done: None,
+    guidance: float = 0.0,
 ) -> Tensor:
     """Clean data from the values `x` at the end of time."""
-    road = Journey(net, times_of(op, net), noise, x, known, told)
+    road = Journey(net, times_of(op, net), noise, x, known, told, guidance)
     return TWINS[type(op)](op, road, road.settle(x, 0))
 
 
@@ -273,6 +274,7 @@ class AbstractNoised(AbstractRunner, ABC):
         start: int,
         known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
         told: Callable[[int], None] = lambda done: None,
+        guidance: float | None = None,
     ) -> dict[str, Tensor]:
         """Samples by a sampler along the noising arrow, and what comes of them in the rest of the model."""
         node = self._noising()
@@ -281,11 +283,15 @@ class AbstractNoised(AbstractRunner, ABC):
         assert isinstance(node.op, AbstractNoising)
         if node.op.learn is None:
             raise UnavailableError(f"{self.name}: {node.op.missing(False)}")
+        if guidance is not None and not node.op.drop:
+            raise UnavailableError(
+                f"guidance: {self.name} was never trained without its context; write `drop = 0.1` in its train block"
+            )
         noise = Noise(seed, f"{node.address}/{method.name}", start, rows, self._like(), self._event(node).shape)
         x, context = self._end(node, inputs, rows, seed, start, noise)
         net = denoiser_of(node, self.graph, self.values(), context)
         fixed = self._known(node, net, known)
-        clean = net.values(journey(method, net, noise, x, fixed, told))
+        clean = net.values(journey(method, net, noise, x, fixed, told, guidance or 0.0))
         program = self.program("after")
         return self.run("after", inputs | {START: clean} | self._noise(program, start, rows, seed))
 

@@ -160,6 +160,7 @@ class Train(AbstractBlock):
         "train M { data = digits; steps = 9; precision = bf16; validate = holdout(0.1); stop = patience(9); seed = 1 }",
         "train M { data = digits; steps = 9; batch = 4_096; accumulate = 8 }",
         "train M { data = two_moons; steps = 100; standardize = true }",
+        "train M { data = digits; steps = 100; drop = 0.1 }",
         "train M { data = two_moons; steps = 10_000; compile = true }",
     )
 
@@ -182,6 +183,9 @@ class Train(AbstractBlock):
         False,
         description="real variables enter less their mean, over their standard deviation, of the training rows",
     )
+    drop: Part | None = Field(
+        None, description="share of rows whose context a noising arrow's net does not see, for `guidance` of samples"
+    )
     validation: AbstractValidation | None = Field(
         None, alias="validate", description="what the loss is measured on while training"
     )
@@ -190,11 +194,18 @@ class Train(AbstractBlock):
 
 
 class Sample(AbstractBlock):
-    """The settings of a `sample` block. Without `method` the model's own direction is run."""
+    """The settings of a `sample` block. Without `method` the model's own direction is run. The name of a `given`
+    variable may stand there with its value, such as ``y = 3``."""
 
     name: ClassVar[str] = "sample"
-    examples: ClassVar[tuple[str, ...]] = ("sample M { count = 1000; seed = 0 }",)
+    examples: ClassVar[tuple[str, ...]] = (
+        "sample M { count = 1000; seed = 0 }",
+        "sample M { method = ddim(steps = 50); guidance = 2 }",
+    )
 
     method: AbstractSampler | None = Field(None, description="another way to draw than the model's own direction")
+    guidance: NotNegative | None = Field(
+        None, description="how far beyond the context's own prediction a sampler goes, away from that without it"
+    )
     count: Count = Field(1000, description="how many samples")
     seed: Seed = Field(0, description="source of every random draw")

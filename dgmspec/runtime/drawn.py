@@ -55,6 +55,7 @@ class Drawn:
     visible: bool = False
     method: Any = None
     """A sampler instead of the model's own direction."""
+    guidance: float | None = None
     chains: list[Chains] = field(default_factory=list)
     """This process's chains so far, where the method refuses steps."""
 
@@ -117,7 +118,8 @@ class Drawn:
     def _draw(self, start: int, rows: int, given: Mapping[str, Tensor] | None) -> Any:
         method = None if self.method is None else sampler_of(self.method)
         if not isinstance(method, AbstractChain) or not method.compares:
-            return self.model.sample(rows, given=given, seed=self.seed, start=start, method=method)
+            asked: dict[str, Any] = {"method": method, "guidance": self.guidance}
+            return self.model.sample(rows, given=given, seed=self.seed, start=start, **asked)
         self.chains.append(self.model.chains(rows, method, given=given, seed=self.seed, start=start))
         return self.chains[-1].values
 

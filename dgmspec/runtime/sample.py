@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
-from dgmspec.graph.plans import lower_sample
+from dgmspec.graph.plans import SamplePlan, lower_sample
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import DataError, check_column
 from dgmspec.runtime.drawn import Drawn, writer_of
@@ -45,18 +46,18 @@ def sample(
     seed: int | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     method: Any = None,
+    guidance: float | None = None,
 ) -> Any:
     """`count` samples of a finished run (or of a saved model), a tensor (count, *event), or a dict by name where there
-    are several observed variables. `given` holds one value for each conditioning variable. Without a count, a seed or a
-    `method` (a sampler, such as ``lang.ddim(steps = 50)``) those of the spec's sample block hold, else 100 samples,
-    seed 0 and the model's own direction."""
+    are several observed variables. `given` holds one value for each conditioning variable. What is not said here (the
+    count, the seed, values, a `method` such as ``lang.ddim(steps = 50)``, its `guidance`) is as the spec's sample block
+    says, else 100 samples, seed 0 and the model's own direction."""
     processes = Processes()
     model = model_of(Path(run), nets, processes.device)
-    count, seed, written = _settled(model, count, seed)
     values = {name: np.asarray(value) for name, value in (given or {}).items()}
-    whole = Drawn(model, count, seed, values, processes, method=method or written).whole()
-    drawn = {name: torch.from_numpy(rows) for name, rows in whole.items()}
-    return next(iter(drawn.values())) if len(drawn) == 1 else drawn
+    drawn = _drawn(model, _Asked(count, seed, method, guidance), values, processes)
+    columns = {name: torch.from_numpy(rows) for name, rows in drawn.whole().items()}
+    return next(iter(columns.values())) if len(columns) == 1 else columns
 
 
 def draw_samples_of(
@@ -67,11 +68,12 @@ def draw_samples_of(
     out: Path | None = None,
     visible: bool = False,
     sampler: str | None = None,
+    guidance: float | None = None,
 ) -> Drawn:
     """Samples that are to be written to `out`, whose ending is looked at first: of a run's folder, or of a model.
 
     `given` are values as written on a command line, ``label=3``, ``c=0.5,-1``, or a table with one row of them;
-    `sampler` is a sampler as a spec writes it. Count, seed and method default as in `sample`.
+    `sampler` is a sampler as a spec writes it. What is not said is as in `sample`.
     """
     if out is not None:
         writer_of(out)
@@ -82,11 +84,16 @@ def draw_samples_of(
         raise RunError(
             f"{model.name} has {untrained:,} parameters to be trained: `dgmspec train` it, and sample the run's folder"
         )
-    count, seed, method = _settled(model, count, seed)
-    if sampler is not None:
-        method = _sampler(sampler)
-    follows = isinstance(method, AbstractSampler) and method.by_density
-    return Drawn(model, count, seed, _values(model, given, follows), processes, visible and processes.main, method)
+    asked = _Asked(count, seed, None if sampler is None else _sampler(sampler), guidance)
+    drawn = _drawn(model, asked, {}, processes, visible and processes.main)
+    follows = isinstance(drawn.method, AbstractSampler) and drawn.method.by_density
+    values = {**drawn.given, **_values(model, given, follows)}
+    for name in model.givens:
+        if name not in values:
+            raise RunError(
+                f"{model.graph.name} is sampled given `{name}` ({model.type_of(name)}): add --given {name}=VALUE"
+            )
+    return replace(drawn, given=values)
 
 
 def _sampler(text: str) -> AbstractSampler:
@@ -103,23 +110,51 @@ def _sampler(text: str) -> AbstractSampler:
     raise RunError(f"`--sampler {text}`: {wrong.message}" + "".join(f"; {help_}" for help_ in wrong.help[:1]))
 
 
-def _settled(model: CompiledModel, count: int | None, seed: int | None) -> tuple[int, int, Any]:
-    """Count and seed: as asked for, else as the spec's sample block says; and the block's method."""
-    block_count, block_seed, method = COUNT, 0, None
-    if model.bundle is not None:
-        spec = parse(model.bundle.text, model.bundle.sources)
-        for item in spec.items:
-            if isinstance(item, Sample) and item.model == model.graph.name:
-                plan, _ = lower_sample(spec, item)
-                block_count, block_seed, method = (plan.count, plan.seed, plan.method) if plan else (COUNT, 0, None)
-    return (block_count if count is None else count), (block_seed if seed is None else seed), method
+@dataclass(frozen=True)
+class _Asked:
+    """What a call says of its samples, None where it leaves it to the sample block."""
+
+    count: int | None
+    seed: int | None
+    method: Any
+    guidance: float | None
+
+
+def _drawn(
+    model: CompiledModel, asked: _Asked, given: Mapping[str, Array], processes: Processes, visible: bool = False
+) -> Drawn:
+    """Samples as asked for, else as the spec's sample block says."""
+    block = _block(model)
+    count, seed = (COUNT, 0) if block is None else (block.count, block.seed)
+    written = {} if block is None else {n: np.array(v).reshape(model.type_of(n).shape) for n, v in block.given.items()}
+    method = asked.method or (None if block is None else block.method)
+    guidance = block.guidance if block is not None and asked.guidance is None else asked.guidance
+    return Drawn(
+        model,
+        count if asked.count is None else asked.count,
+        seed if asked.seed is None else asked.seed,
+        {**written, **given},
+        processes,
+        visible,
+        method,
+        guidance,
+    )
+
+
+def _block(model: CompiledModel) -> SamplePlan | None:
+    """The sample block of the model in its spec."""
+    if model.bundle is None:
+        return None
+    spec = parse(model.bundle.text, model.bundle.sources)
+    blocks = [item for item in spec.items if isinstance(item, Sample) and item.model == model.graph.name]
+    return lower_sample(spec, blocks[-1])[0] if blocks else None
 
 
 # ---- values of given variables --------------------------------------------------------------------------------------
 
 
 def _values(model: CompiledModel, written: Sequence[str], follows: bool = False) -> dict[str, Array]:
-    """Each conditioning variable's value: right name, right count, inside its support; all of them given.
+    """Values of conditioning variables: right name, right count, inside its support.
 
     Where the sampler `follows` a density, observed variables may be known too: it draws the one that is left.
     """
@@ -135,11 +170,6 @@ def _values(model: CompiledModel, written: Sequence[str], follows: bool = False)
                     hint = "it is observed: what is behind it is drawn by --sampler 'hmc(100, 0.1)'"
                 raise RunError(f"{model.graph.name} has no given variable `{name}`; {hint}")
             found[name] = _value(name, text, model.type_of(name))
-    for name in model.givens:
-        if name not in found:
-            raise RunError(
-                f"{model.graph.name} is sampled given `{name}` ({model.type_of(name)}): add --given {name}=VALUE"
-            )
     return found
 
 

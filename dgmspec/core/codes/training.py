@@ -14,6 +14,21 @@ def _train(
     )
 
 
+def _guided(bar: str = " | y", train: tuple[str, ...] = (), sample: tuple[str, ...] = ()) -> str:
+    """A whole file: a chain given a label, its train block and its sample block."""
+    given = "    given y : category(3)\n" if bar else ""
+    blocks = [
+        f"{head} M {{ {'; '.join(lines)} }}\n"
+        for head, lines in (("train", ("steps = 100", 'data = csv("rows.csv")', *train)), ("sample", sample))
+        if lines
+    ]
+    return (
+        f"dgm 1\nmodel M {{\n    observe x : real[2]\n{given}    latent z : real[2] ~ normal(0, 1)\n"
+        f"    markov x -> z{bar} over t in 1..50 {{ step(x, t) ~ normal(0.9 * x, 0.44); learn noise(x, t) = mlp(8) }}\n"
+        f"    loss = dsm\n}}\n{''.join(blocks)}"
+    )
+
+
 _GOOD = ("data = two_moons", "steps = 100")
 
 CODES: tuple[Code, ...] = (
@@ -22,7 +37,7 @@ CODES: tuple[Code, ...] = (
         "error",
         "a setting that the block does not have",
         "A train block's settings are data, steps, epochs, batch, optimizer, schedule, clip, ema, precision, "
-        "standardize, validate, stop and seed.",
+        "standardize, drop, validate, stop and seed.",
         "A misspelt setting that were dropped would leave a default in its place.",
         wrong=_train(*_GOOD, "bacth = 64"),
         right=_train(*_GOOD, "batch = 64"),
@@ -138,5 +153,35 @@ CODES: tuple[Code, ...] = (
             steps="dequantize(uniform); logit",
         ),
         right=_train(*_GOOD, "standardize = true"),
+    ),
+    Code(
+        "DGM813",
+        "error",
+        "a context dropped that nothing reads",
+        "`drop` stands in the train block of a model with a noising arrow that learns and has a context.",
+        "Of a share of the rows the net is shown a learned stand-in for the context, so that samples may be guided; "
+        "without a context there is nothing to leave out.",
+        wrong=_guided(bar="", train=("drop = 0.1",)),
+        right=_guided(train=("drop = 0.1",)),
+    ),
+    Code(
+        "DGM814",
+        "error",
+        "guidance without what it compares",
+        "`guidance` stands in the sample block of a model trained with `drop`, beside a sampler along its noising "
+        "arrow.",
+        "A guided sample moves away from the prediction without the context: a net that always saw one has no such "
+        "prediction, and other ways to sample predict nothing.",
+        wrong=_guided(sample=("guidance = 2",)),
+        right=_guided(train=("drop = 0.1",), sample=("guidance = 2",)),
+    ),
+    Code(
+        "DGM815",
+        "error",
+        "a given value of another type",
+        "The value of a given variable in a sample block has its size and lies in its support.",
+        "Of another label or another shape the model says nothing.",
+        wrong=_guided(sample=("y = 7",)),
+        right=_guided(sample=("y = 2",)),
     ),
 )

@@ -49,6 +49,8 @@ class Denoiser:
     given: Tensor | None = None
     given_type: Type | None = None
     training: bool = False
+    dropped: Tensor | None = None
+    """The rows (batch,) whose context the net does not see."""
 
     @property
     def path(self) -> GaussianPath:
@@ -116,6 +118,8 @@ class Denoiser:
         c = None
         if self.given is not None and self.given_type is not None:
             c = context_features(self.given, self.given_type, x)
+            if self.dropped is not None:
+                c = torch.where(self.dropped.reshape(-1, *(1,) * (c.dim() - 1)), self.p["null"], c)
         clock = clock.to(x.dtype)
         out = evaluate(net, below(self.p, "net"), (read,), c, self.training, clock)
         return planes_of(net, out, self.op.planes, x.shape[1:])

@@ -86,7 +86,9 @@ def _plan(op: AbstractPathLoss, step: AbstractNoising, event: Type) -> _Plan:
 
 
 def _denoiser(step: AbstractNoising, p: Parameters, ctx: StepContext) -> Denoiser:
-    return Denoiser(step, p, ctx.event, ctx.plan.step, ctx.given, ctx.given_type, ctx.training)
+    """The arrow with its parameters; while training, without the context of the rows that drop it."""
+    dropped = ctx.noise["drop"] < step.drop if step.drop and ctx.training else None
+    return Denoiser(step, p, ctx.event, ctx.plan.step, ctx.given, ctx.given_type, ctx.training, dropped)
 
 
 def _tables(op: AbstractPathLoss, step: AbstractNoising, event: Type) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +30,9 @@ __all__ = ["TWINS", "Journey"]
 class Journey:
     """One batch on its way: the denoiser, the falling `times`, and noise by the row whatever the batch.
 
-    Everything about the path at the grid's times is worked out once; `known` fixes coordinates (inpainting).
+    Everything about the path at the grid's times is worked out once; `known` fixes coordinates (inpainting). With
+    `guidance` w the prediction is (1 + w) times that given the context, less w times that without it: 0 leaves the
+    context's own. Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6.
     """
 
     net: Denoiser
@@ -39,6 +41,7 @@ class Journey:
     like: Tensor
     known: Known | None = None
     told: Callable[[int], None] = lambda done: None
+    guidance: float = 0.0
 
     @cached_property
     def grid(self) -> Tensor:
@@ -59,7 +62,23 @@ class Journey:
 
     def predict(self, x: Tensor, i: int) -> Predicted:
         """What the net predicts at time i."""
-        return self.net(x, self.time(i).expand(x.shape[0]).to(x.dtype), self.at(i))
+        if not self.guidance:
+            return self.net(x, self.time(i).expand(x.shape[0]).to(x.dtype), self.at(i))
+        both = self._both(torch.cat((x, x)), self.time(i).expand(2 * x.shape[0]).to(x.dtype), self.at(i))
+        noise, clean = (self._beyond(*value.chunk(2)) for value in (both.noise, both.clean))
+        return Predicted(both.at, noise, clean, None if both.between is None else both.between.chunk(2)[0])
+
+    def _beyond(self, given: Tensor, free: Tensor) -> Tensor:
+        return given + self.guidance * (given - free)
+
+    @cached_property
+    def _both(self) -> Denoiser:
+        """The net for twice the rows, with the context and without it."""
+        rows, given = self.like.shape[0], self.net.given
+        assert given is not None
+        c = given.expand(rows, *given.shape[1:])
+        dropped = torch.arange(2 * rows, device=c.device) >= rows
+        return replace(self.net, given=torch.cat((c, c)), dropped=dropped)
 
     def settle(self, x: Tensor, i: int) -> Tensor:
         """x at time i with the known coordinates as they are at that time."""

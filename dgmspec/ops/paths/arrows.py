@@ -64,6 +64,8 @@ class AbstractNoising(AbstractStep, ABC):
     learn: Prediction | None = None
     net: AbstractNet | None = None
     settings: SdeSettings | MarkovSettings | PerturbSettings
+    drop: float = 0.0
+    """The share of training rows whose context the net does not see: a learned one, `null`, stands in its place."""
 
     @abstractmethod
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
@@ -133,6 +135,17 @@ class AbstractNoising(AbstractStep, ABC):
         close = Flow(solver=Dopri8(rtol=CLOSE, atol=CLOSE), trace=Exact())
         settings = self.settings.model_copy(update={"likelihood": close})
         return self.model_copy(update={"settings": settings})
+
+    @property
+    def drops(self) -> bool:
+        return bool(self.drop)
+
+    def dropping(self, share: float) -> AbstractNoising | None:
+        return self.model_copy(update={"drop": share}) if self.learn is not None else None
+
+    def term_draws(self) -> tuple[Draw, ...]:
+        """What every loss draws besides its own: whether a row's context is dropped."""
+        return (Draw("drop", ()),) if self.drop else ()
 
     def draws(self, x: Type) -> tuple[Draw, ...]:
         trace = self._trace(x)
@@ -271,7 +284,9 @@ class AbstractNoising(AbstractStep, ABC):
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         if self.net is None:
             return ()
-        return tuple(spec.under("net") for spec in self.net.net_parameters(self.net_use(x, c)))
+        own = tuple(spec.under("net") for spec in self.net.net_parameters(self.net_use(x, c)))
+        shape = context_shape(c)
+        return own if not self.drop or shape is None else (*own, ParamSpec("null", shape))
 
 
 def _check_unit_circle(path: GaussianPath, name: str) -> None:

@@ -38,6 +38,10 @@ class AbstractPathLoss(AbstractArrowLoss, ABC):
     def fits(self, step: AbstractStep) -> bool:
         return isinstance(step, AbstractNoising)
 
+    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
+        assert isinstance(step, AbstractNoising)
+        return (Draw("time", ()), Draw("noise", event.shape, "normal"), *step.term_draws())
+
     def check(self, step: AbstractStep, event: Type) -> None:
         assert isinstance(step, AbstractNoising)
         if step.learn is None:
@@ -100,9 +104,6 @@ class Dsm(AbstractPathLoss):
                 help=("set `t_eps = 1e-5` in the arrow's braces",),
             )
 
-    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        return (Draw("time", ()), Draw("noise", event.shape, "normal"))
-
     def factor(self, path: GaussianPath, t: float) -> float:
         """What multiplies ½‖ε̂ - ε‖² at a time, of the first curve: for drawing times by it."""
         curve = path.curves[0]
@@ -130,9 +131,6 @@ class Ism(AbstractPathLoss):
     name: ClassVar[str] = "ism"
     examples: ClassVar[tuple[str, ...]] = ("ism",)
 
-    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        return (Draw("time", ()), Draw("noise", event.shape, "normal"))
-
 
 class Ssm(AbstractPathLoss):
     """Sliced score matching: `ism` with the trace estimated along `projections` random directions of ±1; without
@@ -148,8 +146,7 @@ class Ssm(AbstractPathLoss):
     variance_reduced: Annotated[bool, Field(strict=True)] = Field(True, description="whether ½ ‖s‖² is taken whole")
 
     def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        probe = Draw("probe", (self.projections, event.size), "rademacher")
-        return (Draw("time", ()), Draw("noise", event.shape, "normal"), probe)
+        return (*super().term_draws(step, event), Draw("probe", (self.projections, event.size), "rademacher"))
 
 
 class Vlb(AbstractPathLoss):
@@ -190,9 +187,6 @@ class Vlb(AbstractPathLoss):
                 f"`vlb(trains = variance)` trains the variance of the reverse steps, which is the {_words(step)} one",
                 help=("write `variance = learned` in the braces, or `vlb`",),
             )
-
-    def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        return (Draw("time", ()), Draw("noise", event.shape, "normal"))
 
 
 def _words(step: Markov) -> str:

@@ -1,0 +1,90 @@
+"""Guidance and values of given variables in a sample block: is there what it compares, are they possible?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dgmspec.checks.analysis import Analysis
+from dgmspec.core.address import child
+from dgmspec.core.diagnostics import Diagnostic, Label
+from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.graph.plans import SamplePlan
+
+__all__ = ["check_guidance"]
+
+
+def check_guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
+    """DGM814, 815."""
+    if plan.guidance is not None:
+        yield from _guidance(analysis, plan)
+    for name, value in plan.given.items():
+        yield from _given(analysis, plan, name, value)
+
+
+def _guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
+    """A sampler along an arrow whose net was trained without its context too."""
+    graph, at = analysis.graph, child(plan.address, "guidance")
+    along = [step for step in graph.steps.values() if step.op.sampled]
+    if not any(step.op.drops for step in along):
+        yield Diagnostic(
+            "DGM814",
+            f"`guidance` compares the predictions with the context and without it, and nothing trains `{graph.name}` "
+            "without",
+            at,
+            "no prediction without the context",
+            tuple(
+                Label(step.arrow, "its net always sees its context" if step.context else "it has no context")
+                for step in along[:1]
+            ),
+            help=(f"write `drop = 0.1` in `train {graph.name}`, or leave `guidance` out",),
+        )
+    elif not any(plan.method.fits(step.op) if plan.method else step.op.missing(False) for step in along):
+        yield Diagnostic(
+            "DGM814",
+            "`guidance` belongs to a sampler along the noising arrow, and "
+            + (f"`{plan.method.name}` is none" if plan.method else "the model's own direction is none"),
+            at,
+            "not guided",
+            help=("write `method = ddim(steps = 50)`",),
+        )
+
+
+def _given(analysis: Analysis, plan: SamplePlan, name: str, value: Any) -> Iterator[Diagnostic]:
+    """The value of a given variable is one of its type."""
+    type_ = analysis.graph.type_of(analysis.graph.variables[name].value)
+    if not isinstance(type_, Type):
+        return
+    numbers = _flat(value)
+    if len(numbers) == type_.size and all(_inside(number, type_.support) for number in numbers):
+        return
+    yield Diagnostic(
+        "DGM815",
+        f"`{name}` is {type_}, and this value is "
+        + (f"{len(numbers)} number{'s' * (len(numbers) != 1)}" if len(numbers) != type_.size else "outside of that"),
+        child(plan.address, name),
+        "not one of its values",
+        (Label(child(analysis.graph.variables[name].address, "type"), f"declared {type_} here"),),
+        help=(f"write {_wanted(type_)}",),
+    )
+
+
+def _wanted(type_: Type) -> str:
+    """The values of a type in words."""
+    if type_.support.kind is SupportKind.CATEGORY:
+        what, among = "label", f"0..{int(type_.support.high)}"
+    else:
+        what, among = "number", f"of {type_.support.describe()}"
+    return f"one {what} {among}" if type_.size == 1 else f"{type_.size} {what}s {among}"
+
+
+def _flat(value: Any) -> list[float]:
+    """The numbers of a value, row by row."""
+    return [number for item in value for number in _flat(item)] if isinstance(value, (list, tuple)) else [float(value)]
+
+
+def _inside(number: float, support: Support) -> bool:
+    if support.discrete:
+        return number.is_integer() and support.low <= number <= support.high
+    closed = support.circular or support.kind is SupportKind.SIMPLEX
+    return closed or support.low < number < support.high
