@@ -15,6 +15,7 @@ from dgmspec.checks.noising import check_noising
 from dgmspec.checks.objective import check_objective
 from dgmspec.checks.origins import check_origins
 from dgmspec.checks.remarks import check_remarks
+from dgmspec.checks.rows import check_rows
 from dgmspec.checks.sampling import check_sampling
 from dgmspec.checks.supports import check_supports
 from dgmspec.checks.training import check_training
@@ -32,6 +33,7 @@ CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
     (check_supports, False),
     (check_conditional_priors, False),
     (check_objective, False),
+    (check_rows, False),
     (check_invertibility, True),
     (check_costs, True),
     (check_remarks, True),

@@ -212,6 +212,8 @@ class Analysis:
         }
         kinds |= {law.op.density for v in self.priors(variable) if (law := v.prior) is not None}
         kinds |= {"lower bound" for _ in drawn}
+        if "none" in kinds:
+            return "none"
         return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
 
 

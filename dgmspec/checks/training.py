@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from dgmspec.checks.analysis import Analysis
-from dgmspec.core.address import child
+from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
 from dgmspec.core.losses import AbstractLoss
 from dgmspec.core.types import Support, SupportKind, Type
@@ -103,14 +104,21 @@ def _standardizing(analysis: Analysis, plan: TrainPlan, reads: bool) -> Iterator
 
 def _columns(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
     """Each observed and given variable has a column of its type, as far as that is known before a file is opened."""
-    columns = plan.data.columns()
-    wanted = [v for v in analysis.graph.variables.values() if v.role in ("observe", "given")]
-    yield from _mapping(analysis, plan, {variable.name: variable for variable in wanted})
+    wanted = {v.name: v for v in analysis.graph.variables.values() if v.role in ("observe", "given")}
+    at = child(plan.address, "data")
+    yield from check_columns(analysis, plan.data, wanted, at, child(plan.data_name, "value") if plan.data_name else at)
+
+
+def check_columns(
+    analysis: Analysis, data: Any, wanted: Mapping[str, VariableNode], at: Address, source: Address
+) -> Iterator[Diagnostic]:
+    """DGM804, 810: a data source, used `at` a place and written at `source`, against the variables that it fills."""
+    yield from _mapping(analysis, data, wanted, source)
+    columns = data.columns()
     if columns is None:
         return
-    given = assign(columns, [variable.name for variable in wanted])
-    at = child(plan.address, "data")
-    for variable in wanted:
+    given = assign(columns, list(wanted))
+    for variable in wanted.values():
         if variable.name not in given:
             listed = ", ".join(f"{name} : {type_}" for name, type_ in columns.items())
             yield Diagnostic(
@@ -125,20 +133,21 @@ def _columns(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
             continue
         column, declared = columns[given[variable.name]], analysis.graph.type_of(variable.value)
         if isinstance(declared, Type) and not fits(column, declared):
-            yield _mismatch(plan, variable, declared, column, at)
+            yield _mismatch(data.name, variable, declared, column, at)
 
 
-def _mapping(analysis: Analysis, plan: TrainPlan, wanted: Mapping[str, VariableNode]) -> Iterator[Diagnostic]:
+def _mapping(
+    analysis: Analysis, data: Any, wanted: Mapping[str, VariableNode], source: Address
+) -> Iterator[Diagnostic]:
     """Each name that the source's arguments give columns to is a variable, and gets as many columns as it needs."""
-    source = child(plan.data_name, "value") if plan.data_name else child(plan.address, "data")
-    for name, width in plan.data.mapping().items():
+    for name, width in data.mapping().items():
         at = child(source, name)
         if name not in wanted:
-            near = did_you_mean(name, (*wanted, *type(plan.data).model_fields))
+            near = did_you_mean(name, (*wanted, *type(data).model_fields))
             listed = ", ".join(f"`{variable}`" for variable in wanted)
             yield Diagnostic(
                 "DGM810",
-                f"`{plan.data.name}` gives data to `{name}`, which is no data variable of `{plan.model}`",
+                f"`{data.name}` gives data to `{name}`, which is no data variable of `{analysis.graph.name}`",
                 at,
                 "no such variable",
                 help=(f"did you mean `{near}`?" if near else f"it has {listed}",),
@@ -182,7 +191,7 @@ def _within(column: Support, declared: Support) -> bool:
     return declared.contains(column)
 
 
-def _mismatch(plan: TrainPlan, variable: VariableNode, declared: Type, column: Type, at: str) -> Diagnostic:
+def _mismatch(source: str, variable: VariableNode, declared: Type, column: Type, at: str) -> Diagnostic:
     redeclared = f"declare `{variable.role} {variable.name} : {column}`"
     if column.support.kind is SupportKind.INTEGER and declared.support.continuous:
         redeclared += " and begin the flow with `dequantize(uniform)`"
@@ -190,7 +199,7 @@ def _mismatch(plan: TrainPlan, variable: VariableNode, declared: Type, column: T
         "DGM804",
         f"the data give {column} where `{variable.name}` is {declared}",
         at,
-        f"`{plan.data.name}` gives {column}",
+        f"`{source}` gives {column}",
         (Label(child(variable.address, "type"), f"declared {declared} here"),),
         help=(redeclared,),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.parameters import Draw, ParamSpec
@@ -17,7 +17,8 @@ class AbstractDistribution(AbstractOp, ABC):
     role: ClassVar[str] = "distribution"
     factorises: ClassVar[bool] = False
     """Whether the coordinates of the event are independent."""
-    density: ClassVar[Literal["exact", "estimate"]] = "exact"
+    density: ClassVar[Literal["exact", "estimate", "none"]] = "exact"
+    """What its log-density is; a law without one only draws."""
     pathwise: ClassVar[bool] = True
     """Whether a draw is a differentiable function of the parameters (of a fixed draw of noise)."""
     conditioned: ClassVar[bool] = False
@@ -42,6 +43,10 @@ class AbstractDistribution(AbstractOp, ABC):
     def density_draws(self, type_: Type) -> tuple[Draw, ...]:
         """The randomness that the log-density reads, where it is an estimate."""
         return ()
+
+    def data(self) -> tuple[Any, str | None] | None:
+        """The data source whose rows it draws, and its name in the file, where it has one; None of other laws."""
+        return None
 
     def features(self, type_: Type) -> Shape:
         """The shape of what nets read of a draw, where the law relaxes."""

@@ -45,8 +45,8 @@ class Caller:
     own: Mapping[tuple[str, str], str] = field(default_factory=dict)
     makers: Mapping[str, Maker] = field(default_factory=dict)
     """The file's own bijectors by name: each makes the operation of a use, a scalar bijector or a step."""
-    nets: Mapping[str, Maker] = field(default_factory=dict)
-    """The file's own nets that may stand here, likewise."""
+    named: Mapping[tuple[str, str], Maker] = field(default_factory=dict)
+    """The file's own nets and data sources that may stand here, by role and name, likewise."""
     labels: tuple[Label, ...] = ()
     """Second places of every finding, such as the use of the chain that a step was written in."""
 
@@ -76,8 +76,8 @@ class Caller:
         name = expression.id if isinstance(expression, Name) else expression.name
         if role in ("scalar", "step") and name in self.makers:
             return self.makers[name](self, role, expression, at)
-        if role == "net" and name in self.nets:
-            return self.nets[name](self, role, expression, at)
+        if (role, name) in self.named:
+            return self.named[role, name](self, role, expression, at)
         if (role, name) in self.own:
             self._report("DGM901", self.own[role, name], at, label="not compiled by this version")
             raise Reported
@@ -91,8 +91,7 @@ class Caller:
     def _has(self, role: str, name: str) -> bool:
         """Whether a name stands for something in a role, of the file or of the library."""
         own = (role, name) in self.own or (role in ("scalar", "step") and name in self.makers)
-        own = own or (role == "net" and name in self.nets)
-        return own or find(role, name) is not None
+        return own or (role, name) in self.named or find(role, name) is not None
 
     def build(self, cls: type[AbstractOp], args: tuple[Argument, ...], at: Address) -> AbstractOp:
         """The operation of that class with these arguments, evaluated."""

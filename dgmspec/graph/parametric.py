@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import Address, child
 from dgmspec.core.distributions import AbstractDistribution
@@ -20,10 +20,11 @@ from dgmspec.graph.applied import AppliedNet
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building, formulas_in
 from dgmspec.graph.contexts import Readable, net_operation
-from dgmspec.graph.findings import Reported
+from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import Prior, Trunk, ValueId, VariableNode
 from dgmspec.graph.laws import unproved_scales
 from dgmspec.ops import find
+from dgmspec.ops.data import NamedData
 from dgmspec.ops.distributions import AbstractParametric
 
 __all__ = ["lower_law"]
@@ -92,19 +93,28 @@ def _untyped(building: Building, name: str) -> bool:
 
 
 def _caller(building: Building, reading: Readable, at: Address) -> Caller:
-    """Makes distributions of this model, in which an untyped net of the file may be a parameter."""
+    """Makes distributions of this model, in which an untyped net of the file may be a parameter, and its data the rows
+    of a law."""
 
-    def make(caller: Caller, role: str, expression: AbstractExpr, place: Address) -> AbstractOp:
+    def net(caller: Caller, role: str, expression: AbstractExpr, place: Address) -> AbstractOp:
         assert isinstance(expression, Call)
-        address, net = building.named_nets[expression.name]
+        address, node = building.named_nets[expression.name]
         inputs = reading.arguments(expression, place)
-        label = f"{net.name}({', '.join(net.args)})"
+        label = f"{node.name}({', '.join(node.args)})"
         return AppliedNet(
-            name=net.name, of=net_operation(building, address, net), address=address, inputs=inputs, label=label
+            name=node.name, of=net_operation(building, address, node), address=address, inputs=inputs, label=label
         )
 
-    nets = {name: make for name in building.named_nets if _untyped(building, name)}
-    return replace(building.caller(reading.open_names()), own={}, nets=nets)
+    def data(caller: Caller, role: str, expression: AbstractExpr, place: Address) -> AbstractOp:
+        assert isinstance(expression, Name)
+        declared = building.scope.data[expression.id]
+        plain = Caller(Findings(), building.scope.constants, building.scope.functions)  # its mistakes are said there
+        of = plain.operation("data", declared.value, child(expression.id, "value"))
+        return NamedData(of=of, label=expression.id)
+
+    named = {("net", name): net for name in building.named_nets if _untyped(building, name)}
+    named |= {("data", name): data for name in building.scope.data}
+    return replace(building.caller(reading.open_names()), own={}, named=named)
 
 
 # ---- nets -----------------------------------------------------------------------------------------------------------

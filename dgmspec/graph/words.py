@@ -12,6 +12,7 @@ from dgmspec.graph.graph import Graph, Prior
 from dgmspec.ops import signature
 from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
 from dgmspec.ops.continuous import Ode
+from dgmspec.ops.data import NamedData
 
 TITLES: Final = {
     "step": "step",
@@ -36,7 +37,7 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
 
     Masks and orders show their numbers always, ``alternate(0)``: that is what tells one turn of a repeat from another.
     """
-    if isinstance(op, (AuthoredScalar, AuthoredStep, AppliedNet)):
+    if isinstance(op, (AuthoredScalar, AuthoredStep, AppliedNet, NamedData)):
         return op.label
     if isinstance(op, Ode):
         return f"ode({describe(op.solver)})"

@@ -14,14 +14,13 @@ from torch import Tensor
 from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.core.samplers import AbstractSampler
-from dgmspec.graph.standardizing import standardizer
 from dgmspec.modules.bundle import CheckpointError, write_bundle
-from dgmspec.modules.chains import AbstractChained
 from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
 from dgmspec.modules.noising import sampler_of
 from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
+from dgmspec.modules.recorded import AbstractRecorded
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
 from dgmspec.ops.continuous.samplers import Solve
@@ -36,7 +35,7 @@ MAX_REDRAWS = 200
 """Rounds in which samples outside the data's support are drawn again before that is an error."""
 
 
-class CompiledModel(AbstractChained):
+class CompiledModel(AbstractRecorded):
     """A model: log-density, samples, both directions and the loss, over parameters named by their addresses.
 
     Tensors are (batch, *event); log-densities are in nats, (batch,). A method takes and returns a tensor where one
@@ -177,27 +176,6 @@ class CompiledModel(AbstractChained):
         if program.instructions:
             inputs, rows = self._read_batch(program, batch, None)
             self.run("initialise", inputs | self._noise(program, 0, rows, seed))
-
-    @property
-    def standardized(self) -> tuple[str, ...]:
-        """The variables that the model standardises (`standardize = true` of its train block)."""
-        return tuple(v.name for v in self.graph.variables.values() if standardizer(v) in self.graph.steps)
-
-    @torch.no_grad()
-    def set_statistics(self, variable: str, mean: Any, std: Any) -> None:
-        """Record the mean and the standard deviation, of the event's shape, that a variable is standardised by.
-
-        Training does so from its rows; in a loop of one's own it is called before `initialise`.
-        """
-        if variable not in self.standardized:
-            raise ValueError(f"`{variable}` is not standardised: write `standardize = true` in the train block")
-        mean, std = (torch.as_tensor(value, dtype=torch.float64) for value in (mean, std))
-        if not bool(((std > 0) & torch.isfinite(std) & torch.isfinite(mean)).all()):
-            raise ValueError(f"`{variable}` has a standard deviation that is not positive, or a mean that is no number")
-        at = standardizer(self.graph.variables[variable])
-        for name, value in (("mean", mean), ("log_std", std.log())):
-            parameter = self.get_parameter(f"{at}/{name}")
-            parameter.copy_(value.expand(parameter.shape))
 
     # ---- samples and both directions --------------------------------------------------------------------------------
 

@@ -112,7 +112,7 @@ class AbstractRunner(AbstractStore, ABC):
     @property
     def differentiable(self) -> bool:
         """Whether gradients pass through samples: none are redrawn, none chosen among proposals of a learned law."""
-        return not self.redraws and all(law.op.density == "exact" for law in self.graph.laws)
+        return not self.redraws and all(law.op.density != "estimate" for law in self.graph.laws)
 
     @property
     def dequantises(self) -> bool:

@@ -287,6 +287,11 @@ class Walk:
 
     def log_prob(self, law: Prior, sign: Literal[1, -1] = 1, detached: bool = False) -> Entry:
         """A law's log-density at its variable's value, as an entry of the ledger."""
+        if law.op.density == "none":
+            raise MissingValueError(
+                f"`{law.variable}` is a row of data, which has no density: train by `flow_matching` or give it a law "
+                "with a density, such as a `mixture`"
+            )
         variable = self.graph.variables[law.variable]
         slot = self._distribution("log_prob", law, self.need(variable.value), detached)[0]
         group = self.routes.of[variable.value].name

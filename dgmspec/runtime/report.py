@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,26 +128,27 @@ def verdict(figures: Mapping[str, Any]) -> str:
 
 def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     """The report as a person reads it at the end of a run."""
-    kind = _kind(str(report["density"]))
+    kind = _KINDS.get(str(report["density"]))
     lines = [
         f"{report['model']}: {report['steps']:,} steps in {report['seconds']:.1f} s, "
         f"{report['parameters']:,} parameters, log-density {report['density']}"
     ]
     if report.get("best_step"):
-        lines.append(f"best validation {report['validation']:.4f} nats{kind} at step {report['best_step']:,}")
+        figure = f"{report['validation']:.4f} nats{kind}" if kind is not None else f"loss {report['validation']:.4f}"
+        lines.append(f"best validation {figure} at step {report['best_step']:,}")
     else:
         lines.append(f"last training loss {report['loss']:.4f}")
     test = report.get("test") or {}
     if report.get("baselines"):
         lines += ["", *_table(report["model"], test["bits_per_dim"], report["baselines"]), ""]
     if "nll_nats" in test:
-        lines.append(_likelihood_line(test, kind))
+        lines.append(_likelihood_line(test, kind or ""))
     for name, nats in test.get("divergences_nats", {}).items():
         warning = "; it has collapsed onto its law and tells nothing" if name in test["collapsed"] else ""
         lines.append(f"divergence of `{name}` from its law {nats:.3f} nats{warning}")
     if "gap_to_entropy_nats" in test:
         gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
-        lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points{kind}")
+        lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points{kind or ''}")
     if doubled := report.get("steps_doubled_at"):
         lines.append(f"the solver's steps were doubled after step {' and '.join(f'{at:,}' for at in doubled)}")
     if "solver_shift_nats" in test:
@@ -161,9 +162,8 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     return "\n".join([*lines, *(f"wrote {path}" for path in pictures)])
 
 
-def _kind(density: str) -> str:
-    """What a figure of log p is, where it is not exact."""
-    return "" if density == "exact" else ", an estimate" if density == "estimate" else ", an upper bound"
+_KINDS: Final = {"exact": "", "estimate": ", an estimate", "lower bound": ", an upper bound"}
+"""What a figure of -log p is, by what the density is."""
 
 
 def _likelihood_line(test: Mapping[str, Any], kind: str) -> str:

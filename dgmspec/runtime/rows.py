@@ -42,6 +42,7 @@ def open_parts(
     """
     reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
     if arrays is not None:
+        arrays = {name: array for name, array in arrays.items() if name not in model.empirical}
         given = from_arrays(arrays, reads)
         return Parts(test=given) if whole else _split(given, plan, None)
     if not reads:

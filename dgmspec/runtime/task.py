@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from dgmspec.algebra.nodes import expr
 from dgmspec.core.diagnostics import SpecError, did_you_mean, has_errors
+from dgmspec.graph.lower import lower
 from dgmspec.graph.plans import TrainPlan, lower_train
 from dgmspec.ops.data import AbstractFile
 from dgmspec.runtime.data import Places
@@ -32,11 +33,13 @@ class Task:
     arrays: Mapping[str, Any] | None = None
     nets: Mapping[str, nn.Module] | None = None
     places: Places = field(default_factory=Places)
+    files: frozenset[str | None] = frozenset()
+    """The names of the data sources that are files, None for one without; of those whose rows laws draw too."""
     init: Path | None = None
 
     def recorded_places(self) -> dict[str, Any]:
         """Where the data's files lie, as a run's folder keeps it for `recorded_task`; nothing for other data."""
-        if self.arrays is not None or not isinstance(self.plan.data, AbstractFile):
+        if not self.files:
             return {}
         paths = {name: str(path.resolve()) for name, path in self.places.paths.items()}
         return {"data_folder": str((self.places.folder or Path()).resolve()), "data_paths": paths}
@@ -60,18 +63,30 @@ def task_of(
     plan, found = lower_train(spec, block)
     if plan is None or has_errors(found):
         raise SpecError(found)
-    _check_paths(places, plan)
-    return Task(spec, plan, arrays, nets, places)
+    files = frozenset(_files(spec, plan, arrays))
+    _check_paths(places, plan, files)
+    return Task(spec, plan, arrays, nets, places, files)
 
 
-def _check_paths(places: Places, plan: TrainPlan) -> None:
-    """Each path given by name is for the file source that the block reads under that name."""
+def _files(spec: Spec, plan: TrainPlan, arrays: Mapping[str, Any] | None) -> Iterator[str | None]:
+    """The names of the sources that are files: of the block's data, and of the rows that laws of the model draw."""
+    if isinstance(plan.data, AbstractFile) and arrays is None:
+        yield plan.data_name
+    for law in lower(spec, plan.model)[0].laws:
+        data = law.op.data()
+        if data is not None and isinstance(data[0], AbstractFile) and law.variable not in (arrays or {}):
+            yield data[1]
+
+
+def _check_paths(places: Places, plan: TrainPlan, files: frozenset[str | None]) -> None:
+    """Each path given by name is for a file source that the training reads under that name."""
+    known = sorted(name for name in files if name is not None)
     for name in places.paths:
-        if name == plan.data_name and isinstance(plan.data, AbstractFile):
+        if name in known:
             continue
-        known = [plan.data_name] if plan.data_name and isinstance(plan.data, AbstractFile) else []
         near = did_you_mean(name, known)
-        reads = f"it reads `{known[0]}`" if known else "it reads no named file: write `data d = csv(…)`, `data = d`"
+        listed = ", ".join(f"`{name}`" for name in known)
+        reads = f"it reads {listed}" if known else "it reads no named file: write `data d = csv(…)`, `data = d`"
         raise RunError(
             f"the training of {plan.model} reads no file `{name}`; " + (f"did you mean `{near}`?" if near else reads)
         )

@@ -21,6 +21,7 @@ from dgmspec.runtime.likelihood import VALIDATION_ROWS, Validation
 from dgmspec.runtime.loop import Loop
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
+from dgmspec.runtime.recording import record_rows
 from dgmspec.runtime.report import BASELINE_ROWS, OK, simple_baselines, summary, test_figures, verdict
 from dgmspec.runtime.rows import Parts, open_parts
 from dgmspec.runtime.rundir import (
@@ -189,7 +190,8 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
 
 
 def _begin(model: CompiledModel, task: Task, parts: Parts) -> None:
-    """The state before the first step: that of another run, or statistics of the training rows."""
+    """The state before the first step: that of another run, or statistics of the training rows; the rows of laws."""
+    record_rows(model, task.plan.seed, task.places, task.arrays)
     if task.init is not None:
         begin_with(model, task.init, task.nets)
     elif model.copies:

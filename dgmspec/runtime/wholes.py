@@ -172,7 +172,7 @@ def _reached(tried: _Model, given: Mapping[str, Tensor]) -> Iterator[tuple[str, 
     model, count = tried.model, 64
     phases: tuple[tuple[Phase, str], ...] = (("sample", "draw"), ("log_prob", "log_prob"))
     for phase, target in phases:
-        if isinstance(model.programs[phase], Unavailable):
+        if _lacks(model, phase):
             continue
         program = model.program(phase)
         generator = torch.Generator().manual_seed(tried.seed)
@@ -215,7 +215,8 @@ def _solver(tried: _Model) -> Iterator[Finding]:
 def _lacks(model: CompiledModel, *phases: Phase) -> str:
     """Why a phase cannot be run, or nothing."""
     found = [model.programs[phase] for phase in phases]
-    return next((program.reason for program in found if isinstance(program, Unavailable)), "")
+    reasons = [program.reason for program in found if isinstance(program, Unavailable)]
+    return next(iter([*reasons, *filter(None, map(model.lacks_rows, phases))]), "")
 
 
 def _not_exact(model: CompiledModel) -> str:

@@ -235,4 +235,19 @@ CODES: tuple[Code, ...] = (
             "loss = elbo(beta = 2)",
         ),
     ),
+    Code(
+        "DGM740",
+        "error",
+        "the density of a row of data",
+        "`empirical` draws rows and has no density, so no likelihood, bound or posterior rests on it.",
+        "Rows are points of mass: between them a density would be zero, on them infinite. Losses that draw, such as "
+        "`flow_matching`, carry them to the data; a normal law, or a `mixture` of a few kernels, has a density.",
+        wrong=_model(_X, "latent z : real[2] ~ empirical(two_moons)", "flow x -> z { actnorm }", "loss = nll"),
+        right=_model(
+            _X,
+            "latent z : real[2] ~ empirical(two_moons)",
+            "ode z -> x over t in 0..1 { velocity(y, t) = mlp(8) }",
+            "loss = flow_matching",
+        ),
+    ),
 )

@@ -14,6 +14,14 @@ def _prior(law: str, support: str = "real[2]") -> str:
     return _flow("permute(reverse)", x=support, z=f"{support} ~ {law}")
 
 
+def _rows(kept: str, x: str) -> str:
+    """A whole file whose flow of time starts from rows of a file."""
+    return (
+        f'dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {x} ~ empirical(npy("start.npy"), {kept})\n'
+        "    ode z -> x over t in 0..1 { velocity(y, t) = conv(8) }\n    loss = flow_matching\n}\n"
+    )
+
+
 def _learned(law: str) -> str:
     """The same with a learned `sigma` in the model."""
     return _prior(law).replace("    latent", "    learn sigma : positive = 1\n    latent")
@@ -59,6 +67,16 @@ CODES: tuple[Code, ...] = (
         "Without an inverse and a positive determinant there is no density.",
         wrong=_flow("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[1, 2], [2, 1]])"),
         right=_flow("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[2, 1], [1, 2]])"),
+    ),
+    Code(
+        "DGM490",
+        "error",
+        "more rows of data than a law keeps",
+        "`empirical` keeps at most 1,000,000 rows, and 67,108,864 numbers in all.",
+        "They are part of the model: they stand in memory, in every checkpoint and in what is saved. A random part of "
+        "a larger set does as well.",
+        wrong=_rows("rows = 500_000", "real[4, 8, 8]"),
+        right=_rows("rows = 20_000", "real[4, 8, 8]"),
     ),
     Code(
         "DGM470",

@@ -19,7 +19,7 @@ from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.solvers import Fixed, SolverError, locate, trajectory
 from dgmspec.modules.twin import Parameters, StepContext
 from dgmspec.ops.continuous import Exact, Ode
-from dgmspec.program.program import Instruction
+from dgmspec.program.program import Instruction, Program
 
 __all__ = ["Arrow", "arrow_of", "lost", "starts_of"]
 
@@ -63,7 +63,7 @@ class Arrow:
     def log_prob(self, t: float, y: Tensor) -> Tensor:
         """The log-density of the state at time t, (batch,): that at the arrow's end, and the trace up to there."""
         if self.prior is None:
-            raise UnavailableError(f"{self.name} does not end where the model has a prior")
+            raise UnavailableError(f"{self.name} does not end where the model has a prior with a density")
         if t == self.op.high:
             return self.prior(y)
         rest = self.op.model_copy(update={"low": t, "trace": Exact(), "rates": ()})
@@ -95,9 +95,9 @@ def arrow_of(model: CompiledModel) -> Arrow:
 @torch.no_grad()
 def starts_of(model: CompiledModel, variable: str, x: Tensor, seed: int = 0) -> Tensor:
     """The states at the arrow's start of events x of an observed variable."""
-    program, line = model.program("log_prob"), _line_of(model)
+    program, line = _program(model), _line_of(model)
     inputs = {variable: x, **noise_for(program, (0, len(x)), seed, model.dtype, model.device)}
-    found: Tensor = model.keep("log_prob", inputs)[line.inputs[0]]
+    found: Tensor = model.keep(program.phase, inputs)[line.inputs[0]]
     return found
 
 
@@ -111,8 +111,13 @@ def lost(model: CompiledModel, batch: Mapping[str, Tensor]) -> SolverError | Non
         return None
 
 
+def _program(model: CompiledModel) -> Program:
+    """What runs from data along the arrow: the density, or the codes where there is none."""
+    return model.program("encode" if model.density == "none" else "log_prob")
+
+
 def _line_of(model: CompiledModel) -> Instruction:
-    lines = [line for line in model.program("log_prob").instructions if isinstance(line.op, Ode)]
+    lines = [line for line in _program(model).instructions if isinstance(line.op, Ode)]
     if len(lines) != 1:
         raise UnavailableError(f"{model.name} has {len(lines) or 'no'} `ode` arrows; one of them can be drawn")
     if model.givens:
@@ -123,7 +128,7 @@ def _line_of(model: CompiledModel) -> Instruction:
 
 def _prior(model: CompiledModel, arrow: Instruction) -> Callable[[Tensor], Tensor] | None:
     """The log-density of the arrow's end, where its law reads nothing that depends on data."""
-    for line in model.program("log_prob").instructions:
+    for line in _program(model).instructions:
         if line.target == "log_prob" and line.inputs[0] == arrow.outputs[0] and len(line.inputs) == 1:
             call, values = prepare(line, Resources()), model.values()
             own = {name: values[key] for name, key in call.parameters}

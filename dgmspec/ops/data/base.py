@@ -21,6 +21,10 @@ class AbstractData(AbstractOp, ABC):
     def columns(self) -> dict[str, Type] | None:
         """The type of each column by its name; None where only a file tells."""
 
+    def rows_known(self) -> int | None:
+        """How many rows it gives; None where only a file tells."""
+        return None
+
     def mapping(self) -> Mapping[str, int | None]:
         """The variables that arguments name, each with the number of columns it is given; None where a file tells."""
         return {}
@@ -28,3 +32,16 @@ class AbstractData(AbstractOp, ABC):
     def arguments(self) -> dict[str, Any]:
         """What the run-time source takes besides the seed of its draws."""
         return {name: getattr(self, name) for name in type(self).model_fields if name != "seed"}
+
+
+class NamedData(AbstractData):
+    """A source under the name that its file gives it: ``data start = two_moons`` and then ``empirical(start)``."""
+
+    name: ClassVar[str] = "named"
+    written: ClassVar[bool] = False
+
+    of: AbstractData
+    label: str
+
+    def columns(self) -> dict[str, Type] | None:
+        return self.of.columns()

@@ -47,13 +47,21 @@ class Digits(AbstractData):
         image = Type(support, (64,) if self.flat else (1, 8, 8))
         return {"x": image, "label": Type(category(10))} if self.labels else {"x": image}
 
+    def rows_known(self) -> int:
+        return 1797
+
 
 class AbstractToy(AbstractData, ABC):
     """A set in the plane whose density is known: `n` independent rows of `x`: real[2], drawn by `seed`, or by the run's
     seed where none is given."""
 
+    n: int
+
     def columns(self) -> dict[str, Type]:
         return {"x": _PLANE}
+
+    def rows_known(self) -> int:
+        return self.n
 
 
 _N: Any = Field(20_000, description="rows drawn")

@@ -4,6 +4,7 @@ from dgmspec.ops.distributions.autoregressive import Autoregressive
 from dgmspec.ops.distributions.bounded import Beta, Exponential, Gamma, Uniform
 from dgmspec.ops.distributions.circle import VonMises
 from dgmspec.ops.distributions.discrete import Bernoulli, BetaBinomial, Categorical, DiscretizedLogistic
+from dgmspec.ops.distributions.empirical import Empirical
 from dgmspec.ops.distributions.line import Laplace, Logistic, Normal, StudentT
 from dgmspec.ops.distributions.mixture import Mixture
 from dgmspec.ops.distributions.multivariate import MultivariateNormal
@@ -20,6 +21,7 @@ __all__ = [
     "BetaBinomial",
     "Categorical",
     "DiscretizedLogistic",
+    "Empirical",
     "Exponential",
     "Gamma",
     "GumbelSoftmax",

@@ -103,11 +103,16 @@ def curves(lines: Sequence[Line], title: str, x_label: str, y_label: str, frame:
     return axes.svg(axes.window(*parts), title=title, x_label=x_label, y_label=y_label)
 
 
+def _heights(values: Array, edges: Array) -> Array:
+    """A histogram with area one, of the values that lie between the edges; of none it is flat."""
+    counts = np.histogram(values, bins=edges)[0]
+    heights: Array = counts / (np.diff(edges) * max(1, counts.sum()))
+    return heights
+
+
 def histogram(groups: Sequence[tuple[str, Array]], edges: Array, title: str, curve: Line | None = None) -> Html:
     """Normalised histograms on common bins: the first filled, the others as outlines; a density over them."""
-    heights = [
-        np.histogram(values, bins=edges, density=True)[0] if len(values) else edges[1:] * 0 for _, values in groups
-    ]
+    heights = [_heights(values, edges) for _, values in groups]
     tallest = max([*(float(h.max()) for h in heights), float(curve.y.max()) if curve else 0.0]) or 1.0
     axes = Axes((float(edges[0]), float(edges[-1])), (0.0, 1.06 * tallest), 190, 92, left=8, right=8, bottom=22)
     parts: list[Html] = []

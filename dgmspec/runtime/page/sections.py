@@ -67,12 +67,11 @@ def _figures(material: Material) -> list[tuple[str, str, str, str]]:
     if test.get("gap_to_entropy_nats") is not None:
         value, error = f"{test['gap_to_entropy_nats']:.4f}", f"± {test['gap_stderr']:.4f} nats"
         found.append(("gap to the true density", value, error, "KL(true ‖ model), on fresh points"))
+    unit = "" if label == "none" else "nats"
     if report.get("validation") is not None:
-        found.append(
-            ("best validation loss", f"{report['validation']:.4f}", "nats", f"at step {report['best_step']:,}")
-        )
+        found.append(("best validation loss", f"{report['validation']:.4f}", unit, f"at step {report['best_step']:,}"))
     elif report.get("loss") is not None:
-        found.append(("last training loss", f"{report['loss']:.4f}", "nats", ""))
+        found.append(("last training loss", f"{report['loss']:.4f}", unit, ""))
     found.append(("log-density", label, "", _DENSITY[label]))
     found.append(("parameters", f"{report['parameters']:,}", "", "trained"))
     rate = report["steps"] / report["seconds"] if report.get("seconds") else 0.0
