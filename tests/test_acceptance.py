@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from statistics import mean
 
@@ -40,11 +41,13 @@ def test_splines_come_close_to_the_truth(data: str, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(MNIST is None, reason="DGMSPEC_MNIST names no file")
 def test_glow_on_mnist_beats_independent_pixels_in_ten_minutes(tmp_path: Path) -> None:
+    began = time.process_time()  # of all threads: what others do on the machine does not count
     run = dgmspec.train(dgmspec.load(SPECS / "glow.dgm"), paths={"mnist": MNIST}, out=tmp_path / "run")
-    report = run.report
+    busy, report = time.process_time() - began, run.report
     bits, others = report["test"]["bits_per_dim"], report["baselines"]
-    print(f"\nMNIST, uniform dequantisation, alpha = 0: {bits:.3f} bits/dim in {report['seconds']:.0f} s")
+    print(f"\nMNIST, uniform dequantisation, alpha = 0: {bits:.3f} bits/dim", end="")
+    print(f" after {busy:.0f} core-seconds, {report['seconds']:.0f} s by the clock")
     print(f"histogram {others['histogram']:.3f}, full Gaussian {others['gaussian']:.3f}; see {run.path}/samples.png")
     assert bits < 1.69 and bits < others["histogram"]
     assert (run.path / "samples.png").exists()
-    assert report["seconds"] < 600, "measured on two free cores"
+    assert busy < 1200, "ten minutes of two cores"

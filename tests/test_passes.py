@@ -50,6 +50,13 @@ def same(
 ) -> None:
     """log_prob, samples, their joint walk and the ledger's total are those of `plain`."""
     close = {"rtol": tolerance, "atol": tolerance, "equal_nan": True}
+    if plain.empirical:  # drawn from rows, without a density
+        batch = {**(x if isinstance(x, dict) else {next(iter(plain.observed)): x}), **(context or {})}
+        for other in others(plain):
+            torch.testing.assert_close(other.sample(4, given=context, seed=5), plain.sample(4, given=context, seed=5))
+            torch.testing.assert_close(other.loss(batch, seed=3).total, plain.loss(batch, seed=3).total, **close)
+            torch.testing.assert_close(other.encode(x, given=context), plain.encode(x, given=context), **close)
+        return
     if plain.density == "none":  # known up to a constant, and drawn by chains alone
         for other in others(plain):
             torch.testing.assert_close(other.log_density(x, context), plain.log_density(x, context), **close)

@@ -18,7 +18,7 @@ def _rows(kept: str, x: str) -> str:
     """A whole file whose flow of time starts from rows of a file."""
     return (
         f'dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {x} ~ empirical(npy("start.npy"), {kept})\n'
-        "    ode z -> x over t in 0..1 { velocity(y, t) = conv(8) }\n    loss = flow_matching\n}\n"
+        "    ode z -> x over t in 0..1 { velocity(y, t) = mlp(8) }\n    loss = flow_matching\n}\n"
     )
 
 
