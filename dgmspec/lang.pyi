@@ -365,6 +365,12 @@ class _Elu(Word):
 
 elu: _Elu
 
+class _Empirical(Word):
+    """distribution: A row of a data source, each as likely as any other."""
+    def __call__(self, *args: Value, source: Value = ..., rows: Value = ...) -> Name | Call: ...
+
+empirical: _Empirical
+
 class _Erf(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -1195,6 +1201,7 @@ __all__ = [
     "elbo",
     "elementwise",
     "elu",
+    "empirical",
     "energy",
     "erf",
     "erfinv",
