@@ -15,6 +15,7 @@ from dgmspec import lang
 from dgmspec.core.types import integers
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.paths import chain
+from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
 
 STEPS = 20
@@ -69,7 +70,7 @@ def test_the_divergence_of_a_step_is_that_of_two_normal_laws() -> None:
     noise, t = torch.randn(1, 2, dtype=torch.float64), torch.tensor([7.0], dtype=torch.float64)
     with torch.no_grad():
         here, before = net.at(t, x.dtype), net.at(t - 1, x.dtype)
-        predicted = net(chain.noised(net, x, t, noise), t)
+        predicted = net(chain.noised(here, x, noise), t)
     kept = here.alpha / before.alpha
     step = here.sigma**2 - kept**2 * before.sigma**2
     variance = before.sigma**2 * step / here.sigma**2
@@ -130,11 +131,8 @@ class ExactMasses:
     def __getattr__(self, name: str) -> object:
         return getattr(self.inner, name)
 
-    def __call__(self, x: Tensor, t: Tensor) -> Predicted:
-        here, places = (
-            self.inner.at(t, x.dtype),
-            self.inner.data(torch.arange(5, dtype=x.dtype).unsqueeze(1)).squeeze(1),
-        )
+    def __call__(self, x: Tensor, t: Tensor, here: At) -> Predicted:
+        places = self.inner.data(torch.arange(5, dtype=x.dtype).unsqueeze(1)).squeeze(1)
         logs = MASSES.log() - (x - here.alpha * places) ** 2 / (2 * here.sigma**2)
         clean = (torch.softmax(logs, 1) * places).sum(1, keepdim=True)
         return Predicted(here, (x - here.alpha * clean) / here.sigma, clean)
@@ -186,7 +184,7 @@ def test_the_bound_at_the_first_step_is_the_law_of_the_data() -> None:
     net, x = found.path.net, torch.randn(1, 2, dtype=torch.float64)
     noise, t = torch.randn(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     with torch.no_grad():
-        clean = net(chain.noised(net, x, t, noise), t).clean
+        clean = net(chain.noised(net.at(t, x.dtype), x, noise), t).clean
     sigma = math.sqrt(0.02 + 0.5 / STEPS)
     expected = -torch.distributions.Normal(clean, sigma).log_prob(x).sum(1)
     torch.testing.assert_close(_terms(found, x, t, noise), expected)

@@ -25,9 +25,8 @@ _NUMBERS = 2**22
 """Numbers that are given to the net at once."""
 
 
-def noised(net: Denoiser, x: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+def noised(here: At, x: Tensor, noise: Tensor) -> Tensor:
     """x_t = α x_0 + m + σ ε."""
-    here = net.at(t, x.dtype)
     return here.alpha * x + here.mean + here.sigma * noise
 
 
@@ -50,7 +49,8 @@ def _between(share: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 def term(net: Denoiser, step: Markov, x: Tensor, t: Tensor, noise: Tensor, still: bool = False) -> Tensor:
     """(batch,): the divergence of time t, or -log p(x_0 | x_1) at the first; `still` lets no gradient to the means."""
-    found = net(noised(net, x, t, noise), t)
+    here = net.at(t, x.dtype)
+    found = net(noised(here, x, noise), t, here)
     if still:
         found = found._replace(clean=found.clean.detach())
     first = (t == step.low).reshape(-1, *(1,) * (x.dim() - 1))

@@ -31,9 +31,10 @@ def dsm(op: Dsm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     """(batch,): factor · ½ ‖ε̂ - ε‖²."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
     t, counted = _times(step, p, ctx.noise["time"])
-    found = net(noised(net, net.data(x), t, noise), t)
+    here = net.at(t, x.dtype)
+    found = net(noised(here, net.data(x), noise), t, here)
     squares = (found.noise - noise) ** 2
-    factor = _factor(op, net, found.at, t, ctx.plan.weight)
+    factor = _factor(op, net, here, t, ctx.plan.weight)
     return 0.5 * sum_event(squares if factor is None else factor * squares, ctx.event) * counted
 
 
@@ -102,7 +103,8 @@ def ism(op: Ism, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     """(batch,): σ² (½ ‖s‖² + tr ∂s/∂x) at x_t."""
     net = _denoiser(step, p, ctx)
     t, counted = _times(step, p, ctx.noise["time"])
-    here, x = net.at(t, x.dtype), noised(net, net.data(x), t, ctx.noise["noise"])
+    here = net.at(t, x.dtype)
+    x = noised(here, net.data(x), ctx.noise["noise"])
     # σ s = -ε̂ and σ² ∂s = -σ ∂ε̂; σ stands inside, since it may differ from coordinate to coordinate.
     scaled, trace = exact_trace(lambda at: -here.sigma * net(at, t, here).noise, x)
     return (0.5 * sum_event((scaled / here.sigma) ** 2, ctx.event) + trace) * counted
@@ -112,7 +114,8 @@ def ssm(op: Ssm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     """(batch,): the same with the trace, or the trace and the square, along random directions."""
     net, probe = _denoiser(step, p, ctx), ctx.noise["probe"]
     t, counted = _times(step, p, ctx.noise["time"])
-    here, x = net.at(t, x.dtype), noised(net, net.data(x), t, ctx.noise["noise"])
+    here = net.at(t, x.dtype)
+    x = noised(here, net.data(x), ctx.noise["noise"])
     scaled, trace, _ = estimate(lambda at: -here.sigma * net(at, t, here).noise, x, probe)
     score = (scaled / here.sigma).flatten(1)
     whole = score.square().sum(1) if op.variance_reduced else (probe @ score.unsqueeze(2)).square().squeeze(2).mean(1)

@@ -1,0 +1,154 @@
+"""What the shipped diffusions must reach, minutes each: `pytest -m slow -s tests/test_acceptance_diffusion.py`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.svm import SVC
+
+import dgmspec
+from dgmspec import lang
+from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.toys import TOYS
+from dgmspec.spec import override
+
+SPECS = Path(__file__).parent.parent / "specs"
+
+pytestmark = pytest.mark.slow
+
+Array = NDArray[Any]
+
+
+# ---- digits ---------------------------------------------------------------------------------------------------------
+
+
+def test_guided_digits_are_read_as_their_labels(tmp_path: Path) -> None:
+    """A classifier of real digits, at least 95 % right on held-out ones, reads at least 80 % of the samples as the
+    label they were given; samples of every class vary about as much as real digits and are no copies of them."""
+    x, y = load_digits(return_X_y=True)
+    x, x_held, y, y_held = train_test_split(x, y, test_size=0.25, random_state=0, stratify=y)
+    classifier = SVC(C=10, gamma=1e-3).fit(x, y)
+    real = classifier.score(x_held, y_held)
+    spec = dgmspec.load(SPECS / "guided_digits.dgm")
+    run = dgmspec.train(spec, data={"x": x.reshape(-1, 1, 8, 8), "y": y}, out=tmp_path / "run")
+    samples, labels = _guided(run.model, 40)
+    right = classifier.predict(samples) == labels
+    print(f"\nthe classifier is right on {real:.1%} of held-out digits, and reads {right.mean():.1%} of samples so")
+    _print_classes(x, y, (x_held, y_held), (samples, labels), right)
+    assert real >= 0.95 and right.mean() >= 0.8
+    ours, held = _nearest(samples, x), _nearest(x_held, x)
+    assert 0.5 < ours.mean() / held.mean() < 1.5 and float((ours < 0.25 * np.median(held)).mean()) < 0.05
+
+
+def _guided(model: CompiledModel, each: int) -> tuple[Array, Array]:
+    """So many samples of every label, as the spec's sample block has them."""
+    given = {"y": torch.arange(10)}
+    drawn = model.sample(each, given, seed=0, method=lang.ddim(steps=50), guidance=1.0)
+    return drawn.reshape(-1, 64).numpy(), np.tile(np.arange(10), each)
+
+
+def _nearest(rows: Array, others: Array) -> Array:
+    """The distance of each row from the nearest of the others."""
+    return np.sqrt(((rows[:, None] - others[None]) ** 2).sum(2).min(1))
+
+
+def _print_classes(x: Array, y: Array, held: tuple[Array, Array], ours: tuple[Array, Array], right: Array) -> None:
+    """By class: how many samples are read as it, how far they and held-out digits are from the nearest training digit
+    of the class, and which share of held-out digits has a sample nearer than its nearest training digit is on
+    average (coverage), beside the same share with as many training digits."""
+    print("label  read as it  distance to training digits: samples, held out   coverage: samples, training digits")
+    generator = np.random.default_rng(0)
+    for label in range(10):
+        (rows, labels), (there, named) = ours, held
+        mine, kept, known = rows[labels == label], there[named == label], x[y == label]
+        radius = _nearest(kept, known).mean() * 1.25
+        some = known[generator.choice(len(known), min(len(mine), len(known)), replace=False)]
+        near = [float((_nearest(kept, set_) < radius).mean()) for set_ in (mine, some)]
+        far = [float(_nearest(set_, known).mean()) for set_ in (mine, kept)]
+        print(
+            f"{label:5}  {right[labels == label].mean():10.0%}  {far[0]:35.1f}, {far[1]:8.1f}   "
+            f"{near[0]:17.0%}, {near[1]:15.0%}"
+        )
+
+
+def test_the_digits_of_the_chain_are_digits(tmp_path: Path) -> None:
+    """Fewer than 15 minutes; samples that look like digits to a classifier, which is as sure of them as of real ones,
+    of every class; and the bound beside a histogram of each pixel."""
+    run = dgmspec.train(dgmspec.load(SPECS / "digits_ddpm.dgm"), out=tmp_path / "run")
+    samples = run.model.sample(400, seed=0, method=lang.ancestral()).reshape(-1, 64).numpy()
+    x, y = load_digits(return_X_y=True)
+    x, x_held, y, _ = train_test_split(x, y, test_size=0.25, random_state=0, stratify=y)
+    classifier = SVC(C=10, gamma=1e-3, probability=True, random_state=0).fit(x, y)
+    sure = [classifier.predict_proba(rows).max(1) for rows in (samples, x_held)]
+    counts = np.bincount(classifier.predict(samples), minlength=10)
+    print(f"\n{run.report['seconds']:.0f} s; read as 0 to 9: {counts.tolist()}; pictures in {run.path}/samples.png")
+    shares = [f"{(values > 0.9).mean():.1%}" for values in sure]
+    print(f"a classifier is sure by more than 0.9 of {shares[0]}, of real digits {shares[1]}")
+    assert run.report["seconds"] < 900 and (counts >= 10).all()
+    assert (sure[0] > 0.9).mean() > 0.6
+
+
+# ---- toys -----------------------------------------------------------------------------------------------------------
+
+ROWS = 10_000
+
+TWICE: dict[str, dict[str, float]] = {
+    "two_moons": {"noise": 0.1},
+    "eight_gaussians": {"noise": 2**0.5 * 0.5},
+    "circles": {"noise": 0.48},
+    "rings": {"noise": 0.16},
+    "pinwheel": {"radial_std": 0.6, "tangential_std": 0.2},
+    "two_spirals": {"noise": 0.2},
+    "swiss_roll": {"noise": 0.4},
+    "checkerboard": {},
+}
+"""Constants for twice the noise of a set. A checkerboard has none, and N(0, 0.4²) is added to its cells of side 2:
+with N(0, 0.2²), which takes a share of 0.15 out of them, the best classifier is right with (1 + 0.15) / 2 = 0.58."""
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[list[str]]:
+    """Lines that are printed together at the end."""
+    lines: list[str] = []
+    yield lines
+    print("\n| set | samples | twice the noise | seconds of training, of sampling |\n| --- | ---: | ---: | ---: |")
+    print("\n".join(lines))
+
+
+@pytest.mark.parametrize("toy", TWICE)
+def test_vp_sde_on_the_toys_cannot_be_told_from_data(toy: str, tmp_path: Path, table: list[str]) -> None:
+    """10,000 samples against 10,000 points of the data, five folds: below 0.56, where points of twice the noise are
+    told with more than 0.6."""
+    spec = override(dgmspec.load(SPECS / "vp_sde.dgm"), {"train.data": f"{toy}(n = 100_000)"})
+    assert isinstance(spec, dgmspec.Spec)
+    run = dgmspec.train(spec, out=tmp_path / "run")
+    begun = time.monotonic()
+    samples = run.model.sample(ROWS, seed=0, method=lang.reverse_sde(steps=500)).numpy()
+    took = time.monotonic() - begun
+    ours, control = _told(samples, TOYS[toy](ROWS, seed=1)), _told(_noisier(toy), TOYS[toy](ROWS, seed=1))
+    table.append(f"| {toy} | {ours:.3f} | {control:.3f} | {run.report['seconds']:.0f}, {took:.0f} |")
+    assert ours < 0.56 and control > 0.6
+
+
+def _noisier(toy: str) -> Array:
+    points = TOYS[toy](ROWS, seed=2, **TWICE[toy])
+    if TWICE[toy]:
+        return points
+    return points + 0.4 * np.random.default_rng(0).standard_normal(points.shape)
+
+
+def _told(rows: Array, data: Array) -> float:
+    """How often a classifier tells rows from data, by five folds."""
+    labels = np.repeat([0, 1], [len(rows), len(data)])
+    found = cross_val_score(HistGradientBoostingClassifier(random_state=0), np.vstack([rows, data]), labels, cv=5)
+    return float(found.mean())
