@@ -66,8 +66,11 @@ def test_every_distribution_is_one_graph(law: str) -> None:
     behind_a_flow = "observe x : {0}[2]\nlatent z : {0}[2] ~ {1}\nflow x -> z {{ permute(reverse) }}"
     models = [behind_a_flow.format(support, law) for support in CONTINUOUS]
     models += [f"observe x : {support}[2] ~ {law}" for support in DISCRETE]
+    models = [f"{model}\nloss = nll" for model in models]
+    behind_a_posterior = "observe x : real[2]\nlatent z : real[2] ~ {}\n{}\ninfer z | x ~ normal(mlp(4))\nloss = elbo"
+    models.append(behind_a_posterior.format(law, "generate x | z ~ normal(mlp(4))"))
     for model in models:
-        text = f"dgm 1\nmodel M {{\n{model}\nloss = nll\n}}\n"
+        text = f"dgm 1\nmodel M {{\n{model}\n}}\n"
         found = dgmspec.diagnose(text).diagnostics
         if not [d for d in found if d.severity == "error"]:
             return agree(text)

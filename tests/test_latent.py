@@ -249,6 +249,12 @@ GRAPHS = {
         "infer k | x ~ categorical(mlp(4))",
         "infer z | x, k ~ normal(mlp(4))",
     ),
+    "vamp": (
+        "observe x : binary[4]",
+        "latent z : real[2] ~ vamp(3)",
+        "generate x | z ~ bernoulli(mlp(4))",
+        "infer z | x ~ normal(mlp(4))",
+    ),
     "formulas": (
         "observe x : real[2]",
         "net f(z) : real[2] = mlp(4)",

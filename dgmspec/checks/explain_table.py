@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts
 from dgmspec.checks.costs import total
 from dgmspec.checks.jacobian import strangers
+from dgmspec.checks.law_rows import LawRow, law_rows
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure
-from dgmspec.core.types import Type
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import arriving
-from dgmspec.graph.parameters import net_use, trunk_types
-from dgmspec.graph.words import law_label
 
 __all__ = ["ExplainTable", "FlowTable", "Row", "explain_table"]
 
@@ -59,16 +55,6 @@ class FlowTable:
 
 
 @dataclass(frozen=True)
-class LawRow:
-    """One ``generate`` or ``infer``, how many parameters its nets have, and how it enters the bound."""
-
-    head: str
-    law: str
-    parameters: int
-    divergence: str
-
-
-@dataclass(frozen=True)
 class ExplainTable:
     """All flows of a model, and its conditional laws; `unknown` lists flows whose types are not all known. `density` is
     what log p of the data is where there are such laws."""
@@ -89,29 +75,10 @@ def explain_table(graph: Graph) -> ExplainTable:
     analysis = Analysis(graph)
     flows = tuple(_flow(analysis, chain) for chain in analysis.chains.values())
     unknown = tuple(f"{a.source} -> {a.target}" for a in graph.arrows.values() if a.address not in analysis.chains)
-    laws = tuple(_laws(analysis)) if graph.complete else ()
+    laws = tuple(law_rows(analysis)) if graph.complete else ()
     observed = [v.name for v in graph.variables.values() if v.role == "observe"]
     density = analysis.density(observed[0]) if laws and observed else ""
     return ExplainTable(graph.name, flows, unknown, laws, density)
-
-
-def _laws(analysis: Analysis) -> Iterator[LawRow]:
-    """The laws that read other variables, and those that infer."""
-    graph, dependence = analysis.graph, analysis.dependence
-    for law in graph.laws:
-        variable = graph.variables[law.variable]
-        inferred = law is variable.posterior
-        if not inferred and not law.inputs:
-            continue
-        size = 0
-        for trunk in law.trunks:
-            types = trunk_types(graph, law, trunk)
-            if trunk.op != "external" and all(isinstance(graph.type_of(value), Type) for value in trunk.inputs):
-                size += sum(math.prod(spec.shape) for spec in trunk.op.net_parameters(net_use(*types)))
-        group = dependence.of[law.variable]
-        closed = dependence.closed_divergence(group) if inferred else False
-        how = ("in closed form" if closed else "by draws") if inferred else ""
-        yield LawRow("infer" if inferred else "generate", law_label(graph, law), size, how)
 
 
 def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Literal
 
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.types import Shape, Support, Type
@@ -27,6 +28,14 @@ class AbstractDistribution(AbstractOp, ABC):
     """Whether nets that read a draw are given `features` that stand for it and pass a surrogate's gradient."""
     updates: ClassVar[bool] = False
     """Whether the twin has `update`, which gives parameters of the law's own new values at every training step."""
+
+    of_posterior: ClassVar[bool] = False
+    """Whether it is a prior made of the variable's posterior: `joined` then is the law that it is."""
+
+    def joined(self, posterior: AbstractDistribution, data: Type) -> tuple[AbstractDistribution, AbstractNet] | None:
+        """The law that this prior is, its parameters ``of/…`` those of `posterior` at what a net of no inputs gives in
+        place of the data; None where it cannot be."""
+        return None
 
     @abstractmethod
     def support(self, type_: Type) -> Support:

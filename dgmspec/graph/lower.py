@@ -24,6 +24,7 @@ from dgmspec.graph.densities import lower_conditional, lower_density
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.flows import lower_flow
 from dgmspec.graph.graph import Graph
+from dgmspec.graph.joined import join_posteriors
 from dgmspec.graph.later import MEMBERS
 from dgmspec.graph.losses import lower_loss
 from dgmspec.graph.noising import lower_noising
@@ -131,6 +132,7 @@ def _graph(building: Building) -> Graph:
             (lower_ode if member.head == "ode" else lower_noising)(building, member)
         elif isinstance(member, Conditional):
             lower_conditional(building, member)
+    join_posteriors(building)
     _settings(building, [member for member in kept if isinstance(member, Setting)])
     return Graph(
         name=building.model.name,

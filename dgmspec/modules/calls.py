@@ -130,15 +130,17 @@ def _states(line: Instruction, resources: Resources) -> Call:
 def _net(line: Instruction) -> Call:
     op, types, result = line.op, line.input_types, line.type
     assert isinstance(op, AbstractNet) and result is not None
-    net_twin(op)  # looked up before any graph is traced
     resolve_held(op)
     names, shape = [s.name for s in op.net_parameters(net_use(types, result))], result.shape
+    own, function = tuple((name, child(line.address, name)) for name in names), net_twin(op).function
+    if not types:  # it reads nothing, and what it gives has a batch of its own
+        return Call(line, lambda training, p: function(op, p, next(iter(p.values())), None, training), own)
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
         read = _features(values, types, p)
         return evaluate(op, p, read, None, training).reshape(read[0].shape[0], *shape)
 
-    return Call(line, run, tuple((name, child(line.address, name)) for name in names))
+    return Call(line, run, own)
 
 
 def _features(values: Sequence[Tensor], types: Sequence[Type | None], p: Mapping[str, Tensor]) -> list[Tensor]:

@@ -236,6 +236,16 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     Code(
+        "DGM734",
+        "error",
+        "a prior made of a posterior that cannot be had",
+        "`vamp` is the prior of a latent variable whose own `infer` reads one observed variable alone, not of labels.",
+        "It is the mean of that posterior over learned values of what the posterior reads; with more than the data "
+        "behind it there would be nothing to generate from.",
+        wrong=_model(_X, "latent z : real[2] ~ vamp(10)", _GENERATE, "loss = mc(10)"),
+        right=_model(_X, "latent z : real[2] ~ vamp(10)", _GENERATE, _INFER, "loss = elbo"),
+    ),
+    Code(
         "DGM740",
         "error",
         "the density of a row of data",

@@ -11,6 +11,7 @@ from dgmspec.ops.distributions.multivariate import MultivariateNormal
 from dgmspec.ops.distributions.product import AbstractParametric, AbstractProduct
 from dgmspec.ops.distributions.relaxed import GumbelSoftmax, Nearest
 from dgmspec.ops.distributions.resampled import Resampled
+from dgmspec.ops.distributions.vamp import Vamp
 
 __all__ = [
     "AbstractParametric",
@@ -34,5 +35,6 @@ __all__ = [
     "Resampled",
     "StudentT",
     "Uniform",
+    "Vamp",
     "VonMises",
 ]
