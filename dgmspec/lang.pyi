@@ -1115,6 +1115,12 @@ class _Uniform(Word):
 
 uniform: _Uniform
 
+class _Vamp(Word):
+    """distribution: A prior that is the mean of the posteriors at k learned pseudo-inputs."""
+    def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
+
+vamp: _Vamp
+
 class _Variational(Word):
     """dequantizer: ``u_i = T(v_i; net(x, c)_i)``, v ~ U(0, 1): a learned law of u given the whole event x, independent between."""
     def __call__(self, *args: Value, net: Value = ..., scalar: Value = ...) -> Name | Call: ...
@@ -1359,6 +1365,7 @@ __all__ = [
     "unit",
     "update",
     "use",
+    "vamp",
     "variational",
     "vlb",
     "von_mises",
