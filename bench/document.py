@@ -13,7 +13,7 @@ import torch
 
 import dgmspec
 from bench.adapters import PEERS, installed
-from bench.run import COMPILED, EAGER, FROZEN, PRODUCTS, Row
+from bench.run import COMPILED, EAGER, FROZEN, FROZEN_COMPILED, PRODUCTS, Row
 
 __all__ = ["line", "machine", "page"]
 
@@ -36,8 +36,9 @@ is timed, its log-densities are compared with ours in float64 under the same par
 fused everywhere. All libraries get the plain exponential as the scale of affine maps, although most squash it, and the
 same nets: two hidden layers of rectified units. zuko's splines have parameters of their own kind and are not compared
 by value. *compiled* is `model.compiled()`, one full graph; the others run as their documentation runs them, without
-torch.compile. *frozen* is `model.freeze()`, for inference. *products* are the nets' matrix products alone: where they
-are most of the time, nobody can be much faster than anybody else.
+torch.compile. *frozen* is `model.freeze()`, for inference; *frozen compiled* is
+`model.freeze().compiled(options={{"cpp_wrapper": True}})`, which packs large weights. *products* are the nets' matrix
+products alone: where they are most of the time, nobody can be much faster than anybody else.
 """
 
 TITLES = {"log_prob": "log-density", "train": "training step", "sample": "sampling"}
@@ -83,7 +84,7 @@ def _processor() -> str:
 
 def _table(title: str, rows: Sequence[Row]) -> str:
     peers = [peer for peer in PEERS if any(peer in row.times for row in rows)]
-    forms = [form for form in (EAGER, COMPILED, FROZEN) if any(form in row.times for row in rows)]
+    forms = [form for form in (EAGER, COMPILED, FROZEN, FROZEN_COMPILED) if any(form in row.times for row in rows)]
     names = [form.replace("dgmspec ", "") for form in forms]
     products = [PRODUCTS] if any(PRODUCTS in row.times for row in rows) else []
     columns = ["model", *peers, *names, *products, *(f"best peer / {'dgmspec' if n == EAGER else n}" for n in names)]

@@ -16,10 +16,10 @@ from bench.agreement import check
 from bench.measure import Case, Ratio, Times, interleaved, paired
 from bench.workloads import Workload
 
-__all__ = ["COMPILED", "EAGER", "FROZEN", "OPERATIONS", "PRODUCTS", "Row", "run"]
+__all__ = ["COMPILED", "EAGER", "FROZEN", "FROZEN_COMPILED", "OPERATIONS", "PRODUCTS", "Row", "run"]
 
 OPERATIONS = ("log_prob", "train", "sample")
-EAGER, COMPILED, FROZEN = "dgmspec", "dgmspec compiled", "dgmspec frozen"
+EAGER, COMPILED, FROZEN, FROZEN_COMPILED = "dgmspec", "dgmspec compiled", "dgmspec frozen", "dgmspec frozen compiled"
 PRODUCTS = "products"
 """The nets' matrix products alone, one after another: what no library can do without."""
 
@@ -88,9 +88,11 @@ def _row(
     unrolls = operation == "sample" and workload.unrolls > MOST_UNROLLED
     if unrolls and forms.pop(COMPILED, None) is not None:
         missing[COMPILED] = f"an inverse of {workload.unrolls} dependent steps unrolls: minutes to compile"
-    if operation != "train" and workload.kind == "glow":
+    if operation != "train" and workload.folds:
         frozen = flows[EAGER].module.freeze()
         forms[FROZEN] = ours.flow_of(frozen)
+        if COMPILED in forms:
+            forms[FROZEN_COMPILED] = ours.flow_of(frozen.compiled(options={"cpp_wrapper": True}))
     cases: dict[str, Case] = {}
     for name, flow in forms.items():
         case = _case(operation, flow, x)

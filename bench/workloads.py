@@ -58,6 +58,11 @@ class Workload:
         return self.layers * solved * (self.size if self.kind == "autoregressive" else 1)
 
     @property
+    def folds(self) -> bool:
+        """Whether a frozen model is another program: runs of matrices folded, or weights large enough to be packed."""
+        return self.kind == "glow" or self.hidden >= 256
+
+    @property
     def mask(self) -> str:
         """Which coordinates a coupling leaves untouched: after a full matrix it may as well be the first half."""
         return "half" if self.kind == "glow" else "alternate(k)"

@@ -372,6 +372,32 @@ def test_frozen_models_fold_inside_conditional_arrows() -> None:
     )
 
 
+def test_a_frozen_model_compiles_with_its_weights_as_constants() -> None:
+    _compiles_frozen("aot_eager", "log_prob")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # Inductor's own
+@pytest.mark.parametrize("method", ["log_prob", "decode"])
+def test_packed_weights_compute_the_same(method: str) -> None:
+    _compiles_frozen("inductor", method)
+
+
+def _compiles_frozen(backend: str, method: str) -> None:
+    """A frozen model with weights large enough to be packed, against itself, for batches of several sizes; where a
+    gradient with respect to the data is asked for, it is there."""
+    text = "observe x : real[2]; latent z : real[2] ~ normal(0, 1)\n"
+    text += "flow x -> z { coupling(affine, mask = half, net = mlp(128, 128)) }"
+    frozen = dgmspec.compile(dgmspec.parse(f"dgm 1\nmodel M {{ {text} }}")).freeze()
+    compiled = frozen.compiled(backend=backend)
+    for rows in (5, 9):
+        x = torch.randn(rows, 2)
+        torch.testing.assert_close(getattr(compiled, method)(x), getattr(frozen, method)(x))
+    x.requires_grad_()
+    slopes = [torch.autograd.grad(getattr(model, method)(x).sum(), x)[0] for model in (compiled, frozen)]
+    torch.testing.assert_close(*slopes)
+
+
 # ---- bundles --------------------------------------------------------------------------------------------------------
 
 TEXT = """

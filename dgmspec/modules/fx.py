@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -63,28 +64,52 @@ class Backend:
     values, so a program asks again only about tensors and torch's state before each call, not about every object it
     was traced through: that is a sixth of the time of a small model. Where modules of the user's own run inside, or
     `options` name a mode, all of torch's questions are asked.
+
+    Where weights are `constant` they are so in the graph, if no gradient passes: oneDNN then holds them as its kernels
+    read them, and adds the bias and rectifies in the same pass. It does so for batches of open size, so the first
+    dimension of every input is left open.
     """
 
-    def __init__(self, options: Mapping[str, Any], closed: bool = True) -> None:
+    def __init__(self, options: Mapping[str, Any], closed: bool = True, constant: bool = False) -> None:
         self.options = {"fullgraph": True, **options}
         if closed and "mode" not in options:
             self.options["options"] = {"guard_filter_fn": _watched, **options.get("options", {})}
-        self.compiled: dict[tuple[str, bool], Any] = {}
+        self.constant = constant
+        self.compiled: dict[tuple[str, bool, bool], Any] = {}
 
     def __call__(
         self, program: Program, training: bool, inputs: Mapping[str, Tensor], make: Callable[[], fx.GraphModule]
     ) -> dict[str, Tensor]:
         """The program's results by name; `make` gives its graph the first time."""
-        key = (program.phase, training)
-        if key not in self.compiled:
-            own = {"options": dict(self.options["options"])} if "options" in self.options else {}  # torch empties it
-            self.compiled[key] = torch.compile(make(), **{**self.options, **own})
-        found = self.compiled[key](*(inputs[i.name] for i in program.inputs))
+        values = [inputs[i.name] for i in program.inputs]
+        constant = self.constant and not any(value.requires_grad for value in values)
+        with torch.no_grad() if constant else nullcontext():
+            found = self._run((program.phase, training, constant), values, make)
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
+
+    def _run(self, key: tuple[str, bool, bool], values: list[Tensor], make: Callable[[], fx.GraphModule]) -> Any:
+        if key in self.compiled:
+            return self.compiled[key](*values)
+        own = {"options": dict(self.options["options"])} if "options" in self.options else {}  # torch empties it
+        program = torch.compile(make(), **{**self.options, **own})
+        with torch._inductor.config.patch(freezing=True) if key[-1] else nullcontext():
+            if key[-1]:
+                values = [_open(value) for value in values]
+            found = program(*values)
+        self.compiled[key] = program
+        return found
 
     def forget(self) -> None:
         """Trace every program anew when it is next run: they have changed."""
         self.compiled.clear()
+
+
+def _open(value: Tensor) -> Tensor:
+    """The tensor with a batch dimension that tracing leaves open where it can."""
+    if value.dim():
+        value = value.view_as(value)
+        torch._dynamo.maybe_mark_dynamic(value, 0)
+    return value
 
 
 def _watched(guards: Sequence[Any]) -> list[bool]:

@@ -33,6 +33,10 @@ Density = Literal["exact", "estimate", "lower bound", "none"]
 Programs = Mapping[Phase, Program | Unavailable]
 
 
+_LARGE = 2**14
+"""Numbers of a weight from which on its product is worth a call of oneDNN, which takes 15 µs."""
+
+
 class UnavailableError(RuntimeError):
     """The model has no such direction; the message says what it lacks."""
 
@@ -154,9 +158,15 @@ class AbstractRunner(AbstractStore, ABC):
         return self._walked[self.program(phase).phase].keep(self.values(), inputs, self.training)
 
     def compiled(self, **options: Any) -> Self:
-        """The same model, parameters shared, whose programs run through torch.compile with `options`."""
+        """The same model, parameters shared, whose programs run through torch.compile with `options`.
+
+        Those of a frozen model with large nets, on a processor, hold the weights as they are when they are first run.
+        """
         other = type(self).__new__(type(self))
-        other.__dict__ = {**self.__dict__, "_backend": Backend(options, closed=not self._resources.modules)}
+        large = max((p.numel() for p in self.parameters()), default=0) >= _LARGE
+        constant = self.frozen and large and self.device.type == "cpu"
+        backend = Backend(options, closed=not self._resources.modules, constant=constant)
+        other.__dict__ = {**self.__dict__, "_backend": backend}
         return other
 
     def refined(self) -> Self:
