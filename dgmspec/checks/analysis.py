@@ -204,12 +204,15 @@ class Analysis:
         legs, drawn = self.walk(variable, "log_prob"), self.sampled([variable])
         if legs is None or any(group.posterior is None for group in drawn):
             return "none"
-        kinds: set[str] = {
-            step.node.op.density_along(leg.along is not step.node.inverse, step.event)
+        passed = [
+            (step, leg.along is not step.node.inverse)
             for leg in legs
             if leg.arrow.address in self.chains
             for step in self.chains[leg.arrow.address].steps
-        }
+        ]
+        if any(step.node.op.missing(forward) for step, forward in passed):
+            return "none"
+        kinds: set[str] = {step.node.op.density_along(forward, step.event) for step, forward in passed}
         kinds |= {law.op.density for v in self.priors(variable) if (law := v.prior) is not None}
         kinds |= {"lower bound" for _ in drawn}
         if "none" in kinds:

@@ -87,6 +87,7 @@ def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
     observed = [name for name in (arrow.source, arrow.target) if analysis.graph.variables[name].role == "observe"]
     density = analysis.density(observed[0]) if observed else _along(chain)
     iterative = any(way.kind == "iterative" for way in chain.direction(along=False))
+    stepwise = any(step.node.op.random and step.cost.forward.kind == "solver" for step in chain.steps)
     assumed = tuple(dict.fromkeys(reason for step in chain.steps for reason in step.facts.assumed))
     return FlowTable(
         source=arrow.source,
@@ -95,7 +96,7 @@ def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
         target_type=str(ends[1]),
         relation=_relation(analysis, chain),
         density=density,
-        sampling="to a tolerance" if iterative else "exact",
+        sampling="to a tolerance" if iterative else "in steps" if stepwise else "exact",
         rows=tuple(_row(i, step) for i, step in enumerate(chain.steps, 1)),
         totals=_totals(chain),
         possible=_possible(chain),
@@ -218,7 +219,10 @@ def _possible(chain: ChainFacts) -> str:
 def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
     stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.event)]
     invertible = "invertible but for what is assumed" if assumed else "invertible"
-    chained = _chained(chain)
+    chained, drawn = _chained(chain), _drawn(chain)
+    if drawn is not None:
+        said = f"step {drawn} draws its end given its start: a law, and nothing is inverted"
+        return (said, *dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved))
     if chained is not None:
         invertible = f"step {chained} draws both ways: log_prob is a variational bound, and nothing is inverted"
     elif stochastic:
@@ -248,11 +252,16 @@ def _chained(chain: ChainFacts) -> int | None:
     return next((i for i, step in enumerate(chain.steps, 1) if step.cost.log_det == "bound"), None)
 
 
+def _drawn(chain: ChainFacts) -> int | None:
+    """The number of a step that draws its end given its start."""
+    return next((i for i, step in enumerate(chain.steps, 1) if step.node.op.random), None)
+
+
 def _classes(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
     """Invertible maps, maps with lower-triangular Jacobian, or both."""
     invertible = "invertible maps" + (" (assumed)" if assumed else "")
     structure = chain.whole.structure
-    if _chained(chain) is not None:
+    if _chained(chain) is not None or _drawn(chain) is not None:
         return "chains of random steps: a law of the data, not a map"
     if any(step.resizes for step in chain.steps):
         return "surjections: invertible from the latent on, random towards it"

@@ -72,6 +72,24 @@ def _arrow(analysis: Analysis, term: LossTerm, op: AbstractArrowLoss) -> Iterato
         yield refusal.diagnostic(term.address, (Label(steps[0].arrow, "this arrow"),))
 
 
+def _one_way(
+    analysis: Analysis, term: LossTerm, op: AbstractDensityLoss, variable: VariableNode
+) -> Iterator[Diagnostic]:
+    """A step that the walk to the prior cannot pass in its direction: a process whose law has no formula, say."""
+    legs = analysis.walk(variable.name, op.walk) or []
+    for leg in legs:
+        for step in analysis.chains[leg.arrow.address].steps if leg.arrow.address in analysis.chains else ():
+            if lacks := step.node.op.missing(leg.along is not step.node.inverse):
+                yield Diagnostic(
+                    "DGM702",
+                    f"`{op.name}` needs the density of `{variable.name}`: {lacks}",
+                    term.address,
+                    "no density",
+                    (Label(leg.arrow.address, "this arrow"),),
+                    help=(f"train it by another loss, or leave `{op.name}` out",),
+                )
+
+
 def _undetermined(
     analysis: Analysis, term: LossTerm, op: AbstractDensityLoss, variable: VariableNode
 ) -> Iterator[Diagnostic]:
@@ -130,6 +148,7 @@ def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Ite
             help=(f"write the target: `{variable.role} {variable.name} : … ~ exp(-E({variable.name}))`",),
         )
     if analysis.priors(variable.name):
+        yield from _one_way(analysis, term, op, variable)
         yield from _undetermined(analysis, term, op, variable)
         yield from check_tractable(analysis, term, variable.name)
         yield from _estimated(analysis, term, op, variable)

@@ -163,13 +163,17 @@ def sample(
     ] = None,
     set: Sets = None,
     model: ModelName = None,
+    time: Annotated[
+        float | None, typer.Option("--t", metavar="T", help="The time at which an `sde` that starts at its prior stops.")
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Sample a trained model into a .npy, .csv or .png file (standard output as CSV without --out).
 
     Examples: dgmspec sample runs/digits -n 64 -o digits.png;  dgmspec sample runs/cond -n 16 --given label=3 -o 3.png;
-    dgmspec sample runs/nle --given x=0.3,-0.5 --sampler 'hmc(100, 0.1)' -o posterior.csv
+    dgmspec sample runs/nle --given x=0.3,-0.5 --sampler 'hmc(100, 0.1)' -o posterior.csv;
+    dgmspec sample specs/double_well.dgm --t 0.5 -o early.csv
     """
     visible = not (quiet or as_json)
     folder = not (target == "-" or target.endswith(".dgm"))
@@ -185,7 +189,7 @@ def sample(
         if found is not None:
             assert found.spec is not None
             source = dgmspec.compile(found.spec, chosen(found, model))
-        drawn = draw_samples_of(source, count, seed, given or [], out, visible, sampler, guidance)
+        drawn = draw_samples_of(source, count, seed, given or [], out, visible, sampler, guidance, time)
         result: dict[str, Any] = {"count": drawn.count, "seed": drawn.seed, "wrote": None if out is None else str(out)}
         if out is not None:
             write_samples(drawn, out)

@@ -183,7 +183,7 @@ def explain(code: CodeName, quiet: Quiet = False, as_json: AsJson = False) -> An
 def show(
     spec: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A .dgm file, - for standard input, or a run.")],
     to: Annotated[To, typer.Option("--to", help="What to print.")] = To.table,
-    what: Annotated[What | None, typer.Option("--what", help="What to draw of a run's `ode` arrow.")] = None,
+    what: Annotated[What | None, typer.Option("--what", help="What to draw of an `ode`, or of a forward `sde`.")] = None,
     out: Out = None,
     seed: Seed = None,
     set: Sets = None,
@@ -192,10 +192,11 @@ def show(
     as_json: AsJson = False,
 ) -> Answer:
     """Show a spec: its table of steps, canonical text, JSON (or the schema of all specs), drawing, or equations.
-    Of a RUN, with --what, the paths, the velocity or the density of its ode arrow, as a PNG (the density as a GIF too).
+    Of a RUN, with --what, the paths, the velocity or the density of its ode arrow, as a PNG (the density as a GIF too);
+    of a RUN or a SPEC, the paths of an sde that starts at its prior.
 
     Examples: dgmspec show specs/maf.dgm --to json --set depth=2;  dgmspec show specs/maf.dgm --to svg > maf.svg;
-    dgmspec show runs/cnf --what density -o cnf.gif
+    dgmspec show runs/cnf --what density -o cnf.gif;  dgmspec show specs/ou.dgm --what trajectories -o ou.png
     """
     if what is not None:
         return _picture(Path(spec), what, out, seed, quiet)

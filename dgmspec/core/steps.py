@@ -71,6 +71,8 @@ class AbstractStep(AbstractOp, ABC):
     """Whether `infer_input` cannot tell the type before the step; inference then waits for the flow's other end."""
     sampled: ClassVar[bool] = False
     """Whether samplers of the library run along the step, from its end to its start."""
+    random: ClassVar[bool] = False
+    """Whether the way forward draws its end given its start: a law, no map that could be tried or undone."""
     aside: ClassVar[int] = 0
     """How many parts the step sets aside for the flow's end, beside the event that goes on (`Type.aside`)."""
 

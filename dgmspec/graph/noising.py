@@ -1,4 +1,7 @@
-"""`sde`, `markov` and `perturb` lowered: their law closed, their net and settings made, one step between their ends."""
+"""`sde`, `markov` and `perturb` lowered: their law closed, their net and settings made, one step between their ends.
+
+An `sde` whose start has the prior runs forwards and is a `Simulation`; every other arrow leads from data to noise.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,10 @@ from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
 from dgmspec.graph.scope import Definitions
 from dgmspec.ops import find, signature
+from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.paths.arrows import PREDICTIONS, AbstractNoising, Perturb, Sde
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.simulation import Moments, Simulation
 from dgmspec.spec.model import Definition, Fn, Kernel, Learn, LearnFunction, Net, Path, Setting
 
 __all__ = ["lower_noising"]
@@ -48,7 +53,11 @@ class _Lowering:
 
     def __init__(self, building: Building, member: Path, at: Address) -> None:
         self.building, self.member, self.at = building, member, at
+        self.cls: type[AbstractNoising | Simulation]
         self.cls, self.names, self.words = _LAWS[member.head]
+        self.simulates = member.head == "sde" and _has_prior(building, member.source[0])
+        if self.simulates:
+            self.cls = Simulation
         self.time = member.over.name
         self.parts: dict[str, Statement] = {}
         self.places: dict[str, Address] = {}
@@ -65,6 +74,8 @@ class _Lowering:
         context = lower_context(building, member.context, self.at)
         self._sort()
         fields = {**self._times(), **self._law(), **self._learned(), "settings": self._settings()}
+        if self.simulates:
+            fields["start"] = _start_of(building.variables[member.source[0]])
         self._check_start(fields)
         op = self.cls(time=self.time, **fields)
         step = child(self.at, "path")
@@ -88,13 +99,21 @@ class _Lowering:
     def _check_ends(self, source: str, end: str) -> None:
         """The data stand at the start: neither is the end observed, nor has the start a law of its own."""
         variables, head = self.building.variables, self.member.head
+        if self.simulates and variables[end].prior is None:
+            return
+        if self.simulates:
+            why, help_ = f"`{source}` and `{end}` both have a prior", f"leave out the prior of `{end}` to run forwards"
+            self._refuse("DGM642", why, self.at, "one of them follows", (help_,))
         if variables[end].role == "observe":
             why = f"the observed `{end}` stands at the end of the path, where the noise is"
         elif variables[source].prior is not None:
             why = f"`{source}` stands at the start of the path, where the data are, and has a prior"
         else:
             return
-        self._refuse("DGM642", why, self.at, "from noise to data", (f"write `{head} {end} -> {source} over …`",))
+        forwards = (f"or give `{source}` a prior, to run the process forwards",) if head == "sde" else ()
+        self._refuse(
+            "DGM642", why, self.at, "from noise to data", (f"write `{head} {end} -> {source} over …`", *forwards)
+        )
 
     def _check_start(self, fields: dict[str, Any]) -> None:
         """`t_eps` leaves something of the time."""
@@ -143,8 +162,13 @@ class _Lowering:
         return [part for part in self.member.body if isinstance(part, LearnFunction)]
 
     def _check_prediction(self, part: LearnFunction) -> bool:
-        if part.name in PREDICTIONS and len(part.args) == 2:
+        if part.name in PREDICTIONS and len(part.args) == 2 and not self.simulates:
             return False
+        if self.simulates:
+            message = "a process that starts at the prior runs forwards, and learns nothing for that"
+            help_ = ("to learn a score, let it lead from the data to a prior at its end",)
+            self.building.findings.report("DGM641", message, child(self.at, part.name), "not learned", help=help_)
+            return True
         known = part.name in PREDICTIONS
         message = (
             f"`{part.name}` is a function of the state and the time" if known else f"nothing learns `{part.name}` here"
@@ -240,7 +264,8 @@ class _Lowering:
         drift, diffusion = self.parts["drift"], self.parts["diffusion"]
         assert isinstance(drift, Definition) and isinstance(diffusion, Definition)
         state = self._state(drift)
-        if len(diffusion.args) == 2:
+        reads = len(diffusion.args) == 2
+        if reads and not self.simulates:
             self._refuse(
                 "DGM647",
                 "a diffusion that reads the state gives no normal kernel, so nothing can be learned along this arrow",
@@ -251,7 +276,9 @@ class _Lowering:
         return {
             "state": state,
             "drift": self._closed(own, drift.value, drift.args, (state, self.time), "drift"),
-            "diffusion": self._closed(own, diffusion.value, diffusion.args, (self.time,), "diffusion"),
+            "diffusion": self._closed(
+                own, diffusion.value, diffusion.args, (state, self.time) if reads else (self.time,), "diffusion"
+            ),
         }
 
     def _normal(self, own: Definitions) -> dict[str, Any]:
@@ -331,7 +358,7 @@ class _Lowering:
 
     def _settings(self) -> Any:
         """The settings as one operation of the library, whose arguments they are."""
-        cls = find("settings", self.member.head)
+        cls = find("settings", "simulation" if self.simulates else self.member.head)
         assert cls is not None
         known = [parameter.name for parameter in signature(cls)]
         settings = [part for part in self.member.body if isinstance(part, Setting)]
@@ -342,3 +369,18 @@ class _Lowering:
                 self._refuse("DGM641", message, child(self.at, setting.name), "unknown setting", help_)
         args = tuple(Argument(name=s.name, value=s.value) for s in settings)
         return self.building.caller().build(cls, args, self.at)
+
+
+def _has_prior(building: Building, name: str) -> bool:
+    variable = building.variables.get(name)
+    return variable is not None and variable.prior is not None
+
+
+def _start_of(variable: VariableNode) -> Moments | None:
+    """Mean and standard deviation of a normal prior whose parameters are numbers."""
+    law = None if variable.prior is None else variable.prior.op
+    if not isinstance(law, Normal):
+        return None
+    loc, scale = (value if isinstance(value, tuple) else (value,) for value in (law.loc, law.scale))
+    numbers = all(isinstance(item, (int, float)) for item in (*loc, *scale))
+    return (loc, scale) if numbers else None  # type: ignore[return-value]  # they are numbers

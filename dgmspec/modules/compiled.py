@@ -20,9 +20,9 @@ from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
 from dgmspec.modules.noising import sampler_of
 from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
-from dgmspec.modules.recorded import AbstractRecorded
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
+from dgmspec.modules.simulated import AbstractSimulated
 from dgmspec.ops.continuous.samplers import Solve
 from dgmspec.ops.langevin import AbstractChain
 from dgmspec.ops.paths.samplers import AbstractPathSampler
@@ -35,7 +35,7 @@ MAX_REDRAWS = 200
 """Rounds in which samples outside the data's support are drawn again before that is an error."""
 
 
-class CompiledModel(AbstractRecorded):
+class CompiledModel(AbstractSimulated):
     """A model: log-density, samples, both directions and the loss, over parameters named by their addresses.
 
     Tensors are (batch, *event); log-densities are in nats, (batch,). A method takes and returns a tensor where one
@@ -48,13 +48,22 @@ class CompiledModel(AbstractRecorded):
     # ---- densities --------------------------------------------------------------------------------------------------
 
     def log_prob(
-        self, x: Any, given: Given = None, samples: int = 1, seed: int | None = None, start: int = 0
+        self,
+        x: Any,
+        given: Given = None,
+        samples: int = 1,
+        seed: int | None = None,
+        start: int = 0,
+        t: float | None = None,
     ) -> Tensor:
-        """log p(x | given) in nats, (batch,); its exactness is `density`.
+        """log p(x | given) in nats, (batch,); its exactness is `density`. With `t` it is that of x_t, where an `sde`
+        starts at its prior.
 
         With stochastic steps, `samples` draws are joined: log of the mean density where the density is a lower bound
         (which tightens it), the mean of the logs where it is an estimate.
         """
+        if t is not None:
+            return self.until(t).log_prob(x, given, samples, seed, start)
         inputs, batch = self._read("log_prob", x, given)
         program = self.program("log_prob")
         if not program.draws:
@@ -189,13 +198,17 @@ class CompiledModel(AbstractRecorded):
         method: Any = None,
         known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
         guidance: float | None = None,
+        t: float | None = None,
     ) -> Any:
         """n samples, (n, *event); with a context of batch m > 1, n for each: (n, m, *event).
 
         `method` is a sampler of the library, such as ``lang.ddim(steps = 50)``, instead of the model's own direction;
         along a noising arrow `known` then fixes coordinates, name -> (values, mask that is true where they stand), and
-        `guidance` w makes each prediction (1 + w) times that given the context, less w times that without it.
+        `guidance` w makes each prediction (1 + w) times that given the context, less w times that without it. With `t`
+        an `sde` that starts at its prior stops at that time.
         """
+        if t is not None:
+            return self.until(t).sample(n, given, seed, start, method, known, guidance)
         seed = fresh_seed() if seed is None else seed
         chosen = self.default_method() if method is None else sampler_of(method)
         if guidance is not None and (chosen is None or not isinstance(chosen, AbstractPathSampler)):
@@ -264,6 +277,8 @@ class CompiledModel(AbstractRecorded):
         """Samples inside the data's support: what a bounded map of the prior puts outside is drawn again."""
         program = self.program("sample")
         found = self.run("sample", inputs | self._noise(program, start, rows, seed))
+        if self.simulates:
+            self.check_paths(found)
         if not self.redraws:
             return found
         for again in range(1, MAX_REDRAWS):

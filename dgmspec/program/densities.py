@@ -218,7 +218,7 @@ def _refuse_inexact(graph: Graph, routes: Routes, component: Component) -> None:
     """Sampling with its log-density in one walk needs bijections all the way, and no latent variable to integrate."""
     for address in component.counted:
         op = graph.steps[address].op
-        if op.density == "lower bound":
+        if op.density == "lower bound" or op.random:
             raise MissingValueError(f"`{op.name}` is no bijection: only log_prob knows the density of a sample")
     if component.prior is not None and component.prior.op.density == "estimate":
         raise MissingValueError(f"the density of `{component.prior.op.name}` is an estimate: only log_prob knows it")

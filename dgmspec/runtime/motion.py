@@ -1,4 +1,5 @@
-"""Pictures of an `ode` arrow in motion: its paths, its velocity, its density from one end to the other."""
+"""Pictures of an `ode` arrow in motion: its paths, its velocity, its density from one end to the other; and the paths of
+an `sde` that runs forwards."""
 
 from __future__ import annotations
 
@@ -40,12 +41,17 @@ Array = NDArray[Any]
 
 def draw_motion(run: Path, what: str, out: Path | None = None, seed: int = 0) -> Path:
     """Draw one of `PICTURES` of a run's only ode arrow, as a PNG, or the density as a GIF by the ending of `out`; the
-    path of the file, which without `out` stands in the run's folder."""
-    path = out or run / f"{what}{'_over_time' if what == 'density' else ''}.png"
+    path of the file, which without `out` stands in the run's folder, or beside the spec."""
+    path = out or (run if run.is_dir() else run.parent) / f"{what}{'_over_time' if what == 'density' else ''}.png"
     endings = (".png", ".gif") if what == "density" else (".png",)
     if path.suffix not in endings:
         raise RunError(f"{path.name}: a picture of {what} is written as {' or '.join(endings)}")
     model = model_of(run)
+    if what == "trajectories" and model.simulates:
+        name = model.simulation().address.rpartition("/")[0]
+        times, states = model.paths(PATHS, seed=seed)
+        _paths(name, times.numpy(), states.reshape(len(times), PATHS, -1).cpu().double().numpy(), path)
+        return path
     try:
         arrow = arrow_of(model)
         starts = _starts(model, arrow, seed)
@@ -80,8 +86,12 @@ def _plane(arrow: Arrow, what: str) -> None:
 
 
 def _trajectories(arrow: Arrow, starts: torch.Tensor, path: Path) -> None:
-    """One coordinate against the time, or two in the plane (the first two of more)."""
-    times, states = _states(arrow, starts[:PATHS], TIMES)
+    """The paths from some of the starts."""
+    _paths(arrow.name, *_states(arrow, starts[:PATHS], TIMES), path)
+
+
+def _paths(name: str, times: Array, states: Array, path: Path) -> None:
+    """One coordinate against the time, or two in the plane (the first two of more); states (times, paths, d)."""
     figure = canvas(6.4, 4.2 if states.shape[2] == 1 else 6.0)
     axes = figure.subplots()
     if states.shape[2] == 1:
@@ -104,7 +114,7 @@ def _trajectories(arrow: Arrow, starts: torch.Tensor, path: Path) -> None:
         axes.set(xlim=frame_of(flat[..., 0].ravel()), ylim=frame_of(flat[..., 1].ravel()), aspect="equal")
         axes.legend(frameon=False)
     size = states.shape[2]
-    axes.set_title(f"paths of {arrow.name}" + (f", the first two of {size} coordinates" if size > 2 else ""))
+    axes.set_title(f"paths of {name}" + (f", the first two of {size} coordinates" if size > 2 else ""))
     save(figure, path)
 
 

@@ -69,11 +69,13 @@ def draw_samples_of(
     visible: bool = False,
     sampler: str | None = None,
     guidance: float | None = None,
+    t: float | None = None,
 ) -> Drawn:
     """Samples that are to be written to `out`, whose ending is looked at first: of a run's folder, or of a model.
 
     `given` are values as written on a command line, ``label=3``, ``c=0.5,-1``, or a table with one row of them;
-    `sampler` is a sampler as a spec writes it. What is not said is as in `sample`.
+    `sampler` is a sampler as a spec writes it; `t` stops an `sde` that starts at its prior. What is not said is as in
+    `sample`.
     """
     if out is not None:
         writer_of(out)
@@ -84,6 +86,11 @@ def draw_samples_of(
         raise RunError(
             f"{model.name} has {untrained:,} parameters to be trained: `dgmspec train` it, and sample the run's folder"
         )
+    if t is not None:
+        try:
+            model = model.until(t)
+        except ValueError as error:
+            raise RunError(str(error)) from error
     asked = _Asked(count, seed, None if sampler is None else _sampler(sampler), guidance)
     drawn = _drawn(model, asked, {}, processes, visible and processes.main)
     follows = isinstance(drawn.method, AbstractSampler) and drawn.method.by_density

@@ -36,7 +36,7 @@ def self_check(model: CompiledModel, seed: int = 0) -> list[Finding]:
     other = copy.deepcopy(model).double()
     found: list[Finding] = []
     for node in other.graph.steps.values():
-        if node.op.sampled:
+        if node.op.sampled or node.op.random:
             continue  # contracts data as far as its noise says: no random net is undone to rounding
         before = other.graph.type_of(node.target if node.inverse else node.source)
         given = other.graph.type_of(node.context) if node.context else None

@@ -121,7 +121,7 @@ def _trials(model: CompiledModel, points: Points, seed: int) -> Iterator[Trial]:
     """Every step as it is written, then every arrow as a whole."""
     analysis = Analysis(model.graph)
     for step in _steps(analysis):
-        if step.node.op.sampled:
+        if step.node.op.sampled or step.node.op.random:
             continue  # contracts data as far as its noise says: no random net is undone to rounding
         node, event = step.node, step.after if step.node.inverse else step.before
         generator = torch.Generator().manual_seed(seed_of(seed, node.address, 1))
@@ -130,7 +130,7 @@ def _trials(model: CompiledModel, points: Points, seed: int) -> Iterator[Trial]:
         own, label = own_parameters(model, node.address, step.parameters), f"{node.address} ({node.op.name})"
         yield step_trial(node.op.tightened(), own, event, step.context, node.address, label, generator, before)
     for chain in analysis.chains.values():
-        plain = not any(_stochastic(step) or step.node.op.sampled for step in chain.steps)
+        plain = not any(_stochastic(step) or step.node.op.sampled or step.node.op.random for step in chain.steps)
         if len(chain.steps) > 1 and plain:
             yield _whole(model, chain, points, seed)
 

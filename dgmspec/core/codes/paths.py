@@ -25,6 +25,13 @@ _DRIFT, _DIFFUSION = "drift(x, t) = -5 * x", "diffusion(t) = sqrt(10)"
 _NOISE = "learn noise(x, t) = mlp(8)"
 _OU = _sde(_DRIFT, _DIFFUSION)
 
+_START, _END = "latent x0 : real[2] ~ normal(0, 1)", "observe x : real[2]"
+
+
+def _forwards(*lines: str) -> str:
+    return f"sde x0 -> x over t in 0..1 {{ {'; '.join(lines)} }}"
+
+
 CODES: tuple[Code, ...] = (
     Code(
         "DGM640",
@@ -189,5 +196,16 @@ CODES: tuple[Code, ...] = (
         "`dsm` compares means alone: the variance would stay where it starts.",
         wrong=_model(_X, _Z, _chain("variance = learned"), "loss = dsm"),
         right=_model(_X, _Z, _chain("variance = learned"), "loss = dsm + 0.001 * vlb(trains = variance)"),
+    ),
+    Code(
+        "DGM654",
+        "error",
+        "a scheme that does not solve this process",
+        "`exact` simulates an `sde` with an affine drift, `srk` one whose diffusion is a function of the time, "
+        "`milstein` and `heun` one where each coordinate of the diffusion reads its own coordinate of the state alone.",
+        "A scheme has its order for the processes that it is made for; for others it converges more slowly, or to "
+        "another law.",
+        wrong=_model(_START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = exact")),
+        right=_model(_START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = srk(steps = 100)")),
     ),
 )

@@ -1,0 +1,75 @@
+"""A model with an `sde` that runs forwards from its prior: its law at other times, and its paths."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Type
+from dgmspec.graph.graph import StepNode
+from dgmspec.modules.recorded import AbstractRecorded
+from dgmspec.modules.paths.simulation import states
+from dgmspec.modules.randomness import noise_for
+from dgmspec.modules.registry import step_twin
+from dgmspec.modules.runner import UnavailableError
+from dgmspec.modules.twin import StepContext
+from dgmspec.ops.paths.simulation import Simulation
+
+__all__ = ["AbstractSimulated"]
+
+
+class AbstractSimulated(AbstractRecorded, ABC):
+    """What a model has besides its programs where an `sde` starts at the prior."""
+
+    def until(self, t: float) -> Self:
+        """The same model, parameters shared, whose `sde` stops at time t: `sample` draws x_t, on the same paths as the
+        whole time for the same seed, and `log_prob` is that of x_t."""
+        op = self.simulation().op
+        assert isinstance(op, Simulation)
+        if not op.low <= t <= op.high:
+            raise ValueError(f"t = {t:g} is not within {op.low:g}..{op.high:g}, the time of the `sde`")
+        at = None if t == op.high else float(t)
+        return self._with_steps(lambda op: op.model_copy(update={"until": at}) if isinstance(op, Simulation) else op)
+
+    @property
+    def simulates(self) -> bool:
+        """Whether an `sde` of the model runs forwards."""
+        return any(isinstance(step.op, Simulation) for step in self.graph.steps.values())
+
+    def simulation(self) -> StepNode:
+        """The `sde` that runs forwards; `UnavailableError` where the model has none, or several."""
+        found = [step for step in self.graph.steps.values() if isinstance(step.op, Simulation)]
+        if len(found) != 1:
+            raise UnavailableError(f"{self.name} has no single `sde` that starts at its prior")
+        return found[0]
+
+    def check_paths(self, found: Mapping[str, Tensor]) -> None:
+        """ValueError where a path has left the numbers, as paths of drifts that grow faster than the state can."""
+        whole = torch.stack([torch.isfinite(value).reshape(len(value), -1).all(1) for value in found.values()]).all(0)
+        if not bool(whole.all()):
+            raise ValueError(
+                f"{int((~whole).sum()):,} of {len(whole):,} paths left the numbers; take more steps, as in "
+                "`solver = srk(steps = 2_000)`"
+            )
+
+    @torch.no_grad()
+    def paths(self, n: int, seed: int = 0, start: int = 0) -> tuple[Tensor, Tensor]:
+        """Times (steps + 1,) and the states at them (steps + 1, n, *event), of the paths whose ends are samples."""
+        node, program = self.simulation(), self.program("sample")
+        op, event = node.op, self.graph.type_of(node.source)
+        assert isinstance(op, Simulation) and isinstance(event, Type)
+        slots = self.keep("sample", noise_for(program, (start, n), seed, self.dtype, self.device))
+        line = next(line for line in program.instructions if line.address == node.address)
+        x, *draws = (slots[slot] for slot in line.inputs)
+        twin = step_twin(op)
+        tables = {k: v.to(self.device) for k, v in twin.tables(op, event, None).items()}
+        noise = dict(zip(line.noise, draws, strict=True))
+        context = StepContext(event, noise=noise, plan=twin.plan(op, event, None), address=node.address)
+        found: Sequence[tuple[float, Tensor]] = [(op.low, x), *states(op, tables, x, context)]
+        return torch.tensor([t for t, _ in found], dtype=torch.float64), torch.stack([state for _, state in found])
+
+

@@ -1,0 +1,241 @@
+"""An `sde` that runs forwards: schemes against closed forms and fine paths, its law, what is refused, what is keyed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import dgmspec
+from dgmspec import lang
+from dgmspec.algebra.paths.affine import Times
+from dgmspec.algebra.paths.slopes import own_slope
+from dgmspec.core.diagnostics import SpecError
+from dgmspec.core.types import REAL, Type
+from dgmspec.modules.compiled import CompiledModel, UnavailableError
+from dgmspec.modules.expressions import as_tensor, prepare
+from dgmspec.modules.paths.simulation import STEPS, process_of
+from dgmspec.ops.paths.simulation import Simulation
+from tests.paths import formula
+
+
+def text(drift: str, diffusion: str, rest: str = "", size: str = "real", prior: str = "normal(0, 1)") -> str:
+    head = "diffusion(x, t)" if "x" in diffusion else "diffusion(t)"
+    return (
+        f"dgm 1\nmodel M {{\n latent x0 : {size} ~ {prior}\n observe y : {size}\n"
+        f" sde x0 -> y over t in 0..1 {{ drift(x, t) = {drift}; {head} = {diffusion}{'; ' + rest if rest else ''} }}\n}}\n"
+    )
+
+
+def model(drift: str, diffusion: str, rest: str = "", **options: Any) -> CompiledModel:
+    return dgmspec.compile(dgmspec.parse(text(drift, diffusion, rest, **options)), dtype=torch.float64)
+
+
+def step_of(found: CompiledModel) -> Simulation:
+    op = found.simulation().op
+    assert isinstance(op, Simulation)
+    return op
+
+
+# ---- strong orders --------------------------------------------------------------------------------------------------
+
+FINE, PATHS = 512, 1000
+
+
+def increments(steps: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """(ΔW, ΔZ) of PATHS Brownian motions on [0, 1] in `steps` steps, the same motions whatever their number."""
+    z = torch.randn(2, FINE, PATHS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    h = 1 / FINE
+    dw = h**0.5 * z[0]
+    dz = dw / 2 + (h / 12) ** 0.5 * z[1]
+    parts, each = dw.reshape(steps, -1, PATHS), dz.reshape(steps, -1, PATHS)
+    before = parts.cumsum(1) - parts
+    return parts.sum(1), (each + before).mean(1)
+
+
+def end(op: Simulation, scheme: Any, steps: int, start: float = 1.0) -> Tensor:
+    """Ends of the paths by a scheme of the library in `steps` steps."""
+    event = Type(REAL, ())
+    op = op.model_copy(update={"settings": op.settings.model_copy(update={"solver": scheme})})
+    law, step = process_of(op, event), STEPS[type(scheme)]
+    x, h = torch.full((PATHS,), start, dtype=torch.float64), 1 / steps
+    dw, dz = increments(steps)
+    for i in range(steps):
+        x = step(law, x, i * h, h, dw[i], dz[i])
+    return x
+
+
+def order(op: Simulation, scheme: Any, exact: Tensor, counts: tuple[int, ...] = (8, 16, 32, 64)) -> float:
+    """The slope of log E|error| by log h."""
+    errors = [float((end(op, scheme, n) - exact).abs().mean()) for n in counts]
+    return float(-np.polyfit(np.log(counts), np.log(errors), 1)[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("euler_maruyama", 0.5), ("milstein", 1.0), ("heun", 1.0)], ids=lambda v: str(v)
+)
+@pytest.mark.parametrize("calculus", ["ito", "stratonovich"])
+def test_strong_orders_on_geometric_brownian_motion(name: str, expected: float, calculus: str) -> None:
+    """x_1 = x_0 exp(a - b²/2 + b W_1) in Itô's calculus, exp(a + b W_1) in Stratonovich's."""
+    op = step_of(model("0.5 * x", "0.8 * x", f"calculus = {calculus}"))
+    w = increments(FINE)[0].sum(0)
+    exact = torch.exp(0.5 - (0.32 if calculus == "ito" else 0.0) + 0.8 * w)
+    scheme = type_of(name)()
+    assert order(op, scheme, exact) == pytest.approx(expected, abs=0.15)
+
+
+def type_of(name: str) -> Any:
+    """The scheme of a name."""
+    from dgmspec.ops import find
+
+    found = find("scheme", name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("name", "expected"), [("euler_maruyama", 1.0), ("heun", 1.0), ("srk", 1.5)])
+def test_strong_orders_with_additive_noise(name: str, expected: float) -> None:
+    """Against a fine path of the same motion: a drift that bends, a diffusion that changes with time."""
+    op = step_of(model("sin(3 * x) - x", "0.5 + t"))
+    exact = end(op, type_of("srk")(), FINE)
+    assert order(op, type_of(name)(), exact) == pytest.approx(expected, abs=0.2)
+
+
+# ---- the derivative of the diffusion --------------------------------------------------------------------------------
+
+FORMULAS = (
+    "0.3 * x",
+    "sqrt(1 + x^2) * exp(-t)",
+    "abs(x) + 0.1",
+    "[0.1 * x[0], 0.2 * x[1]^2]",
+    "0.2 * tanh(x) + [0.1, 0.3]",
+    "[sin(x[0] * x[1]), x[0] + x[1]^3]",
+)
+
+
+@pytest.mark.parametrize("written", FORMULAS)
+def test_the_derived_slope_is_that_of_autograd(written: str) -> None:
+    found = own_slope(formula(written), "x", Times("t", 0.0, 1.0), (2,))
+    x = torch.randn(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def value(one: Tensor) -> Tensor:
+        return as_tensor(prepare(formula(written))({"x": one[None], "t": 0.3}, one), one).expand(1, 2)[0]
+
+    jacobian = torch.func.vmap(torch.func.jacrev(value))(x)
+    derived = as_tensor(prepare(found.formula)({"x": x, "t": 0.3}, x), x).expand(7, 2)
+    torch.testing.assert_close(derived, torch.diagonal(jacobian, dim1=1, dim2=2))
+    others = jacobian - torch.diag_embed(torch.diagonal(jacobian, dim1=1, dim2=2))
+    assert found.own is (float(others.abs().max()) == 0)
+
+
+# ---- laws -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(-2, 2), st.floats(-1, 1), st.floats(0.2, 2), st.floats(-2, 2), st.floats(0.1, 2))
+def test_the_law_of_an_affine_process_is_derived(a: float, b: float, g: float, loc: float, scale: float) -> None:
+    """The density at any time is normal with the moments of dm = a m + b, dv = 2 a v + g²."""
+    found = model(f"({a}) * x + ({b})", f"{g}", prior=f"normal({loc}, {scale})")
+    x = torch.linspace(-3, 3, 7, dtype=torch.float64)
+    for t in (0.4, 1.0):
+        grown = math.expm1(a * t) / a if abs(a) > 1e-9 else t
+        twice = math.expm1(2 * a * t) / (2 * a) if abs(a) > 1e-9 else t
+        mean, variance = math.exp(a * t) * loc + b * grown, math.exp(2 * a * t) * scale**2 + g * g * twice
+        exact = -((x - mean) ** 2) / (2 * variance) - 0.5 * math.log(2 * math.pi * variance)
+        torch.testing.assert_close(found.log_prob(x, t=t), exact, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["exact(steps = 3)", "euler_maruyama(steps = 200)", "heun(steps = 40)", "srk(steps = 20)"])
+def test_simulation_has_the_derived_moments(solver: str) -> None:
+    """Samples at the middle and the end against the density, whose coordinates differ."""
+    found = model("[-3, 1] * x + [2, t]", "[0.5, 1 + t]", f"solver = {solver}", size="real[2]", prior="normal([1, -1], 0.3)")
+    for t in (0.35, 1.0):
+        op = step_of(found.until(t))
+        moments = op.model_copy(update={"until": t}).marginal((2,))
+        assert moments is not None
+        x = found.sample(20_000, seed=1, t=t)
+        for i in range(2):
+            assert float(x[:, i].mean()) == pytest.approx(moments[0][i], abs=5 * moments[1][i] / 141 + 5e-3)
+            assert float(x[:, i].std()) == pytest.approx(moments[1][i], rel=0.025)
+
+
+def test_samples_are_the_same_in_any_batch() -> None:
+    found = model("x - x^3", "0.5 * x", size="real[3]")
+    whole = found.sample(600, seed=3)
+    torch.testing.assert_close(found.sample(100, seed=3, start=300), whole[300:400], rtol=0, atol=0)
+    assert not torch.equal(found.sample(100, seed=4, start=300), whole[300:400])
+
+
+def test_a_path_passes_through_its_samples() -> None:
+    """The states of `paths` are what `sample` draws at their times, the last step cut short where a time lies between."""
+    found = model("x - x^3", "0.5", "solver = srk(steps = 8)")
+    times, states = found.paths(5, seed=2, start=10)
+    torch.testing.assert_close(states[0], found.sample(5, seed=2, start=10, t=0.0))
+    for i in (3, 8):
+        torch.testing.assert_close(states[i], found.sample(5, seed=2, start=10, t=float(times[i])))
+    between = found.sample(5, seed=2, start=10, t=float(times[3]) + 1e-9)
+    assert float((between - states[3]).abs().max()) < 1e-3
+    with pytest.raises(ValueError, match="not within 0..1"):
+        found.sample(1, t=2.0)
+
+
+def test_the_default_scheme_follows_the_law() -> None:
+    chosen = [step_of(model(*law)).settings.solver for law in (("-x", "1"), ("-x^3", "1"), ("-x", "1 + x^2"))]
+    assert [scheme.name for scheme in chosen if scheme is not None] == ["exact", "srk", "milstein"]
+    mixed = model("-x", "[x[0] * x[1], 1]", size="real[2]")
+    solver = step_of(mixed).settings.solver
+    assert solver is not None and solver.name == "euler_maruyama"
+
+
+def test_what_the_law_does_not_have_is_said() -> None:
+    found = model("x - x^3", "1")
+    assert found.density == "none"
+    with pytest.raises(UnavailableError, match="not affine"):
+        found.log_prob(torch.zeros(1, dtype=torch.float64))
+    uniform = model("-x", "1", prior="logistic(0, 1)")
+    with pytest.raises(UnavailableError, match="normal start"):
+        uniform.log_prob(torch.zeros(1, dtype=torch.float64))
+    with pytest.raises(UnavailableError, match="a sampler runs along"):
+        found.sample(2, method=lang.ddim(steps=5))
+    flow = dgmspec.compile(dgmspec.parse("dgm 1\nmodel M { observe x : real; latent z : real ~ normal(0, 1); flow x -> z { elementwise(affine) } }"))
+    with pytest.raises(UnavailableError, match="starts at its prior"):
+        flow.until(0.5)
+
+
+def test_paths_that_leave_the_numbers_are_an_error() -> None:
+    with pytest.raises(ValueError, match="paths left the numbers"):
+        model("-x^3", "1", "solver = euler_maruyama(steps = 3)", prior="normal(0, 50)").sample(500, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("law", "code"),
+    [
+        (("-x^3", "1", "solver = exact"), "DGM654"),
+        (("-x", "x", "solver = srk"), "DGM654"),
+        (("-x", "0"), "DGM644"),
+        (("[x[0], x[1], 0]", "1"), "DGM312"),
+        (("-x", "1", "learn score(x, t) = mlp(8)"), "DGM641"),
+        (("-x", "1", "times = uniform"), "DGM641"),
+    ],
+)
+def test_refusals(law: tuple[str, ...], code: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        dgmspec.parse(text(*law))
+    assert code in {d.code for d in caught.value.diagnostics}
+
+
+def test_coordinates_mixed_in_the_diffusion_are_refused_by_milstein() -> None:
+    with pytest.raises(SpecError, match="DGM654"):
+        dgmspec.parse(text("-x", "[x[0] * x[1], 1]", "solver = milstein", size="real[2]"))
+
+
+def test_the_program_compiles_to_one_graph() -> None:
+    found = model("x - x^3", "0.5 * x", "solver = milstein(steps = 4)", size="real[2]")
+    compiled = found.compiled(fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled.sample(5, seed=0), found.sample(5, seed=0))
