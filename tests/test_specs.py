@@ -39,9 +39,13 @@ def points(model: CompiledModel, batch: int) -> tuple[Any, dict[str, torch.Tenso
 
 
 def value(model: CompiledModel, x: torch.Tensor, given: dict[str, torch.Tensor] | None) -> torch.Tensor:
-    """The log-density at data, or the loss of a model that has none, or the log-density up to a constant."""
+    """The log-density at data, or the loss of a model that has none, or the log-density up to a constant, or samples of
+    a process whose law has no formula."""
     if model.density != "none":
         return model.log_prob(x, given=given, seed=3)
+    if model.simulates:
+        found: torch.Tensor = model.sample(len(x), given, seed=3)
+        return found
     if model.graph.loss is None:
         return model.log_density(x, given)
     return model.loss({next(iter(model.observed)): x, **(given or {})}, seed=3).total

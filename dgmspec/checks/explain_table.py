@@ -221,8 +221,8 @@ def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
     invertible = "invertible but for what is assumed" if assumed else "invertible"
     chained, drawn = _chained(chain), _drawn(chain)
     if drawn is not None:
-        said = f"step {drawn} draws its end given its start: a law, and nothing is inverted"
-        return (said, *dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved))
+        law = f"step {drawn} draws its end given its start: a law, and nothing is inverted"
+        return (law, *dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved))
     if chained is not None:
         invertible = f"step {chained} draws both ways: log_prob is a variational bound, and nothing is inverted"
     elif stochastic:

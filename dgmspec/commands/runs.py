@@ -164,7 +164,8 @@ def sample(
     set: Sets = None,
     model: ModelName = None,
     time: Annotated[
-        float | None, typer.Option("--t", metavar="T", help="The time at which an `sde` that starts at its prior stops.")
+        float | None,
+        typer.Option("--t", metavar="T", help="The time at which an `sde` that starts at its prior stops."),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+import dgmspec
 from dgmspec.answers import Answer, mistakes, stop
 from dgmspec.checks.explain_table import explain_table
 from dgmspec.console import (
@@ -183,7 +185,9 @@ def explain(code: CodeName, quiet: Quiet = False, as_json: AsJson = False) -> An
 def show(
     spec: Annotated[str, typer.Argument(metavar="SPEC|RUN", help="A .dgm file, - for standard input, or a run.")],
     to: Annotated[To, typer.Option("--to", help="What to print.")] = To.table,
-    what: Annotated[What | None, typer.Option("--what", help="What to draw of an `ode`, or of a forward `sde`.")] = None,
+    what: Annotated[
+        What | None, typer.Option("--what", help="What to draw of an `ode`, or of a forward `sde`.")
+    ] = None,
     out: Out = None,
     seed: Seed = None,
     set: Sets = None,
@@ -199,7 +203,12 @@ def show(
     dgmspec show runs/cnf --what density -o cnf.gif;  dgmspec show specs/ou.dgm --what trajectories -o ou.png
     """
     if what is not None:
-        return _picture(Path(spec), what, out, seed, quiet)
+        if Path(spec).is_dir():
+            return _picture(lambda: Path(spec), what, out, seed, quiet)
+        found = checked(spec, set, visible=not (quiet or as_json))
+        name, written = chosen(found, model), found.spec
+        assert written is not None
+        return _picture(lambda: dgmspec.compile(written, name), what, out, seed, quiet)
     if out is not None or seed is not None:
         stop("--out and --seed are those of a picture: say which with --what")
     found = checked(spec, set, visible=not (quiet or as_json))
@@ -222,11 +231,12 @@ def show(
     return Answer(text, {"to": to.value, "content": content}, found=found)
 
 
-def _picture(run: Path, what: What, out: Path | None, seed: int | None, quiet: bool) -> Answer:
+def _picture(source: Callable[[], Any], what: What, out: Path | None, seed: int | None, quiet: bool) -> Answer:
+    """Of a run's folder, or of the model of a spec."""
     with mistakes():
         from dgmspec.runtime.motion import draw_motion
 
-        wrote = draw_motion(run, what.value, out, seed or 0)
+        wrote = draw_motion(source(), what.value, out, seed or 0)
     return Answer("" if quiet else f"wrote {wrote}\n", {"what": what.value, "wrote": str(wrote)})
 
 

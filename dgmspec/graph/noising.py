@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 from dgmspec.algebra.evaluate import evaluate, show
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Range, Vector
+from dgmspec.algebra.paths.affine import Times
 from dgmspec.algebra.paths.ladders import LADDERS, MOST_LEVELS, ladder
 from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address, child
@@ -18,6 +19,7 @@ from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.flows import lower_end
+from dgmspec.graph.gradients import differentiated
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
 from dgmspec.graph.scope import Definitions
 from dgmspec.ops import find, signature
@@ -166,8 +168,13 @@ class _Lowering:
             return False
         if self.simulates:
             message = "a process that starts at the prior runs forwards, and learns nothing for that"
-            help_ = ("to learn a score, let it lead from the data to a prior at its end",)
-            self.building.findings.report("DGM641", message, child(self.at, part.name), "not learned", help=help_)
+            self.building.findings.report(
+                "DGM641",
+                message,
+                child(self.at, part.name),
+                "not learned",
+                help=("to learn a score, let it lead from the data to a prior at its end",),
+            )
             return True
         known = part.name in PREDICTIONS
         message = (
@@ -256,7 +263,9 @@ class _Lowering:
 
     def _law(self) -> dict[str, Any]:
         """The closed formulas of the law, and the name of the state in them."""
-        own = Definitions(self.building.findings, self.building.functions, self.building.scope.constants)
+        calls = frozenset(("grad",) if self.simulates else ())
+        scope = self.building.scope.constants
+        own = Definitions(self.building.findings, self.building.functions, scope, open_calls=calls)
         own.add_functions({p.name: p for p in self.member.body if isinstance(p, Fn)}, self.at)
         return self._sde(own) if self.member.head == "sde" else self._normal(own)
 
@@ -265,6 +274,7 @@ class _Lowering:
         assert isinstance(drift, Definition) and isinstance(diffusion, Definition)
         state = self._state(drift)
         reads = len(diffusion.args) == 2
+        names = (state, self.time) if reads else (self.time,)
         if reads and not self.simulates:
             self._refuse(
                 "DGM647",
@@ -273,12 +283,15 @@ class _Lowering:
                 "reads the state",
                 (f"write `diffusion({self.time}) = …`",),
             )
+        moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
+        if self.simulates:
+            event = self.building.variables[self.member.source[0]].declared
+            with self.building.findings.refusals_at(self.places["drift"]):
+                moved = differentiated(moved, state, Times(self.time, **self._times()), event)
         return {
             "state": state,
-            "drift": self._closed(own, drift.value, drift.args, (state, self.time), "drift"),
-            "diffusion": self._closed(
-                own, diffusion.value, diffusion.args, (state, self.time) if reads else (self.time,), "diffusion"
-            ),
+            "drift": moved,
+            "diffusion": self._closed(own, diffusion.value, diffusion.args, names, "diffusion"),
         }
 
     def _normal(self, own: Definitions) -> dict[str, Any]:

@@ -71,5 +71,3 @@ class AbstractSimulated(AbstractRecorded, ABC):
         context = StepContext(event, noise=noise, plan=twin.plan(op, event, None), address=node.address)
         found: Sequence[tuple[float, Tensor]] = [(op.low, x), *states(op, tables, x, context)]
         return torch.tensor([t for t, _ in found], dtype=torch.float64), torch.stack([state for _, state in found])
-
-

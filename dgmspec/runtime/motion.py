@@ -1,5 +1,5 @@
-"""Pictures of an `ode` arrow in motion: its paths, its velocity, its density from one end to the other; and the paths of
-an `sde` that runs forwards."""
+"""Pictures of an `ode` arrow in motion: its paths, its velocity, its density from one end to the other; and the paths
+of an `sde` that runs forwards."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ POINTS: Final = 90
 Array = NDArray[Any]
 
 
-def draw_motion(run: Path, what: str, out: Path | None = None, seed: int = 0) -> Path:
-    """Draw one of `PICTURES` of a run's only ode arrow, as a PNG, or the density as a GIF by the ending of `out`; the
-    path of the file, which without `out` stands in the run's folder, or beside the spec."""
-    path = out or (run if run.is_dir() else run.parent) / f"{what}{'_over_time' if what == 'density' else ''}.png"
+def draw_motion(run: Path | CompiledModel, what: str, out: Path | None = None, seed: int = 0) -> Path:
+    """Draw one of `PICTURES` of the only ode arrow of a run or a model, as a PNG, or the density as a GIF by the ending
+    of `out`; the path of the file, which without `out` stands in the run's folder, or in that of the caller."""
+    path = out or (run if isinstance(run, Path) else Path()) / f"{what}{'_over_time' if what == 'density' else ''}.png"
     endings = (".png", ".gif") if what == "density" else (".png",)
     if path.suffix not in endings:
         raise RunError(f"{path.name}: a picture of {what} is written as {' or '.join(endings)}")
-    model = model_of(run)
+    model = model_of(run) if isinstance(run, Path) else run
     if what == "trajectories" and model.simulates:
         name = model.simulation().address.rpartition("/")[0]
         times, states = model.paths(PATHS, seed=seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import torch
@@ -103,7 +104,7 @@ def states(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> Iterat
             yield t, x
         return
     step = STEPS[type(scheme)]
-    for i, (t, after) in enumerate(zip(grid, grid[1:], strict=False)):
+    for i, (t, after) in enumerate(pairwise(grid)):
         h = after - t
         first, second = (noise[:, i, 0], noise[:, i, 1]) if scheme.noises == 2 else (noise[:, i], noise[:, i])
         dw = h**0.5 * first
@@ -148,12 +149,15 @@ def _tables(op: Simulation, event: Type, given: Type | None) -> dict[str, Tensor
         path = op.gaussian(event.shape)
         assert path is not None
         grid = grid_of(op, scheme.steps)
-        rows = [[c.between(s, t) for c in path.curves] for s, t in zip(grid, grid[1:], strict=False)]
-        found[_at(op, "moves")] = torch.tensor(rows, dtype=torch.float64).reshape(-1, len(path.curves), 3).transpose(1, 2)
+        rows = [[c.between(s, t) for c in path.curves] for s, t in pairwise(grid)]
+        found[_at(op, "moves")] = (
+            torch.tensor(rows, dtype=torch.float64).reshape(-1, len(path.curves), 3).transpose(1, 2)
+        )
     if marginal is not None and op.start is not None:
         first, last = (torch.tensor(item, dtype=torch.float64) for item in (op.start[0], marginal[0]))
         scale = torch.tensor(op.start[1], dtype=torch.float64) / torch.tensor(marginal[1], dtype=torch.float64)
-        found[_at(op, "ends")] = torch.stack(torch.broadcast_tensors(first, last, scale))
+        count = max(map(len, (first, last, scale)))
+        found[_at(op, "ends")] = torch.stack([item.expand(count) for item in (first, last, scale)])
     return found
 
 

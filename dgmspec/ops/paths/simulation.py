@@ -37,8 +37,8 @@ class SimulationSettings(AbstractSettings):
 
     name: ClassVar[str] = "simulation"
     examples: ClassVar[tuple[str, ...]] = (
-        "sde x0 -> x over t in 0..1 { drift(x, t) = x - x^3; diffusion(x, t) = 0.3 * x; solver = milstein(steps = 100); "
-        "calculus = ito }",
+        "sde x0 -> x over t in 0..1 { drift(x, t) = -x^3; diffusion(x, t) = 0.3 * x; solver = milstein(steps = 100); "
+        "calculus = stratonovich }",
     )
 
     solver: AbstractScheme | None = Field(
@@ -166,7 +166,9 @@ class Simulation(AbstractStep):
             return
         why, instead = "", "euler_maruyama"
         if isinstance(scheme, Exact) and self.gaussian(shape) is None:
-            why = "draws from the law of a later state given an earlier one, which has a formula for affine drifts alone"
+            why = (
+                "draws from the law of a later state given an earlier one, which has a formula for affine drifts alone"
+            )
             instead = "milstein" if self.reads_state else "srk"
         elif scheme.additive and self.reads_state:
             why, instead = "takes a diffusion of the time alone, and this one reads the state", "milstein"
