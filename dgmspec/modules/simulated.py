@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
-from dgmspec.modules.recorded import AbstractRecorded
 from dgmspec.modules.paths.simulation import states
 from dgmspec.modules.randomness import noise_for
+from dgmspec.modules.recorded import AbstractRecorded
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.twin import StepContext
