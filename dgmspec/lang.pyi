@@ -389,9 +389,15 @@ class _Euler(Word):
 
 euler: _Euler
 
+class _EulerMaruyama(Word):
+    """scheme: x + f h + g ΔW, in Itô's calculus."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
+
+euler_maruyama: _EulerMaruyama
+
 class _Exact(Word):
-    """trace: The trace itself: by formula where there is one, else by one derivative for each coordinate."""
-    def __call__(self, *args: Value) -> Name | Call: ...
+    """scheme: Draws from the law of the state given the last step's, N(α x + m, σ²), derived from an affine drift: right for; trace: The trace itself: by formula where there is one, else by one derivative for each coordinate."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
 
 exact: _Exact
 
@@ -462,7 +468,7 @@ class _Half(Word):
 half: _Half
 
 class _Heun(Word):
-    """solver: Heun's method (the explicit trapezoidal rule), order 2."""
+    """scheme: The mean of drift and diffusion over both ends of a step, the far end by Euler's rule with the same ΔW; solver: Heun's method (the explicit trapezoidal rule), order 2."""
     def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
 
 heun: _Heun
@@ -664,6 +670,12 @@ class _Midpoint(Word):
     def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
 
 midpoint: _Midpoint
+
+class _Milstein(Word):
+    """scheme: x + f h + g ΔW + g_i ∂g_i/∂x_i (ΔW² - h) / 2, in Itô's calculus, the derivative taken from the formula."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
+
+milstein: _Milstein
 
 class _Min(Word):
     """a function of formulas."""
@@ -941,6 +953,12 @@ class _Sign(Word):
 
 sign: _Sign
 
+class _Simulation(Word):
+    """settings: Settings in the braces of an `sde` that starts at the prior."""
+    def __call__(self, *args: Value, solver: Value = ..., calculus: Value = ...) -> Name | Call: ...
+
+simulation: _Simulation
+
 class _Sin(Word):
     """a function of formulas."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -1000,6 +1018,12 @@ class _Squeeze(Word):
     def __call__(self, *args: Value, factor: Value = ...) -> Name | Call: ...
 
 squeeze: _Squeeze
+
+class _Srk(Word):
+    """scheme: The stochastic Runge-Kutta scheme SRA1, two evaluations of the drift a step and two normal numbers a coordinate:."""
+    def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
+
+srk: _Srk
 
 class _Ssm(Word):
     """loss: Sliced score matching: `ism` with the trace estimated along `projections` random directions of ±1; without."""
@@ -1212,6 +1236,7 @@ __all__ = [
     "erf",
     "erfinv",
     "euler",
+    "euler_maruyama",
     "exact",
     "exp",
     "expm",
@@ -1272,6 +1297,7 @@ __all__ = [
     "mc",
     "mean",
     "midpoint",
+    "milstein",
     "mixture",
     "mlp",
     "model",
@@ -1330,6 +1356,7 @@ __all__ = [
     "sigmoid_mixture",
     "sign",
     "simplex",
+    "simulation",
     "sin",
     "sinh",
     "sinh_arcsinh",
@@ -1340,6 +1367,7 @@ __all__ = [
     "split",
     "sqrt",
     "squeeze",
+    "srk",
     "ssm",
     "standardize",
     "stratified",
