@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import networkx as nx
 
 from dgmspec.checks.analysis import Analysis
+from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.losses import AbstractBound
 from dgmspec.graph.dependence import MAX_STATES, Group
@@ -126,7 +127,7 @@ def check_tractable(analysis: Analysis, term: LossTerm, variable: str) -> Iterat
 
 
 def check_bound(analysis: Analysis, term: LossTerm, op: AbstractBound) -> Iterator[Diagnostic]:
-    """DGM706, 702, 730, 731, 732, 733."""
+    """DGM706, 702, 730, 731, 732, 733, 735."""
     names = [term.binds] if term.binds else _observed(analysis)
     if not names:
         yield Diagnostic(
@@ -151,6 +152,9 @@ def check_bound(analysis: Analysis, term: LossTerm, op: AbstractBound) -> Iterat
     latents = analysis.dependence.latents(names)
     if not latents:
         yield _nothing_latent(term, op, names)
+        return
+    if op.pooled == "log_mean_exp" and (strange := _unweighed(analysis, op, names, latents)):
+        yield _no_weights(analysis, term, op, *strange)
     elif op.origin == "posterior":
         yield from _posteriors(analysis, term, op, names, latents)
 
@@ -162,6 +166,37 @@ def _nothing_latent(term: LossTerm, op: AbstractBound, names: list[str]) -> Diag
         term.address,
         "nothing to average over",
         help=("write `loss = nll`: the likelihood is known",),
+    )
+
+
+def _unweighed(
+    analysis: Analysis, op: AbstractBound, names: list[str], latents: list[Group]
+) -> tuple[Group, str, Address] | None:
+    """A group one of whose densities is an estimate or a bound of a logarithm: what makes it so, and where it stands;
+    with draws of the prior also one whose arrow is not run that way."""
+    for group in (*latents, *dict.fromkeys(analysis.dependence.of[name] for name in names)):
+        inside = {v.value for v in group.variables}
+        for step in analysis.graph.steps.values():
+            arrow = analysis.graph.arrows[step.arrow]
+            joins = analysis.graph.variables[arrow.source].value in inside
+            if joins and not (step.op.weighs and (op.origin == "posterior" or not step.op.missing(step.inverse))):
+                return group, step.op.name, step.arrow
+        if group.prior is not None and group.prior.op.density == "estimate":
+            return group, group.prior.op.name, group.prior.address
+    return None
+
+
+def _no_weights(
+    analysis: Analysis, term: LossTerm, op: AbstractBound, group: Group, name: str, at: Address
+) -> Diagnostic:
+    return Diagnostic(
+        "DGM735",
+        f"`{op.name}` joins draws by the mean of their weights, and `{name}` gives no weight of `{group.name}`: an "
+        "estimate or a bound of a logarithm",
+        term.address,
+        "no weights",
+        (Label(at, "this one"),),
+        help=("write `loss = elbo`, the mean of logarithms",),
     )
 
 

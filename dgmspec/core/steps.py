@@ -157,6 +157,12 @@ class AbstractStep(AbstractOp, ABC):
         """The same map worked out more finely, where it is solved for: what reported likelihoods use."""
         return self
 
+    @property
+    def weighs(self) -> bool:
+        """Whether exp of what it adds to log p is right on average over its draws, so that these join as weights: not
+        where it adds an estimate or a bound of a logarithm."""
+        return self.density != "estimate"
+
     def density_along(self, forward: bool, x: Type) -> Literal["exact", "estimate", "lower bound"]:
         """What the density becomes where data pass the step this way: undoing a draw, they have the exact one, of what
         remains times that of the draw."""

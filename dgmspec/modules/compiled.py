@@ -59,8 +59,8 @@ class CompiledModel(AbstractSimulated):
         """log p(x | given) in nats, (batch,); its exactness is `density`. With `t` it is that of x_t, where an `sde`
         starts at its prior.
 
-        With stochastic steps, `samples` draws are joined: log of the mean density where the density is a lower bound
-        (which tightens it), the mean of the logs where it is an estimate.
+        With stochastic steps, `samples` draws are joined: log of the mean density where each draw is a weight (which
+        tightens a lower bound), the mean of the logs where it estimates or bounds a logarithm, as a `markov` does.
         """
         if t is not None:
             return self.until(t).log_prob(x, given, samples, seed, start)
@@ -76,7 +76,7 @@ class CompiledModel(AbstractSimulated):
         if samples == 1:
             return parts[0]
         joined = torch.stack(parts)
-        if self.density == "estimate":
+        if not self.weighs:
             return joined.mean(0)
         return torch.logsumexp(joined, 0) - math.log(samples)
 

@@ -119,6 +119,12 @@ class AbstractRunner(AbstractStore, ABC):
         return not self.redraws and all(law.op.density != "estimate" for law in self.graph.laws)
 
     @property
+    def weighs(self) -> bool:
+        """Whether exp of a draw of `log_prob` is right on average, so that draws join by the log of their mean."""
+        laws = all(law.op.density != "estimate" for law in self.graph.laws)
+        return laws and all(step.op.weighs for step in self.graph.steps.values())
+
+    @property
     def dequantises(self) -> bool:
         """Whether `log_prob` draws randomness, so that averaging several draws is worth while."""
         program = self.programs["log_prob"]

@@ -225,7 +225,7 @@ class Walk:
         if node.address in component.counted:
             cost = node.op.cost(event, types[0] if types else None).log_det
             way: Literal["forward", "inverse"] = "forward" if forward else "inverse"
-            label = describe(node.op, nets=False)
+            label = node.label or describe(node.op, nets=False)
             self.ledger.append(
                 Entry(
                     node.address,

@@ -17,6 +17,7 @@ from dgmspec.runtime.feed import columns_of
 from dgmspec.runtime.latent import collapsed, divergences, importance_nll
 from dgmspec.runtime.likelihood import gap_to_truth, test_likelihood
 from dgmspec.runtime.processes import Processes
+from dgmspec.runtime.rundir import RunError
 from dgmspec.runtime.solving import ROWS, solver_line, solver_shift
 from dgmspec.runtime.toys import TOYS
 
@@ -76,6 +77,11 @@ def _latent(model: CompiledModel, test: AbstractTable, seed: int, samples: int |
     found = divergences(model, test, seed)
     figures: dict[str, Any] = {"divergences_nats": found, "collapsed": collapsed(found)} if found else {}
     if samples is not None and model.density == "lower bound":
+        if not model.weighs:
+            raise RunError(
+                f"{model.name} has no importance weights: its density holds an estimate or a bound of a logarithm, "
+                "whose exponential may be too large on average; leave --samples out"
+            )
         figures["importance"] = importance_nll(model, test, samples, seed)
     return figures
 

@@ -246,6 +246,32 @@ CODES: tuple[Code, ...] = (
         right=_model(_X, "latent z : real[2] ~ vamp(10)", _GENERATE, _INFER, "loss = elbo"),
     ),
     Code(
+        "DGM735",
+        "error",
+        "weights of draws that are no weights",
+        "`iwae` and `mc` take the log of a mean over draws; each part of the density is exact, or right on average.",
+        "exp of an unbiased estimate, or of a bound, of a logarithm may be too large on average, so that the log of a "
+        "mean of such values may lie above log p; the mean of the logarithms does not.",
+        wrong=_model(
+            _X,
+            "latent z : real[2]",
+            "latent w : real[2] ~ normal(0, 1)",
+            _GENERATE,
+            _INFER,
+            "markov z -> w over t in 1..20 { step(z, t) ~ normal(0.8 * z, 0.6); learn noise(z, t) = mlp(8) }",
+            "loss = iwae(5)",
+        ),
+        right=_model(
+            _X,
+            "latent z : real[2]",
+            "latent w : real[2] ~ normal(0, 1)",
+            _GENERATE,
+            _INFER,
+            "markov z -> w over t in 1..20 { step(z, t) ~ normal(0.8 * z, 0.6); learn noise(z, t) = mlp(8) }",
+            "loss = elbo",
+        ),
+    ),
+    Code(
         "DGM740",
         "error",
         "the density of a row of data",

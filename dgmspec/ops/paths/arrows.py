@@ -119,6 +119,10 @@ class AbstractNoising(AbstractStep, ABC):
             return "lower bound"
         return "estimate" if how is not None and isinstance(how.trace, Hutchinson) else "exact"
 
+    @property
+    def weighs(self) -> bool:
+        return self.density == "exact"
+
     def settled(self, x: Type) -> AbstractNoising:
         """The trace by the size of the event, where the text leaves it open."""
         how = self.likelihood
