@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 import dgmspec
 from dgmspec.algebra.closures import closure, number_at
+from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import NotAffine, Times
+from dgmspec.algebra.paths.closed import closed_form
 from dgmspec.algebra.paths.derive import of_drift, of_kernel
 from dgmspec.core.diagnostics import Refusal
+from dgmspec.spec.unresolve import formula_text
 from tests.paths import KNOWN, chain, drifting, formula, kernel
 from tests.strategies import formulas
 
@@ -241,3 +244,41 @@ def test_prior_mismatch_in_nats() -> None:
     path = KNOWN["vp"]().path
     assert path.prior_mismatch(1.0) == pytest.approx(2.16e-5, rel=0.01)
     assert path.prior_mismatch(3.0) == pytest.approx((1 / 9 - 1 + math.log(9)) / 2, rel=1e-3)
+
+
+# ---- closed forms ---------------------------------------------------------------------------------------------------
+
+
+FORMS = {
+    "vp": ("exp(-0.05 * t - 4.975 * t^2)", "1 - α^2"),
+    "ve": ("1", "0.0001 * 25000000^t"),
+    "sub_vp": ("exp(-0.05 * t - 4.975 * t^2)", "(1 - α^2)^2"),
+    "ou": ("exp(-3 * t)", "0.08166666667 * (1 - α^2)"),
+    "edm": ("1", "t^2"),
+    "brownian": ("1", "4 * t"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_well_known_processes_get_their_closed_forms(name: str) -> None:
+    curve = KNOWN[name]().path.curves[0]
+    found = closed_form(curve)
+    assert found is not None and found.variance is not None and found.mean is None
+    assert (formula_text(found.alpha), formula_text(found.variance)) == FORMS[name]
+    for share in (0.1, 0.5, 0.9):
+        t = share * curve.high
+        alpha = evaluate(found.alpha, {"t": t})
+        assert alpha == pytest.approx(curve.alpha(t), rel=1e-8)
+        assert evaluate(found.variance, {"t": t, "α": alpha}) == pytest.approx(curve.sigma(t) ** 2, rel=1e-7)
+
+
+def test_a_mean_that_is_drawn_somewhere_has_a_form_too() -> None:
+    found = closed_form(drifting("3 * (0.5 - x)", "0.7", noise=0.1).curves[0])
+    assert found is not None and found.mean is not None and found.variance is not None
+    assert formula_text(found.mean) == "0.5 * (1 - α)"
+    assert formula_text(found.variance) == "0.08166666667 - 0.07166666667 * α^2"
+
+
+@pytest.mark.parametrize(("drift", "diffusion"), [("-(1 + t) * x", "1 + t / 2"), ("sin(t) + 0 * x", "1")])
+def test_what_has_no_such_form_is_left_to_quadrature(drift: str, diffusion: str) -> None:
+    assert closed_form(drifting(drift, diffusion).curves[0]) is None

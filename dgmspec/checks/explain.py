@@ -88,5 +88,6 @@ def _statements(flow: FlowTable) -> list[str]:
         ("assumed", "; ".join(flow.assumed) or "nothing"),
         *([("checked", "; ".join(flow.checked))] if flow.checked else []),
         ("class", flow.classes),
+        *([("kernel", "; ".join(flow.kernels))] if flow.kernels else []),
     ]
     return [f" {name:8} {text}" for name, text in said]

@@ -12,6 +12,7 @@ from dgmspec.checks.law_rows import LawRow, law_rows
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import arriving
+from dgmspec.graph.words import describe_formula
 
 __all__ = ["ExplainTable", "FlowTable", "Row", "explain_table"]
 
@@ -52,6 +53,7 @@ class FlowTable:
     assumed: tuple[str, ...]
     checked: tuple[str, ...]
     classes: str
+    kernels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,18 @@ def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
         assumed=assumed,
         checked=tuple(dict.fromkeys(check for step in chain.steps for check in step.facts.checked)),
         classes=_classes(chain, assumed),
+        kernels=tuple(filter(None, map(_kernel, chain.steps))),
     )
+
+
+def _kernel(step: StepFacts) -> str:
+    """The law along a step's time, as formulas."""
+    found = step.node.op.kernel(step.event)
+    if found is None:
+        return ""
+    formulas = ", ".join(f"{name} = {describe_formula(formula)}" for name, formula in found.formulas)
+    said = f"{found.said}{f': {formulas}' if formulas else ''}"
+    return f"{said}; log-SNR from {found.log_snr[0]:.4g} to {found.log_snr[1]:.4g}"
 
 
 def _relation(analysis: Analysis, chain: ChainFacts) -> str:

@@ -177,10 +177,29 @@ def _arrow(graph: Graph, arrow: ArrowNode, f: str) -> Iterator[str]:
             state, time, rate, (low, high) = solved
             y, t = symbol(state), symbol(time)
             yield rf"\frac{{d {y}}}{{d {t}}} &= {expression(rate)},\quad {t} \colon {number(low)} \to {number(high)}"
+        yield from _kernel(graph, address)
     written = dict.fromkeys(found for address in arrow.steps for found in _written(graph.steps[address].op))
     for name, equations in written:
         lines = r",\; ".join(rf"{symbol(v)} \leftarrow {expression(value)}" for v, value in equations)
         yield rf"\text{{{escaped(name)}}} &: {lines}"
+
+
+def _kernel(graph: Graph, address: str) -> Iterator[str]:
+    """The law along a noising arrow, with its coefficients where they have formulas."""
+    step = graph.steps[address]
+    event = graph.type_of(step.source)
+    found = step.op.kernel(event) if isinstance(event, Type) else None
+    if found is None or not found.formulas:
+        return
+    x, t = symbol(graph.values[step.source].variable or "x"), symbol(found.time)
+    names = dict(found.formulas)
+    shift = " + m" if "m" in names else ""
+    yield rf"{x}_{{{t}}} &= \alpha\, {x}{shift} + \sigma\, \varepsilon,\quad \varepsilon \sim \mathcal{{N}}(0, I)"
+    for name, value in names.items():
+        yield rf"{_COEFFICIENTS.get(name, name)} &= {expression(value)}"
+
+
+_COEFFICIENTS: Final = {"α": r"\alpha", "σ": r"\sigma", "σ^2": r"\sigma^{2}"}
 
 
 def _written(op: AbstractOp) -> Iterator[tuple[str, tuple[tuple[str, AbstractExpr], ...]]]:

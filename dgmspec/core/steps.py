@@ -46,6 +46,17 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Kernel:
+    """The law of the state at a `time` given that at the start: what it is in words, its coefficients as formulas of
+    the time by their symbols, and the log of the ratio of signal to noise at both ends."""
+
+    time: str
+    said: str
+    formulas: tuple[tuple[str, Any], ...]
+    log_snr: tuple[float, float]
+
+
+@dataclass(frozen=True)
 class Facts:
     """What holds and why: `assumed` and `checked` numerically each with the reason, `proved` where the way is news."""
 
@@ -133,6 +144,10 @@ class AbstractStep(AbstractOp, ABC):
     def dynamics(self) -> tuple[str, str, Any, tuple[float, float]] | None:
         """The equation that the step solves, where it is one: the state, the time, the rate as a formula of both, and
         the times at which it starts and ends."""
+        return None
+
+    def kernel(self, x: Type) -> Kernel | None:
+        """The law of the state along the step's time, given that at the start, where it is normal and known."""
         return None
 
     def names_context(self) -> bool:

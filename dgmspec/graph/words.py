@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 from dgmspec.algebra.evaluate import show
+from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.applied import AppliedNet
 from dgmspec.graph.graph import Graph, Prior
@@ -13,6 +14,7 @@ from dgmspec.ops import signature
 from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
 from dgmspec.ops.continuous import Ode
 from dgmspec.ops.data import NamedData
+from dgmspec.spec.unresolve import formula_text
 
 TITLES: Final = {
     "step": "step",
@@ -80,6 +82,11 @@ def describe_value(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(describe_value, value))}]"
     return show(value) if isinstance(value, (int, float)) else "…"
+
+
+def describe_formula(formula: AbstractExpr) -> str:
+    """A formula as the language writes it."""
+    return formula_text(formula)
 
 
 def wanted(plain: list[Any], choices: list[str], roles: list[str]) -> str:

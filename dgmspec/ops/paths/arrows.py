@@ -12,14 +12,16 @@ from typing import ClassVar, Literal
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import NotAffine, Times
+from dgmspec.algebra.paths.closed import closed_form
 from dgmspec.algebra.paths.derive import of_drift, of_kernel
 from dgmspec.algebra.paths.gaussian import GaussianPath
+from dgmspec.algebra.paths.scalar import Chain
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.jacobian import Jacobian, Structure
 from dgmspec.core.nets import AbstractNet, NetUse
 from dgmspec.core.parameters import Draw, ParamSpec
-from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
+from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts, Kernel
 from dgmspec.core.types import REAL, Shape, SupportKind, Type
 from dgmspec.ops.continuous import AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.ode import CLOSE
@@ -169,6 +171,23 @@ class AbstractNoising(AbstractStep, ABC):
             return Facts()
         proved = f"kernel of x at {self.time} derived from the law; {self.time} runs from {self.start(x.shape):.3g}"
         return Facts(checked=(f"probability flow by {how.solver.promise()}",), proved=(proved,))
+
+    def kernel(self, x: Type) -> Kernel | None:
+        try:
+            path = self.path(x.shape)
+        except Refusal:
+            return None
+        found = closed_form(path.curves[0])
+        ends = (path.log_snr(self.start(x.shape)), path.log_snr(path.high))
+        shift = " + m" if any(curve.mean(path.high) for curve in path.curves) else ""
+        said = f"{self.state}_{self.time} = α {self.state}_0{shift} + σ ε"
+        if not path.alike:
+            said += ", of the first coordinate"
+        if found is None:
+            how = "the recursion of the steps" if isinstance(path.curves[0], Chain) else "quadrature"
+            return Kernel(self.time, f"{said}, its coefficients by {how}", (), ends)
+        pairs = (("α", found.alpha), ("m", found.mean), ("σ^2", found.variance), ("σ", found.sigma))
+        return Kernel(self.time, said, tuple((name, value) for name, value in pairs if value is not None), ends)
 
     def start(self, shape: Shape) -> float:
         """The earliest time that losses, samplers and likelihoods use."""
