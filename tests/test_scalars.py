@@ -291,13 +291,45 @@ def round_trip(op: AbstractScalar, scale: float, y: Tensor) -> tuple[Tensor, ...
 @at_scales
 @by_count
 def test_splines_in_single_precision(op: AbstractScalar, scale: float, count: int) -> None:
-    # An x is known to half a rounding error of the bound, which the slope magnifies: no inverse can do better.
     y = 12 * torch.rand(count) - 6
     x, again, exact, true, slope = round_trip(op, scale, y)
     rounding = 8 * EPS * op.bound
     for value in (again, exact):
         assert ((value - y).abs() <= rounding * slope.clamp(min=1)).all()
     assert ((x - true).abs() <= rounding * (1 / slope).clamp(min=1)).all()
+
+
+def least_errors(op: AbstractScalar, raw: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The least |f(x') - y| over the 33 numbers x' of single precision nearest to x."""
+    forward, below, above = scalar_twin(op).forward, x, x
+    least = (forward(op, raw, x, REAL)[0] - y).abs()
+    for _ in range(16):
+        below, above = (torch.nextafter(at, end) for at, end in ((below, x - 1), (above, x + 1)))
+        for at in (below, above):
+            least = torch.minimum(least, (forward(op, raw, at, REAL)[0] - y).abs())
+    return least
+
+
+@pytest.mark.parametrize("op", PIECEWISE, ids=str)
+@at_scales
+@by_count
+def test_no_other_x_of_single_precision_is_a_better_inverse(op: AbstractScalar, scale: float, count: int) -> None:
+    """f(f⁻¹(y)) is y to 8 ulp of the bound, or, where numbers are too far apart for that, to twice the least there is.
+
+    Of 1,000 values less than one lies next to a knot where a step of x beyond it costs more; that is bounded above.
+    """
+    torch.manual_seed(0)
+    y = 12 * torch.rand(count) - 6
+    raw, ulp = raw_of(op, REAL, y.shape, scale).float(), EPS * op.bound
+    with torch.no_grad():
+        x, _ = scalar_twin(op).inverse(op, raw, y, REAL)
+        error = (scalar_twin(op).forward(op, raw, x, REAL)[0] - y).abs()
+        coarse = error > 8 * ulp
+        error = error[coarse]
+        least = least_errors(op, raw[:, coarse], x[coarse], y[coarse])
+    assert int((error > 2 * least).sum()) < 1e-3 * count
+    if scale > 1 and not isinstance(op, LinearSpline):
+        assert float((least > 8 * ulp).sum()) > 0.9 * float(coarse.sum()) > 0, "8 ulp would ask the impossible"
 
 
 @pytest.mark.parametrize("op", SOLVED, ids=str)

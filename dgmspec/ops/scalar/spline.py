@@ -86,7 +86,8 @@ class Rqs(AbstractSpline):
     On the circle the ends share one slope, and a learned rotation follows, so that -π does not stay put; P = 3K + 1.
     Log-derivative: ``log(s² (δ_{k+1} θ² + 2s θ(1-θ) + δ_k (1-θ)²) / (s + (δ_{k+1} + δ_k - 2s) θ(1-θ))²)``.
     Cost: O(K) comparisons a coordinate each way; the inverse solves a quadratic.
-    Caveat: narrow steep bins lose digits in float32; the inverse is polished there by a Newton step.
+    Caveat: narrow steep bins lose digits in float32; the inverse is polished there by a Newton step, to within twice
+    the least |f(x) - y| that a float32 x attains.
     Reference: Durkan, Bekasov, Murray and Papamakarios 2019, "Neural spline flows", eq. 4 to 8; on the
     circle Rezende, Papamakarios, Racanière et al. 2020, "Normalizing flows on tori and spheres", section 2.1.2.
     """
