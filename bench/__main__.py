@@ -66,9 +66,12 @@ def say(line: str) -> None:
 
 
 def _merged(before: str, rows: Sequence[Row], ode_rows: Sequence[OdeRow], rounds: int) -> str:
-    """The page with what was measured now; the part that was not stays as it was."""
+    """The page with what was measured now; rows that were not, and parts, stay as they were."""
     flows, title, others = before.partition(odes.TITLE)
-    parts = (page(rows, rounds) if rows else flows, odes.section(ode_rows, rounds) if ode_rows else title + others)
+    parts = (
+        page(rows, rounds, flows) if rows else flows,
+        odes.section(ode_rows, rounds) if ode_rows else title + others,
+    )
     return "\n\n".join(part.rstrip("\n") for part in parts if part) + "\n"
 
 

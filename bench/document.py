@@ -14,6 +14,7 @@ import torch
 import dgmspec
 from bench.adapters import PEERS, installed
 from bench.run import COMPILED, EAGER, FROZEN, FROZEN_COMPILED, PRODUCTS, Row
+from bench.workloads import WORKLOADS
 
 __all__ = ["line", "machine", "page"]
 
@@ -38,14 +39,17 @@ same nets: two hidden layers of rectified units. zuko's splines have parameters 
 by value. *compiled* is `model.compiled()`, one full graph; the others run as their documentation runs them, without
 torch.compile. *frozen* is `model.freeze()`, for inference; *frozen compiled* is
 `model.freeze().compiled(options={{"cpp_wrapper": True}})`, which packs large weights. *products* are the nets' matrix
-products alone: where they are most of the time, nobody can be much faster than anybody else.
+products alone: where they are most of the time, nobody can be much faster than anybody else. NAF's families differ: ours is a
+mixture of sigmoids, zuko's a monotonic net. Residual blocks have their exact log-determinant at D = 2, and beyond it, in
+normflows and here, an unbiased estimate of which two terms of the series are always taken.
 """
 
+FORMS = (EAGER, COMPILED, FROZEN, FROZEN_COMPILED)
 TITLES = {"log_prob": "log-density", "train": "training step", "sample": "sampling"}
 
 
-def page(rows: Sequence[Row], rounds: int) -> str:
-    """The whole page for rows as they were measured."""
+def page(rows: Sequence[Row], rounds: int, before: str = "") -> str:
+    """The whole page for rows as they were measured; other rows of the page as it was, `before`, stay."""
     clock = "one thread, in CPU time" if torch.get_num_threads() == 1 else f"{torch.get_num_threads()} threads"
     peers = list(installed())
     head = HEADER.format(
@@ -55,8 +59,8 @@ def page(rows: Sequence[Row], rounds: int) -> str:
         rounds=rounds,
         clock=clock,
     )
-    operations = dict.fromkeys(row.operation for row in rows)
-    return "\n".join([head, *(_table(TITLES[o], [r for r in rows if r.operation == o]) for o in operations)])
+    tables = (_table(title, [r for r in rows if r.operation == o], before) for o, title in TITLES.items())
+    return "\n".join([head, *tables])
 
 
 def machine(peers: Iterable[str]) -> str:
@@ -82,23 +86,55 @@ def _processor() -> str:
     return f"{name}, {count} virtual cores, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _table(title: str, rows: Sequence[Row]) -> str:
-    peers = [peer for peer in PEERS if any(peer in row.times for row in rows)]
-    forms = [form for form in (EAGER, COMPILED, FROZEN, FROZEN_COMPILED) if any(form in row.times for row in rows)]
-    names = [form.replace("dgmspec ", "") for form in forms]
-    products = [PRODUCTS] if any(PRODUCTS in row.times for row in rows) else []
-    columns = ["model", *peers, *names, *products, *(f"best peer / {'dgmspec' if n == EAGER else n}" for n in names)]
+COLUMNS = (
+    "model",
+    *PEERS,
+    *(form.replace("dgmspec ", "") for form in FORMS),
+    PRODUCTS,
+    *(f"best peer / {form.replace('dgmspec ', '')}" for form in FORMS),
+)
+"""Every column that a table may have, in their order; those that no row fills are left out."""
+
+
+def _table(title: str, rows: Sequence[Row], before: str) -> str:
+    """The rows, among those of the table that stands in `before`."""
+    cells, notes = _standing(title.capitalize(), before)
+    new = {row.workload.title: row for row in rows}
+    cells |= {name: _cells(row) for name, row in new.items()}
+    columns = [column for column in COLUMNS if any(column in found for found in cells.values())]
     lines = [f"## {title.capitalize()}", "", line(columns), line(["---"] + ["---:"] * (len(columns) - 1))]
-    for row in rows:
-        times = [f"{1e3 * row.times[n].median:.2f}" if n in row.times else "–" for n in (*peers, *forms, *products)]
-        lines.append(line([row.workload.title, *times, *(str(row.ratio(form) or "–") for form in forms)]))
-    notes = [
-        f"- {row.workload.title}, {name}: {why}"
-        for row in rows
-        for name, why in row.missing.items()
+    kept = [workload.title for workload in WORKLOADS.values() if workload.title in cells]
+    lines += [line([cells[name].get(column, "–") for column in columns]) for name in kept]
+    notes = [note for note in notes if not any(note.startswith(f"- {name}, ") for name in new)]
+    notes += [
+        f"- {name}, {case}: {why}"
+        for name, row in new.items()
+        for case, why in row.missing.items()
         if why != "has no such layer"
     ]
     return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+
+
+def _cells(row: Row) -> dict[str, str]:
+    """What stands in each column of a row."""
+    found = {"model": row.workload.title}
+    for case, times in row.times.items():
+        found[case.replace("dgmspec ", "")] = f"{1e3 * times.median:.2f}"
+    for form in FORMS:
+        if (ratio := row.ratio(form)) is not None:
+            found[f"best peer / {form.replace('dgmspec ', '')}"] = str(ratio)
+    return found
+
+
+def _standing(heading: str, before: str) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """The table under a heading of a page: the filled cells of each row by the row's name, and the notes below it."""
+    lines = before.partition(f"## {heading}\n")[2].partition("\n#")[0].splitlines()
+    table = [[cell.strip() for cell in text.strip("|").split("|")] for text in lines if text.startswith("|")]
+    if not table:
+        return {}, []
+    columns, _, *rows = table
+    cells = {row[0]: {c: cell for c, cell in zip(columns, row, strict=True) if cell != "–"} for row in rows}
+    return cells, [text for text in lines if text.startswith("- ")]
 
 
 def line(cells: Sequence[str]) -> str:

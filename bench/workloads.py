@@ -77,7 +77,7 @@ class Workload:
         }[self.scalar]
         widths = f"{self.hidden}, {self.hidden}, activation = relu"
         coupling = f"coupling({scalar}, mask = {self.mask}, net = mlp({widths}))"
-        log_det = f"log_det = {'exact' if self.size == 2 else 'series'}"  # as normflows computes it
+        log_det = f"log_det = {'exact' if self.size == 2 else 'series, terms = 2'}"  # as normflows computes it
         steps = {
             "coupling": coupling,
             "autoregressive": f"autoregressive({scalar}, net = made({widths})); permute(reverse)",

@@ -10,6 +10,7 @@ import torch
 
 from bench.adapters import PEERS, installed
 from bench.agreement import TOLERANCE, difference
+from bench.document import page
 from bench.measure import Times, paired
 from bench.ode.document import section
 from bench.ode.run import OURS, Row, peers
@@ -17,6 +18,7 @@ from bench.ode.run import TOLERANCE as BETWEEN_SOLVERS
 from bench.ode.run import difference as ode_difference
 from bench.ode.workloads import WORKLOADS as ODES
 from bench.ode.workloads import ours
+from bench.run import Row as FlowRow
 from bench.workloads import WORKLOADS
 
 
@@ -64,3 +66,20 @@ def test_the_section_on_continuous_flows_names_every_case() -> None:
     text = section(rows, 15)
     assert "| CNF, D = 2, 2 × 64 | 2000.0 | 1000.0 | 1500.0 | 2.00 [2.00, 2.00] |" in text
     assert "- torchdyn is not installed" in text and "1e-04" in text
+
+
+def test_a_run_of_some_workloads_leaves_the_other_rows_of_the_page() -> None:
+    def measured(name: str, seconds: float) -> list[FlowRow]:
+        times = {"zuko": Times((2 * seconds,) * 15), "dgmspec": Times((seconds,) * 15)}
+        return [FlowRow(WORKLOADS[name], o, times, {"dgmspec compiled": "no"}) for o in ("log_prob", "train", "sample")]
+
+    before = page(measured("naf-8", 1.0) + measured("maf-8", 3.0), 15)
+    after = page(measured("naf-8", 5.0) + measured("realnvp-2", 7.0), 15, before)
+    for title in ("## Log-density", "## Training step", "## Sampling"):
+        table = after.partition(f"{title}\n")[2].partition("\n#")[0]
+        rows = [row for row in table.splitlines() if row.startswith("| ") and "---" not in row][1:]
+        assert [row.split(" | ")[0] for row in rows] == ["| RealNVP, D = 2", "| MAF, D = 8", "| NAF, D = 8"]
+        assert "| 6000.00 | 3000.00 |" in rows[1] and "| 10000.00 | 5000.00 |" in rows[2]
+        assert (
+            table.count("- MAF, D = 8, dgmspec compiled: no") == table.count("- NAF, D = 8, dgmspec compiled: no") == 1
+        )

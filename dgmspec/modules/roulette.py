@@ -36,8 +36,8 @@ def power_series(ordered: Ordered, probe: Tensor, stop: Tensor, terms: int, rate
         count = len(v) if k <= terms else going[k - terms - 1]
         w = left(w[:count])
         weight = (-1) ** k * rate ** -max(0, k - terms)
-        value[:count] -= weight / k * (w * v[:count]).sum(1)
-        u[:count] += weight * w
+        value[:count].sub_((w * v[:count]).sum(1), alpha=weight / k)
+        u[:count].add_(w, alpha=weight)
     back = rows.argsort()
     return value.index_select(0, back), u.index_select(0, back)
 
