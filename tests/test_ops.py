@@ -22,6 +22,8 @@ from tests.zoo import Case, draw_event, randomise, steps
 
 BATCH = 5
 CASES = steps()
+FIRST = {(case.step.partition("(")[0], len(case.before.split(","))): case for case in reversed(CASES)}
+"""One case of each step, of vectors and of images."""
 
 
 def parts(case: Case) -> tuple[CompiledModel, Tensor, dict[str, Tensor] | None]:
@@ -54,6 +56,20 @@ def test_inverse_undoes_forward_both_ways(case: Case) -> None:
         torch.testing.assert_close(model.decode(z, given=given), x, rtol=1e-8, atol=1e-8)
     if not stochastic(model) or case.step.startswith("inverse"):
         torch.testing.assert_close(model.encode(model.decode(z, given=given), given=given), z, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=[] if c in FIRST.values() else [pytest.mark.slow], id=str(c)) for c in CASES],
+)
+@torch.no_grad()
+def test_an_empty_batch_gives_empty_results(case: Case) -> None:
+    model, x, given = parts(case)
+    none = {n: c[:0] for n, c in given.items()} if given else None
+    z = model.encode(x[:0], given=none, seed=0)
+    assert z.shape == (0, *type_of(model, "z").shape)
+    assert model.decode(z, given=none, seed=0).shape == x[:0].shape
+    assert model.ledger(x[:0], given=none, seed=0, direction="encode").total.shape == (0,)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -40,6 +40,7 @@ from dgmspec.modules.sums import (
     scaled,
     total,
 )
+from dgmspec.modules.twin import flat_rows
 from dgmspec.program.program import Instruction
 
 __all__ = ["prepare"]
@@ -149,7 +150,7 @@ def _features(values: Sequence[Tensor], types: Sequence[Type | None], p: Mapping
     rows = max(value.shape[0] for value in values)
     like = next(iter(p.values())).new_empty((rows, 0))
     return [
-        value.reshape(value.shape[0], -1).expand(rows, -1) if type_ is None else context_features(value, type_, like)
+        flat_rows(value).expand(rows, -1) if type_ is None else context_features(value, type_, like)
         for value, type_ in zip(values, types, strict=True)
     ]
 

@@ -5,6 +5,7 @@ A net gives (batch, P·n) numbers, parameter k of coordinate i in column k·n + 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -118,7 +119,8 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
     if not op.by_image(ctx.event.shape):
         return _raw_of_vector(op, p, kept, x, count, ctx)
     own, c = below(p, "net"), context(x, ctx)
-    image = x * p["read"] if "read" in p else kept.reshape(kept.shape[0], -1, *ctx.event.shape[1:])
+    shape = ctx.event.shape[1:]
+    image = x * p["read"] if "read" in p else kept.reshape(len(kept), kept.shape[1] // math.prod(shape), *shape)
     found = evaluate(op.net, own, (image,) if kept.shape[1] else (), c, ctx.training).flatten(1)
     if "read" not in p:
         return _planes(found, count)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dgmspec.core.types import Type
@@ -17,11 +16,20 @@ Result = tuple[Tensor, Tensor]
 
 
 def _squeeze_forward(op: Squeeze, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
-    return F.pixel_unshuffle(x, op.factor), x.new_zeros(())
+    size, (c, h, w) = op.factor, x.shape[1:]
+    blocks = x.reshape(len(x), c, h // size, size, w // size, size).permute(0, 1, 3, 5, 2, 4)
+    return blocks.reshape(len(x), c * size**2, h // size, w // size), x.new_zeros(())
 
 
 def _squeeze_inverse(op: Squeeze, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
-    return F.pixel_shuffle(y, op.factor), y.new_zeros(())
+    return _spread(y, op.factor), y.new_zeros(())
+
+
+def _spread(y: Tensor, size: int) -> Tensor:
+    """Each size² channels as the pixels of a block."""
+    c, h, w = y.shape[1:]
+    blocks = y.reshape(len(y), c // size**2, size, size, h, w).permute(0, 1, 4, 2, 5, 3)
+    return blocks.reshape(len(y), c // size**2, h * size, w * size)
 
 
 def _hadamard(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -36,8 +44,8 @@ def _haar_forward(op: Haar, p: Parameters, x: Tensor, ctx: StepContext) -> Resul
 
 
 def _haar_inverse(op: Haar, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
-    corners = _hadamard(*torch.chunk(y, 4, 1))
-    return F.pixel_shuffle(torch.stack(corners, 2).flatten(1, 2), 2), y.new_zeros(())
+    corners = _hadamard(*torch.tensor_split(y, 4, 1))
+    return _spread(torch.stack(corners, 2).flatten(1, 2), 2), y.new_zeros(())
 
 
 def _conv1x1_tables(op: Conv1x1, event: Type, given: Type | None) -> dict[str, Tensor]:

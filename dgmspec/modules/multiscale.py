@@ -15,7 +15,7 @@ from dgmspec.ops.multiscale import SCALE, Join, Split
 
 
 def _split_forward(op: Split, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Parts, Tensor]:
-    kept, aside = torch.chunk(x, 2, 1)
+    kept, aside = torch.tensor_split(x, 2, 1)
     aside, log_det = _placed(op, p, kept, aside, ctx, inverse=True)
     return (kept, aside), log_det
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Type
+from dgmspec.modules.twin import flat_rows
 
 __all__ = ["Parts", "packed", "unpacked"]
 
@@ -20,7 +21,7 @@ def packed(value: Parts) -> Tensor:
     if isinstance(value, Tensor):
         return value
     event, *aside = value
-    return torch.cat([part.reshape(part.shape[0], -1) for part in (*aside, event)], 1)
+    return torch.cat([flat_rows(part) for part in (*aside, event)], 1)
 
 
 def unpacked(flat: Tensor, type_: Type) -> Parts:

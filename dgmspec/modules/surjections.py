@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dgmspec.core.types import REAL, Type
 from dgmspec.modules.stochastic import log_density_of, shaped_normal
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows
 from dgmspec.ops.surjections import Argmax, Augment
 
 Result = tuple[Tensor, Tensor]
@@ -60,7 +60,7 @@ def _labels(op: Argmax, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
     x = found % labels
     if not ctx.counted:
         return x.to(y.dtype), y.new_zeros(())
-    drawn = (found < labels).reshape(len(y), -1).all(1)
+    drawn = flat_rows(found < labels).all(1)
     return x.to(y.dtype), torch.where(drawn, _log_density(op, p, numbers, x, ctx), -math.inf)
 
 

@@ -195,6 +195,11 @@ class TermTwin:
     plan: Callable[[Any, Any, Type], Any] = no_term_plan
 
 
+def flat_rows(x: Tensor) -> Tensor:
+    """(batch, *event) -> (batch, numbers), of an empty batch too."""
+    return x.flatten(1) if x.dim() > 1 else x.unsqueeze(1)
+
+
 def sum_event(ladj: Tensor, event: Type) -> Tensor:
     """The sum over the event dimensions of a per-coordinate term (batch, *event) -> (batch,)."""
     return ladj.flatten(1).sum(1) if event.shape else ladj

@@ -15,7 +15,7 @@ from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import below, context_features, evaluate
 from dgmspec.modules.registry import net_twin
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin, sum_event
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows, sum_event
 from dgmspec.ops.authored import AuthoredStep, Definition, Reading
 
 Result = tuple[Tensor, Tensor]
@@ -82,7 +82,7 @@ def _shapes(op: AuthoredStep, p: Parameters, event: Type) -> dict[str, Shape]:
 
 def _split(p: Parameters, x: Tensor, shapes: dict[str, Shape]) -> dict[str, Tensor]:
     """The parts by name, (batch, *shape) each."""
-    flat = x.reshape(x.shape[0], -1)
+    flat = flat_rows(x)
     if "order" in p:
         flat = flat.index_select(1, p["order"])
     sizes = [math.prod(shape) for shape in shapes.values()]
@@ -93,7 +93,7 @@ def _split(p: Parameters, x: Tensor, shapes: dict[str, Shape]) -> dict[str, Tens
 
 
 def _join(p: Parameters, parts: list[Tensor], x: Tensor) -> Tensor:
-    flat = torch.cat([part.reshape(part.shape[0], -1) for part in parts], 1) if len(parts) > 1 else parts[0]
+    flat = torch.cat([flat_rows(part) for part in parts], 1) if len(parts) > 1 else parts[0]
     if "back" in p:
         flat = flat.index_select(1, p["back"])
     return flat.reshape(x.shape)

@@ -12,7 +12,7 @@ from dgmspec.modules.continuous.velocity import PROBES, Evaluation, Ready, const
 from dgmspec.modules.counting import count
 from dgmspec.modules.solvers import Adaptive, Field, Fixed, SolverError, integrate
 from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows
 from dgmspec.ops.continuous import AbstractAdaptive, AbstractFixed, AbstractSolver, Ode
 
 __all__ = ["TWINS", "carry", "evaluation_of", "solver_of"]
@@ -83,7 +83,7 @@ def _field(evaluation: Evaluation, counted: bool) -> Field:
 
     def field(t: float | Tensor, y: Tensor, p: Any) -> tuple[Tensor, ...]:
         value, *found = traced(t, y, p)
-        extra = {"kinetic": value.reshape(y.shape[0], -1).square().sum(1), "jacobian": found[-1] if found else value}
+        extra = {"kinetic": flat_rows(value).square().sum(1), "jacobian": found[-1] if found else value}
         return (value, *found[: int(counted)], *(extra[rate] for rate in evaluation.op.rates))
 
     return field

@@ -32,7 +32,7 @@ from dgmspec.modules.traces import (
     trace_core,
     value_and_trace,
 )
-from dgmspec.modules.twin import Parameters, StepContext
+from dgmspec.modules.twin import Parameters, StepContext, flat_rows
 from dgmspec.ops.authored import OwnNet, Reading
 from dgmspec.ops.continuous.ode import Ode
 from dgmspec.ops.continuous.placed import chained, closed, seen_shape
@@ -168,7 +168,7 @@ def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Te
     if start is None:
         return given if type_.shape == seen_shape(type_) else features
     shape = seen_shape(type_)
-    flat = features.reshape(features.shape[0], -1)
+    flat = flat_rows(features)
     return flat[:, start : start + math.prod(shape)].reshape(flat.shape[0], *shape)
 
 
@@ -199,7 +199,7 @@ class Evaluation:
         """dy/dt and ‖∂(dy/dt)/∂y‖², (batch,), of a velocity that is one shallow net."""
         (used,) = self.known.readings
         chain = self._chain(used, below(p, used.net.name), t, y, p, {})
-        value, slopes = forward(chain, y.reshape(y.shape[0], -1))
+        value, slopes = forward(chain, flat_rows(y))
         return value.to(y.dtype).reshape(y.shape), closed_norm(p[NORM], slopes, y.shape[0]).to(y.dtype)
 
     def _value(self, env: Mapping[str, Value], y: Tensor) -> Tensor:
@@ -225,7 +225,7 @@ class Evaluation:
         own = below(p, used.net.name)
         if traced and used.trace:
             chain = self._chain(used, own, t, y, p, env)
-            flat = y if y.dim() == 2 else y.reshape(y.shape[0], -1)
+            flat = y if y.dim() == 2 else flat_rows(y)
             if used.core in p and self.op.estimator is None:
                 value, trace = value_and_trace(chain, p[used.core], flat)
             else:

@@ -10,7 +10,7 @@ from torch import Tensor
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape, Support, SupportKind, Type
 from dgmspec.modules.registry import embedding_twin, net_twin
-from dgmspec.modules.twin import Parameters
+from dgmspec.modules.twin import Parameters, flat_rows
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.nets.convolutional import images_and_conditions
 
@@ -34,7 +34,7 @@ def evaluate(
         return apply(net, p, h, _conditions([values[i] for i in others] + also), training)
     given = [] if c is None else [c]
     if net.reads == "sequence":
-        rows = inputs[0].reshape(*inputs[0].shape[:2], -1)
+        rows = inputs[0] if inputs[0].dim() == 3 else inputs[0].unsqueeze(2)
         return apply(net, p, rows, _conditions([*inputs[1:], *given, *also]), training)
     h = _joined(inputs)
     features = net.input_embedding()
@@ -58,7 +58,7 @@ def _conditions(values: Sequence[Tensor]) -> Tensor | None:
 
 def _joined(values: Sequence[Tensor]) -> Tensor:
     """Values (batch, *event) flattened and joined: (batch, numbers)."""
-    flat = [v if v.dim() == 2 else v.reshape(v.shape[0], -1) for v in values]
+    flat = [v if v.dim() == 2 else flat_rows(v) for v in values]
     return flat[0] if len(flat) == 1 else torch.cat(flat, 1)
 
 
@@ -93,7 +93,7 @@ def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:
         labels = torch.arange(int(type_.support.high) + 1, device=c.device)
         c = c.unsqueeze(-1) == labels
     if type_.support.circular:
-        c = features_of(c.reshape(c.shape[0], -1), type_.support, 1)
+        c = features_of(flat_rows(c), type_.support, 1)
     shape = context_shape(type_)
     assert shape is not None
     return c.to(like.dtype).reshape(c.shape[0], *shape).expand(like.shape[0], *shape)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.modules.solvers.steps import State
+from dgmspec.modules.twin import flat_rows
 
 __all__ = ["Tolerance", "error_norm", "first_size", "next_size"]
 
@@ -45,7 +46,7 @@ class Tolerance:
             for value, old, new in zip(values[: 1 + self.controlled], before, after, strict=False)
         ]
         y, *integrals = scaled
-        found = y.reshape(y.shape[0], -1).square().mean(1).sqrt()
+        found = flat_rows(y).square().mean(1).sqrt()
         for part in integrals:
             found = torch.maximum(found, part.square().mean().sqrt() if self.together else part.abs())
         return found
@@ -58,7 +59,7 @@ class Tolerance:
 def error_norm(error: State, before: State, after: State, slope: State, keep: Tolerance) -> Tensor:
     """The norm of each row's error; infinite where the step ends in anything that is not finite."""
     found = keep.norm(error, before, after)
-    ends = (after[0] + slope[0]).reshape(found.shape[0], -1).sum(1) + found
+    ends = flat_rows(after[0] + slope[0]).sum(1) + found
     return torch.where(ends.isfinite(), found, torch.inf)
 
 

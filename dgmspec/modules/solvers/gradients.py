@@ -18,6 +18,7 @@ from dgmspec.modules.solvers.adaptive import search
 from dgmspec.modules.solvers.control import Tolerance
 from dgmspec.modules.solvers.failure import SolverError
 from dgmspec.modules.solvers.steps import Grid, Problem, State, Values
+from dgmspec.modules.twin import flat_rows
 
 __all__ = ["continuous_adjoint", "recomputed"]
 
@@ -183,4 +184,4 @@ def _spread(leaves: Sequence[Tensor], found: Sequence[Tensor | None]) -> list[Te
 
 def _beside(a: Tensor, b: Tensor) -> Tensor:
     """Two states of equal shape as one, (batch, 2 size)."""
-    return torch.cat((a.reshape(a.shape[0], -1), b.reshape(b.shape[0], -1)), 1)
+    return torch.cat((flat_rows(a), flat_rows(b)), 1)

@@ -17,6 +17,7 @@ from dgmspec.modules.solvers.dense import between, on_the_way
 from dgmspec.modules.solvers.failure import SolverError
 from dgmspec.modules.solvers.gradients import continuous_adjoint, recomputed
 from dgmspec.modules.solvers.steps import Field, Number, Problem, State, Values, even
+from dgmspec.modules.twin import flat_rows
 
 __all__ = ["Adaptive", "Fixed", "Gradient", "Solution", "Solver", "Trajectory", "integrate", "locate", "trajectory"]
 
@@ -156,7 +157,7 @@ def locate(
     """Where a solve on fixed steps, which does not look at its numbers, first stopped being finite."""
     problem, grid = Problem(field, p, solver.tableau, t0, t1), even(solver.steps)
     for (place, size), (state, _) in zip(grid, problem.walk(_started(y, rates), grid), strict=True):
-        lost = ~torch.stack([v.reshape(y.shape[0], -1).isfinite().all(1) for v in state]).all(0)
+        lost = ~torch.stack([flat_rows(v).isfinite().all(1) for v in state]).all(0)
         if lost.any():
             t = float(problem.at(place + size, y))
             return SolverError("nonfinite", "the state stops being finite", t, int(lost.to(torch.uint8).argmax()))
