@@ -22,8 +22,11 @@ from tests.zoo import Case, draw_event, randomise, steps
 
 BATCH = 5
 CASES = steps()
-FIRST = {(case.step.partition("(")[0], len(case.before.split(","))): case for case in reversed(CASES)}
-"""One case of each step, of vectors and of images."""
+FIRST = {
+    (*case.step.split("(")[: 2 if case.step.startswith("elementwise") else 1], len(case.before.split(","))): case
+    for case in reversed(CASES)
+}
+"""One case of each step and each scalar bijector, of vectors and of images."""
 
 
 def parts(case: Case) -> tuple[CompiledModel, Tensor, dict[str, Tensor] | None]:

@@ -115,7 +115,7 @@ def _find(op: Rqs, raw: Tensor, at: Tensor, box: Box, by_value: bool) -> _Bin:
 def _find_eager(sizes: Tensor, slopes: Tensor, at: Tensor, box: Box, count: int, by_value: bool) -> _Bin:
     """Widths and heights go through the same arithmetic, so they stay side by side: (2, K, …)."""
     span = box.high - box.low
-    size = bins_of(sizes.reshape(-1, count, *sizes.shape[1:]).softmax(1), span, count)
+    size = bins_of(sizes.reshape(len(sizes) // count, count, *sizes.shape[1:]).softmax(1), span, count)
     if len(size) == 1:
         size = torch.cat((torch.full_like(size, span / count), size))
     cell, index = find_cell(size, at, box, by_value)
