@@ -39,9 +39,10 @@ same nets: two hidden layers of rectified units. zuko's splines have parameters 
 by value. *compiled* is `model.compiled()`, one full graph; the others run as their documentation runs them, without
 torch.compile. *frozen* is `model.freeze()`, for inference; *frozen compiled* is
 `model.freeze().compiled(options={{"cpp_wrapper": True}})`, which packs large weights. *products* are the nets' matrix
-products alone: where they are most of the time, nobody can be much faster than anybody else. NAF's families differ: ours is a
-mixture of sigmoids, zuko's a monotonic net. Residual blocks have their exact log-determinant at D = 2, and beyond it, in
-normflows and here, an unbiased estimate of which two terms of the series are always taken.
+products alone: where they are most of the time, nobody can be much faster than anybody else.
+NAF's families differ: ours is a mixture of sigmoids, zuko's a monotonic net. Residual blocks have silu units; their
+log-determinant is exact at D = 2, and beyond it, in normflows and here, an unbiased estimate of which two terms of the
+series are always taken.
 """
 
 FORMS = (EAGER, COMPILED, FROZEN, FROZEN_COMPILED)
