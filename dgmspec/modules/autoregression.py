@@ -16,21 +16,25 @@ from dgmspec.core.types import Type
 from dgmspec.modules.nets import below, context_features, evaluate, features_of
 from dgmspec.modules.registry import net_twin
 from dgmspec.modules.twin import MaskedTwin, Parameters, Solve, StepContext
-from dgmspec.ops.nets import context_shape, features
+from dgmspec.ops.nets import AbstractMasked, context_shape, features
 
 
 class Plan(NamedTuple):
-    """What the net's twin works out; `turned` where the net follows a scan of the image turned upside down."""
+    """What the net's twin works out; `turned` where the net follows a scan of the image turned upside down; how the net
+    runs."""
 
     net: Any
     turned: bool
+    reading: AbstractNet
 
 
 def plan(net: AbstractNet, order: AbstractOrder, event: Type, given: Type | None) -> Plan:
     """What depends on no tensor."""
     precedence = order.precedence(event.shape)
     found = _twin(net).plan(net, event.shape, precedence, context_shape(given), features(event.support))
-    return Plan(found, net.reads == "image" and precedence.scan is not None and precedence.scan.backwards)
+    turned = net.reads == "image" and precedence.scan is not None and precedence.scan.backwards
+    assert isinstance(net, AbstractMasked), f"{net.name} has no autoregressive reading"
+    return Plan(found, turned, net.reading)
 
 
 def tables(net: AbstractNet, order: AbstractOrder, event: Type) -> dict[str, Tensor]:
@@ -41,11 +45,17 @@ def tables(net: AbstractNet, order: AbstractOrder, event: Type) -> dict[str, Ten
 
 def planes(net: AbstractNet, p: Parameters, flat: Tensor, ctx: StepContext) -> Tensor:
     """The net's numbers for every coordinate of events (batch, d), as planes (P, batch, d)."""
-    seen = flat.flip(1) if ctx.plan.turned else flat
+    seen, own = flat.flip(1) if ctx.plan.turned else flat, below(p, "net")
+    if net.reads == "sequence" and "order" in own:
+        seen = seen.index_select(1, own["order"])
     image = seen.reshape(len(seen), *ctx.event.shape) if net.reads == "image" else seen
     read = features_of(image, ctx.event.support, 1)
-    out = evaluate(net, below(p, "net"), (read,), context(flat, ctx), ctx.training).flatten(1)
+    if net.reads == "sequence":  # a token for each coordinate
+        read = read.reshape(len(read), -1, ctx.event.size).mT
+    out = evaluate(ctx.plan.reading, own, (read,), context(flat, ctx), ctx.training).flatten(1)
     found = out.reshape(len(out), out.shape[1] // ctx.event.size, ctx.event.size).transpose(0, 1)
+    if net.reads == "sequence" and "ranks" in own:
+        found = found.index_select(2, own["ranks"])
     return found.flip(2) if ctx.plan.turned else found
 
 
@@ -58,7 +68,7 @@ def solved(net: AbstractNet, p: Parameters, y: Tensor, solve: Solve, ctx: StepCo
     y = y.flip(1) if ctx.plan.turned else y
     with torch.autocast(y.device.type, enabled=False):  # coordinate by coordinate, where errors would add up
         c = context(y, ctx)
-        x, log_det = _twin(net).invert(net, below(p, "net"), y, c, solve, read, ctx.plan.net, ctx.training)
+        x, log_det = _twin(net).invert(ctx.plan.reading, below(p, "net"), y, c, solve, read, ctx.plan.net, ctx.training)
     return x.flip(1) if ctx.plan.turned else x, log_det
 
 

@@ -50,10 +50,11 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM469",
         "error",
-        "an order that no kernel can follow",
-        "The net `masked_conv` follows `raster`, `natural` or `reverse`.",
-        "Its kernels are the same at every pixel, so what comes before a pixel must be the same seen from every pixel. "
-        "In a random order, or over a graph, it is not.",
+        "an order that the net cannot follow",
+        "The net `masked_conv` follows `raster`, `natural` or `reverse`, and `transformer` any order but a graph.",
+        "The kernels of `masked_conv` are the same at every pixel, so what comes before a pixel must be the same seen "
+        "from every pixel; in a random order, or over a graph, it is not. A token of a `transformer` passes on what it "
+        "has read of its own parents, which over a graph need not be parents of those who read it.",
         wrong=_flow(f"autoregressive(affine, order = random(1), {_MASKED}; flatten", "real[1, 2, 2]", "real[4]"),
         right=_flow(f"autoregressive(affine, order = raster, {_MASKED}; flatten", "real[1, 2, 2]", "real[4]"),
     ),

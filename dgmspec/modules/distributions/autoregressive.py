@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import torch
 from torch import Tensor
 
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Support, Type
 from dgmspec.modules import autoregression
 from dgmspec.modules.distributions.values import Values, into_domain
@@ -24,6 +25,7 @@ class _Plan(NamedTuple):
 
     net: Any
     turned: bool
+    reading: AbstractNet
     heads: tuple[tuple[str, int | None, Support], ...]
 
 

@@ -51,11 +51,24 @@ def attended(p: Parameters, name: str, h: Tensor, heads: int, causal: bool = Fal
 
     Written out, so that it can be differentiated twice and forward, which fused kernels cannot.
     """
+    q, k, v = attention_parts(p, name, h, heads)
+    rows = h.shape[1]
+    later = torch.ones(rows, rows, dtype=torch.bool, device=h.device).triu(1) if causal else None
+    return attention(p, name, q, k, v, later)
+
+
+def attention_parts(p: Parameters, name: str, h: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of rows (batch, n, width), each (batch, heads, n, width / heads)."""
     batch, rows, width = h.shape
     q, k, v = linear(p, f"{name}/qkv", h).reshape(batch, rows, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-    scores = q @ k.mT * math.sqrt(heads / width)
-    if causal:
-        later = torch.ones(rows, rows, dtype=torch.bool, device=h.device).triu(1)
-        scores = scores.masked_fill(later, -math.inf)
+    return q, k, v
+
+
+def attention(p: Parameters, name: str, q: Tensor, k: Tensor, v: Tensor, hidden: Tensor | None = None) -> Tensor:
+    """What rows with queries q take from rows with keys k and values v, but where it is `hidden`: (batch, n, width)."""
+    batch, heads, rows, size = q.shape
+    scores = q @ k.mT * math.sqrt(1 / size)
+    if hidden is not None:
+        scores = scores.masked_fill(hidden, -math.inf)
     mixed = torch.softmax(scores, -1).to(v.dtype) @ v
-    return linear(p, f"{name}/out", mixed.transpose(1, 2).reshape(batch, rows, width))
+    return linear(p, f"{name}/out", mixed.transpose(1, 2).reshape(batch, rows, heads * size))

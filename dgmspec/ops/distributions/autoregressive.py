@@ -38,13 +38,14 @@ class Autoregressive(AbstractDistribution):
         "autoregressive(law = bernoulli, order = random(1), net = made(16, 16))",
         "autoregressive(discretized_logistic(components = 2), net = mlp(16))",
         "autoregressive(categorical, net = resmlp(16))",
+        "autoregressive(normal, net = transformer(8, depth = 1))",
     )
     conditioned: ClassVar[bool] = True
 
     law: AbstractDistribution = Field(description="the law of one coordinate, whose parameters the net gives")
     order: AbstractOrder = Field(Natural(), description="in which order coordinates are conditioned")
     net: AbstractNet = Field(
-        description="made, masked_conv on images, or an mlp or resmlp that is read as its masked version"
+        description="made, masked_conv on images, or an mlp, resmlp or transformer that is read as its masked version"
     )
 
     @property

@@ -35,6 +35,11 @@ class AbstractMasked(AbstractNet, ABC):
     number of coordinates; of an image, channels take the place of coordinates.
     """
 
+    @property
+    def reading(self) -> AbstractNet:
+        """The net as it runs where it is read autoregressively."""
+        return self
+
     @abstractmethod
     def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
         """The parameters of the masked reading; `Refusal` where the net has none in this order."""
@@ -56,8 +61,8 @@ def masked_net(net: AbstractNet) -> AbstractMasked:
             f"an autoregressive net must be masked, and `{net.name}` cannot be",
             argument="net",
             help=(
-                "write `made(…)`, `masked_conv(…)` on images, or an `mlp` or `resmlp`, which are read as their masked "
-                "versions",
+                "write `made(…)`, `masked_conv(…)` on images, or an `mlp`, `resmlp` or `transformer`, which are read "
+                "as their masked versions",
             ),
         )
     return net

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import accumulate
+from operator import or_
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from dgmspec.algebra.shapes import show_shape
 from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.masking import Precedence
 from dgmspec.core.nets import AbstractEmbedding, AbstractNet, NetUse
 from dgmspec.core.parameters import Init, ParamSpec
+from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.layered import Activation, Width
+from dgmspec.ops.nets.masked import AbstractMasked
 
 
-class Transformer(AbstractNet):
+class Transformer(AbstractMasked):
     """``transformer(64, depth = 4, heads = 4)``: each row a token; attention among tokens and a layer of four times the
     width for each, in turn, added to what they read.
 
@@ -27,7 +33,8 @@ class Transformer(AbstractNet):
     a flat one of k · n numbers has number j of token i at j · n + i; any other is read off the tokens' mean. Without
     positions (``position = none``) the rows are a set: permuting them permutes the result's, or leaves their mean.
     With ``causal = true`` a row of the result depends on the tokens before it alone, the first on none, and where they
-    stand counts even without positions.
+    stand counts even without positions. In an `autoregressive` step or law it is causal, its tokens the coordinates in
+    their order, with the numbers that stand for each; drawing keeps the keys and values of earlier tokens.
     Reference: Vaswani et al. 2017, "Attention is all you need"; Lee et al. 2019, "Set transformer"; Peebles and Xie
     2023, "Scalable diffusion models with transformers", section 3.2 (conditions that act on the normalisations).
     """
@@ -56,6 +63,34 @@ class Transformer(AbstractNet):
 
     def time_embedding(self) -> AbstractEmbedding | None:
         return self.time
+
+    # ---- the autoregressive reading ---------------------------------------------------------------------------------
+
+    @property
+    def reading(self) -> AbstractNet:
+        return self.model_copy(update={"causal": True})
+
+    def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
+        self._require_chain(order)
+        size = len(order.ranks)
+        tokens = replace(use, inputs=((size, use.read // size),), output=(use.size,))
+        return self.reading.net_parameters(tokens)
+
+    def seen(self, shape: Shape, order: Precedence, context: bool) -> tuple[int, ...]:
+        self._require_chain(order)
+        before = [0, *accumulate((1 << i for i in sorted(range(len(order.ranks)), key=order.ranks.__getitem__)), or_)]
+        return tuple(before[rank] for rank in order.ranks)
+
+    def _require_chain(self, order: Precedence) -> None:
+        if order.parents is not None:
+            raise Refusal(
+                "DGM469",
+                "what a token read of its parents reaches all that attend to it, so `transformer` follows no graph",
+                argument="order",
+                help=("write an order of all coordinates, such as `natural`, or `made` as the net",),
+            )
+
+    # ---- parameters -------------------------------------------------------------------------------------------------
 
     def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
         use, own = self.embedded(use)
