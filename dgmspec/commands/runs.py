@@ -59,12 +59,17 @@ def verify(
     set: Sets = None,
     model: ModelName = None,
     seed: Seed = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="A PNG of simulated processes beside their laws."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> Answer:
     """Test every claim numerically: a spec's with random parameters, a run's with its weights and held-out data.
 
-    Examples: dgmspec verify specs/maf.dgm;  dgmspec verify runs/digits;  dgmspec verify --json specs/nsf.dgm
+    Examples: dgmspec verify specs/maf.dgm;  dgmspec verify runs/digits;  dgmspec verify --json specs/nsf.dgm;
+    dgmspec verify specs/double_well.dgm --picture wells.png
     """
     folder = Path(target).is_dir()
     if folder and (set or model):
@@ -80,6 +85,8 @@ def verify(
         else:
             assert found.spec is not None
             result = verify_model(dgmspec.compile(found.spec, model=name, seed=seed or 0), seed or 0)
+        if picture is not None:
+            result.draw(picture)
     text = "" if quiet and result.holds else f"{result.text()}\n"
     return Answer(text, result.data(), 0 if result.holds else 1, found=found)
 

@@ -17,6 +17,7 @@ from dgmspec.modules.recorded import AbstractRecorded
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.twin import StepContext
+from dgmspec.ops.paths.schemes import Exact
 from dgmspec.ops.paths.simulation import Simulation
 
 __all__ = ["AbstractSimulated"]
@@ -55,6 +56,25 @@ class AbstractSimulated(AbstractRecorded, ABC):
                 f"{int((~whole).sum()):,} of {len(whole):,} paths left the numbers; take more steps, as in "
                 "`solver = srk(steps = 2_000)`"
             )
+
+    @torch.no_grad()
+    def states_at(self, times: Sequence[float], n: int, seed: int = 0, start: int = 0) -> Tensor:
+        """The state of the `sde` at rising times, (times, n, *event), before the rest of the model maps it on: of one
+        and the same paths, so that times between two steps are moved to the nearer one; an exact law knows no steps."""
+        node, op = self.simulation(), self.simulation().op
+        assert isinstance(op, Simulation)
+        if isinstance(op.settings.solver, Exact):
+            return torch.stack([self.until(t)._behind(node, n, seed, start) for t in times])
+        grid, states = self.paths(n, seed, start)
+        return states[[int((grid - t).abs().argmin()) for t in times]]
+
+    def _behind(self, node: StepNode, n: int, seed: int, start: int) -> Tensor:
+        """The value behind a step where the model is sampled."""
+        program = self.program("sample")
+        slots = self.keep("sample", noise_for(program, (start, n), seed, self.dtype, self.device))
+        line = next(line for line in program.instructions if line.address == node.address)
+        found: Tensor = slots[line.outputs[0]]
+        return found
 
     @torch.no_grad()
     def paths(self, n: int, seed: int = 0, start: int = 0) -> tuple[Tensor, Tensor]:

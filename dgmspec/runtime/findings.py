@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from dgmspec.core.address import Address
 from dgmspec.core.types import Support
 
-__all__ = ["TOLERANCE", "Claim", "Finding", "distance", "outside"]
+__all__ = ["STATISTICAL", "TOLERANCE", "Claim", "Finding", "distance", "outside"]
 
 TOLERANCE = 1e-6
 
@@ -28,10 +28,15 @@ Claim = Literal[
     "samples",
     "normalisation",
     "sampler",
+    "Fokker-Planck",
+    "simulation",
     "prior support",
     "density label",
     "solver",
 ]
+
+STATISTICAL: Final = frozenset(("sampler", "simulation"))
+"""The claims whose error is a number of standard errors."""
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,11 @@ from dgmspec.modules.randomness import noise_for
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
 from dgmspec.runtime.evaluate import model_of
-from dgmspec.runtime.findings import Finding
+from dgmspec.runtime.findings import STATISTICAL, Finding
+from dgmspec.runtime.kolmogorov.check import Histogram, check_processes
+from dgmspec.runtime.kolmogorov.picture import draw_histograms
 from dgmspec.runtime.rows import open_parts
-from dgmspec.runtime.rundir import RunDirectory, finite
+from dgmspec.runtime.rundir import RunDirectory, RunError, finite
 from dgmspec.runtime.selfcheck import POINTS, draw_event, moved, own_parameters, part_of, step_trial
 from dgmspec.runtime.task import recorded_task
 from dgmspec.runtime.trials import Trial, thorough
@@ -49,6 +51,7 @@ class Verification:
     table: ExplainTable
     findings: tuple[Finding, ...]
     points: str
+    histograms: tuple[Histogram, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -67,6 +70,14 @@ class Verification:
     def flows(self) -> tuple[Any, ...]:
         """The flows of the table."""
         return self.table.flows
+
+    def draw(self, path: Path) -> None:
+        """The simulated processes beside their laws, as a PNG."""
+        if not self.histograms:
+            raise RunError(f"{self.table.model} has no `sde` of one or two coordinates whose simulation can be drawn")
+        if path.suffix != ".png":
+            raise RunError(f"{path.name}: the picture is written as .png")
+        draw_histograms(self.histograms, path)
 
     def json(self) -> str:
         """`data` as text."""
@@ -111,7 +122,8 @@ def _verified(
     for trial in _trials(model, points, seed):
         findings += thorough(trial)
     findings += check_whole(model, seed, rows)
-    return Verification(explain_table(model.graph), tuple(findings), said)
+    processes, seen = check_processes(model, seed, rows)
+    return Verification(explain_table(model.graph), (*findings, *processes), said, tuple(seen))
 
 
 # ---- trials ---------------------------------------------------------------------------------------------------------
@@ -226,7 +238,7 @@ def _claims(findings: tuple[Finding, ...]) -> Iterator[str]:
         word = "VIOLATED" if broken else "checked"
         times = f"{len(tried)} of {len(group)}" if len(tried) < len(group) else str(len(tried))
         where = f"  at {worst.step}" if worst.error and len(group) > 1 else ""
-        unit = " standard errors" if claim == "sampler" else ""
+        unit = " standard errors" if claim in STATISTICAL else ""
         yield f" {word:9}  {claim:{width}}  {times} tried, worst error {worst.error:.1e}{unit}{where}"
         for f in broken:
             yield f"            {f.step}: {claim}, error {f.error:.1e}, allowed {f.tolerance:.1e}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, join, tag
+from dgmspec.runtime.findings import STATISTICAL
 from dgmspec.runtime.page.charts import Line, curves
 from dgmspec.runtime.page.material import Entry, Material
 from dgmspec.runtime.page.views import key, samples_section
@@ -276,7 +277,7 @@ def _claim(claim: str, group: list[Any]) -> Html:
         word, role = ("VIOLATED", "error") if broken else ("checked", "note")
         times = f"{len(tried)} of {len(group)}" if len(tried) < len(group) else f"{len(tried)}"
         most = max(broken or tried, key=lambda f: f.error / f.tolerance)
-        unit = " standard errors" if claim == "sampler" else ""
+        unit = " standard errors" if claim in STATISTICAL else ""
         worst = f"{most.error:.1e}{unit}, allowed {most.tolerance:.1e}" + (f", at {most.step}" if most.error else "")
     return tag("tr", _word(word, role), tag("th", claim, scope="row"), tag("td", times), tag("td", worst))
 
