@@ -86,8 +86,11 @@ def _row(
     x = torch.randn(workload.batch, workload.size, generator=torch.Generator().manual_seed(2))
     forms = dict(flows)
     unrolls = operation == "sample" and workload.unrolls > MOST_UNROLLED
+    if workload.draws_terms and forms.pop(COMPILED, None) is not None:
+        missing[COMPILED] = "the number of terms of its series is drawn, so no one graph holds it"
     if unrolls and forms.pop(COMPILED, None) is not None:
-        missing[COMPILED] = f"an inverse of {workload.unrolls} dependent steps unrolls: minutes to compile"
+        cost = "all are taken, where eager stops" if workload.kind == "residual" else "minutes to compile"
+        missing[COMPILED] = f"an inverse of {workload.unrolls} dependent steps unrolls: {cost}"
     if operation != "train" and workload.folds:
         frozen = flows[EAGER].module.freeze()
         forms[FROZEN] = ours.flow_of(frozen)

@@ -54,13 +54,18 @@ class Workload:
     @property
     def unrolls(self) -> int:
         """How many steps of a sample depend on one another, layer by layer, coordinate by coordinate."""
-        solved = 64 if self.scalar == "mixture" else 1
+        solved = 64 if self.scalar == "mixture" else 24 if self.kind == "residual" else 1
         return self.layers * solved * (self.size if self.kind == "autoregressive" else 1)
 
     @property
     def folds(self) -> bool:
         """Whether a frozen model is another program: runs of matrices folded, or weights large enough to be packed."""
         return self.kind == "glow" or self.hidden >= 256
+
+    @property
+    def draws_terms(self) -> bool:
+        """Whether log-determinants are series whose number of terms is drawn, so that no one graph holds them."""
+        return self.kind == "residual" and self.size > 2
 
     @property
     def mask(self) -> str:
@@ -77,7 +82,7 @@ class Workload:
         }[self.scalar]
         widths = f"{self.hidden}, {self.hidden}, activation = relu"
         coupling = f"coupling({scalar}, mask = {self.mask}, net = mlp({widths}))"
-        log_det = f"log_det = {'exact' if self.size == 2 else 'series, terms = 2'}"  # as normflows computes it
+        log_det = f"log_det = {'series, terms = 2' if self.draws_terms else 'exact'}"  # as normflows computes it
         steps = {
             "coupling": coupling,
             "autoregressive": f"autoregressive({scalar}, net = made({widths})); permute(reverse)",

@@ -180,11 +180,19 @@ def test_fewer_than_eight_passes_are_not_worth_a_word() -> None:
         ("permute([1, 2, 3, 0]); permute([3, 0, 1, 2]); linear(plu)", ["DGM505"]),
         ("permute([1, 2, 3, 0]); permute([1, 2, 3, 0]); linear(plu)", []),
         ("permute([0, 1, 2, 3]); linear(plu)", ["DGM508"]),
+        ("exp; inverse exp; linear(plu)", ["DGM505"]),
+        ("arcsinh; linear(plu); inverse arcsinh", []),
+        ("elementwise(rqs); inverse elementwise(rqs); linear(plu)", []),
         ("repeat 2 { autoregressive(affine, net = made(8)) }", ["DGM506"]),
     ],
 )
 def test_lints_of_a_chain(steps: str, found: list[str]) -> None:
     assert codes(flow(steps)) == found
+
+
+def test_squeezing_one_pixel_a_channel_moves_nothing_and_is_no_mistake() -> None:
+    """The numbers stay in their order, and what was a pixel is a channel."""
+    assert "DGM508" not in codes(model("real[2, 2, 2]", f"real[*]{NORMAL}", "split; squeeze; conv1x1(plu)"))
 
 
 def test_a_repeat_without_its_index_is_warned_about_once() -> None:

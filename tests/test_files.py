@@ -192,6 +192,9 @@ def test_arrays_of_numpy(tmp_path: Path) -> None:
     assert np.array_equal(data["x"], POINTS.astype("f4")) and data["x"].dtype.isnative
     assert np.array_equal(data["c"], KINDS)
     assert np.array_equal(both["x"], POINTS) and np.array_equal(both["c"], KINDS)
+    np.savez(tmp_path / "wrong.npz", x=POINTS, kinds=KINDS + 9)
+    with pytest.raises(DataError, match=r"^DGM852: row 1 of `kinds` in .*wrong\.npz \(the first row is 1\) is"):
+        opened(tmp_path, "npz", BOTH, path="wrong.npz", variables=(("c", "kinds"),))
 
 
 def test_idx_images_and_labels_compressed_or_not(tmp_path: Path) -> None:

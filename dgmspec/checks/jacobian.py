@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts, place
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
@@ -22,6 +23,7 @@ def check_jacobian(analysis: Analysis) -> Iterator[Diagnostic]:
         yield from _context(analysis.graph, chain)
         yield from _once(_masks(chain))
         yield from _once(_permutations(chain))
+        yield from _once(_undone(chain))
         yield from _once(_linear(chain))
         yield from _triangular(chain)
 
@@ -174,7 +176,7 @@ def _permutations(chain: ChainFacts) -> Iterator[Diagnostic]:
         if step.jacobian.named is not Structure.PERMUTATION or rows is None:
             last = None
             continue
-        if rows == Dependency.diagonal(rows.columns):
+        if rows == Dependency.diagonal(rows.columns) and step.before.shape == step.after.shape:
             yield Diagnostic(
                 "DGM508",
                 "this permutation moves nothing",
@@ -196,6 +198,22 @@ def _permutations(chain: ChainFacts) -> Iterator[Diagnostic]:
                 help=("leave both out, or put a step between them",),
             )
         last = step
+
+
+def _undone(chain: ChainFacts) -> Iterator[Diagnostic]:
+    """A step without parameters and the same step undone: two log-determinants that are 0 together."""
+    for first, second in pairwise(chain.steps):
+        same = first.node.op == second.node.op and first.node.inverse is not second.node.inverse
+        plain = not (first.parameters or first.node.op.stochastic(first.event) or _reads_context(first))
+        if same and plain and first.jacobian.named not in (Structure.IDENTITY, Structure.PERMUTATION):
+            yield Diagnostic(
+                "DGM505",
+                "this step undoes the one before it",
+                place(second.node),
+                "together the identity",
+                (Label(place(first.node), "undone by the next"),) if place(first.node) != place(second.node) else (),
+                help=("leave both out, or put a step between them",),
+            )
 
 
 def _linear(chain: ChainFacts) -> Iterator[Diagnostic]:

@@ -94,9 +94,9 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM505",
         "warning",
-        "a permutation that the next one undoes",
-        "Two permutations in a row move something.",
-        "Together these are the identity: they cost two copies and change nothing.",
+        "a step that the next one undoes",
+        "A permutation, or a step without parameters, is not followed by its inverse.",
+        "Together these are the identity, with log-determinant 0: they cost two passes and change nothing.",
         wrong=_flow(f"permute(reverse); permute(reverse); {_PAIR}"),
         right=_flow(f"permute(reverse); {_PAIR}"),
     ),

@@ -70,18 +70,19 @@ def _levels(columns: Columns, binarize: str, seed: int) -> Levels | None:
 def npz(context: Context, *, path: str, variables: Mapping = ()) -> Rows:
     """Arrays of one .npz file by their keys: that of `variables`, else the variable's name."""
     file, keys = context.main(path), dict(variables)
-    columns = {}
+    columns, origins = {}, {}
     with reading(file, "npz"), file.open("rb") as stream, zipfile.ZipFile(stream) as archive:
         known = [name.removesuffix(".npy") for name in archive.namelist()]
         for name in context.variables:
             key = keys.get(name, name)
             if key not in known:
                 raise missing(file, "array", key, known, name)
+            origins[name] = replace(_origin(file), of=f"`{key}` in {file}")
             with archive.open(f"{key}.npy") as member:
                 columns[name] = _native(np.lib.format.read_array(member, allow_pickle=False))
                 if member.read(1):
                     raise ValueError("there are more bytes behind the array")
-    return Rows.of(columns, {name: _origin(file) for name in columns})
+    return Rows.of(columns, origins)
 
 
 # ---- rows of mapped arrays ------------------------------------------------------------------------------------------
