@@ -188,6 +188,20 @@ def test_every_prediction_gives_noise_and_clean_data(arrow: str, learn: str) -> 
     torch.testing.assert_close(found.clean, clean, rtol=1e-8, atol=1e-8)
 
 
+def test_the_noise_of_a_chain_is_the_score_of_a_ladder() -> None:
+    """DDPM's ε̂(x_t, t) and NCSN's s(x̃, σ̃) at x̃ = x_t/α, σ̃ = σ/α: s = -ε̂/σ̃, both ways."""
+    chain_, ladder = Exact(net_of(model("ddpm", "clean"))), Exact(net_of(model("ladder", "score")))
+    t = torch.tensor([3.0, 40.0, 90.0], dtype=torch.float64)
+    x = torch.tensor([[-1.2], [0.4], [2.0]], dtype=torch.float64)
+    found = chain_(x, t)
+    level = (found.at.sigma / found.at.alpha).squeeze(1)
+    scaled = ladder(x / found.at.alpha, level)
+    torch.testing.assert_close(scaled.at.sigma.squeeze(1), level)
+    torch.testing.assert_close(scaled.score, -found.noise / level.unsqueeze(1), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(scaled.noise, found.noise, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(scaled.clean, found.clean, rtol=1e-9, atol=1e-9)
+
+
 def test_the_velocity_is_the_drift_less_half_the_score() -> None:
     """α' x_0 + m' + σ' ε = f - g² s / 2."""
     net = net_of(model("vp"))

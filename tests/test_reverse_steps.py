@@ -17,6 +17,7 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.paths import chain
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
+from dgmspec.modules.paths.losses import _end
 
 STEPS = 20
 
@@ -188,3 +189,71 @@ def test_the_bound_at_the_first_step_is_the_law_of_the_data() -> None:
     sigma = math.sqrt(0.02 + 0.5 / STEPS)
     expected = -torch.distributions.Normal(clean, sigma).log_prob(x).sum(1)
     torch.testing.assert_close(_terms(found, x, t, noise), expected)
+
+
+# ---- the end, and steps that are learned ----------------------------------------------------------------------------
+
+
+def test_the_bound_ends_with_the_divergence_from_the_declared_prior() -> None:
+    text = (
+        "dgm 1\nmodel M {\n observe x : real[2]\n latent z : real[2] ~ normal([0.5, -1], [2, 3])\n"
+        " markov x -> z over t in 1..2 { step(x, t) ~ normal(0.8 * x + 0.1, 0.5); learn clean(x, t) = mlp(4) }\n"
+        " loss = vlb\n}\n"
+    )
+    found = dgmspec.compile(dgmspec.parse(text), seed=0, dtype=torch.float64)
+    x, net = torch.tensor([[0.3, -0.7]], dtype=torch.float64), found.path.net
+    last = torch.distributions.Normal(0.64 * x + 0.18, math.sqrt(0.25 + 0.64 * 0.25))
+    prior = torch.distributions.Normal(torch.tensor([0.5, -1.0]).double(), torch.tensor([2.0, 3.0]).double())
+    expected = torch.distributions.kl_divergence(last, prior)
+    torch.testing.assert_close(_end(net, net.op, x), expected)  # type: ignore[arg-type]  # a Markov
+
+
+LEARNED = """dgm 1
+model M {
+    observe x : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    learn top : unit = 0.5
+    fn β(t) = 0.01 + 0.9 * top * t / 30
+    markov x -> z over t in 1..30 {
+        learn shift = 0.02
+        step(x, t) ~ normal(sqrt(1 - β(t)) * x + shift * t, sqrt(β(t)))
+        learn clean(x, t) = mlp(8)
+    }
+    loss = vlb
+}
+"""
+
+
+def test_a_learned_schedule_starts_as_the_written_one() -> None:
+    """Its curves are the recursion's, with gradients to the model's number and to that of the braces."""
+    found = dgmspec.compile(dgmspec.parse(LEARNED), seed=0, dtype=torch.float64)
+    net, t = found.path.net, torch.arange(1, 31, dtype=torch.float64)
+    here, curve = net.at(t, torch.float64), net.path.curves[0]
+    for values, truth in ((here.alpha, curve.alpha), (here.mean, curve.mean), (here.sigma, curve.sigma)):
+        expected = torch.tensor([truth(float(at)) for at in t], dtype=torch.float64)
+        torch.testing.assert_close(values.squeeze(1).detach(), expected, rtol=1e-12, atol=1e-12)
+    assert {"M/top", "M/x->z/path/shift"} <= dict(found.named_parameters()).keys()
+
+
+def test_the_bound_trains_a_schedule() -> None:
+    """The gradient is that of differences, and training lowers the bound by the schedule alone."""
+    found = dgmspec.compile(dgmspec.parse(LEARNED), seed=0, dtype=torch.float64)
+    x, top = torch.randn(256, 2, dtype=torch.float64), dict(found.named_parameters())["M/top"]
+    before = found.loss(x, seed=0).total
+    before.backward()
+    assert top.grad is not None
+    slope, step = float(top.grad), 1e-5
+    values = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            top += sign * step
+            values.append(float(found.loss(x, seed=0).total))
+            top -= sign * step
+    assert (values[0] - values[1]) / (2 * step) == pytest.approx(slope, rel=1e-5)
+    optimizer = torch.optim.Adam([p for n, p in found.named_parameters() if "net" not in n], lr=0.05)
+    for _ in range(40):
+        optimizer.zero_grad()
+        found.loss(x, seed=0).total.backward()
+        optimizer.step()
+    assert float(found.loss(x, seed=0).total.detach()) < float(before.detach()) - 0.1
+    assert found.log_prob(x, seed=0).isfinite().all() and found.sample(3, seed=0).shape == (3, 2)

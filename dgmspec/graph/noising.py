@@ -21,6 +21,7 @@ from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.flows import lower_end
 from dgmspec.graph.gradients import differentiated
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
+from dgmspec.graph.schedules import Numbers, learned_numbers
 from dgmspec.graph.scope import Definitions
 from dgmspec.ops import find, signature
 from dgmspec.ops.distributions.line import Normal
@@ -63,6 +64,7 @@ class _Lowering:
         self.time = member.over.name
         self.parts: dict[str, Statement] = {}
         self.places: dict[str, Address] = {}
+        self.numbers = Numbers()
 
     def run(self) -> None:
         """Ends, time, law, net, settings; then the node."""
@@ -75,9 +77,13 @@ class _Lowering:
         self._check_ends(member.source[0], end)
         context = lower_context(building, member.context, self.at)
         self._sort()
+        if self.member.head == "markov":
+            self.numbers = learned_numbers(building, member, self.at)
         fields = {**self._times(), **self._law(), **self._learned(), "settings": self._settings()}
         if self.simulates:
-            fields["start"] = _start_of(building.variables[member.source[0]])
+            fields["start"] = _moments_of(building.variables[member.source[0]])
+        if self.member.head == "markov":
+            fields["end"] = _moments_of(building.variables[end])
         self._check_start(fields)
         op = self.cls(time=self.time, **fields)
         step = child(self.at, "path")
@@ -146,7 +152,7 @@ class _Lowering:
                 wrong |= self._check_prediction(part)
             elif isinstance(part, (Definition, Kernel)) and part.name in self.names:
                 self.parts[part.name] = part
-            else:
+            elif not (isinstance(part, Learn) and self.member.head == "markov"):
                 wrong |= self._stray(part)
         for name in self.names:
             if not isinstance(self.parts.get(name), Kernel if self.member.head != "sde" else Definition):
@@ -265,7 +271,8 @@ class _Lowering:
         """The closed formulas of the law, and the name of the state in them."""
         calls = frozenset(("grad",) if self.simulates else ())
         scope = self.building.scope.constants
-        own = Definitions(self.building.findings, self.building.functions, scope, open_calls=calls)
+        names = frozenset(self.numbers.own)
+        own = Definitions(self.building.findings, self.building.functions, scope, names, calls)
         own.add_functions({p.name: p for p in self.member.body if isinstance(p, Fn)}, self.at)
         return self._sde(own) if self.member.head == "sde" else self._normal(own)
 
@@ -307,11 +314,11 @@ class _Lowering:
         given = {arg.name or ("loc", "scale")[i]: arg.value for i, arg in enumerate(law.args) if i < 2}
         if set(given) != {"loc", "scale"}:
             self._refuse("DGM640", "a normal law has a place and a scale", at, help=("write `normal(loc, scale)`",))
-        return {
-            "state": state,
-            "loc": self._closed(own, given["loc"], kernel.args, (state, self.time), "loc", child(at, 0)),
-            "scale": self._closed(own, given["scale"], kernel.args, (self.time,), "scale", child(at, 1), state),
-        }
+        loc = self._closed(own, given["loc"], kernel.args, (state, self.time), "loc", child(at, 0))
+        scale = self._closed(own, given["scale"], kernel.args, (self.time,), "scale", child(at, 1), state)
+        learned, shared = self.numbers.read_by(loc, scale)
+        found = {"state": state, "loc": loc, "scale": scale}
+        return {**found, "learned": learned, "shared": shared} if learned else found
 
     def _state(self, part: Definition | Kernel) -> str:
         """The name of the state in the law's formulas; the time is the arrow's own, whatever it is called there."""
@@ -334,7 +341,8 @@ class _Lowering:
         """A formula over the state and the time alone."""
         place = at or child(child(self.at, part), "value")
         self.places[part] = place
-        learned = [name for name in free_names(formula) if name in self.building.learned and name not in written]
+        known = {*written, *self.numbers.own}
+        learned = [name for name in free_names(formula) if name in self.building.learned and name not in known]
         if learned:
             self._refuse(
                 "DGM901",
@@ -389,7 +397,7 @@ def _has_prior(building: Building, name: str) -> bool:
     return variable is not None and variable.prior is not None
 
 
-def _start_of(variable: VariableNode) -> Moments | None:
+def _moments_of(variable: VariableNode) -> Moments | None:
     """Mean and standard deviation of a normal prior whose parameters are numbers."""
     law = None if variable.prior is None else variable.prior.op
     if not isinstance(law, Normal):

@@ -7,6 +7,7 @@ one path a coordinate. Other drifts (``A @ x``, ``[x[1], -x[0]]``) are written o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,10 +56,12 @@ class NotAffine:
     derivative: AbstractExpr
 
 
-def affine(formula: AbstractExpr, state: str, times: Times) -> Affine | NotAffine:
+def affine(
+    formula: AbstractExpr, state: str, times: Times, others: Mapping[str, Interval] | None = None
+) -> Affine | NotAffine:
     """The coefficients of a formula that uses `state` coordinate by coordinate; `Refusal` where it does not, or leaves
-    the domain of a function."""
-    prover = _prover({state: REALS, times.name: times.interval})
+    the domain of a function. `others` are further names that coefficients may read, with what is known of them."""
+    prover = _prover({state: REALS, times.name: times.interval, **(others or {})})
     try:
         term = Reader(prover, state).read(formula)
         slope = derivative_term(prover.b, term, state)

@@ -21,6 +21,11 @@ def _chain(*lines: str) -> str:
     return f"markov x -> z over t in 1..50 {{ {body} }}"
 
 
+def _learned_chain() -> str:
+    body = f"learn b : unit = 0.2; step(x, t) ~ normal(sqrt(1 - b) * x, sqrt(b)); {_NOISE}"
+    return f"markov x -> z over t in 1..50 {{ {body} }}"
+
+
 _DRIFT, _DIFFUSION = "drift(x, t) = -5 * x", "diffusion(t) = sqrt(10)"
 _NOISE = "learn noise(x, t) = mlp(8)"
 _OU = _sde(_DRIFT, _DIFFUSION)
@@ -196,6 +201,16 @@ CODES: tuple[Code, ...] = (
         "`dsm` compares means alone: the variance would stay where it starts.",
         wrong=_model(_X, _Z, _chain("variance = learned"), "loss = dsm"),
         right=_model(_X, _Z, _chain("variance = learned"), "loss = dsm + 0.001 * vlb(trains = variance)"),
+    ),
+    Code(
+        "DGM671",
+        "error",
+        "a learned path under a loss that is no density",
+        "Where a step of a `markov` reads a learned number, the loss is a density or a bound: `vlb` or `nll`.",
+        "`dsm`, `ism` and `ssm` are small where the path makes prediction easy, whether or not it leads to the prior: "
+        "they would train a bad path.",
+        wrong=_model(_X, _Z, _learned_chain(), "loss = dsm"),
+        right=_model(_X, _Z, _learned_chain(), "loss = vlb"),
     ),
     Code(
         "DGM654",

@@ -19,6 +19,7 @@ from dgmspec.modules.nets import below, context_features, evaluate, features_of,
 from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.paths.arrows import AbstractNoising, Perturb, scale_of
+from dgmspec.ops.paths.chain import Markov
 
 __all__ = ["Denoiser", "Predicted", "plan_of", "step_plan", "step_tables"]
 
@@ -135,8 +136,8 @@ class Denoiser:
 
 
 def step_tables(op: AbstractNoising, event: Type, given: Type | None) -> dict[str, Tensor]:
-    """The tables of the arrow's path."""
-    return tables(op.path(event.shape))
+    """The tables of the arrow's path; of one that is learned there are none."""
+    return {} if op.law_parameters() else tables(op.path(event.shape))
 
 
 def step_plan(op: AbstractNoising, event: Type, given: Type | None) -> Plan:
@@ -146,4 +147,5 @@ def step_plan(op: AbstractNoising, event: Type, given: Type | None) -> Plan:
 
 def plan_of(op: AbstractNoising, event: Type) -> Plan:
     """The arrow's path made ready for tensors."""
-    return plan(op.path(event.shape), len(event.shape), op.start(event.shape))
+    schedule = op.schedule() if isinstance(op, Markov) else None
+    return plan(op.path(event.shape), len(event.shape), op.start(event.shape), schedule)

@@ -126,9 +126,23 @@ def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Te
     """(batch,): T · (L_{t-1} or L_0) + L_T."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
     x, (t, _) = net.data(x), _times(step, p, ctx.noise["time"])
-    last = net.at(torch.full_like(t[:1], step.high), x.dtype)
-    end = sum_event(0.5 * (last.alpha * x / last.sigma) ** 2, ctx.event)
-    return (step.high - step.low + 1) * term(net, step, x, t, noise, op.trains == "variance") + end
+    kept = term(net, step, x, t, noise, op.trains == "variance")
+    return (step.high - step.low + 1) * kept + sum_event(_end(net, step, x), ctx.event)
+
+
+def _end(net: Denoiser, step: Markov, x: Tensor) -> Tensor:
+    """KL(q(x_T | x_0) ‖ p(x_T)), by the coordinate."""
+    last = net.at(torch.full((1,), step.high, dtype=torch.float64, device=x.device), x.dtype)
+    if step.end is None:
+        return 0.5 * (last.alpha * x / last.sigma) ** 2
+    loc, scale = (torch.tensor(v, dtype=x.dtype, device=x.device).reshape(_sides(v, x)) for v in step.end)
+    ratio, gap = last.sigma / scale, (last.alpha * x + last.mean - loc) / scale
+    return 0.5 * (ratio**2 + gap**2 - 1) - ratio.log()
+
+
+def _sides(values: tuple[float, ...], x: Tensor) -> tuple[int, ...]:
+    """One number for the whole event, or one for each coordinate of it."""
+    return (1,) * x.dim() if len(values) == 1 else (1, *x.shape[1:])
 
 
 TWINS: dict[Any, TermTwin] = {

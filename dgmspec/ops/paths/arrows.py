@@ -146,6 +146,10 @@ class AbstractNoising(AbstractStep, ABC):
     def drops(self) -> bool:
         return bool(self.drop)
 
+    def law_parameters(self) -> tuple[ParamSpec, ...]:
+        """The numbers of the law itself that are learned."""
+        return ()
+
     def dropping(self, share: float) -> AbstractNoising | None:
         return self.model_copy(update={"drop": share}) if self.learn is not None else None
 
@@ -305,9 +309,10 @@ class AbstractNoising(AbstractStep, ABC):
         return NetUse((x.shape,), shape, given, zero=True, time=1)
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
+        law = self.law_parameters()
         if self.net is None:
-            return ()
-        own = tuple(spec.under("net") for spec in self.net.net_parameters(self.net_use(x, c)))
+            return law
+        own = law + tuple(spec.under("net") for spec in self.net.net_parameters(self.net_use(x, c)))
         shape = context_shape(c)
         return own if not self.drop or shape is None else (*own, ParamSpec("null", shape))
 

@@ -50,6 +50,13 @@ class AbstractPathLoss(AbstractArrowLoss, ABC):
                 f"`{self.name}` trains what is learned along this `{step.name}`, and nothing is",
                 help=(f"write `learn noise({step.state}, {step.time}) = mlp(64, 64)` in its braces",),
             )
+        if step.law_parameters() and not self.of_density:
+            raise Refusal(
+                "DGM671",
+                f"`{self.name}` compares predictions along a path that is fixed, and this one reads "
+                f"`{step.law_parameters()[0].name}`, which is learned",
+                help=("write `vlb` or `nll`, which say how good the path itself is, or make the number a param",),
+            )
 
 
 class Dsm(AbstractPathLoss):
@@ -155,7 +162,7 @@ class Vlb(AbstractPathLoss):
     L_{t-1} = KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)) and L_0 = -log p(x_0 | x_1), of whole numbers the mass of
     their cell, where p(x_{t-1} | x_t) has the mean of q with the predicted clean data and the `variance` of the arrow's
     braces (at t = 1 the forward one, or a learned one between it and the posterior's at t = 2);
-    L_T = KL(q(x_T | x_0) ‖ N(m_T, σ_T²)), which nothing learned changes.
+    L_T = KL(q(x_T | x_0) ‖ p(x_T)) with the declared prior, or N(m_T, σ_T²) where that is no normal law of numbers.
 
     With ``trains = variance`` no gradient passes to the means: ``dsm + 0.001 * vlb(trains = variance)`` learns the mean
     by the simple loss and the variance by the bound.
@@ -180,6 +187,12 @@ class Vlb(AbstractPathLoss):
                 "DGM652",
                 f"`vlb` is the bound of a chain, and a `{step.name}` is none",
                 help=("write `dsm(weight = likelihood)`" if not isinstance(step, Perturb) else "write `dsm`",),
+            )
+        if step.learned and step.end is None:
+            raise Refusal(
+                "DGM671",
+                "`vlb` compares the end of a path with a normal prior of numbers, and this path is learned",
+                help=("write `~ normal(0, 1)` at its end, or `loss = nll`",),
             )
         if self.trains == "variance" and step.settings.variance != "learned":
             raise Refusal(

@@ -1,0 +1,52 @@
+"""Numbers that the steps of a `markov` read and that are learned: the model's, and those declared in the braces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.rewrite import free_names
+from dgmspec.core.address import Address, child
+from dgmspec.core.types import Type
+from dgmspec.graph.building import Building
+from dgmspec.graph.declaring import Declaring
+from dgmspec.graph.findings import Reported
+from dgmspec.ops.authored import OwnConstant, Size
+from dgmspec.spec.model import Learn, Path
+
+__all__ = ["Numbers", "learned_numbers"]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """By name, and the addresses of those that are the model's."""
+
+    own: dict[str, OwnConstant] = field(default_factory=dict)
+    shared: dict[str, Address] = field(default_factory=dict)
+
+    def read_by(self, *formulas: AbstractExpr) -> tuple[tuple[OwnConstant, ...], tuple[tuple[str, Address], ...]]:
+        """Those that the formulas read, and the addresses of the model's among them."""
+        names = {name for formula in formulas for name in free_names(formula)}
+        read = tuple(own for name, own in self.own.items() if name in names)
+        return read, tuple((own.name, self.shared[own.name]) for own in read if own.name in self.shared)
+
+
+def learned_numbers(building: Building, member: Path, at: Address) -> Numbers:
+    """What the steps of an arrow may read; raises `Reported` where a declaration holds a mistake."""
+    found = Numbers()
+    for name, node in building.learned.items():
+        if isinstance(node.type, Type) and not node.type.shape:
+            found.own[name] = OwnConstant(name, node.type.support, Size(()), node.initial)
+            found.shared[name] = node.address
+    declaring = Declaring(building.scope, building.findings, at, (member.source[0], member.target[0]))
+    for part in member.body:
+        if isinstance(part, Learn):
+            own = declaring.learned(part)
+            if own.size.like or own.size.shape:
+                message = f"`{part.name}` is an array, and the steps of a `markov` read learned numbers alone"
+                place = child(at, part.name)
+                building.findings.report("DGM901", message, place, "not compiled", help=("learn one number",))
+                raise Reported
+            found.own[part.name] = own
+            found.shared.pop(part.name, None)
+    return found
