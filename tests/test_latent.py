@@ -249,6 +249,17 @@ GRAPHS = {
         "infer k | x ~ categorical(mlp(4))",
         "infer z | x, k ~ normal(mlp(4))",
     ),
+    "indexed": (
+        "observe x : binary[4]",
+        "latent z[k] : real[3 - k] for k in 0..2 - 1",
+        "latent z_2 : real[1] ~ normal(0, 1)",
+        "generate z[1] | z_2 ~ normal(mlp(4))",
+        "generate z[k] | z[k + 1] ~ normal(mlp(4))",
+        "generate x | z[0] ~ bernoulli(mlp(4))",
+        "infer z[0] | x ~ normal(mlp(4))",
+        "infer z[k] | z[k - 1] ~ normal(mlp(4))",
+        "infer z_2 | z[1] ~ normal(mlp(4))",
+    ),
     "vamp": (
         "observe x : binary[4]",
         "latent z : real[2] ~ vamp(3)",

@@ -317,7 +317,6 @@ def test_losses_that_are_none(loss: str, code: str) -> None:
     [
         "energy E(x) = mlp(64)",
         "learn score(x) = mlp(64)",
-        "latent w[k] : real[2] for k in 1..3",
     ],
 )
 def test_each_member_of_later_work_is_refused_once(member: str) -> None:

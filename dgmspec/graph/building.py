@@ -45,9 +45,13 @@ class Building:
     arrows: dict[Address, ArrowNode] = field(default_factory=dict)
     loss: Loss | None = None
 
+    places: dict[str, Address] = field(default_factory=dict)
+    """Where members stand that are one of several, by their names."""
+
     def at(self, member: Member) -> Address:
         """The address of a member."""
-        return child(self.model.name, member_name(member))
+        name = member_name(member)
+        return self.places.get(name) or child(self.model.name, name)
 
     def caller(self, open_names: frozenset[str] = frozenset()) -> Caller:
         """Makes operations in this model's scope; names of the file that only later versions can place are refused."""

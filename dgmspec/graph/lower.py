@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from dgmspec.algebra.nodes import Call, Index, expr
+from dgmspec.algebra.nodes import Call, expr
 from dgmspec.algebra.rewrite import Lambda
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic
@@ -24,6 +24,7 @@ from dgmspec.graph.densities import lower_conditional, lower_density
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.flows import lower_flow
 from dgmspec.graph.graph import Graph
+from dgmspec.graph.indexed import written_out
 from dgmspec.graph.joined import join_posteriors
 from dgmspec.graph.later import MEMBERS
 from dgmspec.graph.losses import lower_loss
@@ -110,7 +111,7 @@ def _choose(spec: Spec, model: str | None, findings: Findings) -> Model | None:
 
 def _graph(building: Building) -> Graph:
     """The members in the order of their needs: parameters, functions, variables, densities, flows, loss."""
-    members = building.model.members
+    members = written_out(building, list(building.model.members))
     kept = [member for member in members if not _refused(building, member)]
     refused = [member for member in members if member not in kept]
     for member in kept:
@@ -167,14 +168,10 @@ def _refused(building: Building, member: Member) -> bool:
 def _later(member: Member) -> str:
     """What a member of later work is called, or nothing."""
     match member:
-        case Conditional() if member.repeat is not None or isinstance(member.target, Index):
-            return "an indexed law (`generate z[k] | … for k in …`)"
         case LearnFunction():
             return MEMBERS["learn"]
         case Energy() if isinstance(member.value, Call) and find("net", member.value.name) is not None:
             return "a network as an energy"
-        case Variable() if member.index is not None or member.repeat is not None:
-            return "an indexed variable (`z[k] … for k in …`)"
     return ""
 
 

@@ -20,7 +20,20 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from dgmspec.algebra.nodes import Call, Formula, Identifier, Index, Label, Name, Node, Range, expr
+from dgmspec.algebra.nodes import (
+    AbstractExpr,
+    Call,
+    Formula,
+    Identifier,
+    Index,
+    Label,
+    Name,
+    Node,
+    Number,
+    Range,
+    Sum,
+    expr,
+)
 from dgmspec.core.diagnostics import Diagnostic, SpecError, did_you_mean
 from dgmspec.core.markup import Html, fragment
 from dgmspec.spec.invalid import diagnostics_of
@@ -275,9 +288,22 @@ def arrow_name(head: str, source: Sequence[str], target: Sequence[str]) -> str:
 
 
 def conditional_name(head: str, target: Name | Index) -> str:
-    """A conditional law's part of an address: ``generate x``, ``infer z``."""
+    """A conditional law's part of an address: ``generate x``, ``infer z``, ``generate z(k+1)``."""
     of = target.of if isinstance(target, Index) else target
-    return f"{head} {of.id if isinstance(of, Name) else '_'}"
+    index = f"({_index_name(target.index)})" if isinstance(target, Index) else ""
+    return f"{head} {of.id if isinstance(of, Name) else '_'}{index}"
+
+
+def _index_name(index: AbstractExpr) -> str:
+    """An index in an address, which tells sums of names and numbers apart."""
+    match index:
+        case Name():
+            return index.id
+        case Number():
+            return f"{index.value}"
+        case Sum():
+            return "".join(f"{t.sign}{_index_name(t.of)}" for t in index.terms).removeprefix("+")
+    return "_"
 
 
 def member_name(member: Member) -> str:

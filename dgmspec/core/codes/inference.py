@@ -272,6 +272,28 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     Code(
+        "DGM736",
+        "error",
+        "an index that cannot be followed",
+        "`latent z[k] : T for k in a..b` declares z[a], …, z[b]; a law of `z[k]` stands for each k at which all that "
+        "it reads is there, or for those of its own `for`.",
+        "Each z[k] is a variable of its own: its index is a whole number that the text fixes, inside the range.",
+        wrong=_model(
+            _X,
+            "latent z[k] : real[2] for k in 1..3",
+            "generate z[k] | z[k + 1] ~ normal(mlp(8)) for k in 1..3",
+            "generate z[3] ~ normal(0, 1)",
+            "generate x | z[1] ~ normal(mlp(8))",
+        ),
+        right=_model(
+            _X,
+            "latent z[k] : real[2] for k in 1..3",
+            "generate z[k] | z[k + 1] ~ normal(mlp(8))",
+            "generate z[3] ~ normal(0, 1)",
+            "generate x | z[1] ~ normal(mlp(8))",
+        ),
+    ),
+    Code(
         "DGM740",
         "error",
         "the density of a row of data",
