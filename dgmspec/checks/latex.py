@@ -176,7 +176,7 @@ def _arrow(graph: Graph, arrow: ArrowNode, f: str) -> Iterator[str]:
         if solved := graph.steps[address].op.dynamics():
             state, time, rate, (low, high) = solved
             y, t = symbol(state), symbol(time)
-            yield rf"\frac{{d {y}}}{{d {t}}} &= {expression(rate)},\quad {t} \colon {number(low)} \to {number(high)}"
+            yield rf"\frac{{d {y}}}{{d {t}}} &= {expression(rate)},\quad {t} \colon {_time(low)} \to {_time(high)}"
         yield from _kernel(graph, address)
     written = dict.fromkeys(found for address in arrow.steps for found in _written(graph.steps[address].op))
     for name, equations in written:
@@ -200,6 +200,11 @@ def _kernel(graph: Graph, address: str) -> Iterator[str]:
 
 
 _COEFFICIENTS: Final = {"α": r"\alpha", "σ": r"\sigma", "σ^2": r"\sigma^{2}"}
+
+
+def _time(end: float | AbstractExpr) -> str:
+    """When an arrow starts or ends: a number, or a formula of learned ones."""
+    return expression(end) if isinstance(end, AbstractExpr) else number(end)
 
 
 def _written(op: AbstractOp) -> Iterator[tuple[str, tuple[tuple[str, AbstractExpr], ...]]]:

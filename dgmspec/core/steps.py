@@ -141,9 +141,9 @@ class AbstractStep(AbstractOp, ABC):
         """Whether the map depends on the arrow's context, as it does where its parameters do."""
         return self.parameters(x, c) != self.parameters(x, None)
 
-    def dynamics(self) -> tuple[str, str, Any, tuple[float, float]] | None:
+    def dynamics(self) -> tuple[str, str, Any, tuple[Any, Any]] | None:
         """The equation that the step solves, where it is one: the state, the time, the rate as a formula of both, and
-        the times at which it starts and ends."""
+        the times at which it starts and ends, numbers or formulas."""
         return None
 
     def kernel(self, x: Type) -> Kernel | None:

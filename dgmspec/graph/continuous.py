@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from dgmspec.algebra.enclosure import sign_of
 from dgmspec.algebra.evaluate import evaluate, show
-from dgmspec.algebra.nodes import Name, Range
+from dgmspec.algebra.nodes import AbstractExpr, Name, Range, expr
+from dgmspec.algebra.rewrite import free_names
+from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address, child
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
@@ -18,8 +21,10 @@ from dgmspec.graph.scope import close_formula
 from dgmspec.graph.velocities import close_velocity
 from dgmspec.graph.words import describe
 from dgmspec.ops.continuous import AbstractSolver, AbstractTrace, Ode
+from dgmspec.ops.continuous.ode import End
 from dgmspec.ops.continuous.solvers import Rk4
 from dgmspec.spec.model import Definition, Fn, Learn, Net, Path, Setting
+from dgmspec.spec.unresolve import formula_text
 
 __all__ = ["lower_ode"]
 
@@ -41,7 +46,11 @@ def lower_ode(building: Building, member: Path) -> None:
         building.complete = False
         return
     step = child(at, "velocity")
-    places = (("ends", at), *((name, child(at, name)) for name in SETTINGS))
+    places = (
+        ("ends", at),
+        ("times", child(child(at, "over"), "domain")),
+        *((name, child(at, name)) for name in SETTINGS),
+    )
     ends = source.value, target.value
     building.steps[step] = StepNode(step, op, False, *ends, context, at, describe(op), arguments=places)
     building.arrows[at] = ArrowNode(at, source.name, target.name, context, (step,))
@@ -59,9 +68,11 @@ class _Arrow:
         """The step; raises `Reported` where the arrow holds a mistake."""
         self._require_known()
         low, high = self._times()
+        read = {name for end in (low, high) if isinstance(end, AbstractExpr) for name in free_names(end)}
         solver = self._setting("solver", AbstractSolver) or Rk4()
         trace = self._setting("trace", AbstractTrace)
-        velocity = close_velocity(self.building, self.member, self.at)
+        velocity = close_velocity(self.building, self.member, self.at, frozenset(read))
+        box = {own.name: as_interval(own.support) for own in velocity.learned}
         return Ode(
             velocity=velocity,
             low=low,
@@ -69,6 +80,8 @@ class _Arrow:
             solver=solver,
             trace=trace,
             gradient=self._gradient(),
+            learned_times=_written(self.member.over.domain) if read else "",
+            passes=not read or sign_of(expr(high) - expr(low), box) in (1, -1),
         )
 
     def report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> None:
@@ -117,20 +130,36 @@ class _Arrow:
         assert isinstance(written.value, Name)
         return written.value.id  # type: ignore[return-value]  # one of the list
 
-    def _times(self) -> tuple[float, float]:
-        """The ends of the time, two different numbers."""
+    def _times(self) -> tuple[End, End]:
+        """The ends of the time: two different numbers, or formulas of learned ones."""
         place, domain = child(child(self.at, "over"), "domain"), self.member.over.domain
         if not isinstance(domain, Range):
             self.report("DGM603", "an `ode` runs from one time to another", place, "no range", ("write `0..1`",))
         assert isinstance(domain, Range)
-        scope = self.building.scope
-        with self.building.findings.refusals_at(place):
-            low, high = (
-                evaluate(close_formula(end, scope.functions, scope.constants, frozenset()), {})
-                for end in (domain.low, domain.high)
-            )
-        numbers = all(isinstance(end, (int, float)) and math.isfinite(end) for end in (low, high))
-        if not numbers or low == high:
-            message = f"from {show(low)} to {show(high)} no time passes" if numbers else "a time is a finite number"
+        low, high = self._time(domain.low, place), self._time(domain.high, place)
+        if low == high:
+            message = f"from {formula_text(domain.low)} to {formula_text(domain.high)} no time passes"
             self.report("DGM603", message, place, "no interval", ("write two different numbers, such as `0..1`",))
-        return float(low), float(high)
+        return low, high
+
+    def _time(self, written: AbstractExpr, place: Address) -> End:
+        """One end, a number where nothing in it is learned."""
+        scope, own = self.building.scope, frozenset(part.name for part in self.member.body if isinstance(part, Learn))
+        for name in free_names(written):
+            if name in self.building.variables and name not in own and name not in scope.constants:
+                message = f"a time is the same for all rows, and `{name}` is a variable"
+                help_ = (f"declare a number: `param {name} = 1`, or `learn {name} : positive`",)
+                self.report("DGM603", message, place, "no number", help_)
+        with self.building.findings.refusals_at(place):
+            closed = close_formula(written, scope.functions, scope.constants, own | frozenset(self.building.learned))
+            if free_names(closed):
+                return closed
+            value = evaluate(closed, {})
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            self.report("DGM603", f"a time is a finite number, not {show(value)}", place, "", ("write `0..1`, say",))
+        return float(value)
+
+
+def _written(domain: AbstractExpr) -> str:
+    """A range of times as its author wrote it."""
+    return f"{formula_text(domain.low)}..{formula_text(domain.high)}" if isinstance(domain, Range) else ""

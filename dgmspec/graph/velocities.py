@@ -7,18 +7,19 @@ and numbers and nets that the arrow or the model learns.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Index, Name, Vector, children, expr
-from dgmspec.algebra.rewrite import free_names, rebuild, substitute
+from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Support, Type
 from dgmspec.graph.building import Building
 from dgmspec.graph.declaring import Declaring
+from dgmspec.graph.differentiating import Differentiating, all_names
 from dgmspec.graph.findings import Reported
 from dgmspec.graph.lipschitz import is_lipschitz, unproved_terms
 from dgmspec.graph.readings import Readings, folded
@@ -27,7 +28,7 @@ from dgmspec.graph.variables import lower_type
 from dgmspec.graph.words import describe
 from dgmspec.ops import find
 from dgmspec.ops.authored import OwnConstant, OwnNet, Reading, Size
-from dgmspec.ops.continuous import Gradient, Seen, Velocity
+from dgmspec.ops.continuous import Seen, Velocity
 from dgmspec.ops.nets import context_shape
 from dgmspec.spec.model import Definition, Fn, Learn, Net, Path
 
@@ -37,9 +38,17 @@ IN_PLACE: Final = "net"
 """The name of a net that is the whole velocity, written in place."""
 
 
-def close_velocity(building: Building, member: Path, at: Address) -> Velocity:
-    """The velocity of an arrow whose braces hold one; raises `Reported` where it holds a mistake."""
-    return _Closing(building, member, at).velocity()
+def close_velocity(building: Building, member: Path, at: Address, beside: frozenset[str]) -> Velocity:
+    """The velocity of an arrow whose braces hold one; raises `Reported` where it holds a mistake. Learned numbers that
+    are read `beside` it, by the times at which it starts and ends, are among its own."""
+    closing = _Closing(building, member, at)
+    found = closing.velocity()
+    closing.share_numbers()
+    more = sorted(beside - {own.name for own in found.learned})
+    if not closing.learned.keys() >= set(more):
+        raise Reported  # one whose type nothing fixes
+    shared = (*found.shared, *((name, closing.shared[name]) for name in more if name in closing.shared))
+    return replace(found, learned=(*found.learned, *(closing.learned[name] for name in more)), shared=shared)
 
 
 @dataclass
@@ -186,7 +195,8 @@ class _Closing:
     def _formula(self, value: AbstractExpr, state: str, time: str, seen: tuple[Seen, ...], place: Address) -> Velocity:
         """A formula closed: nets and gradients under names of their own."""
         building = self.building
-        self._share(state)
+        self.share_numbers()
+        self._share_nets(state)
         fns = {p.name: p for p in self.member.body if isinstance(p, Fn)}
         names = frozenset((*(self.parts or (state,)), *filter(None, (time,)), *(s.name for s in seen), *self.learned))
         functions = {name: fn for name, fn in building.functions.items() if name not in self.nets}
@@ -195,13 +205,13 @@ class _Closing:
         own.add_functions(fns, self.at)
         with building.findings.refusals_at(place):
             closed = self._joined(folded(own.closed(value, frozenset())))
-            reader = _Reader(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
+            reader = Differentiating(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
             formula = reader.read(closed)
         found = Velocity(
             state,
             time,
             formula,
-            tuple(learned for learned in self.learned.values() if learned.name in _all_names(formula, reader)),
+            tuple(learned for learned in self.learned.values() if learned.name in all_names(formula, reader)),
             tuple(net for net in self.nets.values() if any(r.net == net.name for r in reader.all())),
             tuple(reader.used),
             tuple(reader.gradients),
@@ -216,12 +226,15 @@ class _Closing:
         own = {p.name: len(p.args) for p in self.member.body if isinstance(p, Net)}
         return {name: len(net.args) for name, (_, net) in self.building.named_nets.items()} | own
 
-    def _share(self, state: str) -> None:
-        """The model's numbers and nets, which the arrow's own hide."""
+    def share_numbers(self) -> None:
+        """The model's numbers, which the arrow's own hide."""
         for name, node in self.building.learned.items():
             if name not in self.learned and name not in self.nets and isinstance(node.type, Type):
                 self.learned[name] = OwnConstant(name, node.type.support, Size(node.type.shape), node.initial)
                 self.shared[name] = node.address
+
+    def _share_nets(self, state: str) -> None:
+        """The model's nets, which the arrow's own hide."""
         for name, (at, net) in self.building.named_nets.items():
             if name not in self.nets and name not in self.learned:
                 made = self._shared_net(at, net, state)
@@ -280,42 +293,6 @@ class _Closing:
             self.report("DGM605", message, net.place, "dropout inside a velocity", ("leave `dropout` out",))
 
 
-@dataclass
-class _Reader:
-    """A closed formula read: `used` are its nets' values, `gradients` what stood as ``grad(E(y), y)``."""
-
-    readings: Readings
-    state: str
-    used: list[Reading] = field(default_factory=list)
-    gradients: list[Gradient] = field(default_factory=list)
-
-    def read(self, node: AbstractExpr) -> AbstractExpr:
-        return self.readings.read(self._differentiated(node), self.used)
-
-    def all(self) -> Iterator[Reading]:
-        yield from self.used
-        for found in self.gradients:
-            yield from found.readings
-
-    def _differentiated(self, node: AbstractExpr) -> AbstractExpr:
-        if not (isinstance(node, Call) and node.name == "grad"):
-            parts = list(children(node))
-            return rebuild(node, [self._differentiated(part) for part in parts]) if parts else node
-        if len(node.args) != 2 or node.args[1].value != Name(id=self.state):
-            raise Refusal(
-                "DGM604",
-                f"`grad` takes a number and the state `{self.state}`, by which it is differentiated",
-                help=(f"write `grad(E({self.state}), {self.state})`",),
-            )
-        inner: list[Reading] = []
-        energy = self.readings.read(node.args[0].value, inner)
-        known = next((g for g in self.gradients if g.energy == energy), None)
-        if known is None:
-            known = Gradient(f"gradient_{len(self.gradients) + 1}", energy, tuple(inner))
-            self.gradients.append(known)
-        return Name(id=known.symbol)
-
-
 def _like(state: str, size: Size) -> Size:
     """A size like that of an end of the arrow is one like the state's."""
     return Size(like=state) if size.like else size
@@ -335,10 +312,3 @@ def _features(type_: Type) -> tuple[int, ...]:
 
 def _calls(node: AbstractExpr, name: str) -> bool:
     return (isinstance(node, Call) and node.name == name) or any(_calls(part, name) for part in children(node))
-
-
-def _all_names(formula: AbstractExpr, reader: _Reader) -> frozenset[str]:
-    """Every name that a velocity reads, inside its nets' arguments and its gradients too."""
-    args = [arg for reading in reader.all() for arg in reading.args]
-    formulas = (formula, *args, *(found.energy for found in reader.gradients))
-    return frozenset(name for part in formulas for name in free_names(part))

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.modules.continuous.ode import carry, evaluation_of
+from dgmspec.modules.continuous.ode import Place, carried, evaluation_of
 from dgmspec.modules.continuous.velocity import Ready, ready
 from dgmspec.modules.nets import below
 from dgmspec.modules.twin import Parameters, StepContext, TermTwin, sum_event
@@ -41,10 +41,11 @@ def matching(
 def rectifying(op: Reflow, step: Ode, p: Parameters, x: Tensor, y: Tensor, begins: bool, ctx: StepContext) -> Tensor:
     """(batch,): ‖velocity - (end - start)‖² on straight lines between the noise, one of x and y, and where the teacher
     carries it."""
-    noise, start, end = (y, step.high, step.low) if begins else (x, step.low, step.high)
+    noise = y if begins else x
     with torch.no_grad():
-        carried = carry(step, below(p, TEACHER), noise, start, end, ctx, op.solver or step.solver)
-    first, last = (carried, noise) if begins else (noise, carried)
+        way: tuple[Place, Place] = ("end", "start") if begins else ("start", "end")
+        data = carried(step, below(p, TEACHER), noise, ctx, *way, op.solver or step.solver)
+    first, last = (data, noise) if begins else (noise, data)
     s = _rows(ctx.noise["time"], x)
     return _missed(step, p, first + s * (last - first), last - first, ctx)
 
@@ -52,8 +53,9 @@ def rectifying(op: Reflow, step: Ode, p: Parameters, x: Tensor, y: Tensor, begin
 def _missed(step: Ode, p: Parameters, at: Tensor, wanted: Tensor, ctx: StepContext) -> Tensor:
     """(batch,): ‖velocity - wanted‖² at states at the drawn parts of the arrow's time; `wanted` is for a time of 1."""
     evaluation, values = evaluation_of(step, p, at, ctx, ctx.plan)
-    t = step.low + ctx.noise["time"] * (step.high - step.low)
-    return sum_event((evaluation.value(t, at, values) - wanted / (step.high - step.low)).square(), ctx.event)
+    start, end = evaluation.ends(values)
+    t = start + ctx.noise["time"] * (end - start)
+    return sum_event((evaluation.value(t, at, values) - wanted / _rows_of(end - start, at)).square(), ctx.event)
 
 
 def _curves(op: FlowMatching, r: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -67,6 +69,11 @@ def _curves(op: FlowMatching, r: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[T
     rate, slope = 0.1 * r + 9.95 * r**2, 0.1 + 19.9 * r
     alpha, sigma = (-rate / 2).exp(), (-torch.expm1(-rate)).sqrt()
     return (alpha, sigma), (-slope / 2 * alpha, slope / 2 * alpha**2 / sigma)
+
+
+def _rows_of(number: float | Tensor, like: Tensor) -> float | Tensor:
+    """One number against events."""
+    return number if isinstance(number, float) else _rows(number, like)
 
 
 def _rows(values: Tensor, like: Tensor) -> Tensor:

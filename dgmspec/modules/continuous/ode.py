@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,49 +15,56 @@ from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows
 from dgmspec.ops.continuous import AbstractAdaptive, AbstractFixed, AbstractSolver, Ode
 
-__all__ = ["TWINS", "carry", "evaluation_of", "solver_of"]
+__all__ = ["TWINS", "carried", "evaluation_of", "solved", "solver_of"]
+
+
+Place = Literal["start", "end"] | float
+"""A time of an arrow: one of its ends, or a number."""
 
 
 def _forward(op: Ode, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Any, Tensor]:
-    return _solved(op, p, x, ctx, op.low, op.high)
+    return solved(op, p, x, ctx, "start", "end")
 
 
 def _inverse(op: Ode, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Any, Tensor]:
-    return _solved(op, p, y, ctx, op.high, op.low)
+    return solved(op, p, y, ctx, "end", "start")
 
 
-def _solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: float, end: float) -> tuple[Any, Tensor]:
-    """The state at `end` of the path through `y` at `start`, and the integral of the trace along it; beside the state
+def solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: Place, end: Place) -> tuple[Any, Tensor]:
+    """The state at `end` of the path through `y` at `start`, and the integral of the trace on the way; beside the state
     the integrals of the rates that loss terms ask for."""
     evaluation, values = evaluation_of(op, p, y, ctx, ctx.plan)
     counted = ctx.counted and not evaluation.known.vanishes
-    field = _field(evaluation, counted)
-    solver, rates = solver_of(op.solver), int(counted) + len(op.rates)
+    field, rates = _field(evaluation, counted), int(counted) + len(op.rates)
+    first, last = _times(evaluation, values, start, end)
     try:
-        found = integrate(field, y, start, end, values, solver, op.gradient, rates=rates)
+        found = integrate(field, y, first, last, values, solver_of(op.solver), op.gradient, rates=rates)
     except SolverError as error:
         raise error.at(ctx.address) from error
     count(ctx.address, found.evaluations)
     log_det = found.integrals[0] if counted else y.new_zeros(())
     if not op.rates:
         return found.y, log_det
-    along = 1 if start < end else -1
-    return (found.y, *(along * integral for integral in found.integrals[int(counted) :])), log_det
+    way = torch.sign(last - first) if isinstance(last, Tensor) else 1 if first < last else -1
+    return (found.y, *(way * integral for integral in found.integrals[int(counted) :])), log_det
 
 
-def carry(
-    op: Ode, p: Parameters, y: Tensor, start: float, end: float, ctx: StepContext, solver: AbstractSolver
+def carried(
+    op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: Place, end: Place, by: AbstractSolver
 ) -> Tensor:
-    """The state at `end` of the path through `y` at `start`, and nothing else."""
+    """The state at `end` alone, solved by another solver."""
     evaluation, values = evaluation_of(op, p, y, ctx, ctx.plan)
-
-    def field(t: float | Tensor, at: Tensor, q: Any) -> tuple[Tensor]:
-        return (evaluation.value(t, at, q),)
-
+    first, last = _times(evaluation, values, start, end)
     try:
-        return integrate(field, y, start, end, values, solver_of(solver), rates=0).y
+        return integrate(_field(evaluation, False), y, first, last, values, solver_of(by), rates=len(op.rates)).y
     except SolverError as error:
         raise error.at(ctx.address) from error
+
+
+def _times(evaluation: Evaluation, values: dict[str, Tensor], *places: Place) -> list[float | Tensor]:
+    """The times that places stand for."""
+    ends = dict(zip(("start", "end"), evaluation.ends(values), strict=True))
+    return [ends[place] if isinstance(place, str) else place for place in places]
 
 
 def evaluation_of(
@@ -67,7 +74,7 @@ def evaluation_of(
     values = constants(op, known, p, ctx, y)
     if "probe" in ctx.noise:
         values[PROBES] = probes(op.estimator.probes if op.estimator else "rademacher", ctx.noise["probe"])
-    return Evaluation(op, known, (min(op.low, op.high), max(op.low, op.high)), ctx.training), values
+    return Evaluation(op, known, ctx.training), values
 
 
 # ---- fields ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dgmspec.algebra.nodes import Name
+from dgmspec.algebra.nodes import AbstractExpr, Name
 from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape, Type
@@ -96,6 +96,8 @@ class Ready:
     divergence: Prepared | None
     vanishes: bool
     norm: str
+    ends: tuple[float | Prepared, float | Prepared]
+    """When the arrow starts and ends: numbers, or closures over learned ones."""
 
 
 def ready(op: Ode, event: Type) -> Ready:
@@ -131,7 +133,12 @@ def ready(op: Ode, event: Type) -> Ready:
         None if formula is None else prepare(formula),
         found.plan.vanishes,
         op.norm(event),
+        (_end(op.low), _end(op.high)),
     )
+
+
+def _end(written: float | AbstractExpr) -> float | Prepared:
+    return prepare(written) if isinstance(written, AbstractExpr) else written
 
 
 # ---- once a solve ---------------------------------------------------------------------------------------------------
@@ -156,11 +163,21 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
             found[used.core] = trace_core(weights)
             if "jacobian" in op.rates and known.norm == "closed form":
                 found[NORM] = norm_core(weights)
+    if op.learned_times:
+        start, end = ends_of(known, found, like)
+        found[START], found[END] = (as_tensor(time, like).reshape(1) for time in (start, end))
     return found
 
 
 CONTEXT, PROBES, NORM = "the context", "the probes", "core of the norm"
+START, END = "when it starts", "when it ends"
 """Names that no text can give to anything."""
+
+
+def ends_of(known: Ready, values: Values, like: Tensor) -> tuple[Time, Time]:
+    """When the arrow starts and ends, learned numbers put in: floats, or one number each."""
+    start, end = (time if isinstance(time, float) else time(values, like) for time in known.ends)
+    return start, end
 
 
 def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Tensor:
@@ -177,12 +194,27 @@ def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Te
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The velocity of one solve: `span` are the ends of the time, in rising order, `training` as for nets."""
+    """The velocity of one solve; `training` as for nets."""
 
     op: Ode
     known: Ready
-    span: tuple[float, float]
     training: bool
+
+    def ends(self, p: Values) -> tuple[Time, Time]:
+        """When the arrow starts and ends: floats, or one number each where an end is learned."""
+        if START in p:
+            return p[START], p[END]
+        start, end = self.known.ends
+        assert isinstance(start, float) and isinstance(end, float)
+        return start, end
+
+    def _part(self, t: Time, p: Values) -> Time:
+        """A time as nets read it: from 0 at the earlier end to 1 at the later one."""
+        start, end = self.ends(p)
+        if isinstance(start, Tensor) and isinstance(end, Tensor):
+            return (t - torch.minimum(start, end)) / (end - start).abs()
+        assert isinstance(start, float) and isinstance(end, float)
+        return (t - min(start, end)) / abs(end - start)
 
     def value(self, t: Time, y: Tensor, p: Values) -> Tensor:
         """dy/dt, of the shape of y."""
@@ -236,7 +268,7 @@ class Evaluation:
             return
         inputs = [as_tensor(arg(env, y), y) for arg in used.args]
         context = p.get(CONTEXT) if used.context else None
-        time = self._time(t, y) if used.timed else None
+        time = self._time(t, y, p) if used.timed else None
         rows = max(v.shape[0] for v in (*inputs, context, time) if v is not None)
         inputs = [v.expand(rows, *v.shape[1:]) for v in inputs] or [y.new_zeros(rows, 0)]
         out = evaluate(used.net.op, own, inputs, context, self.training, time)
@@ -257,7 +289,7 @@ class Evaluation:
         offset = self._offset(used, own, t, y, p, env)
         offsets = (biases[0] if offset is None else offset, *biases[1:])
         if isinstance(op, Mlp) and op.gates:
-            return _gated(op, own, weights, offsets, self._time(t, y).reshape(-1, 1))
+            return _gated(op, own, weights, offsets, self._time(t, y, p).reshape(-1, 1))
         step = op.step if isinstance(op, ResMlp) else 1.0
         return Chain(op.activation, weights, offsets, (), used.skips, step)  # type: ignore[attr-defined]  # all have one
 
@@ -271,27 +303,26 @@ class Evaluation:
         assert isinstance(op, AbstractLayered)
         joins = used.timed and not (isinstance(op, Mlp) and op.gates)
         if isinstance(t, float) and joins and others.shape[1] == 1 and op.time_embedding() is None:
-            low, high = self.span
-            return torch.add(bias, others.squeeze(1), alpha=(t - low) / (high - low))
+            part = self._part(t, p)
+            if isinstance(part, float):
+                return torch.add(bias, others.squeeze(1), alpha=part)
         rest = [as_tensor(arg(env, y), y).flatten(1) if i != used.state else None for i, arg in enumerate(used.args)]
         beside = [v if v.dim() > 1 else v.unsqueeze(1) for v in rest if v is not None]
         if used.context and CONTEXT in p:
             beside.append(p[CONTEXT].flatten(1))
         if joins:
-            beside.append(self._time_features(op, own, t, y))
+            beside.append(self._time_features(op, own, t, y, p))
         rows = max(v.shape[0] for v in beside)
         joined = beside[0] if len(beside) == 1 else torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
         return torch.addmm(bias, joined, others.t())
 
-    def _time(self, t: Time, y: Tensor) -> Tensor:
-        """The time as nets read it, from 0 to 1 over the arrow's range: (1,) or (batch,)."""
-        low, high = self.span
-        if isinstance(t, Tensor):
-            return ((t - low) / (high - low)).reshape(-1)
-        return y.new_full((1,), (t - low) / (high - low))
+    def _time(self, t: Time, y: Tensor, p: Values) -> Tensor:
+        """The time as nets read it: (1,) or (batch,)."""
+        part = self._part(t, p)
+        return part.reshape(-1) if isinstance(part, Tensor) else y.new_full((1,), part)
 
-    def _time_features(self, op: AbstractLayered, own: Parameters, t: Time, y: Tensor) -> Tensor:
-        time, embedding = self._time(t, y).reshape(-1, 1), op.time_embedding()
+    def _time_features(self, op: AbstractLayered, own: Parameters, t: Time, y: Tensor, p: Values) -> Tensor:
+        time, embedding = self._time(t, y, p).reshape(-1, 1), op.time_embedding()
         return time if embedding is None else embedding_twin(embedding).apply(embedding, below(own, "time"), time)
 
     def _gradient(self, found: _Gradient, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from dgmspec.core.types import Type
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.continuous.ode import evaluation_of, solver_of
+from dgmspec.modules.continuous.ode import evaluation_of, solved, solver_of
 from dgmspec.modules.prepared import Resources
 from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.registry import step_twin
@@ -40,9 +40,14 @@ class Arrow:
         return self.address.rpartition("/")[0]
 
     @property
+    @torch.no_grad()
     def times(self) -> tuple[float, float]:
-        """Where it starts and ends, as written."""
-        return self.op.low, self.op.high
+        """When it starts and ends, as written."""
+        like = next(iter(self.parameters.values()), torch.zeros(()))
+        context, y = self._context(self.op), like.new_zeros(1, *self.event.shape)
+        evaluation, values = evaluation_of(self.op, self.parameters, y, context, context.plan)
+        start, end = (float(time) for time in evaluation.ends(values))
+        return start, end
 
     @torch.no_grad()
     def velocity(self, t: float, y: Tensor) -> Tensor:
@@ -63,11 +68,11 @@ class Arrow:
     def log_prob(self, t: float, y: Tensor) -> Tensor:
         """The log-density of the state at time t, (batch,): that at the arrow's end, and the trace up to there."""
         if self.prior is None:
-            raise UnavailableError(f"{self.name} does not end where the model has a prior with a density")
-        if t == self.op.high:
+            raise UnavailableError(f"{self.name} does not end where the model has a prior")
+        if t == self.times[1]:
             return self.prior(y)
-        rest = self.op.model_copy(update={"low": t, "trace": Exact(), "rates": ()})
-        end, log_det = step_twin(rest).forward(rest, self.parameters, y, self._context(rest))
+        exact = self.op.model_copy(update={"trace": Exact(), "rates": ()})
+        end, log_det = solved(exact, self.parameters, y, self._context(exact), t, "end")
         return self.prior(end) + log_det
 
     def lost(self, y: Tensor) -> SolverError | None:

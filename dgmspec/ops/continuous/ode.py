@@ -34,6 +34,8 @@ DEAR_FROM = 17
 TRACED_UP_TO = 64
 """Coordinates up to which it is followed which of them the velocity of which reads."""
 
+End = float | AbstractExpr
+
 _Form = tuple[tuple[Shape, ...], bool]
 """The shapes of what a net is given, and whether it is given the time too."""
 
@@ -54,14 +56,19 @@ class Ode(AbstractStep):
     written: ClassVar[bool] = False
 
     velocity: InstanceOf[Velocity]
-    low: float
-    high: float
+    low: float | InstanceOf[AbstractExpr]
+    high: float | InstanceOf[AbstractExpr]
+    """When it starts and ends: numbers, or formulas of learned ones."""
     solver: AbstractSolver
     trace: AbstractTrace | None = None
     """None until the type of the state is known, where the text leaves it open."""
     gradient: Literal["direct", "adjoint", "checkpoint"] = "direct"
     rates: tuple[str, ...] = ()
     """What loss terms ask for beside the trace: ``kinetic``, ``jacobian``."""
+    learned_times: str = ""
+    """The range of the time as it is written, where an end is learned."""
+    passes: bool = True
+    """Whether the ends of the time are known to differ."""
 
     # ---- types ------------------------------------------------------------------------------------------------------
 
@@ -89,7 +96,7 @@ class Ode(AbstractStep):
     def reads_context(self, x: Type, c: Type) -> bool:
         return bool(self.velocity.seen or self.velocity.in_place)
 
-    def dynamics(self) -> tuple[str, str, AbstractExpr, tuple[float, float]]:
+    def dynamics(self) -> tuple[str, str, AbstractExpr, tuple[End, End]]:
         return self.velocity.state, self.velocity.time or "t", self.velocity.written(), (self.low, self.high)
 
     def names_context(self) -> bool:
@@ -196,6 +203,8 @@ class Ode(AbstractStep):
             assumed.append(f"{terms} Lipschitz in `{state}` where paths run, so that they exist and are unique")
         else:
             proved.append(f"velocity Lipschitz in `{state}`: paths exist and are unique")
+        if self.learned_times:
+            (proved if self.passes else assumed).append(f"the ends of `{self.learned_times}` differ: time passes")
         if plan.vanishes:
             proved.append("velocity free of divergence: log-det 0 by formula")
         return Facts(tuple(assumed), (self.solver.promise(),), tuple(proved))

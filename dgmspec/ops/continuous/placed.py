@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from dgmspec.algebra.divergence import divergence, gradient
+from dgmspec.algebra.enclosure import enclosed
 from dgmspec.algebra.intervals import Interval
 from dgmspec.algebra.nodes import AbstractExpr, Name, expr
 from dgmspec.algebra.rewrite import free_names, substitute
@@ -74,10 +75,13 @@ class Placed:
 
 
 @lru_cache(maxsize=256)
-def placed(velocity: Velocity, event: Type, low: float, high: float) -> Placed:
+def placed(velocity: Velocity, event: Type, low: float | AbstractExpr, high: float | AbstractExpr) -> Placed:
     """The velocity where the state is `event` and the time runs from `low` to `high`; `Refusal` where it has no value
     there (a logarithm of a negative number, a shape that does not fit)."""
-    shapes, box = _shapes(velocity, event), _box(velocity, low, high)
+    shapes = _shapes(velocity, event)
+    for end in (low, high):
+        _require_number(end, shapes)
+    box = _box(velocity, low, high)
     values: dict[str, AbstractExpr] = {}
     for found in velocity.gradients:
         written = None if found.readings else gradient(found.energy, velocity.state, shapes, box)
@@ -108,12 +112,13 @@ def seen_shape(type_: Type) -> Shape:
     return shape
 
 
-def _box(velocity: Velocity, low: float, high: float) -> dict[str, Interval]:
+def _box(velocity: Velocity, low: float | AbstractExpr, high: float | AbstractExpr) -> dict[str, Interval]:
     """Where names that do not depend on the state lie."""
     found = {own.name: as_interval(own.support) for own in velocity.learned}
     found |= {seen.name: as_interval(seen.type.support) for seen in velocity.seen if seen.type.support.continuous}
     if velocity.time:
-        found[velocity.time] = Interval(min(low, high), max(low, high))
+        ends = [enclosed(end, found) for end in (low, high)]
+        found[velocity.time] = Interval(min(end.low for end in ends), max(end.high for end in ends))
     return found
 
 
@@ -156,6 +161,18 @@ def chained(velocity: Velocity, reading: Reading, event: Type) -> bool:
     shaped = net.size.like == velocity.state or net.size.shape == event.shape
     plain = isinstance(net.op, (Mlp, ResMlp)) and not net.op.normed() and net.op.input_embedding() is None
     return alone and shaped and plain
+
+
+def _require_number(end: float | AbstractExpr, shapes: Mapping[str, Shape]) -> None:
+    """`Refusal` where an end of the time is learned and no number."""
+    if isinstance(end, AbstractExpr) and (shape := shape_of(end, shapes)):
+        raise Refusal(
+            "DGM603",
+            f"an end of the time is one number, and this one has the shape {show_shape(shape)}",
+            argument="times",
+            label="no number",
+            help=("declare it as one: `learn T : positive`",),
+        )
 
 
 def _require_shape(velocity: Velocity, value: AbstractExpr, shapes: Mapping[str, Shape]) -> None:
