@@ -6,9 +6,12 @@ import math
 
 import pytest
 import torch
+from torch.autograd.functional import jacobian
 
 import dgmspec
+from dgmspec.modules.continuous.moment import at_moment
 from dgmspec.modules.continuous.view import arrow_of
+from dgmspec.modules.runner import UnavailableError
 from tests.odes import DOUBLE, compiled, ode, points
 
 FIXED, CLOSE = "rk4(steps = 24)", "dopri5(rtol = 1e-10, atol = 1e-10)"
@@ -105,3 +108,72 @@ def test_times_that_are_none(over: str, members: str, words: str) -> None:
     text = ode("velocity(y) = -y", over=over, members=members, context="c" if "given" in members else "")
     found = [d for d in dgmspec.diagnose(text).diagnostics if d.severity == "error"]
     assert [d.code for d in found] == ["DGM603"] and words in found[0].message
+
+
+# ---- moments between the ends ---------------------------------------------------------------------------------------
+
+FLOW = "flow x -> z { elementwise(affine) }"
+MOVING = "velocity(y, t) = mlp(6, 6, time = gated)"
+
+
+@pytest.mark.parametrize("arrow", ["x -> z", "z -> x"])
+@pytest.mark.parametrize("over", ["t in 0..2", "t in 2..0", "t in 0..T"])
+def test_the_density_at_a_moment_is_carried_to_the_ends(arrow: str, over: str) -> None:
+    """log p_t(y_t) = log p(x) - log|det ∂y_t/∂x|, with paths from the samples of one seed; both ends included."""
+    members = "learn T : positive = 2" if "T" in over else ""
+    model = compiled(ode(MOVING, "solver = rk4(steps = 40)", over=over, members=members).replace("x -> z", arrow))
+    x, first = model.sample(3, seed=0), arrow_of(model).times[0]
+    start = first if arrow == "x -> z" else arrow_of(model).times[1]
+    torch.testing.assert_close(model.sample(3, seed=0, t=start), x)
+    torch.testing.assert_close(model.log_prob(x, t=start), model.log_prob(x))
+    before, after = (model.sample(3, seed=0, t=t) for t in (0.7, 0.8))
+    slope = arrow_of(model).velocity(0.75, (before + after) / 2)
+    torch.testing.assert_close((after - before) / 0.1, slope, rtol=1e-2, atol=1e-2)
+
+    def moved(z: torch.Tensor) -> torch.Tensor:
+        """The state at 0.7 of the path from the prior's z, by the program that draws it."""
+        cut = at_moment(model, 0.7)
+        (noise,) = [i.name for i in cut.program("sample").draws]
+        return cut.run("sample", {noise: z})[next(iter(cut.program("sample").outputs))]
+
+    z = points(3, 2)
+    jacobians = torch.stack([jacobian(lambda v: moved(v[None])[0], row) for row in z])  # type: ignore[no-untyped-call]
+    normal = -0.5 * z.square().sum(1) - math.log(2 * math.pi)
+    density = model.log_prob(moved(z), t=0.7)
+    torch.testing.assert_close(density, normal - torch.linalg.slogdet(jacobians)[1], rtol=1e-5, atol=1e-5)
+
+
+def test_a_moment_of_an_arrow_between_flows_with_a_context() -> None:
+    """The density at a moment takes what lies towards the prior, and the draws what leads from it."""
+    text = """dgm 1
+model M {
+    given c : real
+    observe x : real[2]
+    latent u : real[2]
+    latent v : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    flow x -> u { elementwise(affine) }
+    ode u -> v | c over t in 0..1 { velocity(y, t) = c * mix(y, t) + mix(y, t); net mix(y, t) = mlp(5, 5)
+        solver = rk4(steps = 30) }
+    flow v -> z { elementwise(affine) }
+    loss = nll
+}
+"""
+    model, given = compiled(text), {"c": torch.tensor([0.3], dtype=DOUBLE)}
+    grid = torch.cartesian_prod(*(torch.linspace(-12, 12, 121, dtype=DOUBLE),) * 2)
+    with torch.no_grad():
+        y, density = model.sample(2000, given, seed=0, t=0.4), model.log_prob(grid, given, t=0.4)
+        entropy = float((density * density.exp()).sum() * 0.2**2)
+        assert y.shape == (2000, 2) and abs(float(density.exp().sum() * 0.2**2) - 1) < 1e-4
+        assert abs(float(model.log_prob(y, given, t=0.4).mean()) - entropy) < 0.08  # E log p by both
+
+
+def test_moments_that_are_none() -> None:
+    text = ode("velocity(y) = -y")
+    model, flow = compiled(text), compiled(text.replace("ode x -> z over t in 0..1 { velocity(y) = -y }", FLOW))
+    with pytest.raises(ValueError, match=r"runs from 0 to 1, and 1\.5 lies outside"):
+        model.sample(2, t=1.5)
+    with pytest.raises(UnavailableError, match="no `ode` arrows"):
+        flow.log_prob(points(2, 2), t=0.5)
+    with pytest.raises(UnavailableError, match="only log_prob and sample"):
+        at_moment(model, 0.5).encode(points(2, 2))

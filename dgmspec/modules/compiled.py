@@ -57,7 +57,7 @@ class CompiledModel(AbstractSimulated):
         t: float | None = None,
     ) -> Tensor:
         """log p(x | given) in nats, (batch,); its exactness is `density`. With `t` it is that of x_t, where an `sde`
-        starts at its prior.
+        starts at its prior, or of the state of an `ode` at that time.
 
         With stochastic steps, `samples` draws are joined: log of the mean density where each draw is a weight (which
         tightens a lower bound), the mean of the logs where it estimates or bounds a logarithm, as a `markov` does.
@@ -205,7 +205,7 @@ class CompiledModel(AbstractSimulated):
         `method` is a sampler of the library, such as ``lang.ddim(steps = 50)``, instead of the model's own direction;
         along a noising arrow `known` then fixes coordinates, name -> (values, mask that is true where they stand), and
         `guidance` w makes each prediction (1 + w) times that given the context, less w times that without it. With `t`
-        an `sde` that starts at its prior stops at that time.
+        an `sde` that starts at its prior stops at that time, and of an `ode` it is the state there.
         """
         if t is not None:
             return self.until(t).sample(n, given, seed, start, method, known, guidance)

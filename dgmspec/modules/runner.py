@@ -212,10 +212,12 @@ class AbstractRunner(AbstractStore, ABC):
             else program
             for phase, program in self.programs.items()
         }
-        if programs == self.programs:
-            return self
+        return self if programs == self.programs else self.with_programs(programs)
+
+    def with_programs(self, programs: Programs) -> Self:
+        """The same model, parameters shared, by other programs."""
         other = type(self).__new__(type(self))
-        other.__dict__ = {**self.__dict__, "programs": programs, "_backend": None}
+        other.__dict__ = {**self.__dict__, "programs": dict(programs), "_backend": None}
         other._prepare()
         return other
 

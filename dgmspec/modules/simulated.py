@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
+from dgmspec.modules.continuous.moment import at_moment
 from dgmspec.modules.paths.simulation import states
 from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.recorded import AbstractRecorded
@@ -28,7 +29,9 @@ class AbstractSimulated(AbstractRecorded, ABC):
 
     def until(self, t: float) -> Self:
         """The same model, parameters shared, whose `sde` stops at time t: `sample` draws x_t, on the same paths as the
-        whole time for the same seed, and `log_prob` is that of x_t."""
+        whole time for the same seed, and `log_prob` is that of x_t; of an `ode` likewise, whose state at t it then is."""
+        if not self.simulates:
+            return at_moment(self, t)
         op = self.simulation().op
         assert isinstance(op, Simulation)
         if not op.low <= t <= op.high:

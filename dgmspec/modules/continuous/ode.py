@@ -7,15 +7,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.types import Type
-from dgmspec.modules.continuous.velocity import PROBES, Evaluation, Ready, constants, ready
+from dgmspec.modules.continuous.velocity import PROBES, Evaluation, Ready, constants, learned_of, ready
 from dgmspec.modules.counting import count
+from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.solvers import Adaptive, Field, Fixed, SolverError, integrate
 from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows
 from dgmspec.ops.continuous import AbstractAdaptive, AbstractFixed, AbstractSolver, Ode
 
-__all__ = ["TWINS", "carried", "evaluation_of", "solved", "solver_of"]
+__all__ = ["TWINS", "carried", "ends_under", "evaluation_of", "solved", "solver_of"]
 
 
 Place = Literal["start", "end"] | float
@@ -23,11 +25,11 @@ Place = Literal["start", "end"] | float
 
 
 def _forward(op: Ode, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Any, Tensor]:
-    return solved(op, p, x, ctx, "start", "end")
+    return solved(op, p, x, ctx, *op.between)
 
 
 def _inverse(op: Ode, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Any, Tensor]:
-    return solved(op, p, y, ctx, "end", "start")
+    return solved(op, p, y, ctx, *op.between[::-1])
 
 
 def solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: Place, end: Place) -> tuple[Any, Tensor]:
@@ -59,6 +61,16 @@ def carried(
         return integrate(_field(evaluation, False), y, first, last, values, solver_of(by), rates=len(op.rates)).y
     except SolverError as error:
         raise error.at(ctx.address) from error
+
+
+def ends_under(op: Ode, p: Parameters, like: Tensor) -> tuple[float, float]:
+    """When an arrow starts and ends under these parameters."""
+    learned = learned_of(op, p)
+    start, end = (
+        float(as_tensor(prepare(time)(learned, like), like)) if isinstance(time, AbstractExpr) else time
+        for time in (op.low, op.high)
+    )
+    return start, end
 
 
 def _times(evaluation: Evaluation, values: dict[str, Tensor], *places: Place) -> list[float | Tensor]:

@@ -147,9 +147,7 @@ def _end(written: float | AbstractExpr) -> float | Prepared:
 def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tensor) -> dict[str, Tensor]:
     """Everything that evaluations read beside state and time: weights, learned numbers in their supports, the context,
     and what closed traces take from the weights."""
-    found = dict(p)
-    for own in op.velocity.learned:
-        found[own.name] = constrain(own.support, p[own.name]).unsqueeze(0)
+    found = dict(p) | learned_of(op, p)
     if ctx.given is not None and ctx.given_type is not None:
         found[CONTEXT] = context_features(ctx.given, ctx.given_type, like)
         for seen in op.velocity.seen:
@@ -167,6 +165,11 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
         start, end = ends_of(known, found, like)
         found[START], found[END] = (as_tensor(time, like).reshape(1) for time in (start, end))
     return found
+
+
+def learned_of(op: Ode, p: Parameters) -> dict[str, Tensor]:
+    """The learned numbers of a velocity in their supports, (1, …)."""
+    return {own.name: constrain(own.support, p[own.name]).unsqueeze(0) for own in op.velocity.learned}
 
 
 CONTEXT, PROBES, NORM = "the context", "the probes", "core of the norm"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,14 +11,15 @@ from torch import Tensor
 from dgmspec.core.types import Type
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.continuous.ode import evaluation_of, solved, solver_of
+from dgmspec.modules.continuous.moment import at_moment, only_arrow
+from dgmspec.modules.continuous.ode import ends_under, evaluation_of, solver_of
 from dgmspec.modules.prepared import Resources
 from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.solvers import Fixed, SolverError, locate, trajectory
 from dgmspec.modules.twin import Parameters, StepContext
-from dgmspec.ops.continuous import Exact, Ode
+from dgmspec.ops.continuous import Ode
 from dgmspec.program.program import Instruction, Program
 
 __all__ = ["Arrow", "arrow_of", "lost", "starts_of"]
@@ -26,13 +27,13 @@ __all__ = ["Arrow", "arrow_of", "lost", "starts_of"]
 
 @dataclass(frozen=True)
 class Arrow:
-    """The arrow from t0 to t1; `prior` is the log-density at its end, where the model states one there."""
+    """The arrow from t0 to t1 of a model."""
 
+    model: CompiledModel
     op: Ode
     event: Type
     parameters: Parameters
     address: str
-    prior: Callable[[Tensor], Tensor] | None
 
     @property
     def name(self) -> str:
@@ -43,11 +44,7 @@ class Arrow:
     @torch.no_grad()
     def times(self) -> tuple[float, float]:
         """When it starts and ends, as written."""
-        like = next(iter(self.parameters.values()), torch.zeros(()))
-        context, y = self._context(self.op), like.new_zeros(1, *self.event.shape)
-        evaluation, values = evaluation_of(self.op, self.parameters, y, context, context.plan)
-        start, end = (float(time) for time in evaluation.ends(values))
-        return start, end
+        return ends_under(self.op, self.parameters, next(iter(self.parameters.values()), torch.zeros(())))
 
     @torch.no_grad()
     def velocity(self, t: float, y: Tensor) -> Tensor:
@@ -66,14 +63,9 @@ class Arrow:
 
     @torch.no_grad()
     def log_prob(self, t: float, y: Tensor) -> Tensor:
-        """The log-density of the state at time t, (batch,): that at the arrow's end, and the trace up to there."""
-        if self.prior is None:
-            raise UnavailableError(f"{self.name} does not end where the model has a prior")
-        if t == self.times[1]:
-            return self.prior(y)
-        exact = self.op.model_copy(update={"trace": Exact(), "rates": ()})
-        end, log_det = solved(exact, self.parameters, y, self._context(exact), t, "end")
-        return self.prior(end) + log_det
+        """The log-density of the state at time t, (batch,), its trace exact."""
+        found: Tensor = at_moment(self.model, t, exact=True).log_prob(y)
+        return found
 
     def lost(self, y: Tensor) -> SolverError | None:
         """Where paths from y at the start stop being finite on fixed steps, which do not look at their numbers."""
@@ -94,7 +86,7 @@ def arrow_of(model: CompiledModel) -> Arrow:
     assert isinstance(line.op, Ode) and line.type is not None
     values = model.values()
     own = {name: values[key] for name, key in prepare(line, Resources()).parameters}
-    return Arrow(line.op, line.type, own, line.address, _prior(model, line))
+    return Arrow(model, line.op, line.type, own, line.address)
 
 
 @torch.no_grad()
@@ -122,20 +114,7 @@ def _program(model: CompiledModel) -> Program:
 
 
 def _line_of(model: CompiledModel) -> Instruction:
-    lines = [line for line in _program(model).instructions if isinstance(line.op, Ode)]
-    if len(lines) != 1:
-        raise UnavailableError(f"{model.name} has {len(lines) or 'no'} `ode` arrows; one of them can be drawn")
+    line = only_arrow(_program(model), model.name)
     if model.givens:
         raise UnavailableError(f"{model.name} is conditional; an arrow without a context can be drawn")
-    (line,) = lines
     return line if line.target == "forward" else replace(line, inputs=line.outputs, outputs=line.inputs)
-
-
-def _prior(model: CompiledModel, arrow: Instruction) -> Callable[[Tensor], Tensor] | None:
-    """The log-density of the arrow's end, where its law reads nothing that depends on data."""
-    for line in _program(model).instructions:
-        if line.target == "log_prob" and line.inputs[0] == arrow.outputs[0] and len(line.inputs) == 1:
-            call, values = prepare(line, Resources()), model.values()
-            own = {name: values[key] for name, key in call.parameters}
-            return lambda y: call.run(False, own, y)
-    return None

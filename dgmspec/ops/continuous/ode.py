@@ -65,6 +65,8 @@ class Ode(AbstractStep):
     gradient: Literal["direct", "adjoint", "checkpoint"] = "direct"
     rates: tuple[str, ...] = ()
     """What loss terms ask for beside the trace: ``kinetic``, ``jacobian``."""
+    between: tuple[Literal["start"] | float, Literal["end"] | float] = ("start", "end")
+    """The part of the time that is run: all of it, or from a moment on, or up to one."""
     learned_times: str = ""
     """The range of the time as it is written, where an end is learned."""
     passes: bool = True
