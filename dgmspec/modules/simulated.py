@@ -29,7 +29,7 @@ class AbstractSimulated(AbstractRecorded, ABC):
 
     def until(self, t: float) -> Self:
         """The same model, parameters shared, whose `sde` stops at time t: `sample` draws x_t, on the same paths as the
-        whole time for the same seed, and `log_prob` is that of x_t; of an `ode` likewise, whose state at t it then is."""
+        whole time for the same seed, and `log_prob` is that of x_t; or the same of the state of an `ode` at t."""
         if not self.simulates:
             return at_moment(self, t)
         op = self.simulation().op
