@@ -26,6 +26,7 @@ from dgmspec.modules.traces import (
     Chain,
     closed_norm,
     forward,
+    gradient_and_laplacian,
     norm_core,
     product,
     tangent_trace,
@@ -35,7 +36,7 @@ from dgmspec.modules.traces import (
 from dgmspec.modules.twin import Parameters, StepContext, flat_rows
 from dgmspec.ops.authored import OwnNet, Reading
 from dgmspec.ops.continuous.ode import Ode
-from dgmspec.ops.continuous.placed import chained, closed, seen_shape
+from dgmspec.ops.continuous.placed import chained, closed, potential, seen_shape
 from dgmspec.ops.nets import AbstractLayered
 from dgmspec.ops.nets.layered import Mlp, ResMlp
 
@@ -84,6 +85,8 @@ class _Gradient:
     symbol: str
     energy: Prepared
     readings: tuple[_Reading, ...]
+    trace: str = ""
+    """Where the trace of its Jacobian goes, where that follows from the layers of the one net in it."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def ready(op: Ode, event: Type) -> Ready:
     found, velocity = op.at(event), op.velocity
     traces = {symbol: name for name, symbol in found.plan.traces}
 
-    def reading(used: Reading) -> _Reading:
+    def reading(used: Reading, layered: bool) -> _Reading:
         net, rest = velocity.net(used.net), [arg for arg in used.args if not velocity.is_time(arg)]
         net_twin(net.op)
         resolve_held(net.op)
@@ -119,17 +122,21 @@ def ready(op: Ode, event: Type) -> Ready:
             len(rest) < len(used.args),
             net.name in velocity.in_place,
             net.size.at(found.shapes),
-            rest.index(state) if state in rest and chained(velocity, used, event) else None,
+            rest.index(state) if layered else None,
             traces.get(used.symbol, ""),
             *_links(net.op),
         )
 
-    gradients = tuple(_Gradient(g.symbol, prepare(g.energy), tuple(map(reading, g.readings))) for g in found.gradients)
+    gradients = []
+    for g in found.gradients:
+        layered = potential(velocity, g)
+        inner = tuple(reading(used, layered) for used in g.readings)
+        gradients.append(_Gradient(g.symbol, prepare(g.energy), inner, traces.get(g.symbol, "")))
     formula = found.plan.formula
     return Ready(
         prepare(found.value),
-        tuple(map(reading, velocity.readings)),
-        gradients,
+        tuple(reading(used, chained(velocity, used, event)) for used in velocity.readings),
+        tuple(gradients),
         None if formula is None else prepare(formula),
         found.plan.vanishes,
         op.norm(event),
@@ -152,7 +159,7 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
         found[CONTEXT] = context_features(ctx.given, ctx.given_type, like)
         for seen in op.velocity.seen:
             found[seen.name] = _seen(ctx.given, found[CONTEXT], seen.start, seen.type)
-    for used in known.readings:
+    for used in (*known.readings, *(inner for g in known.gradients for inner in g.readings)):
         if used.state is not None:
             parts = below(p, used.net.name)
             found |= _columns(used, parts)
@@ -252,7 +259,10 @@ class Evaluation:
         for used in self.known.readings:
             self._read(used, t, y, p, env, traced)
         for found in self.known.gradients:
-            env[found.symbol] = self._gradient(found, t, y, p, env)
+            if traced and found.trace:
+                self._potential(found, t, y, p, env)
+            else:
+                env[found.symbol] = self._gradient(found, t, y, p, env)
         return env
 
     def _read(self, used: _Reading, t: Time, y: Tensor, p: Values, env: dict[str, Value], traced: bool) -> None:
@@ -327,6 +337,14 @@ class Evaluation:
     def _time_features(self, op: AbstractLayered, own: Parameters, t: Time, y: Tensor, p: Values) -> Tensor:
         time, embedding = self._time(t, y, p).reshape(-1, 1), op.time_embedding()
         return time if embedding is None else embedding_twin(embedding).apply(embedding, below(own, "time"), time)
+
+    def _potential(self, found: _Gradient, t: Time, y: Tensor, p: Values, env: dict[str, Value]) -> None:
+        """The gradient of a net put into the environment, and the trace of its Jacobian or the estimate of that."""
+        (used,) = found.readings
+        chain = self._chain(used, below(p, used.net.name), t, y, p, env)
+        probes = p[PROBES] if self.op.estimator is not None else None
+        value, trace = gradient_and_laplacian(chain, y.reshape(y.shape[0], -1), probes)
+        env[found.symbol], env[found.trace] = _shaped(value.to(y.dtype), y), trace.to(y.dtype)
 
     def _gradient(self, found: _Gradient, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Tensor:
         """∂E/∂y of a number a row: of the sum over rows, each of which reads its own state alone."""

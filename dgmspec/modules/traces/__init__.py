@@ -12,6 +12,7 @@ from dgmspec.modules.traces.chains import (
     trace_core,
 )
 from dgmspec.modules.traces.general import dense_jacobian, estimate, exact_trace
+from dgmspec.modules.traces.potentials import gradient_and_laplacian
 from dgmspec.modules.traces.probes import probes, variance
 from dgmspec.modules.traces.pulled import value_and_trace
 
@@ -23,6 +24,7 @@ __all__ = [
     "estimate",
     "exact_trace",
     "forward",
+    "gradient_and_laplacian",
     "jacobian",
     "norm_core",
     "probes",

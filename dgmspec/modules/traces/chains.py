@@ -56,12 +56,12 @@ class Chain:
 
 def forward(chain: Chain, y: Tensor) -> tuple[Tensor, list[Tensor]]:
     """The velocity, (batch, d), and the slopes of the hidden layers, (batch, width) each."""
-    bend, before = WITH_SLOPE[chain.activation], [_layer(chain, 0, y)]
+    bend, before = WITH_SLOPE[chain.activation], [layer_of(chain, 0, y)]
     slopes: list[Tensor] = []
     for layer in range(1, len(chain.weights)):
         a, slope = bend(before[-1])
         slopes.append(slope * chain.gates[layer - 1] if chain.gates else slope)
-        before.append(_skipped(chain, layer, before, _layer(chain, layer, a)))
+        before.append(_skipped(chain, layer, before, layer_of(chain, layer, a)))
     return before[-1], slopes
 
 
@@ -143,7 +143,7 @@ def _ended(chain: Chain, tangents: Tensor) -> Tensor:
     return tangents * chain.gates[-1].unsqueeze(-2) if chain.gates else tangents
 
 
-def _layer(chain: Chain, layer: int, a: Tensor) -> Tensor:
+def layer_of(chain: Chain, layer: int, a: Tensor) -> Tensor:
     weight, offset = chain.weights[layer], chain.offsets[layer]
     if chain.gates:
         return torch.addcmul(offset, chain.gates[layer], F.linear(a, weight))

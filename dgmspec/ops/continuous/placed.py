@@ -21,7 +21,7 @@ from dgmspec.ops.authored import Reading
 from dgmspec.ops.continuous.velocity import Gradient, Velocity
 from dgmspec.ops.nets import Mlp, ResMlp, context_shape
 
-__all__ = ["TANGENTS", "Placed", "TracePlan", "chained", "closed", "placed", "seen_shape"]
+__all__ = ["TANGENTS", "Placed", "TracePlan", "chained", "closed", "placed", "potential", "seen_shape"]
 
 TANGENTS: Final = 4
 """Coordinates up to which a trace without a formula is exact by default, one derivative for each."""
@@ -68,7 +68,7 @@ class Placed:
     def shallow(self) -> bool:
         """Whether the velocity is one mlp of at most one hidden layer, whose Jacobian's norm has a closed form."""
         symbols = [symbol for _, symbol in self.plan.traces]
-        if not symbols or self.value != Name(id=symbols[0]):
+        if not symbols or self.value != Name(id=symbols[0]) or symbols[0] not in self.velocity.values():
             return False
         op = self.velocity.net(self.velocity.values()[symbols[0]].net).op
         return isinstance(op, Mlp) and len(op.hidden) < CLOSED
@@ -132,7 +132,11 @@ def _plan(
 ) -> TracePlan:
     """The exact trace: a formula where each net in it has a closed form and stands in a sum, else tangents."""
     names: dict[str, str] = {}
-    known: dict[str, AbstractExpr | None] = {found.symbol: None for found in gradients}
+    known: dict[str, AbstractExpr | None] = {}
+    for found in gradients:
+        named = f"trace_of_{found.symbol}" if potential(velocity, found) else ""
+        names |= {named: found.symbol} if named else {}
+        known[found.symbol] = Name(id=named) if named else None
     for reading in velocity.readings:
         if reading.symbol not in velocity.moving:
             continue
@@ -143,9 +147,28 @@ def _plan(
     if formula is None:
         return TracePlan("tangents")
     used = tuple((name, names[name]) for name in free_names(formula) if name in names)
-    nets = [velocity.net(velocity.values()[symbol].net).op for _, symbol in used]
-    kind: Kind = "symbolic" if not nets else "closed form" if all(map(closed, nets)) else "tangents"
+    forms = [_has_closed_form(velocity, gradients, symbol) for _, symbol in used]
+    kind: Kind = "symbolic" if not forms else "closed form" if all(forms) else "tangents"
     return TracePlan(kind, formula, used)
+
+
+def _has_closed_form(velocity: Velocity, gradients: tuple[Gradient, ...], symbol: str) -> bool:
+    """Whether no derivative is taken for the trace of a net's value, or of its gradient."""
+    for found in gradients:
+        if found.symbol == symbol:
+            op = velocity.net(found.readings[0].net).op
+            return isinstance(op, Mlp) and len(op.hidden) == 1
+    return closed(velocity.net(velocity.values()[symbol].net).op)
+
+
+def potential(velocity: Velocity, gradient: Gradient) -> bool:
+    """Whether a gradient is that of an mlp of the state, whose second derivatives follow from its layers."""
+    if [Name(id=reading.symbol) for reading in gradient.readings] != [gradient.energy]:
+        return False
+    (reading,) = gradient.readings
+    net = velocity.net(reading.net)
+    number = not net.size.like and net.size.shape == () and net.support == REAL
+    return number and _of_state_alone(velocity, reading) and isinstance(net.op, Mlp) and len(net.op.hidden) > 0
 
 
 def closed(op: AbstractNet) -> bool:
@@ -156,11 +179,16 @@ def closed(op: AbstractNet) -> bool:
 def chained(velocity: Velocity, reading: Reading, event: Type) -> bool:
     """Whether a net's value is a chain of linear layers and activations applied to the state by itself."""
     net = velocity.net(reading.net)
-    moving = [arg for arg in reading.args if velocity.moving.intersection(free_names(arg))]
-    alone = moving == [Name(id=velocity.state)] and net.support == REAL
     shaped = net.size.like == velocity.state or net.size.shape == event.shape
-    plain = isinstance(net.op, (Mlp, ResMlp)) and not net.op.normed() and net.op.input_embedding() is None
-    return alone and shaped and plain
+    return shaped and net.support == REAL and _of_state_alone(velocity, reading)
+
+
+def _of_state_alone(velocity: Velocity, reading: Reading) -> bool:
+    """Whether a net of linear layers and activations is applied to the state, and to nothing else that moves."""
+    op = velocity.net(reading.net).op
+    moving = [arg for arg in reading.args if velocity.moving.intersection(free_names(arg))]
+    plain = isinstance(op, (Mlp, ResMlp)) and not op.normed() and op.input_embedding() is None
+    return plain and moving == [Name(id=velocity.state)]
 
 
 def _require_number(end: float | AbstractExpr, shapes: Mapping[str, Shape]) -> None:
