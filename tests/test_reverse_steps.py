@@ -257,3 +257,9 @@ def test_the_bound_trains_a_schedule() -> None:
         optimizer.step()
     assert float(found.loss(x, seed=0).total.detach()) < float(before.detach()) - 0.1
     assert found.log_prob(x, seed=0).isfinite().all() and found.sample(3, seed=0).shape == (3, 2)
+
+
+def test_a_step_that_is_affine_at_its_start_alone_is_refused() -> None:
+    text = LEARNED.replace("shift * t, sqrt", "shift * x^2, sqrt").replace("learn shift = 0.02", "learn shift = 0")
+    found = dgmspec.diagnose(text).diagnostics
+    assert [d.code for d in found] == ["DGM647"]

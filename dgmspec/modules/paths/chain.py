@@ -19,7 +19,7 @@ from dgmspec.modules.paths.denoiser import Denoiser, Predicted, step_plan, step_
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, sum_event
 from dgmspec.ops.paths.chain import Markov
 
-__all__ = ["TWINS", "noised", "spreads", "term"]
+__all__ = ["TWINS", "cell", "noised", "spreads", "term"]
 
 _NUMBERS = 2**22
 """Numbers that are given to the net at once."""

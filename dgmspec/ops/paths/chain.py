@@ -86,6 +86,8 @@ class Markov(AbstractNoising):
 
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
         """With the numbers that are learned at their starting values."""
+        if self.learned and isinstance(law := self._coefficients(self.loc), NotAffine):
+            return law
         started = {own.name: expr(_starting(own)) for own in self.learned}
         loc, scale = (substitute(formula, started) for formula in (self.loc, self.scale))
         found = of_chain(loc, scale, self.state, self.time, self.low, self.high, shape)
@@ -97,15 +99,18 @@ class Markov(AbstractNoising):
         """The steps as formulas of what is learned, defined whatever its values; None where nothing is."""
         if not self.learned:
             return None
-        times = Times(self.time, self.low - 0.5, self.high + 0.5)
-        known = {own.name: as_interval(own.support) for own in self.learned}
-        loc, scale = (affine(formula, self.state, times, known) for formula in (self.loc, self.scale))
+        loc, scale = self._coefficients(self.loc), self._coefficients(self.scale)
         assert isinstance(loc, Affine) and isinstance(scale, Affine), "neither's slope reads the state"
-        numbers = dict.fromkeys((self.time, *known), ())
+        numbers = dict.fromkeys((self.time, *(own.name for own in self.learned)), ())
         if any(shape_of(formula, numbers) for formula in (loc.rate, loc.offset, scale.offset)):
             raise Refusal("DGM901", "steps that read what is learned have one coefficient for all coordinates")
         supports = tuple((own.name, own.support) for own in self.learned)
         return Schedule(loc.rate, loc.offset, scale.offset, supports)
+
+    def _coefficients(self, formula: AbstractExpr) -> Affine | NotAffine:
+        """A formula as one of the state, whatever the numbers are that are learned."""
+        known = {own.name: as_interval(own.support) for own in self.learned}
+        return affine(formula, self.state, Times(self.time, self.low - 0.5, self.high + 0.5), known)
 
     def law_parameters(self) -> tuple[ParamSpec, ...]:
         at = dict(self.shared)
