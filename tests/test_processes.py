@@ -87,6 +87,30 @@ def alike(run: Path, alone: Path, rounding: float = 1e-9) -> None:
     assert reports[0]["best_step"] == reports[1]["best_step"]
 
 
+VQ = """dgm 1
+data rows = npy("x.npy")
+model M {
+    observe x : real[4]
+    latent z : category(4)[2] ~ categorical(1)
+    generate x | z ~ normal(mlp(8), 0.5)
+    infer z | x ~ nearest(mlp(8), dim = 2, decay = 0.9, restart = 0.0)
+    loss = elbo + vq(0.25)
+}
+train M { data = rows; steps = 12; batch = 30; precision = float64 }
+"""
+
+
+def test_codes_are_the_running_means_of_all_processes(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(90, 4)))
+    (tmp_path / "m.dgm").write_text(VQ)
+    finish(start(tmp_path / "log", "train", tmp_path / "m.dgm", "--out", tmp_path / "one"), tmp_path / "log")
+    group(tmp_path, "train", tmp_path / "m.dgm", "--out", tmp_path / "two")
+    one, two = (load_file(tmp_path / name / "model" / "weights.safetensors") for name in ("one", "two"))
+    assert any(key.endswith("codes") for key in one)
+    for key, value in one.items():
+        torch.testing.assert_close(two[key], value, rtol=1e-9, atol=1e-9)
+
+
 def test_two_processes_make_the_run_of_one(spec: Path, alone: Path, tmp_path: Path) -> None:
     """A batch of 63 rows is divided into 31 and 32; draws, actnorm's start, clipping and validation are global."""
     printed = group(tmp_path, "train", spec, "--out", tmp_path / "r")

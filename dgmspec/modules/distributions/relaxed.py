@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -106,11 +107,12 @@ def _placed(codes: Tensor, ctx: StepContext) -> Tensor:
 
 def _nearest_update(op: Nearest, p: Values, ctx: StepContext, like: Tensor) -> dict[str, Tensor]:
     """Codes and their uses as running means over training steps: N ← γ N + (1 - γ) n and c ← c + (1 - γ) n (m - c) / N,
-    with n vectors of mean m nearest to c. A code with hardly any use is put at a vector of the batch."""
+    with n vectors of mean m nearest to c, those of all processes. A code with hardly any use is put at a vector of the
+    batch."""
     codes, uses = p["codes"], p["uses"]
     vectors = _vectors(op, p, ctx, like).reshape(-1, op.dim)
     one_hot = F.one_hot(_labels(op, p, ctx, like).long().reshape(-1), len(codes)).to(codes.dtype)
-    counts, sums = one_hot.sum(0), one_hot.T @ vectors
+    counts, sums = _over_processes(one_hot.sum(0)), _over_processes(one_hot.T @ vectors)
     uses = op.decay * uses + (1 - op.decay) * counts
     step = (1 - op.decay) * (sums - counts[:, None] * codes) / uses[:, None].clamp(min=1e-12)
     codes = codes + step
@@ -118,8 +120,26 @@ def _nearest_update(op: Nearest, p: Values, ctx: StepContext, like: Tensor) -> d
     places = torch.arange(len(codes), device=codes.device) * 7919 % len(vectors)
     average = uses.mean()
     unused = uses < op.restart * average
-    codes = torch.where(unused[:, None], vectors[places], codes)
+    codes = torch.where(unused[:, None], _of_the_first(vectors[places]), codes)
     return {"codes": codes, "uses": torch.where(unused, average, uses)}
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _over_processes(values: Tensor) -> Tensor:
+    """The sum over the processes of a run, which keep one set of codes."""
+    if _several():
+        dist.all_reduce(values)
+    return values
+
+
+def _of_the_first(values: Tensor) -> Tensor:
+    """The values of the first process."""
+    if _several():
+        dist.broadcast(values, 0)
+    return values
 
 
 def _nearest_commitment(op: Nearest, p: Values, ctx: StepContext, like: Tensor) -> Tensor:
