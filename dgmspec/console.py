@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -196,13 +196,11 @@ def drawn(found: Diagnosis, model: str | None, to: str) -> str:
 # ---- figures --------------------------------------------------------------------------------------------------------
 
 
-def lines(figures: dict[str, Any]) -> str:
-    """Figures one a line, aligned."""
+def lines(figures: dict[str, Any], remark: Callable[[str, dict[str, Any]], str]) -> str:
+    """Figures one a line, aligned, each with what `remark` adds to it."""
     width = max(map(len, figures), default=0)
-    return "\n".join(
-        f"{key:{width}}  {value:.6g}" if isinstance(value, float) else f"{key:{width}}  {value}"
-        for key, value in figures.items()
-    )
+    shown = ((key, f"{value:.6g}" if isinstance(value, float) else f"{value}") for key, value in figures.items())
+    return "\n".join(f"{key:{width}}  {value}{remark(key, figures)}" for key, value in shown)
 
 
 def difference(before: str, after: str, name: str, how: str = "formatted") -> str:

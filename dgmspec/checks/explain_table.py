@@ -88,8 +88,6 @@ def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
     ends = [analysis.graph.type_of(analysis.graph.variables[name].value) for name in (arrow.source, arrow.target)]
     observed = [name for name in (arrow.source, arrow.target) if analysis.graph.variables[name].role == "observe"]
     density = analysis.density(observed[0]) if observed else _along(chain)
-    iterative = any(way.kind == "iterative" for way in chain.direction(along=False))
-    stepwise = any(step.node.op.random and step.cost.forward.kind == "solver" for step in chain.steps)
     assumed = tuple(dict.fromkeys(reason for step in chain.steps for reason in step.facts.assumed))
     return FlowTable(
         source=arrow.source,
@@ -98,7 +96,7 @@ def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
         target_type=str(ends[1]),
         relation=_relation(analysis, chain),
         density=density,
-        sampling="to a tolerance" if iterative else "in steps" if stepwise else "exact",
+        sampling=_sampling(analysis, chain),
         rows=tuple(_row(i, step) for i, step in enumerate(chain.steps, 1)),
         totals=_totals(chain),
         possible=_possible(chain),
@@ -118,6 +116,15 @@ def _kernel(step: StepFacts) -> str:
     formulas = ", ".join(f"{name} = {describe_formula(formula)}" for name, formula in found.formulas)
     said = f"{found.said}{f': {formulas}' if formulas else ''}"
     return f"{said}; log-SNR from {found.log_snr[0]:.4g} to {found.log_snr[1]:.4g}"
+
+
+def _sampling(analysis: Analysis, chain: ChainFacts) -> str:
+    """How samples come out of the arrow: those of a noising arrow by a sampler, from the prior at its end."""
+    if any(step.node.op.sampled for step in chain.steps):
+        return "in steps" if analysis.priors(chain.arrow.target) else "none without a prior"
+    if any(step.node.op.random and step.cost.forward.kind == "solver" for step in chain.steps):
+        return "in steps"
+    return "to a tolerance" if any(way.kind == "iterative" for way in chain.direction(along=False)) else "exact"
 
 
 def _relation(analysis: Analysis, chain: ChainFacts) -> str:

@@ -16,6 +16,8 @@ from dgmspec.graph.plans import SamplePlan
 
 __all__ = ["check_sampler", "check_sampling"]
 
+_BY_DENSITY = ", or follow the density by `mala`"
+
 
 def check_sampling(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
     """DGM715, 814, 815."""
@@ -34,7 +36,10 @@ def check_sampler(
     graph = analysis.graph
     if op.by_density:
         yield from _density(analysis, op, at, known)
-    elif not any(op.fits(step.op) for step in graph.steps.values()):
+        return
+    along = [step for step in graph.steps.values() if op.fits(step.op)]
+    if not along:
+        exact = all(_kind(analysis, v) == "exact" for v in graph.variables.values() if v.role == "observe")
         arrows = [Label(arrow.address, "does not run along this arrow") for arrow in graph.arrows.values()]
         yield Diagnostic(
             "DGM715",
@@ -42,8 +47,12 @@ def check_sampler(
             at,
             "nothing to run along",
             tuple(arrows[:1]),
-            help=("leave `method` out to run the model's own direction, or follow a density by `mala`",),
+            help=(f"leave `method` out to run the model's own direction{_BY_DENSITY if exact else ''}",),
         )
+    for step in along:
+        refusal = op.refusal(step.op)
+        if refusal is not None:
+            yield refusal.diagnostic(at, (Label(step.arrow, "along this arrow"),))
 
 
 def _density(

@@ -234,6 +234,7 @@ def evaluate(
     files = paths(data)
     with mistakes():
         from dgmspec.runtime.evaluate import evaluate as evaluate_run
+        from dgmspec.runtime.report import of_density
         from dgmspec.runtime.rundir import finite
 
         figures = evaluate_run(
@@ -245,7 +246,8 @@ def evaluate(
             whole=whole,
             visible=not (quiet or as_json),
         )
-    said = lines(figures) or f"nothing to evaluate in {run}: the model has no density, or no test rows were set aside"
+    nothing = f"nothing to evaluate in {run}: the model has no density, or no test rows were set aside"
+    said = lines(figures, of_density) or nothing
     return Answer(f"{said}\n", finite(figures))
 
 

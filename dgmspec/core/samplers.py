@@ -5,8 +5,12 @@ from __future__ import annotations
 from abc import ABC
 from typing import ClassVar
 
+from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.steps import AbstractStep
+
+MOST_STEPS = 1_000_000
+"""Steps that a sampler may be asked for."""
 
 
 class AbstractSampler(AbstractOp, ABC):
@@ -19,3 +23,7 @@ class AbstractSampler(AbstractOp, ABC):
     def fits(self, step: AbstractStep) -> bool:
         """Whether the sampler runs along this step."""
         return False
+
+    def refusal(self, step: AbstractStep) -> Refusal | None:
+        """What is wrong with its arguments along a step that it fits."""
+        return None

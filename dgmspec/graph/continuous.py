@@ -22,7 +22,7 @@ from dgmspec.graph.velocities import close_velocity
 from dgmspec.graph.words import describe
 from dgmspec.ops.continuous import AbstractSolver, AbstractTrace, Ode
 from dgmspec.ops.continuous.ode import End
-from dgmspec.ops.continuous.solvers import Rk4
+from dgmspec.ops.paths.settings import OdeSettings
 from dgmspec.spec.model import Definition, Fn, Learn, Net, Path, Setting
 from dgmspec.spec.unresolve import formula_text
 
@@ -69,7 +69,7 @@ class _Arrow:
         self._require_known()
         low, high = self._times()
         read = {name for end in (low, high) if isinstance(end, AbstractExpr) for name in free_names(end)}
-        solver = self._setting("solver", AbstractSolver) or Rk4()
+        solver = self._setting("solver", AbstractSolver) or OdeSettings().solver
         trace = self._setting("trace", AbstractTrace)
         velocity = close_velocity(self.building, self.member, self.at, frozenset(read))
         box = {own.name: as_interval(own.support) for own in velocity.learned}
@@ -123,7 +123,7 @@ class _Arrow:
     def _gradient(self) -> Literal["direct", "adjoint", "checkpoint"]:
         written = next((p for p in self.member.body if isinstance(p, Setting) and p.name == "gradient"), None)
         if written is None:
-            return "direct"
+            return OdeSettings().gradient
         if not isinstance(written.value, Name) or written.value.id not in GRADIENTS:
             place, listed = child(self.at, "gradient"), ", ".join(f"`{choice}`" for choice in GRADIENTS)
             self.report("DGM600", "this is no way to a gradient", place, "unknown", (f"write one of {listed}",))

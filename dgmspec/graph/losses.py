@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 import networkx as nx
 
+from dgmspec.algebra.evaluate import evaluate, show
 from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Neg, Power, Product, Sum, children, expr
 from dgmspec.algebra.nodes import Arrow as ArrowExpr
 from dgmspec.algebra.rewrite import Lambda, rebuild
 from dgmspec.core.address import Address, callee, child
+from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractCommitment, AbstractDensityLoss, AbstractLoss
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
@@ -43,6 +46,7 @@ SCHEDULES: Final = {
 def lower_loss(building: Building, setting: Setting) -> Loss:
     """``loss = EXPR``: the formula over `t0`, `t1`, … and what each of them is; raises `Reported`."""
     at = child(building.model.name, setting.name)
+    _check_schedules(building, setting.value, at)
     terms: dict[str, LossTerm] = {}
     formula = _replace(building, setting.value, at, terms)
     if not terms:
@@ -76,6 +80,24 @@ def _replace(building: Building, part: AbstractExpr, at: Address, terms: dict[st
     term = f"t{len(terms)}"
     terms[term] = _term(building, part, child(at, term))
     return Name(id=term)
+
+
+def _check_schedules(building: Building, part: AbstractExpr, at: Address) -> None:
+    """Every schedule takes steps: in none, or fewer, nothing can change."""
+    if isinstance(part, Call) and part.name in SCHEDULES and len(part.args) == 3:
+        steps = next((arg.value for arg in part.args if arg.name == "steps"), part.args[2].value)
+        with suppress(Refusal):
+            found = evaluate(steps, building.scope.constants)
+            if not (isinstance(found, (int, float)) and found >= 1):
+                building.findings.report(
+                    "DGM235",
+                    f"`{part.name}` takes {show(found)} steps, and over fewer than one nothing changes",
+                    at,
+                    help=(f"write a number of steps, such as `{part.name}(0, 1, 1_000)`, or the last value alone",),
+                )
+                raise Reported
+    for inner in children(part):
+        _check_schedules(building, inner, at)
 
 
 def _is_function(name: str) -> bool:

@@ -186,7 +186,13 @@ class _Lowering:
         message = (
             f"`{part.name}` is a function of the state and the time" if known else f"nothing learns `{part.name}` here"
         )
-        help_ = (f"write `learn {part.name}(x, {self.time}) = …`",) if known else meant(part.name, list(PREDICTIONS))
+        help_ = meant(part.name, list(PREDICTIONS))
+        if known:
+            ends = (
+                f"{self.member.source[0]} -> {self.member.target[0]}" if self.member.target else self.member.source[0]
+            )
+            bar = f", and the context at the arrow, `{self.member.head} {ends} | {part.args[2]} over …`"
+            help_ = (f"write `learn {part.name}(x, {self.time}) = …`{bar if len(part.args) > 2 else ''}",)
         self.building.findings.report("DGM641", message, child(self.at, part.name), "not learned", help=help_)
         return True
 

@@ -97,9 +97,10 @@ def _caller(building: Building, reading: Readable, at: Address) -> Caller:
     of a law."""
 
     def net(caller: Caller, role: str, expression: AbstractExpr, place: Address) -> AbstractOp:
-        assert isinstance(expression, Call)
-        address, node = building.named_nets[expression.name]
-        inputs = reading.arguments(expression, place)
+        call = Call(name=expression.id) if isinstance(expression, Name) else expression
+        assert isinstance(call, Call)
+        address, node = building.named_nets[call.name]
+        inputs = reading.arguments(call, place)
         label = f"{node.name}({', '.join(node.args)})"
         return AppliedNet(
             name=node.name, of=net_operation(building, address, node), address=address, inputs=inputs, label=label

@@ -212,7 +212,8 @@ class AbstractNoised(AbstractRunner, ABC):
 
     def score(self, x: Any, t: Any = None, given: Given = None) -> Tensor:
         """∇ log p_t(x), (batch, *event): the learned score at a time (or level) of the noising arrow; without a time
-        the gradient of `log_density`, for any model whose density is a program."""
+        the gradient of `log_density`, for any model whose density is a program. Where `density` is an estimate,
+        so is this, by one draw; the slope of a bound by draws is no score, and is refused."""
         if t is None:
             return self._slope(x, given)
         node = self._noising()
@@ -227,6 +228,8 @@ class AbstractNoised(AbstractRunner, ABC):
         (name,) = self.observed
         if self.type_of(name).support.discrete:
             raise UnavailableError(f"score: `{name}` is {self.type_of(name)}, and a mass has no gradient by its value")
+        if self.density == "lower bound" and self.dequantises:
+            raise UnavailableError(f"score: the density of {self.name} is a lower bound, whose slope is no score")
         value = as_event(name, x, self.type_of(name), self.dtype, self.device).detach().requires_grad_()
         wanted = torch.is_grad_enabled()
         with torch.enable_grad():

@@ -13,11 +13,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from dgmspec.core.samplers import AbstractSampler
+from dgmspec.core.samplers import MOST_STEPS, AbstractSampler
 
 __all__ = ["AbstractChain", "Count", "Langevin", "Mala", "Positive"]
 
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=MOST_STEPS, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 
 

@@ -207,5 +207,5 @@ class Sample(AbstractBlock):
     guidance: NotNegative | None = Field(
         None, description="how far beyond the context's own prediction a sampler goes, away from that without it"
     )
-    count: Count = Field(1000, description="how many samples")
+    count: Annotated[int, Field(ge=1, le=10**9, strict=True)] = Field(1000, description="how many samples")
     seed: Seed = Field(0, description="source of every random draw")

@@ -32,7 +32,8 @@ def evaluate(
     whole: bool = False,
     visible: bool = False,
 ) -> dict[str, Any]:
-    """The test figures of a finished run, as in its ``report.json``: nats, bits per dimension, the gap to the truth.
+    """The test figures of a finished run, as in its ``report.json``: nats, bits per dimension, the gap to the truth;
+    `density` says what they are of: an exact density, an estimate, a lower bound.
 
     The rows are those that the run set aside, or with `whole` all rows of the data, for a file that holds test rows
     alone. `seed` and `draws` choose other dequantisations (and bits, where grey levels are binarised anew), or other
@@ -47,7 +48,8 @@ def evaluate(
     parts = open_parts(model, task.plan, task.arrays, task.places, whole)
     test = parts.test.reseeded(seed) if parts.test is not None and seed is not None else parts.test
     seed = task.plan.seed if seed is None else seed
-    return test_figures(model, test, parts.toy, seed, draws, processes, visible and processes.main, samples)
+    figures = test_figures(model, test, parts.toy, seed, draws, processes, visible and processes.main, samples)
+    return {"density": model.density, **figures} if figures else figures
 
 
 def model_of(

@@ -33,6 +33,7 @@ Claim = Literal[
     "prior support",
     "density label",
     "solver",
+    "kernel",
 ]
 
 STATISTICAL: Final = frozenset(("sampler", "simulation"))

@@ -21,7 +21,7 @@ from dgmspec.runtime.rundir import RunError
 from dgmspec.runtime.solving import ROWS, solver_line, solver_shift
 from dgmspec.runtime.toys import TOYS
 
-__all__ = ["DRAWS", "Toy", "simple_baselines", "summary", "test_figures", "verdict"]
+__all__ = ["DRAWS", "Toy", "of_density", "simple_baselines", "summary", "test_figures", "verdict"]
 
 DRAWS = 10
 """Dequantisations per test row."""
@@ -170,6 +170,13 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
 
 _KINDS: Final = {"exact": "", "estimate": ", an estimate", "lower bound": ", an upper bound"}
 """What a figure of -log p is, by what the density is."""
+
+
+def of_density(figure: str, figures: Mapping[str, Any]) -> str:
+    """What stands behind a figure of the ``test`` section: whether it is an estimate, or a bound."""
+    if figure not in ("nll_nats", "bits_per_dim", "gap_to_entropy_nats", "importance"):
+        return ""
+    return _KINDS.get(figures.get("density", ""), "")
 
 
 def _likelihood_line(test: Mapping[str, Any], kind: str) -> str:

@@ -26,6 +26,7 @@ from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
 from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.findings import STATISTICAL, Finding
+from dgmspec.runtime.kernels import check_kernels
 from dgmspec.runtime.kolmogorov.check import Histogram, check_processes
 from dgmspec.runtime.kolmogorov.picture import draw_histograms
 from dgmspec.runtime.rows import open_parts
@@ -121,6 +122,7 @@ def _verified(
     findings: list[Finding] = []
     for trial in _trials(model, points, seed):
         findings += thorough(trial)
+    findings += check_kernels(model)
     findings += check_whole(model, seed, rows)
     processes, seen = check_processes(model, seed, rows)
     return Verification(explain_table(model.graph), (*findings, *processes), said, tuple(seen))

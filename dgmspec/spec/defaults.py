@@ -6,7 +6,7 @@ defaults differ. What a default leaves open (``none``: the run's seed, no schedu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
 from dgmspec.algebra.nodes import (
@@ -21,8 +21,10 @@ from dgmspec.algebra.nodes import (
     Sum,
     Term,
     Vector,
+    children,
     expr,
 )
+from dgmspec.algebra.rewrite import rebuild
 from dgmspec.core.op import AbstractOp
 from dgmspec.ops import Parameter, find, signature
 from dgmspec.spec.diagnose import diagnose
@@ -30,14 +32,18 @@ from dgmspec.spec.model import (
     Apply,
     Bijector,
     Chain,
+    Conditional,
     Data,
+    Definition,
     Flow,
     InverseBlock,
     Item,
+    LearnFunction,
     Member,
     Model,
     Net,
     Param,
+    Path,
     Repeat,
     Sample,
     Setting,
@@ -92,10 +98,11 @@ def _items(spec: Spec) -> tuple[Item, ...]:
 
 
 class _Writer:
-    """Rewrites the parts of one file; `own` are the names that the file itself gives a meaning."""
+    """Rewrites the parts of one file; `own` are the names that the file itself gives a meaning, `priors` the variables
+    of the model at hand that have a law of their own, from which an `sde` is simulated."""
 
-    def __init__(self, own: frozenset[str]) -> None:
-        self.own = own
+    def __init__(self, own: frozenset[str], priors: Collection[str] = ()) -> None:
+        self.own, self.priors = own, priors
 
     # ---- statements -------------------------------------------------------------------------------------------------
 
@@ -113,10 +120,13 @@ class _Writer:
                 body = tuple(inner.item(part) if isinstance(part, Net) else part for part in item.body)
                 return item.model_copy(update={"body": body})
             case Model():
-                inner = _Writer(self.own | {m.name for m in item.members if isinstance(m, (Variable, Net))})
+                starts = {m.name for m in item.members if isinstance(m, Variable) and m.role == "latent" and m.prior}
+                inner = _Writer(self.own | {m.name for m in item.members if isinstance(m, (Variable, Net))}, starts)
                 return item.model_copy(update={"members": tuple(inner.member(m) for m in item.members)})
             case Train() | Sample():
-                return item.model_copy(update={"settings": self.settings(item)})
+                cls = find("block", item.kind)
+                known = () if cls is None else signature(cls)
+                return item.model_copy(update={"settings": self.settings(item.settings, known)})
         return item
 
     def member(self, member: Member) -> Member:
@@ -127,9 +137,38 @@ class _Writer:
                 return member.model_copy(update={"steps": self.steps(member.steps)})
             case Net():
                 return member.model_copy(update={"value": self.call(("net",), member.value)})
+            case LearnFunction():
+                return member.model_copy(update={"value": self.call(("net",), member.value)})
+            case Conditional():
+                return member.model_copy(update={"law": self.nets(member.law)})
+            case Path():
+                return member.model_copy(update={"body": self.braces(member)})
             case Setting(name="loss"):
                 return member.model_copy(update={"value": self.terms(member.value)})
         return member
+
+    def braces(self, path: Path) -> tuple[Any, ...]:
+        """The braces of an arrow in continuous time or of a chain: its settings, its nets, its formulas as they are."""
+        settings = [part for part in path.body if isinstance(part, Setting)]
+        simulated = path.head == "sde" and path.source[0] in self.priors
+        cls = find("settings", "simulation" if simulated else path.head)
+        written = self.settings(settings, () if cls is None else signature(cls))
+        body = [self.within(part) for part in path.body if not isinstance(part, Setting)]
+        return (*body, *written)
+
+    def within(self, part: Any) -> Any:
+        match part:
+            case LearnFunction() | Net():
+                return part.model_copy(update={"value": self.call(("net",), part.value)})
+            case Definition():
+                return part.model_copy(update={"value": self.nets(part.value)})
+        return part
+
+    def nets(self, formula: AbstractExpr) -> AbstractExpr:
+        """The nets written in place inside a formula or a law, whose own defaults stay: a law of a net has none."""
+        if isinstance(formula, Call) and formula.name not in self.own and find("net", formula.name) is not None:
+            return self.call(("net",), formula)
+        return rebuild(formula, [self.nets(part) for part in children(formula)])
 
     def steps(self, steps: Iterable[Step]) -> tuple[Step, ...]:
         return tuple(self.step(step) for step in steps)
@@ -145,14 +184,12 @@ class _Writer:
                 return step.model_copy(update={"call": self.call(("step", "scalar"), step.call)})
         return step
 
-    def settings(self, block: Train | Sample) -> tuple[Setting, ...]:
-        cls = find("block", block.kind)
-        if cls is None:
-            return block.settings
-        known = {p.name: p for p in signature(cls)}
+    def settings(self, written: Iterable[Setting], parameters: Iterable[Parameter]) -> tuple[Setting, ...]:
+        """Settings as written, each with its own defaults, and after them those that were left out."""
+        known = {p.name: p for p in parameters}
         given = [
             s.model_copy(update={"value": self.value(known[s.name], s.value)}) if s.name in known else s
-            for s in block.settings
+            for s in written
         ]
         named = {s.name for s in given}
         rest = [p for p in known.values() if p.name not in named and not p.required and p.default is not None]

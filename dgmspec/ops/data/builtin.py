@@ -12,6 +12,7 @@ from dgmspec.core.types import BINARY, CIRCLE, REAL, Type, category, integers
 from dgmspec.ops.data.base import AbstractData, Binarize
 
 Count = Annotated[int, Field(ge=1, strict=True)]
+Rows = Annotated[int, Field(ge=1, le=100_000_000, strict=True)]
 Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -74,7 +75,7 @@ class TwoMoons(AbstractToy):
     name: ClassVar[str] = "two_moons"
     examples: ClassVar[tuple[str, ...]] = ("two_moons", "two_moons(n = 5_000, noise = 0.1, seed = 1)")
 
-    n: Count = _N
+    n: Rows = _N
     noise: Positive = Field(0.05, description="standard deviation around the curves")
     seed: Seed | None = _SEED
 
@@ -88,7 +89,7 @@ class EightGaussians(AbstractToy):
         "eight_gaussians(n = 5_000, radius = 4, noise = 0.5, seed = 1)",
     )
 
-    n: Count = _N
+    n: Rows = _N
     radius: Positive = Field(4 / math.sqrt(2), description="distance of the centres from the origin")
     noise: Positive = Field(0.5 / math.sqrt(2), description="standard deviation of each")
     seed: Seed | None = _SEED
@@ -100,7 +101,7 @@ class Checkerboard(AbstractToy):
     name: ClassVar[str] = "checkerboard"
     examples: ClassVar[tuple[str, ...]] = ("checkerboard", "checkerboard(n = 5_000, cells = 8, side = 1, seed = 1)")
 
-    n: Count = _N
+    n: Rows = _N
     cells: Annotated[int, Field(ge=2, multiple_of=2, strict=True)] = Field(4, description="squares along a side")
     side: Positive = Field(2.0, description="length of a square")
     seed: Seed | None = _SEED
@@ -115,7 +116,7 @@ class Circles(AbstractToy):
         "circles(n = 5_000, radius = 1, factor = 0.5, noise = 0.08, seed = 1)",
     )
 
-    n: Count = _N
+    n: Rows = _N
     radius: Positive = Field(3.0, description="radius of the outer circle")
     factor: Positive = Field(0.5, description="radius of the inner circle over that of the outer")
     noise: Positive = Field(0.24, description="standard deviation around the circles")
@@ -131,7 +132,7 @@ class Pinwheel(AbstractToy):
         "pinwheel(n = 5_000, arms = 7, radial_std = 0.2, tangential_std = 0.05, rate = 0.3, scale = 1, seed = 1)",
     )
 
-    n: Count = _N
+    n: Rows = _N
     arms: Count = Field(5, description="number of blades")
     radial_std: Positive = Field(0.3, description="standard deviation along a blade")
     tangential_std: Positive = Field(0.1, description="standard deviation across a blade")
@@ -146,7 +147,7 @@ class Rings(AbstractToy):
     name: ClassVar[str] = "rings"
     examples: ClassVar[tuple[str, ...]] = ("rings", "rings(n = 5_000, radius = 1, noise = 0.03, seed = 1)")
 
-    n: Count = _N
+    n: Rows = _N
     radius: Positive = Field(3.0, description="radius of the outermost ring")
     noise: Positive = Field(0.08, description="standard deviation around the rings")
     seed: Seed | None = _SEED
@@ -161,7 +162,7 @@ class TwoSpirals(AbstractToy):
         "two_spirals(n = 5_000, turns = 1, scale = 0.5, noise = 0.2, seed = 1)",
     )
 
-    n: Count = _N
+    n: Rows = _N
     turns: Positive = Field(1.5, description="turns of each arm")
     scale: Positive = Field(1 / 3, description="distance from the origin over the angle")
     noise: Positive = Field(0.1, description="standard deviation around the arms")
@@ -174,7 +175,7 @@ class SwissRoll(AbstractToy):
     name: ClassVar[str] = "swiss_roll"
     examples: ClassVar[tuple[str, ...]] = ("swiss_roll", "swiss_roll(n = 5_000, scale = 0.1, noise = 0.1, seed = 1)")
 
-    n: Count = _N
+    n: Rows = _N
     scale: Positive = Field(0.2, description="distance from the origin over the angle")
     noise: Positive = Field(0.2, description="standard deviation around the arm")
     seed: Seed | None = _SEED
@@ -186,7 +187,7 @@ class Torus(AbstractToy):
     name: ClassVar[str] = "torus"
     examples: ClassVar[tuple[str, ...]] = ("torus", "torus(n = 5_000, concentration = 2, seed = 1)")
 
-    n: Count = _N
+    n: Rows = _N
     concentration: Positive = Field(4.0, description="how narrow both von Mises laws are")
     seed: Seed | None = _SEED
 

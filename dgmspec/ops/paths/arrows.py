@@ -38,6 +38,7 @@ from dgmspec.ops.paths.settings import (
     PerturbSettings,
     SdeSettings,
 )
+from dgmspec.ops.scalar.domain import onto_line
 
 __all__ = ["PREDICTIONS", "AbstractNoising", "Perturb", "Prediction", "Sde"]
 
@@ -105,6 +106,11 @@ class AbstractNoising(AbstractStep, ABC):
     def discrete(self) -> bool:
         """Whether the path has certain times only."""
         return False
+
+    @property
+    def count(self) -> int | None:
+        """How many times the path has, where it has certain times only."""
+        return None
 
     @property
     def likelihood(self) -> Flow | None:
@@ -232,7 +238,7 @@ class AbstractNoising(AbstractStep, ABC):
                 "DGM301",
                 f"noise takes values in all of ℝ, and `{self.state}` is {x}",
                 help=(
-                    "map the data there first by a flow: `flow x -> u { dequantize(uniform); logit }`",
+                    f"map the data there first by a flow, `flow {self.state} -> u {{ … }}`, of {onto_line(x.support)}",
                     *(["or write a `markov`, whose first step gives whole numbers their mass"] if whole else []),
                 ),
             )
@@ -373,6 +379,10 @@ class Perturb(AbstractNoising):
     @property
     def discrete(self) -> bool:
         return bool(self.levels)
+
+    @property
+    def count(self) -> int | None:
+        return len(self.levels) or None
 
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
         times = Times(self.time, self.low, self.high)

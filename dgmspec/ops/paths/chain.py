@@ -67,6 +67,10 @@ class Markov(AbstractNoising):
         return True
 
     @property
+    def count(self) -> int | None:
+        return self.high - self.low + 1
+
+    @property
     def planes(self) -> int:
         return 2 if self.settings.variance == "learned" else 1
 

@@ -11,14 +11,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from dgmspec.core.samplers import AbstractSampler
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.samplers import MOST_STEPS, AbstractSampler
 from dgmspec.core.steps import AbstractStep
 from dgmspec.ops.paths.arrows import AbstractNoising
 
 __all__ = ["AbstractPathSampler", "Ancestral", "AnnealedLangevin", "Ddim", "PfOde", "ReverseSde"]
 
-Count = Annotated[int, Field(ge=1, strict=True)]
-Steps = Annotated[int, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, le=MOST_STEPS, strict=True)]
+Steps = Annotated[int, Field(ge=0, le=MOST_STEPS, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Spacing = Literal["uniform", "quadratic", "log_snr", "karras"]
@@ -31,6 +32,19 @@ class AbstractPathSampler(AbstractSampler, ABC):
 
     discrete: ClassVar[bool] = True
     continuous: ClassVar[bool] = True
+    thins: ClassVar[bool] = False
+    """Whether `steps` says how many of a path's certain times it stops at."""
+
+    def refusal(self, step: AbstractStep) -> Refusal | None:
+        """More steps than the path has times."""
+        steps, count = getattr(self, "steps", None), step.count if isinstance(step, AbstractNoising) else None
+        if not self.thins or steps is None or count is None or steps <= count:
+            return None
+        return Refusal(
+            "DGM715",
+            f"`{self.name}` takes {steps:,} steps, and the path has {count:,} times to stop at",
+            help=(f"write `steps = {count}` or fewer",),
+        )
 
     def fits(self, step: AbstractStep) -> bool:
         """Whether the sampler runs along this step."""
@@ -89,6 +103,8 @@ class Ancestral(AbstractPathSampler):
     name: ClassVar[str] = "ancestral"
     examples: ClassVar[tuple[str, ...]] = ("ancestral", "ancestral(steps = 250, spacing = log_snr)")
 
+    thins: ClassVar[bool] = True
+
     steps: Count | None = Field(None, description="steps; all of a chain's or ladder's, 500 of an interval")
     spacing: Spacing = Field("uniform", description=_SPACING)
 
@@ -102,6 +118,8 @@ class Ddim(AbstractPathSampler):
 
     name: ClassVar[str] = "ddim"
     examples: ClassVar[tuple[str, ...]] = ("ddim(steps = 50)", "ddim(50, eta = 0.5, spacing = quadratic)")
+
+    thins: ClassVar[bool] = True
 
     steps: Count = Field(50, description="steps from the noise to the data")
     eta: Share = Field(0.0, description="share of the noise of `ancestral`")

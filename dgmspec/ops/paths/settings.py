@@ -118,6 +118,20 @@ _TIMES = "how losses draw the time of a row"
 _PRECONDITION = "how the net's input and value are scaled"
 
 
+class OdeSettings(AbstractSettings):
+    """Settings in the braces of an `ode`."""
+
+    name: ClassVar[str] = "ode"
+    examples: ClassVar[tuple[str, ...]] = (
+        "ode x -> z over t in 0..1 { velocity(y, t) = mlp(64); solver = rk4(steps = 8); trace = exact; "
+        "gradient = adjoint }",
+    )
+
+    solver: AbstractSolver = Field(Rk4(), description="how the equation is solved")
+    trace: AbstractTrace | None = Field(None, description="how the trace of the velocity's derivative is had")
+    gradient: Literal["direct", "adjoint", "checkpoint"] = Field("direct", description="how gradients pass the solver")
+
+
 class SdeSettings(AbstractSettings):
     """Settings in the braces of an `sde`."""
 

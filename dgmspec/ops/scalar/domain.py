@@ -37,7 +37,7 @@ def require_line(name: str, support: Support) -> None:
             "DGM440",
             f"`{name}` takes {support.describe()} to an interval that depends on its parameters",
             notes=("an `rqs` in its place keeps the interval: it maps it onto itself",),
-            help=(f"put {_onto_line(support)} before it, which maps {support.describe()} onto all of ℝ",),
+            help=(f"put {onto_line(support)} before it, which maps {support.describe()} onto all of ℝ",),
         )
 
 
@@ -62,8 +62,10 @@ def image_interval(name: str, support: Support, low: float, high: float) -> Supp
     return interval(low, high)
 
 
-def _onto_line(support: Support) -> str:
-    """A step that maps an interval onto the line, as it is written."""
+def onto_line(support: Support) -> str:
+    """Steps that map a set onto the line, as they are written."""
+    if support.discrete:
+        return "`dequantize(uniform); logit`"
     if math.isfinite(support.low) and math.isfinite(support.high):
         return "`logit`"
     if math.isfinite(support.low):
