@@ -749,6 +749,12 @@ class _Npz(Word):
 
 npz: _Npz
 
+class _Ode(Word):
+    """settings: Settings in the braces of an `ode`."""
+    def __call__(self, *args: Value, solver: Value = ..., trace: Value = ..., gradient: Value = ...) -> Name | Call: ...
+
+ode: _Ode
+
 class _Orthogonal(Word):
     """step: A learned rotation (or, by reflections, any orthogonal map) that stays orthogonal under training."""
     def __call__(self, *args: Value, form: Value = ...) -> Name | Call: ...
@@ -1312,6 +1318,7 @@ __all__ = [
     "npy",
     "npz",
     "observe",
+    "ode",
     "orthogonal",
     "param",
     "parquet",

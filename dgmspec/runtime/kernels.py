@@ -1,7 +1,7 @@
 """The kernel of every chain and ladder, as the model computes it, against its law as the author wrote it.
 
-The law is read at the states 0 and 1, which tells an affine mean's two coefficients without deriving anything. The first
-steps of a `markov` are then multiplied out, the kernels of a `perturb` at levels compared as they stand. Paths in
+The law is read at the states 0 and 1, which tells an affine mean's two coefficients without deriving anything. The
+first steps of a `markov` are then multiplied out, the kernels of a `perturb` at levels compared as they stand. Paths in
 continuous time are tried by their Fokker-Planck equation instead.
 """
 
