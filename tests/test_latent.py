@@ -143,6 +143,29 @@ def test_sticking_the_landing_has_no_variance_at_the_true_posterior() -> None:
     assert spread("elbo(gradient = sticking)") < 1e-12
 
 
+def test_sticking_holds_the_nets_that_a_posterior_owns() -> None:
+    """Where nothing depends on z the true posterior is the prior; one that equals it has no gradient."""
+    members = (
+        "observe x : binary[3]",
+        "latent z : real[3] ~ normal(0, 1)",
+        "learn p : real[3]",
+        "generate x | z ~ bernoulli(logits = p + 0 * z[0])",
+        "net h(x) : real[2] = mlp(4)",
+        "infer z | h(x) ~ autoregressive(normal, net = made(6))",
+    )
+    found = {}
+    for loss in ("elbo", "elbo(gradient = sticking)"):
+        model = build(*members, f"loss = {loss}")
+        own = {name: p for name, p in model.named_parameters() if "infer" in name}
+        with torch.no_grad():
+            for name, p in own.items():
+                p.mul_(0 if "/1/" in name else 1)
+            own["M/infer z/net/1/bias"][3:] = math.log(math.expm1(1 - 1e-6))
+        grads = gradients(model, model.loss(torch.ones(4, 3, dtype=DOUBLE), seed=0).total)
+        found[loss] = max(float(grads[name].abs().max()) for name in own)
+    assert found["elbo"] > 1e-3 and found["elbo(gradient = sticking)"] < 1e-12
+
+
 def test_the_naive_likelihood_fails_where_the_bound_does_not() -> None:
     # With little noise hardly any draw of the prior explains x: 100 of them give a number far below the truth.
     model = linear("loss = mc(100) + 0 * iwae(100)", exact=True)

@@ -76,8 +76,6 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             return Call(line, heads(line))
         case "states":
             return _states(line, resources)
-        case "detach":
-            return Call(line, copies.detach)
         case "fold":
             return Call(line, copies.fold)
         case "repeat" | "score" | "average" | "log_mean_exp" | "log_sum_exp" | "expectation":

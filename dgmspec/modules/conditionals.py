@@ -37,6 +37,9 @@ def distribution(line: Instruction) -> Run:
         return StepContext(event, given, c, dict(zip(noise, values[count:], strict=True)), training, plan=plan)
 
     def log_prob(training: bool, p: Parameters, x: Tensor, *values: Any) -> Tensor:
+        if line.detached:
+            p = {name: value.detach() for name, value in p.items()}
+            values = tuple(value.detach() if isinstance(value, Tensor) else value for value in values)
         return twin.log_prob(op, {**p, **evaluated(values[first:count])}, x, seen(training, values, x.shape[0]))
 
     def draw(training: bool, p: Parameters, *values: Any) -> Any:

@@ -15,7 +15,7 @@ from torch import Tensor
 from dgmspec.core.types import Type
 from dgmspec.modules.sums import Run
 
-__all__ = ["VALUES", "average", "detach", "expectation", "fold", "log_mean_exp", "log_sum_exp", "repeat", "score",
+__all__ = ["VALUES", "average", "expectation", "fold", "log_mean_exp", "log_sum_exp", "repeat", "score",
            "states", "table"]  # fmt: skip
 
 VALUES = "values"
@@ -36,10 +36,6 @@ def repeat(copies: int) -> Run:
 def fold(training: bool, p: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """(batch, copies, …) -> (batch · copies, …)."""
     return x.flatten(0, 1)
-
-
-def detach(training: bool, p: Mapping[str, Tensor], x: Any) -> Any:
-    return x.detach() if isinstance(x, Tensor) else x
 
 
 def table(event: Type, index: tuple[int, ...]) -> Tensor:

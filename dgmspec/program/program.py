@@ -56,7 +56,6 @@ Target = Literal[
     "commitment",  # distribution: (any rows, named parameters…) -> squared distance from the codes, (batch,)
     "update_law",  # distribution: (any rows, named parameters…) -> (): while training, new values of its own parameters
     "heads",  # distribution: (the numbers of a net) -> the parameters `heads`, each in its domain
-    "detach",  # (value) -> the same without gradient
     "score",  # (f, log q) -> f, with the gradient of f + (f - baseline) log q, the baseline from the other copies
     "repeat",  # (value) -> `copies` of each row, side by side
     "fold",  # (batch, copies, …) -> (batch · copies, …)
@@ -83,7 +82,8 @@ class Instruction:
     `type` is the event type of a step *before it as written*, of a distribution its variable's, of a net, a formula or
     a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``, `index` with those of
     ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. A step that is not
-    `counted` has a log-determinant that nobody reads.
+    `counted` has a log-determinant that nobody reads; a `detached` log-density passes its gradient through the
+    event alone.
     """
 
     target: Target
@@ -103,6 +103,7 @@ class Instruction:
     second: AbstractDistribution | None = None
     copies: int = 1
     counted: bool = True
+    detached: bool = False
     last_use: tuple[Slot, ...] = ()
 
     def __str__(self) -> str:

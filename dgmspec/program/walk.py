@@ -346,14 +346,13 @@ class Walk:
     ) -> tuple[Slot, ...]:
         type_ = self.type_of(self.graph.variables[law.variable].value)
         named = self.parameters_of(law)
-        if detached:
-            named = {n: self.listing.add(1, target="detach", address="", inputs=(s,))[0] for n, s in named.items()}
         drawn = {"draw": law.op.draws, "log_prob": law.op.density_draws}.get(target)
         draws = self._noise(law.address, drawn(type_)) if drawn is not None else {}
         head = (x,) if x is not None else (self.any_rows(),) if target == "mean_of" else ()
         given = own_given(self.graph, law)
         line = {"op": law.op, "type": type_, "names": tuple(named), "noise": tuple(draws), "context": given is not None}
         line["input_types"] = () if given is None else (given,)
+        line["detached"] = detached
         context = () if given is None else (self.read(law.context[0]),)
         inputs = (*head, *context, *named.values(), *draws.values())
         count = 2 if target == "draw" and law.op.relaxes else 1
