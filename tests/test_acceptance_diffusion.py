@@ -133,7 +133,7 @@ def test_every_loss_learns_the_score_of_a_mixture(process: str, loss: str, tmp_p
         "dgm 1\nmodel M {\n observe x : real[2]\n latent z : real[2] ~ normal(0, 1)\n "
         + PROCESS[process]
         + f"learn noise(x, t) = mlp(128, 128, time = fourier(16)); times = stratified }}\n loss = {loss}\n}}\n"
-        "train M { steps = 4_000; batch = 512; optimizer = adam(lr = 3e-3); schedule = cosine; ema = 0.99 }\n"
+        "train M { steps = 3_000; batch = 512; optimizer = adam(lr = 3e-3); schedule = cosine; ema = 0.99 }\n"
     )
     run = dgmspec.train(dgmspec.parse(text), data={"x": _mixture(50_000, 0).numpy()}, out=tmp_path / "run")
     clean, path, shares = _mixture(20_000, 1), run.model.path, []
