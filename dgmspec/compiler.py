@@ -59,13 +59,15 @@ def compile(
 
     from dgmspec.modules.bundle import Bundle
     from dgmspec.modules.compiled import CompiledModel
-    from dgmspec.runtime.recording import record_built_in
 
     # What is saved says everything: a later release with other defaults reads the same model.
     full = with_defaults(spec)
     bundle = Bundle(full.text(), graph.name, full.sources, seed, optimize, tuple(nets or ()))
     compiled = CompiledModel(graph, programs, seed, nets, bundle, dtype, device, optimize != "O0")
-    record_built_in(compiled, seed)
+    if compiled.empirical:  # sources that come with the language, whose readers take a second to import
+        from dgmspec.runtime.recording import record_built_in
+
+        record_built_in(compiled, seed)
     dump("model", compiled)
     return compiled
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -291,10 +293,16 @@ def test_the_spec_begins_at_its_rows_and_learns_towards_the_data(tmp_path: Path)
 
 
 @pytest.mark.slow
+def test_a_model_without_rows_imports_no_readers() -> None:
+    code = "import sys, dgmspec; dgmspec.compile(dgmspec.load(sys.argv[1])); assert 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, str(SPECS / "linear.dgm")], check=True)
+
+
+@pytest.mark.slow
 def test_the_trained_spec_carries_moons_to_eight_gaussians(tmp_path: Path) -> None:
     spec = dgmspec.load(SPECS / "data_to_data.dgm")
     model = dgmspec.train(spec, out=tmp_path / "run").model
     near, shares = moved(model)[1:]
     print(f"\n{near:.1%} within three standard deviations of a centre, shares {np.round(shares, 3)}")
-    assert near > 0.87 > 0.1 > moved(dgmspec.compile(spec))[1]
+    assert near > 0.87 > 0.2 > moved(dgmspec.compile(spec))[1]
     assert shares.min() > 0.09 and shares.max() < 0.16
