@@ -1,4 +1,4 @@
-"""The loss against the graph: does each term have the density, or the target, that it needs?"""
+"""The loss against the graph: does each term have the density, the score or the target that it needs?"""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ import networkx as nx
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.inference import check_bound, check_tractable
+from dgmspec.checks.scores import check_score, check_score_term
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractDensityLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractScoreLoss
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import LossTerm, VariableNode
 from dgmspec.graph.infer import arriving
 
 
 def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
-    """DGM702, 703, 704."""
+    """DGM702, 703, 704, and what `check_score` gives."""
     if not analysis.graph.complete:
         return
     for variable in analysis.graph.variables.values():
         yield from _target(analysis, variable)
+        yield from check_score(analysis, variable)
     loss = analysis.graph.loss
     for term in loss.terms.values() if loss else ():
-        if isinstance(term.op, AbstractArrowLoss):
+        if isinstance(term.op, AbstractScoreLoss) and (term.binds in analysis.graph.variables or not term.binds):
+            yield from check_score_term(analysis, term, term.op)
+        elif isinstance(term.op, AbstractArrowLoss):
             yield from _arrow(analysis, term, term.op)
         elif isinstance(term.op, AbstractDensityLoss):
             yield from _density(analysis, term, term.op)
@@ -34,20 +38,29 @@ def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
 
 
 def _target(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:
-    """A density beside an arrow that gives the variable another one is a target, and fixed."""
-    if variable.target is None or not analysis.priors(variable.name):
+    """A density beside an arrow, or a net, that gives the variable another one is a target, and fixed."""
+    if variable.target is None or not (analysis.priors(variable.name) or variable.score):
         return
-    learned = [name for name in free_names(variable.target.log_density) if name in analysis.graph.learned]
+    graph, values = analysis.graph, [value for _, value in variable.target.named]
+    nets = {node.name: node for node in graph.nets.values() if node.target in values}
+    learned = [*(n for n in free_names(variable.target.log_density) if n in graph.learned), *nets]
     if learned:
-        node = analysis.graph.learned[learned[0]]
+        node = graph.learned[learned[0]] if learned[0] in graph.learned else nets[learned[0]]
         yield Diagnostic(
             "DGM704",
             f"the target of `{variable.name}` depends on `{learned[0]}`, which is learned",
             child(variable.target.address, 0),
             "a target is fixed",
             (Label(node.address, "learned here"),),
-            notes=(f"an arrow gives `{variable.name}` its density, so `exp(…)` is what that is compared with",),
-            help=(f"make it a param: `param {learned[0]} = 1` at the top of the file",),
+            notes=(
+                f"{'a net gives' if variable.score else 'an arrow gives'} `{variable.name}` "
+                f"its {'score' if variable.score else 'density'}, so `exp(…)` is what that is compared with",
+            ),
+            help=(
+                f"make it a param: `param {learned[0]} = 1` at the top of the file"
+                if learned[0] in graph.learned
+                else "write the target as a formula, without a net",
+            ),
         )
 
 
@@ -155,7 +168,11 @@ def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Ite
         return
     ends = [v for v in analysis.graph.variables.values() if v.role == "latent"]
     help_ = (
-        f"give `{ends[0].name}` a prior: `latent {ends[0].name} : … ~ normal(0, 1)`"
+        "train it without the constant: `cd(10)`, by chains, or by its score, `ism`, `ssm` or `dsm(sigma = 0.1)`"
+        if variable.target is not None and op.walk == "log_prob"
+        else "train the score: `ism`, `ssm`, `dsm(sigma = 0.1)`, or `fisher` beside a known density"
+        if variable.score is not None
+        else f"give `{ends[0].name}` a prior: `latent {ends[0].name} : … ~ normal(0, 1)`"
         if ends
         else f"join `{variable.name}` to a latent variable with a prior: `flow {variable.name} -> z {{ … }}`"
     )

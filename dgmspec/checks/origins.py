@@ -24,7 +24,8 @@ def check_origins(analysis: Analysis) -> Iterator[Diagnostic]:
     yield from _two_priors(analysis)
     for variable in graph.variables.values():
         alone = not analysis.joined.degree(variable.name)
-        lawless = variable.prior is None and variable.posterior is None and variable.target is None
+        laws = (variable.prior, variable.posterior, variable.target, variable.score)
+        lawless = all(law is None for law in laws)
         if alone and variable.role != "given" and lawless:
             yield Diagnostic(
                 "DGM709",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.guidance import check_guidance
 from dgmspec.core.address import Address, child
@@ -78,7 +77,8 @@ def _density(
         yield from _support(op, moved[0], analysis.graph.type_of(moved[0].value), at)
     for variable in every:
         kind = _kind(analysis, variable)
-        if kind != "exact":
+        alone = kind == "score" and len(every) == 1 and not op.compares
+        if kind != "exact" and not alone:
             yield _unknown(op, variable, kind, at)
             return
 
@@ -94,6 +94,10 @@ def _unknown(op: AbstractSampler, variable: VariableNode, kind: str, at: Address
         "constant": (
             f"its formula does not read `{name}`, and a constant is no density on all of ℝ",
             f"write a formula of `{name}` that falls far out, such as `exp(-dot({name}, {name}) / 2)`",
+        ),
+        "score": (
+            "a score alone is known, and it compares densities",
+            "follow the score by `langevin(steps, step_size)`, or learn an energy, `energy E(x) = mlp(64, 64)`",
         ),
         "estimate": (
             "that is known by an estimate alone",
@@ -130,7 +134,10 @@ def _support(op: AbstractSampler, variable: VariableNode, type_: MaybeType, at: 
 
 
 def _kind(analysis: Analysis, variable: VariableNode) -> str:
-    """What the density is. Beside an arrow with a prior `~ exp(e)` is a target, else the variable's own density."""
+    """What the density is. Beside an arrow with a prior, or a score, `~ exp(e)` is a target, else the own density."""
+    if variable.score is not None:
+        return "score"
     if variable.target is None or analysis.priors(variable.name):
         return analysis.density(variable.name)
-    return "exact" if variable.name in free_names(variable.target.log_density) else "constant"
+    read = analysis.dependence.variables(variable.target.inputs)
+    return "exact" if variable.name in read else "constant"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.scores import check_kept_chains
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
 from dgmspec.core.losses import AbstractLoss
@@ -17,7 +18,7 @@ from dgmspec.graph.standardizing import unstandardized
 
 
 def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """DGM804, 805, 806, 808, 809, 810, 812, 813."""
+    """DGM745, 746, 804, 805, 806, 808, 809, 810, 812, 813."""
     if plan.stop is not None and plan.validate is None:
         yield Diagnostic(
             "DGM809",
@@ -64,6 +65,7 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         yield from _columns(analysis, plan)
     if plan.standardize:
         yield from _standardizing(analysis, plan, reads)
+    yield from check_kept_chains(analysis, plan)
     if plan.drop and not any(dropping(step, plan.drop) for step in analysis.graph.steps.values()):
         yield _undropped(analysis, plan)
 

@@ -92,6 +92,38 @@ class AbstractRateLoss(AbstractArrowLoss, ABC):
         return ()
 
 
+class AbstractScoreLoss(AbstractLoss, ABC):
+    """A term from the score of one variable, ∇ log p(x): that of an energy, or a net (``learn score(x) = NET``). One
+    number a row from data, which are taken as they are, and draws of its own.
+
+    A class that is also an `AbstractArrowLoss` is about a variable where the model has no arrow for it.
+    """
+
+    by_density: ClassVar[bool] = False
+    """Whether it needs the log-density up to a constant, of which a score alone is not enough."""
+    against_target: ClassVar[bool] = False
+    """Whether it compares the score with that of a known density ``~ exp(e)``."""
+    measures: ClassVar[bool] = True
+    """Whether a smaller value is a better fit."""
+    biased: ClassVar[str] = ""
+    """Of a gradient that is not that of a likelihood or a divergence: why, in words."""
+
+    def check_score(self, event: Type) -> None:
+        """Raise `Refusal` where the term cannot be had of this variable."""
+
+    @abstractmethod
+    def score_draws(self, event: Type) -> tuple[Draw, ...]:
+        """The per-sample randomness of the term."""
+
+    def kept(self, event: Type) -> tuple[ParamSpec, ...]:
+        """What the term keeps from step to step of training, which no gradient reaches."""
+        return ()
+
+    def most_rows(self) -> int | None:
+        """How many rows a batch may have at most, by what is kept."""
+        return None
+
+
 class ArrowTerm(AbstractOp):
     """A loss term with the step that it is about: what an instruction runs. `at` is the address of the term; `begins`
     whether the step begins on the side of the data."""

@@ -19,6 +19,8 @@ class AbstractSampler(AbstractOp, ABC):
     role: ClassVar[str] = "sampler"
     by_density: ClassVar[bool] = False
     """Whether it follows the slope of a log-density, which may be known up to a constant only."""
+    compares: ClassVar[bool] = False
+    """Whether it compares densities, so that a score alone will not do."""
 
     def fits(self, step: AbstractStep) -> bool:
         """Whether the sampler runs along this step."""

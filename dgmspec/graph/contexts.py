@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name, Vector, children
-from dgmspec.algebra.rewrite import free_names, rebuild
+from dgmspec.algebra.rewrite import free_names, inline, rebuild
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label
 from dgmspec.core.nets import AbstractNet
@@ -89,8 +89,10 @@ class Readable:
     # ---- formulas ---------------------------------------------------------------------------------------------------
 
     def formula(self, written: AbstractExpr, place: Address) -> AbstractExpr:
-        """A closed formula in which every use of a typed net is a name, whose value is in `values`."""
-        plain = self.hoisted(written, place)
+        """A closed formula in which every use of a typed net is a name, whose value is in `values`; nets inside the
+        functions that it calls are used there too."""
+        with self.building.findings.refusals_at(place):
+            plain = self.hoisted(inline(written, self.building.functions), place)
         return self.building.caller(self.open_names()).formula(plain, place)
 
     def open_names(self) -> frozenset[str]:

@@ -56,26 +56,11 @@ def _target(building: Building, node: VariableNode, log_density: AbstractExpr, a
             help=("give it a distribution, such as `normal(0, 1)`",),
         )
         raise Reported
-    formula = building.caller(building.names_in_formulas()).formula(log_density, child(at, 0))
-    inputs = _readable(building, node, formula, child(at, 0))
-    return Target(at, node.name, formula, inputs)
-
-
-def _readable(building: Building, node: VariableNode, formula: AbstractExpr, at: Address) -> tuple[str, ...]:
-    """The values that a target's formula reads; anything but given variables and the variable itself is refused."""
-    names = [name for name in free_names(formula) if name in building.variables]
-    for name in names:
-        read = building.variables[name]
-        if read.role != "given" and name != node.name:
-            building.findings.report(
-                "DGM712",
-                f"the density of `{node.name}` reads `{name}`, which is not given",
-                at,
-                labels=(Label(read.address, f"`{name}` is declared `{read.role}` here"),),
-                help=(f"declare `given {name}`, or join the two variables by a flow",),
-            )
-            raise Reported
-    return tuple(building.variables[name].value for name in names)
+    hint = "declare `given {}`, or join the two variables by a flow"
+    reading = Readable(building, _given(building) | {node.name}, "DGM712", f"the density of `{node.name}`", hint)
+    formula = reading.formula(log_density, child(at, 0))
+    read = [reading.variable(name, child(at, 0)) for name in free_names(formula) if name in building.variables]
+    return Target(at, node.name, formula, (*read, *reading.values.values()), tuple(reading.values.items()))
 
 
 def _prior(building: Building, node: VariableNode, law: AbstractExpr, at: Address) -> Prior:

@@ -108,12 +108,16 @@ class Prior:
 
 @dataclass(frozen=True)
 class Target:
-    """``observe x ~ exp(e)``: an unnormalised log-density `log_density` of the variable, inlined to a formula."""
+    """``observe x ~ exp(e)``: an unnormalised log-density `log_density` of the variable, inlined to a formula.
+
+    `inputs` are all values that it reads; `named` those of nets applied inside it, under names of the compiler's.
+    """
 
     address: Address
     variable: str
     log_density: AbstractExpr
     inputs: tuple[ValueId, ...] = ()
+    named: tuple[tuple[str, ValueId], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class VariableNode:
     support is in `support` all the same).
 
     `prior` is the law that generates it: the one of its declaration, or its ``generate``. `posterior` is its ``infer``.
+    `score` is the value of the net that ``learn score(x) = NET`` declares.
     """
 
     address: Address
@@ -132,6 +137,7 @@ class VariableNode:
     prior: Prior | None = None
     posterior: Prior | None = None
     target: Target | None = None
+    score: ValueId | None = None
     support: Support | None = None
     parts: tuple[str, ...] = ()
     """Of a joint state, an arrow's end ``[a, b]``: the variables that stand in it end to end. No author declares it."""

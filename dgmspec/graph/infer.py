@@ -290,8 +290,9 @@ class _Inference:
         event = self.types.get(variable.value)
         try:
             if variable.target is not None and event is not None:
+                own = {name: t.shape for name, value in variable.target.named if (t := self.types.get(value))}
                 with self.findings.refusals_at(child(variable.target.address, 0)):
-                    _require_number(shape_of(variable.target.log_density, shapes), variable.name)
+                    _require_number(shape_of(variable.target.log_density, shapes | own), variable.name)
             for law in (variable.prior, variable.posterior):
                 if law is not None and event is not None:
                     self._law(law, event, shapes, Label(variable.address, f"an event {event}"))

@@ -16,7 +16,14 @@ from dgmspec.algebra.nodes import Arrow as ArrowExpr
 from dgmspec.algebra.rewrite import Lambda, rebuild
 from dgmspec.core.address import Address, callee, child
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractCommitment, AbstractDensityLoss, AbstractLoss
+from dgmspec.core.losses import (
+    AbstractArrowLoss,
+    AbstractBound,
+    AbstractCommitment,
+    AbstractDensityLoss,
+    AbstractLoss,
+    AbstractScoreLoss,
+)
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
@@ -123,9 +130,15 @@ def _term(building: Building, part: AbstractExpr, at: Address) -> LossTerm:
     call: AbstractExpr = Call(name=part.name, args=rest) if isinstance(part, Call) else part
     op = _caller(building, _names_along(building)).operation("loss", call, place)
     assert isinstance(op, AbstractLoss)
-    if isinstance(op, AbstractArrowLoss):
+    if isinstance(op, AbstractArrowLoss) and not (isinstance(op, AbstractScoreLoss) and _arrowless(building, op)):
         return LossTerm(at, op, _bind_arrow(building, op, named, place))
     return LossTerm(at, op, _bind(building, op, named, place))
+
+
+def _arrowless(building: Building, op: AbstractArrowLoss) -> bool:
+    """Whether no arrow can have the term, and a variable has a score of its own."""
+    own = any(v.score is not None or v.target is not None for v in building.variables.values())
+    return own and not any(op.fits(step.op) for step in building.steps.values())
 
 
 def _names_along(building: Building) -> frozenset[str]:
@@ -201,6 +214,8 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
             raise Reported
         return named
     with_target = [v for v in observed if v.target is not None]
+    if isinstance(op, AbstractScoreLoss):
+        observed = [v for v in observed if v.score is not None or v.target is not None] or observed
     if isinstance(op, (AbstractBound, AbstractCommitment)):
         return None
     compares = isinstance(op, AbstractDensityLoss) and op.against_target

@@ -1,8 +1,7 @@
 """From a spec to a graph: params put in, repeats unrolled, functions written out, operations made.
 
-`lower` reports every mistake it meets and still gives a graph of what could be understood. Members that this version
-does not compile are refused once each, and the graph is then marked incomplete, so that later rooms do not complain of
-what is merely missing.
+`lower` reports every mistake it meets and still gives a graph of what could be understood, marked incomplete where a
+member was refused, so that later rooms do not complain of what is merely missing.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from dgmspec.algebra.nodes import Call, expr
-from dgmspec.algebra.rewrite import Lambda
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic
 from dgmspec.graph.arguments import Caller
@@ -26,13 +23,12 @@ from dgmspec.graph.flows import lower_flow
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.indexed import written_out
 from dgmspec.graph.joined import join_posteriors
-from dgmspec.graph.later import MEMBERS
 from dgmspec.graph.losses import lower_loss
 from dgmspec.graph.noising import lower_noising
 from dgmspec.graph.scope import Definitions, FileScope, lower_scope
+from dgmspec.graph.scores import NUMBER, is_net, lower_score
 from dgmspec.graph.unroll import Unroller
-from dgmspec.graph.variables import lower_learn, lower_variable, stand_in
-from dgmspec.ops import find
+from dgmspec.graph.variables import lower_learn, lower_variable
 from dgmspec.spec.model import (
     Conditional,
     Energy,
@@ -112,21 +108,21 @@ def _choose(spec: Spec, model: str | None, findings: Findings) -> Model | None:
 def _graph(building: Building) -> Graph:
     """The members in the order of their needs: parameters, functions, variables, densities, flows, loss."""
     members = written_out(building, list(building.model.members))
-    kept = [member for member in members if not _refused(building, member)]
-    refused = [member for member in members if member not in kept]
-    for member in kept:
+    for member in members:
         if isinstance(member, Learn):
             lower_learn(building, member)
-    _functions(building, kept, refused)
+    _functions(building, members)
     for member in members:
         if isinstance(member, Variable):
-            lower_variable(building, member) if member in kept else stand_in(building, member)
-    for member in kept:
+            lower_variable(building, member)
+    for member in members:
         if isinstance(member, Variable):
             lower_density(building, member)
+        elif isinstance(member, LearnFunction):
+            lower_score(building, member)
     bijectors = Bijectors(building.findings, building.scope)
     unroller = Unroller(building.findings, building.scope, building.caller(), bijectors)
-    for member in kept:
+    for member in members:
         if isinstance(member, Flow):
             lower_flow(building, unroller, member)
         elif isinstance(member, Path):
@@ -134,7 +130,7 @@ def _graph(building: Building) -> Graph:
         elif isinstance(member, Conditional):
             lower_conditional(building, member)
     join_posteriors(building)
-    _settings(building, [member for member in kept if isinstance(member, Setting)])
+    _settings(building, [member for member in members if isinstance(member, Setting)])
     return Graph(
         name=building.model.name,
         complete=building.complete,
@@ -149,46 +145,27 @@ def _graph(building: Building) -> Graph:
     )
 
 
-def _refused(building: Building, member: Member) -> bool:
-    """Whether a member belongs to later work; it is then reported, once."""
-    words = _later(member)
-    if words:
-        building.complete = False
-        building.findings.report(
-            "DGM901",
-            f"{words} is part of the language, but this version does not compile it yet",
-            building.at(member),
-            label="read and kept, not compiled",
-            notes=("this version compiles flows, `generate` and `infer` between typed variables",),
-            help=("leave the member out, or model the arrow as a `flow`",),
-        )
-    return bool(words)
-
-
-def _later(member: Member) -> str:
-    """What a member of later work is called, or nothing."""
-    match member:
-        case LearnFunction():
-            return MEMBERS["learn"]
-        case Energy() if isinstance(member.value, Call) and find("net", member.value.name) is not None:
-            return "a network as an energy"
-    return ""
-
-
-def _functions(building: Building, kept: list[Member], refused: list[Member]) -> None:
-    """The model's functions, and its energies as functions for `~ exp(-E(x))`; its nets and the file's by name.
-
-    A refused function stands for 1, so that its uses say no more.
-    """
-    own = Definitions(
-        building.findings, building.scope.functions, building.scope.constants, frozenset(building.learned)
-    )
-    declared: dict[str, Fn | Energy] = {m.name: m for m in kept if isinstance(m, (Fn, Energy))}
-    own.functions |= {m.name: Lambda(m.args, expr(1)) for m in refused if isinstance(m, (Energy, LearnFunction))}
-    own.add_functions(declared, building.model.name)
-    building.functions = own.functions
+def _functions(building: Building, members: list[Member]) -> None:
+    """The model's functions, and its energies as functions for `~ exp(-E(x))`; its nets, the file's and energies that
+    are nets by name."""
     building.named_nets = {name: (name, net) for name, net in building.scope.nets.items()}
-    building.named_nets |= {m.name: (building.at(m), m) for m in kept if isinstance(m, Net)}
+    building.named_nets |= {m.name: (building.at(m), m) for m in members if isinstance(m, Net)}
+    nets = {m.name: m for m in members if isinstance(m, Energy) and is_net(m.value)}
+    building.named_nets |= {
+        name: (building.at(m), Net(name=name, args=m.args, type=NUMBER, value=m.value)) for name, m in nets.items()
+    }
+    own = Definitions(
+        building.findings,
+        building.scope.functions,
+        building.scope.constants,
+        frozenset(building.learned),
+        nets=frozenset(building.named_nets),
+    )
+    formulas: dict[str, Fn | Energy] = {
+        m.name: m for m in members if isinstance(m, (Fn, Energy)) and m.name not in nets
+    }
+    own.add_functions(formulas, building.model.name)
+    building.functions = own.functions
 
 
 def _settings(building: Building, settings: list[Setting]) -> None:

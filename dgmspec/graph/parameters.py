@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 
 from dgmspec.core.address import Address, child
-from dgmspec.core.losses import AbstractArrowLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
 from dgmspec.core.nets import NetUse
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import REAL, MaybeType, Type
-from dgmspec.graph.graph import Graph, NetNode, Prior, StepNode, Trunk, ValueId
+from dgmspec.graph.graph import Graph, LossTerm, NetNode, Prior, StepNode, Trunk, ValueId
 from dgmspec.ops.distributions import AbstractParametric
 from dgmspec.ops.nets import context_shape
 
@@ -82,6 +82,13 @@ def own_parameters(graph: Graph, law: Prior) -> tuple[ParamSpec, ...]:
     return law.op.own_parameters(event, own_given(graph, law)) if isinstance(event, Type) else ()
 
 
+def _kept(graph: Graph, term: LossTerm) -> tuple[ParamSpec, ...]:
+    """What a loss term about a variable keeps from step to step."""
+    variable = graph.variables.get(term.binds or "")
+    event = None if variable is None else graph.type_of(variable.value)
+    return term.op.kept(event) if isinstance(term.op, AbstractScoreLoss) and isinstance(event, Type) else ()
+
+
 def parameters(graph: Graph) -> dict[Address, ParamSpec]:
     """The parameters of a typed graph's steps, nets and laws, in the graph's order; a shared net's stand once.
 
@@ -97,6 +104,8 @@ def parameters(graph: Graph) -> dict[Address, ParamSpec]:
         if node.op != "external":
             own = node.op.net_parameters(net_use(*net_types(graph, node)))
             found |= {child(node.address, spec.name): spec for spec in own}
+    for term in graph.loss.terms.values() if graph.loss else ():
+        found |= {child(term.address, spec.name): spec for spec in _kept(graph, term)}
     for law in graph.laws:
         found |= {child(law.address, spec.name): spec for spec in own_parameters(graph, law)}
         for trunk in law.trunks:

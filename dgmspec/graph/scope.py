@@ -88,12 +88,15 @@ class Definitions:
         constants: Constants | None = None,
         open_names: frozenset[str] = frozenset(),
         open_calls: frozenset[str] = frozenset(),
+        nets: frozenset[str] = frozenset(),
     ) -> None:
         self.findings = findings
         self.functions: dict[str, Lambda] = dict(functions)
         self.constants: dict[str, Any] = dict(constants or {})
         self._open = open_names
         self._open_calls = open_calls
+        self._nets = nets
+        """What energies alone may call and leave standing."""
         self._written = 0
 
     def add_param(self, param: Param, override: Any) -> None:
@@ -139,7 +142,8 @@ class Definitions:
         """A closed body; all of a file's together have at most `MAX_SIZE` parts, and going beyond is said once."""
         if self._written > MAX_SIZE:
             raise Reported
-        body = self.closed(fn.value, frozenset(fn.args))
+        calls = self._open_calls | (self._nets if isinstance(fn, Energy) else frozenset())
+        body = close_formula(fn.value, self.functions, self.constants, frozenset(fn.args) | self._open, calls)
         self._written += size(body)
         if self._written > MAX_SIZE:
             raise Refusal("DGM241", f"written out, the functions have more than {MAX_SIZE:,} parts")

@@ -122,10 +122,3 @@ def lower_variable(building: Building, member: Variable) -> None:
         type_, support = UNKNOWN, None
     building.values[at] = Value(at, type_, member.name)
     building.variables[member.name] = VariableNode(at, member.name, member.role, at, type_, support=support)
-
-
-def stand_in(building: Building, member: Variable) -> None:
-    """A variable that was refused: its name is known, and nothing else."""
-    at = building.at(member)
-    building.values[at] = Value(at, UNKNOWN, member.name)
-    building.variables[member.name] = VariableNode(at, member.name, member.role, at, UNKNOWN)

@@ -19,6 +19,7 @@ from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules import copies
+from dgmspec.modules.bodies import prepare_score_term
 from dgmspec.modules.conditionals import commitment, distribution, divergence, embed, heads, update_law
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
@@ -86,6 +87,8 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             return Call(line, scaled, tuple((name, child(line.address, name)) for name in SCALED))
         case "term":
             return prepare_term(line, resources)
+        case "score_term":
+            return prepare_score_term(line, resources, prepare)
         case "total":
             constant = ((CONSTANT, child(line.address, CONSTANT)),) if line.address else ()
             return Call(line, total(line.signs), constant)

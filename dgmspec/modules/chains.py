@@ -53,7 +53,7 @@ class AbstractChained(AbstractNoised, ABC):
         known = {name: value for name, value in (given or {}).items() if name in self.observed}
         for wrong in check_sampler(Analysis(self.graph), op, self.name, frozenset(known)):
             raise UnavailableError(f"{wrong.message}; {wrong.help[0]}")
-        phase: Phase = "log_prob" if isinstance(self.programs["target"], Unavailable) else "target"
+        phase = self._followed()
         inputs, rows, shape = self._fixed(phase, n, known, given)
         name = next(name for name in self.observed if name not in known)
         type_, at, like = self.type_of(name), f"{self.name}/{name}/{op.name}", self._like()
@@ -69,6 +69,11 @@ class AbstractChained(AbstractNoised, ABC):
         }
         return replace(found, **by_chain, values=values.reshape(*shape, *type_.shape), log_density=log_density)
 
+    def _followed(self) -> Phase:
+        """The program whose result, or its slope, chains follow."""
+        phases: tuple[Phase, ...] = ("score", "target")
+        return next((p for p in phases if not isinstance(self.programs[p], Unavailable)), "log_prob")
+
     def _fixed(
         self, phase: Phase, n: int, known: Mapping[str, Any], given: Given
     ) -> tuple[dict[str, Tensor], int, tuple[int, ...]]:
@@ -82,7 +87,10 @@ class AbstractChained(AbstractNoised, ABC):
         return repeated, n * m, (n,) if m == 1 else (n, m)
 
     def _field(self, phase: Phase, inputs: Mapping[str, Tensor], name: str, onto: Map) -> Field:
-        """The log-density of one variable, as the numbers of ℝ that `onto` takes to its support, and its slope."""
+        """The log-density of one variable, as the numbers of ℝ that `onto` takes to its support, and its slope; of a
+        learned score, which is one of a variable on ℝ, the score alone."""
+        if phase == "score":
+            return lambda x: (None, self.run(phase, {**inputs, name: x})["score"])
 
         def field(u: Tensor) -> tuple[Tensor, Tensor]:
             with torch.enable_grad():

@@ -35,7 +35,7 @@ from dgmspec.ops.paths.samplers import (
     PfOde,
     ReverseSde,
 )
-from dgmspec.program.build import CONTEXT, END, START
+from dgmspec.program.build import CONTEXT, END, START, Unavailable
 
 __all__ = ["AbstractNoised", "Noise", "NoisePath", "noising_step", "sampler_of"]
 
@@ -212,8 +212,8 @@ class AbstractNoised(AbstractRunner, ABC):
 
     def score(self, x: Any, t: Any = None, given: Given = None) -> Tensor:
         """∇ log p_t(x), (batch, *event): the learned score at a time (or level) of the noising arrow; without a time
-        the gradient of `log_density`, for any model whose density is a program. Where `density` is an estimate,
-        so is this, by one draw; the slope of a bound by draws is no score, and is refused."""
+        that of ``learn score(x) = …``, or the gradient of `log_density` of a model whose density is a program. Where
+        `density` is an estimate, so is this, by one draw; the slope of a bound by draws is no score, and is refused."""
         if t is None:
             return self._slope(x, given)
         node = self._noising()
@@ -223,6 +223,8 @@ class AbstractNoised(AbstractRunner, ABC):
         return -found.noise / found.at.sigma
 
     def _slope(self, x: Any, given: Given) -> Tensor:
+        if not isinstance(self.programs["score"], Unavailable):
+            return self.run("score", self._read("score", x, given)[0])["score"]
         if len(self.observed) != 1:
             raise UnavailableError(f"score: a gradient by one observed variable; {self.name} has {len(self.observed)}")
         (name,) = self.observed

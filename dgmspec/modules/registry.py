@@ -9,13 +9,13 @@ import importlib
 from typing import Any
 
 from dgmspec.core.distributions import AbstractDistribution
-from dgmspec.core.losses import AbstractArrowLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
 from dgmspec.core.nets import AbstractEmbedding, AbstractNet
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Support
-from dgmspec.modules.twin import DistributionTwin, EmbeddingTwin, NetTwin, ScalarTwin, StepTwin, TermTwin
+from dgmspec.modules.twin import DistributionTwin, EmbeddingTwin, NetTwin, ScalarTwin, ScoreTwin, StepTwin, TermTwin
 from dgmspec.ops.distributions import AbstractParametric
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "prepare_scalars",
     "resolve_held",
     "scalar_twin",
+    "score_twin",
     "step_twin",
     "term_twin",
     "twin_of",
@@ -35,6 +36,14 @@ WITH_TWINS = (AbstractStep, AbstractScalar, AbstractNet, AbstractEmbedding, Abst
 
 _FOUND: dict[type[AbstractOp], Any] = {}
 """Twins looked up so far. A plain dictionary, because a compiled graph can read it where it cannot trace an import."""
+
+
+def score_twin(op: AbstractScoreLoss) -> ScoreTwin:
+    """The twin of a loss about a score: the module of its class holds it in ``SCORES``, beside a twin of the same class
+    that is about an arrow."""
+    name = type(op).__module__.replace("dgmspec.ops.", "dgmspec.modules.", 1)
+    found: ScoreTwin = importlib.import_module(name).SCORES[type(op)]
+    return found
 
 
 def twin_of(cls: type[AbstractOp]) -> Any:

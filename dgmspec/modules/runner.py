@@ -29,7 +29,7 @@ from dgmspec.program.program import Instruction, Phase, Program
 __all__ = ["AbstractRunner", "Density", "Given", "Programs", "UnavailableError"]
 
 Given = Mapping[str, Any] | None
-Density = Literal["exact", "estimate", "lower bound", "none"]
+Density = Literal["exact", "estimate", "lower bound", "unnormalised", "none"]
 Programs = Mapping[Phase, Program | Unavailable]
 
 
@@ -102,10 +102,11 @@ class AbstractRunner(AbstractStore, ABC):
 
     @property
     def density(self) -> Density:
-        """What `log_prob` returns: the exact density, an unbiased estimate, a lower bound on average, or nothing."""
+        """What `log_prob` returns: the exact density, an unbiased estimate, a lower bound on average; or nothing, where
+        `log_density` gives it up to a constant (``unnormalised``) or nothing does (``none``)."""
         program = self.programs["log_prob"]
         if isinstance(program, Unavailable):
-            return "none"
+            return "none" if isinstance(self.programs["target"], Unavailable) else "unnormalised"
         return program.density
 
     @property
@@ -207,9 +208,7 @@ class AbstractRunner(AbstractStore, ABC):
 
     def _with_steps(self, change: Callable[[AbstractStep], AbstractStep]) -> Self:
         programs = {
-            phase: replace(program, instructions=tuple(_changed(line, change) for line in program.instructions))
-            if isinstance(program, Program)
-            else program
+            phase: _with_changed(program, change) if isinstance(program, Program) else program
             for phase, program in self.programs.items()
         }
         return self if programs == self.programs else self.with_programs(programs)
@@ -280,7 +279,13 @@ class AbstractRunner(AbstractStore, ABC):
 
 
 def _changed(line: Instruction, change: Callable[[AbstractStep], AbstractStep]) -> Instruction:
+    if line.bodies:
+        return replace(line, bodies=tuple(_with_changed(body, change) for body in line.bodies))
     return replace(line, op=change(line.op)) if isinstance(line.op, AbstractStep) else line
+
+
+def _with_changed(program: Program, change: Callable[[AbstractStep], AbstractStep]) -> Program:
+    return replace(program, instructions=tuple(_changed(line, change) for line in program.instructions))
 
 
 def _doubled(node: StepNode) -> StepNode:

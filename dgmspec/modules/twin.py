@@ -195,6 +195,32 @@ class TermTwin:
     plan: Callable[[Any, Any, Type], Any] = no_term_plan
 
 
+@dataclass(frozen=True)
+class ScoreContext:
+    """What a loss about a score sees besides the data: the model's `law` of the variable and the known `target` (the
+    same where there is none), each with ``log_density``, ``slope``, ``score`` and ``score_and_trace``; its draws."""
+
+    event: Type
+    law: Any
+    target: Any
+    noise: Mapping[str, Tensor]
+    training: bool
+    plan: Any = None
+
+
+def no_score_plan(op: Any, event: Type) -> None:
+    """The plan of a loss about a score that needs none."""
+
+
+@dataclass(frozen=True)
+class ScoreTwin:
+    """A loss about a score: ``function(op, p, x, ctx) -> ((batch,), new values of what it keeps)``; `p` holds what it
+    keeps, ``ctx.plan`` what ``plan(op, event)`` worked out before anything is traced."""
+
+    function: Callable[[Any, Parameters, Tensor, ScoreContext], tuple[Tensor, dict[str, Tensor]]]
+    plan: Callable[[Any, Type], Any] = no_score_plan
+
+
 def flat_rows(x: Tensor) -> Tensor:
     """(batch, *event) -> (batch, numbers), of an empty batch too."""
     return x.flatten(1) if x.dim() > 1 else x.unsqueeze(1)

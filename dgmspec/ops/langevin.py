@@ -25,8 +25,6 @@ class AbstractChain(AbstractSampler, ABC):
     """Steps x ← x + η/2 ∇log p(x) + √η z of independent chains."""
 
     by_density: ClassVar[bool] = True
-    compares: ClassVar[bool] = False
-    """Whether it compares densities, so that a score alone will not do."""
 
     steps: Count = Field(description="steps of each chain")
     step_size: Positive = Field(description="η, the variance of a step's noise")

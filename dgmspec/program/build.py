@@ -9,16 +9,17 @@ what is missing.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.graph.graph import Graph, LossTerm, StepNode, VariableNode
 from dgmspec.graph.losses import STEP
+from dgmspec.program.assemble import assemble
 from dgmspec.program.densities import Terms, density, observed, sampling_walk, variables_of
 from dgmspec.program.listing import Listing, MissingValueError, StuckError
-from dgmspec.program.liveness import last_uses, live
-from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot, weakest
+from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot
 from dgmspec.program.routes import Routes
+from dgmspec.program.scores import score, target
 from dgmspec.program.terms import build_term
 from dgmspec.program.walk import Walk
 
@@ -44,21 +45,7 @@ def build_program(graph: Graph, phase: Phase, routes: Routes | None = None) -> P
         outputs, ledger = _PHASES[phase](graph, routes, listing)
     except MissingValueError as missing:
         return Unavailable(phase, missing.reason)
-    kept = live(listing.instructions, outputs.values())
-    used = {slot for line in kept for slot in line.inputs} | set(outputs.values())
-    # A sampler reads its contexts once for both of its programs.
-    always = {"variable", "given"} if phase in ("before", "after") else {"variable"}
-    inputs = tuple(i for i in listing.inputs if i.slot in used or i.kind in always)
-    return Program(
-        phase=phase,
-        inputs=inputs,
-        instructions=last_uses(kept, outputs.values()),
-        outputs=outputs,
-        ledger=tuple(ledger),
-        slots=listing.slots,
-        density=weakest(ledger),
-        batches=any(i.kind == "variable" for i in inputs),
-    )
+    return assemble(phase, listing, outputs, ledger)
 
 
 # ---- the phases -----------------------------------------------------------------------------------------------------
@@ -155,17 +142,6 @@ def _after(graph: Graph, routes: Routes, listing: Listing) -> Built:
     return {v.name: walk.need(v.value) for v in variables_of(graph)}, []
 
 
-def _target(graph: Graph, routes: Routes, listing: Listing) -> Built:
-    """e(x) of `~ exp(e)`, which is log p(x) up to a constant where no arrow gives the variable another density."""
-    walk = Walk(graph, routes, listing)
-    walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
-    named = [v for v in variables_of(graph) if v.target is not None and routes.of[v.value].prior is None]
-    if not named:
-        raise MissingValueError(f"model `{graph.name}` has no variable whose density is `~ exp(e)` alone")
-    entries = [replace(walk.target(v.name), sign=1) for v in named]
-    return {"log_prob": listing.total(entries)}, []
-
-
 def _sampled_along(graph: Graph) -> StepNode:
     """The one step that samplers run along."""
     steps = [step for step in graph.steps.values() if step.op.sampled]
@@ -200,7 +176,8 @@ _PHASES = {
     "initialise": _initialise,
     "before": _before,
     "after": _after,
-    "target": _target,
+    "target": target,
+    "score": score,
 }
 
 

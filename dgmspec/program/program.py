@@ -31,6 +31,7 @@ Phase = Literal[
     "before",
     "after",
     "target",
+    "score",
 ]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 Slot = int
@@ -67,6 +68,7 @@ Target = Literal[
     "affine",  # (x) -> (x matrix + shift, log|det|): constant steps folded by freezing
     "scaled",  # (x) -> (x scale + shift, log|det|): likewise, where the constant steps only scale and move coordinates
     "term",  # (x, context?, draws…) -> (batch,): a loss term about one step
+    "score_term",  # (x, given…, draws…) -> (batch,): a loss term about the score of x, which `bodies` give
     "total",  # (contributions…) -> Σ sign · contribution, (batch,), with an address plus the constant found there
     "mean",  # (per-sample values) -> sign · mean over the batch
 ]
@@ -81,9 +83,9 @@ class Instruction:
     and of `noise` (in the order of the draws).
     `type` is the event type of a step *before it as written*, of a distribution its variable's, of a net, a formula or
     a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``, `index` with those of
-    ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. A step that is not
-    `counted` has a log-determinant that nobody reads; a `detached` log-density passes its gradient through the
-    event alone.
+    ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. `bodies` are programs
+    that an instruction runs as functions of its first input. A step that is not `counted` has a log-determinant that
+    nobody reads; a `detached` log-density passes its gradient through the event alone.
     """
 
     target: Target
@@ -101,6 +103,7 @@ class Instruction:
     index: tuple[int, ...] = ()
     heads: tuple[str, ...] = ()
     second: AbstractDistribution | None = None
+    bodies: tuple[Program, ...] = ()
     copies: int = 1
     counted: bool = True
     detached: bool = False

@@ -16,6 +16,7 @@ from dgmspec.core.losses import (
     AbstractDensityLoss,
     AbstractLoss,
     AbstractRateLoss,
+    AbstractScoreLoss,
 )
 from dgmspec.graph.graph import LossTerm
 from dgmspec.program.arrows import arrow_term, rate_term
@@ -23,13 +24,16 @@ from dgmspec.program.bounds import bound_term
 from dgmspec.program.commitments import commitment_term
 from dgmspec.program.densities import Terms, density_term
 from dgmspec.program.program import Slot
+from dgmspec.program.scores import score_term
 
 __all__ = ["TERMS", "build_term"]
 
-# The first kind that a term is of decides: one along a step's way is also one about a step.
+# The first kind that a term is of decides: one along a step's way is also one about a step, and one about a score or
+# a step is about what it is bound to.
 TERMS: Final[tuple[tuple[type[AbstractLoss], Callable[[Terms, LossTerm], Slot]], ...]] = (
     (AbstractDensityLoss, density_term),
     (AbstractBound, bound_term),
+    (AbstractScoreLoss, score_term),
     (AbstractRateLoss, rate_term),
     (AbstractArrowLoss, arrow_term),
     (AbstractCommitment, commitment_term),
@@ -38,4 +42,6 @@ TERMS: Final[tuple[tuple[type[AbstractLoss], Callable[[Terms, LossTerm], Slot]],
 
 def build_term(terms: Terms, term: LossTerm) -> Slot:
     """One loss term as a mean over the batch."""
-    return next(build for kind, build in TERMS if isinstance(term.op, kind))(terms, term)
+    kinds = ((kind, build) for kind, build in TERMS if isinstance(term.op, kind))
+    along = term.binds not in terms.graph.variables
+    return next(build for kind, build in kinds if not (along and kind is AbstractScoreLoss))(terms, term)

@@ -305,7 +305,7 @@ class Walk:
         node = self.graph.variables[variable]
         assert node.target is not None
         self.need(node.value)
-        slot = self.formula(node.target.address, node.target.log_density, None)
+        slot = self.formula(node.target.address, node.target.log_density, None, dict(node.target.named))
         return Entry(node.target.address, f"{variable} ~ exp", "log_prob", -1, slot)
 
     def formula(

@@ -53,7 +53,7 @@ def test_figures(
     samples: int | None = None,
 ) -> dict[str, Any]:
     """The ``test`` section: the gap to the truth on fresh points of a toy set, else the likelihood on held-out rows."""
-    if model.density == "none" or (toy is None and test is None):
+    if model.density in ("none", "unnormalised") or (toy is None and test is None):
         return {}
     finer = model.refined()
     if toy is not None:

@@ -34,7 +34,7 @@ def solver_shift(model: CompiledModel, columns: Mapping[str, Tensor], seed: int)
     """By how many nats a finer solve, at twice the steps or a tenth of the tolerance, moves the mean log-density of
     some rows; None of a model that solves for none."""
     finer = model.refined()
-    if finer is model or model.density == "none" or not columns:
+    if finer is model or model.density in ("none", "unnormalised") or not columns:
         return None
     rows = {name: column[:ROWS] for name, column in columns.items()}
     observed = {n: t for n, t in rows.items() if n in model.observed}

@@ -189,7 +189,7 @@ def _label(tried: _Model) -> Iterator[Finding]:
     """`density` is what the checks say; an exact one asks for no draw, any other asks for some or leaves mass out."""
     model = tried.model
     analysis = Analysis(model.graph)
-    if model.density == "none":
+    if model.density in ("none", "unnormalised"):
         return
     said = {analysis.density(name) for name in model.observed if analysis.priors(name)}
     agrees = model.density in said and not (model.density == "exact" and model.dequantises)

@@ -16,13 +16,13 @@ from dgmspec.modules.paths.chain import noised, term
 from dgmspec.modules.paths.coefficients import At, Plan
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
 from dgmspec.modules.traces import estimate, exact_trace
-from dgmspec.modules.twin import EXACT, Parameters, StepContext, TermTwin, sum_event
+from dgmspec.modules.twin import EXACT, Parameters, ScoreContext, ScoreTwin, StepContext, TermTwin, sum_event
 from dgmspec.ops.paths.arrows import AbstractNoising
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Ism, Ssm, Vlb, quantiles
 from dgmspec.ops.paths.settings import Importance, Uniform
 
-__all__ = ["TWINS"]
+__all__ = ["SCORES", "TWINS"]
 
 _TIMES = f"times{EXACT}"
 
@@ -117,9 +117,37 @@ def ssm(op: Ssm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     here = net.at(t, x.dtype)
     x = noised(here, net.data(x), ctx.noise["noise"])
     scaled, trace, _ = estimate(lambda at: -here.sigma * net(at, t, here).noise, x, probe)
-    score = (scaled / here.sigma).flatten(1)
+    return (_sliced(op, scaled / here.sigma, probe) + trace) * counted
+
+
+def _sliced(op: Ssm, score: Tensor, probe: Tensor) -> Tensor:
+    """½ ‖s‖², whole or along the random directions."""
+    score = score.reshape(score.shape[0], -1)
     whole = score.square().sum(1) if op.variance_reduced else (probe @ score.unsqueeze(2)).square().squeeze(2).mean(1)
-    return (0.5 * whole + trace) * counted
+    return 0.5 * whole
+
+
+# ---- without an arrow -----------------------------------------------------------------------------------------------
+
+
+def dsm_of(op: Dsm, p: Parameters, x: Tensor, ctx: ScoreContext) -> tuple[Tensor, dict[str, Tensor]]:
+    """(batch,): ½ ‖σ s(x + σ ε) + ε‖²."""
+    assert op.sigma is not None
+    noise = ctx.noise["noise"]
+    return 0.5 * sum_event((op.sigma * ctx.law.score(x + op.sigma * noise) + noise) ** 2, ctx.event), {}
+
+
+def ism_of(op: Ism, p: Parameters, x: Tensor, ctx: ScoreContext) -> tuple[Tensor, dict[str, Tensor]]:
+    """(batch,): ½ ‖s‖² + tr ∂s/∂x."""
+    score, trace = ctx.law.score_and_trace(x)
+    return 0.5 * sum_event(score**2, ctx.event) + trace, {}
+
+
+def ssm_of(op: Ssm, p: Parameters, x: Tensor, ctx: ScoreContext) -> tuple[Tensor, dict[str, Tensor]]:
+    """(batch,): the same with the trace, or the trace and the square, along random directions."""
+    probe = ctx.noise["probe"]
+    score, trace, _ = estimate(ctx.law.score, x, probe)
+    return _sliced(op, score, probe) + trace, {}
 
 
 def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
@@ -148,3 +176,4 @@ def _sides(values: tuple[float, ...], x: Tensor) -> tuple[int, ...]:
 TWINS: dict[Any, TermTwin] = {
     cls: TermTwin(function, _tables, _plan) for cls, function in ((Dsm, dsm), (Ism, ism), (Ssm, ssm), (Vlb, vlb))
 }
+SCORES: dict[Any, ScoreTwin] = {Dsm: ScoreTwin(dsm_of), Ism: ScoreTwin(ism_of), Ssm: ScoreTwin(ssm_of)}

@@ -14,13 +14,14 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.losses import AbstractArrowLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.ops.paths.arrows import AbstractNoising, Perturb
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.settings import Importance, LogNormal
+from dgmspec.ops.scores import require_line
 
 __all__ = ["ALONG", "Dsm", "Ism", "Ssm", "Vlb", "quantiles"]
 
@@ -59,7 +60,7 @@ class AbstractPathLoss(AbstractArrowLoss, ABC):
             )
 
 
-class Dsm(AbstractPathLoss):
+class Dsm(AbstractPathLoss, AbstractScoreLoss):
     """Denoising score matching: ½ E w(t) ‖s(x_t, t) - ∇ log q(x_t | x_0)‖², the squared *score* error weighted.
 
     The target is -ε/σ, so with ``weight = simple`` (w = σ²) it is ½‖ε̂ - ε‖², the loss of DDPM; ``likelihood`` is
@@ -67,20 +68,48 @@ class Dsm(AbstractPathLoss):
     max(SNR, 1), ``min_snr`` by min(SNR, `gamma`). A formula reads the time and the path's ``alpha``, ``sigma`` and
     ``snr``. The average over times is that of `times` in the arrow's braces.
 
+    Of an energy or a score without an arrow, ``dsm(sigma = 0.1)``: ½ E ‖σ s(x + σ ε) + ε‖², which the score of the data
+    with that much noise makes least.
+
     Vincent 2011, "A connection between score matching and denoising autoencoders"; Ho, Jain and Abbeel 2020; Song,
     Durkan, Murray and Ermon 2021; Salimans and Ho 2022; Hang et al. 2023 (min-SNR).
     """
 
     name: ClassVar[str] = "dsm"
-    examples: ClassVar[tuple[str, ...]] = ("dsm", "dsm(weight = likelihood)", "dsm(weight = min_snr, gamma = 5)")
+    examples: ClassVar[tuple[str, ...]] = (
+        "dsm",
+        "dsm(weight = likelihood)",
+        "dsm(weight = min_snr, gamma = 5)",
+        "dsm(sigma = 0.1)",
+    )
 
     weight: Literal["simple", "likelihood", "snr", "min_snr"] | AbstractExpr = Field(
         "simple", description="what multiplies the squared score error, by name or as a formula"
     )
     gamma: Positive = Field(5.0, description="largest SNR that `min_snr` counts")
+    sigma: Positive | None = Field(None, description="the noise, where no arrow says it")
+
+    def check_score(self, event: Type) -> None:
+        require_line(self.name, event, "adds normal noise")
+        if self.sigma is None:
+            what = "no arrow says how much noise `dsm` adds to the data"
+        elif self.weight != "simple":
+            what = "at one level of noise a `weight` is a mere factor"
+        else:
+            return
+        raise Refusal("DGM744", what, help=("write `dsm(sigma = 0.1)`",))
+
+    def score_draws(self, event: Type) -> tuple[Draw, ...]:
+        return (Draw("noise", event.shape, "normal"),)
 
     def check(self, step: AbstractStep, event: Type) -> None:
         super().check(step, event)
+        if self.sigma is not None:
+            raise Refusal(
+                "DGM744",
+                f"the `{step.name}` says the noise at each time, so `sigma` says it twice",
+                help=("leave `sigma` out",),
+            )
         assert isinstance(step, AbstractNoising)
         path = step.path(event.shape)
         if self.weight == "likelihood" and path.discrete:
@@ -128,9 +157,12 @@ class Dsm(AbstractPathLoss):
         return float(found) / sigma**2
 
 
-class Ism(AbstractPathLoss):
+class Ism(AbstractPathLoss, AbstractScoreLoss):
     """Implicit score matching: E w(t) [½ ‖s(x_t, t)‖² + tr ∂s/∂x] with w = σ², which differs from
     ``dsm(weight = simple)`` by a number that no net changes. The trace is exact, one derivative for each coordinate.
+
+    Of an energy or a score without an arrow: E [½ ‖s(x)‖² + tr ∂s/∂x]: the trace has a closed form where
+    the score is an mlp of up to two hidden layers.
 
     Hyvärinen 2005, "Estimation of non-normalized statistical models by score matching".
     """
@@ -138,8 +170,14 @@ class Ism(AbstractPathLoss):
     name: ClassVar[str] = "ism"
     examples: ClassVar[tuple[str, ...]] = ("ism",)
 
+    def check_score(self, event: Type) -> None:
+        require_line(self.name, event, "takes an integral by parts over all of ℝ")
 
-class Ssm(AbstractPathLoss):
+    def score_draws(self, event: Type) -> tuple[Draw, ...]:
+        return ()
+
+
+class Ssm(AbstractPathLoss, AbstractScoreLoss):
     """Sliced score matching: `ism` with the trace estimated along `projections` random directions of ±1; without
     `variance_reduced` the square is estimated along them too, ½ (eᵀs)².
 
@@ -152,8 +190,14 @@ class Ssm(AbstractPathLoss):
     projections: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(1, description="random directions a row")
     variance_reduced: Annotated[bool, Field(strict=True)] = Field(True, description="whether ½ ‖s‖² is taken whole")
 
+    def check_score(self, event: Type) -> None:
+        require_line(self.name, event, "takes an integral by parts over all of ℝ")
+
+    def score_draws(self, event: Type) -> tuple[Draw, ...]:
+        return (Draw("probe", (self.projections, event.size), "rademacher"),)
+
     def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        return (*super().term_draws(step, event), Draw("probe", (self.projections, event.size), "rademacher"))
+        return (*super().term_draws(step, event), *self.score_draws(event))
 
 
 class Vlb(AbstractPathLoss):

@@ -25,6 +25,7 @@ _DENSITY: Final = {
     "estimate": "unbiased, from random draws",
     "lower bound": "log p is at least as large",
     "none": "the model has none",
+    "unnormalised": "the model has it up to a constant",
 }
 
 
