@@ -58,9 +58,11 @@ def same(
                 torch.testing.assert_close(other.loss(batch, seed=3).total, plain.loss(batch, seed=3).total, **close)
             torch.testing.assert_close(other.encode(x, given=context), plain.encode(x, given=context), **close)
         return
-    if plain.density == "none":  # known up to a constant, and drawn by chains alone
+    if plain.density in ("none", "unnormalised"):  # a score, or a density up to a constant: drawn by chains alone
         for other in others(plain):
-            torch.testing.assert_close(other.log_density(x, context), plain.log_density(x, context), **close)
+            torch.testing.assert_close(other.score(x, given=context), plain.score(x, given=context), **close)
+            if plain.density == "unnormalised":
+                torch.testing.assert_close(other.log_density(x, context), plain.log_density(x, context), **close)
         return
     expected = plain.log_prob(x, given=context, seed=3)
     drawn, joint = plain.sample(4, given=context, seed=5), plain.sample_and_log_prob(4, given=context, seed=5)

@@ -68,7 +68,7 @@ def _lacking(analysis: Analysis, term: LossTerm, op: AbstractScoreLoss, variable
                 (label,),
                 help=(f"write the target: `observe {name} : … ~ exp(-E({name}))`",),
             )
-        elif not variable.score and (not has_density or analysis.density(name) != "exact"):
+        elif not variable.score and (not has_density or analysis.density(name) != "exact" or _noised(analysis, name)):
             yield Diagnostic(
                 "DGM742",
                 f"`{op.name}` compares a score with that of `~ exp(…)`, and the model has no other one",
@@ -96,6 +96,12 @@ def _lacking(analysis: Analysis, term: LossTerm, op: AbstractScoreLoss, variable
             (label,),
             help=("write `nll`, the likelihood of that density",),
         )
+
+
+def _noised(analysis: Analysis, name: str) -> bool:
+    """Whether the density is that of a noising arrow, each value of which is a solve."""
+    legs = analysis.walk(name, "log_prob") or []
+    return any(analysis.graph.steps[at].op.sampled for leg in legs for at in leg.arrow.steps)
 
 
 def check_kept_chains(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:

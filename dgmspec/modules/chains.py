@@ -38,6 +38,14 @@ class AbstractChained(AbstractNoised, ABC):
             return self.log_prob(x, given)
         return self.run("target", self._read("target", x, given)[0])["log_prob"]
 
+    def known_score(self, x: Any, given: Given = None) -> Tensor:
+        """∇e(x), (batch, *event): the score of the density ``~ exp(e)`` that stands beside the model's own."""
+        ((name, type_),) = self.observed.items()
+        value = as_event(name, x, type_, self.dtype, self.device).detach().requires_grad_()
+        with torch.enable_grad():
+            density = self.run("known", self._read("known", value, given)[0])["log_prob"]
+            return torch.autograd.grad(density.sum(), value)[0]
+
     @torch.no_grad()
     def chains(self, n: int, method: Any, given: Given = None, seed: int | None = None, start: int = 0) -> Chains:
         """What `sample` returns by a `method` that follows the density, such as ``lang.hmc(100, 0.1)``, with the

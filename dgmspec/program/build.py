@@ -19,7 +19,7 @@ from dgmspec.program.densities import Terms, density, observed, sampling_walk, v
 from dgmspec.program.listing import Listing, MissingValueError, StuckError
 from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot
 from dgmspec.program.routes import Routes
-from dgmspec.program.scores import score, target
+from dgmspec.program.scores import known, score, target
 from dgmspec.program.terms import build_term
 from dgmspec.program.walk import Walk
 
@@ -178,6 +178,7 @@ _PHASES = {
     "after": _after,
     "target": target,
     "score": score,
+    "known": known,
 }
 
 

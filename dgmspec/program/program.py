@@ -32,6 +32,7 @@ Phase = Literal[
     "after",
     "target",
     "score",
+    "known",
 ]
 PHASES: tuple[Phase, ...] = get_args(Phase)
 Slot = int

@@ -18,7 +18,7 @@ from dgmspec.program.program import Entry, Phase, Program, Slot
 from dgmspec.program.routes import Routes
 from dgmspec.program.walk import Walk
 
-__all__ = ["score", "score_term", "target"]
+__all__ = ["known", "score", "score_term", "target"]
 
 Built = tuple[dict[str, Slot], list[Entry]]
 Build = Callable[[Graph, Routes, Listing, str], Built]
@@ -82,6 +82,15 @@ def target(graph: Graph, routes: Routes, listing: Listing, name: str | None = No
         raise MissingValueError(f"model `{graph.name}` has no variable whose density is `~ exp(e)` alone")
     entries = [replace(walk.target(v.name), sign=1) for v in named]
     return {"log_prob": listing.total(entries)}, []
+
+
+def known(graph: Graph, routes: Routes, listing: Listing) -> Built:
+    """e(x) of `~ exp(e)` where the model says something else of the variable, that this is to be compared with."""
+    own = [v for v in variables_of(graph) if v.score is not None or routes.of[v.value].prior is not None]
+    names = [v.name for v in own if v.target is not None]
+    if len(names) != 1:
+        raise MissingValueError(f"model `{graph.name}` has no density `~ exp(e)` beside another one to compare it with")
+    return target(graph, routes, listing, names[0])
 
 
 def score(graph: Graph, routes: Routes, listing: Listing, name: str | None = None) -> Built:

@@ -17,6 +17,7 @@ from dgmspec.runtime.likelihood import log_probs
 from dgmspec.runtime.pictures import Grid, draw_density, draw_loss, draw_samples
 from dgmspec.runtime.rows import Parts
 from dgmspec.runtime.rundir import RunDirectory
+from dgmspec.runtime.sample import sample_block
 
 __all__ = ["draw_run"]
 
@@ -58,15 +59,25 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
 
 @torch.no_grad()
 def _samples(model: CompiledModel, data: Dataset | None, count: int, seed: int) -> Array | None:
-    """Samples as (count, *event), under the data's own contexts where the model has them; None if it cannot sample."""
-    if not isinstance(model.programs["sample"], Program) and model.default_method() is None:
+    """Samples as (count, *event), under the data's own contexts where the model has them; None if it cannot sample.
+
+    A model without a direction of its own to draw in is drawn from as its sample block says.
+    """
+    own = isinstance(model.programs["sample"], Program) or model.default_method() is not None
+    block = None if own else sample_block(model)
+    method = None if block is None else block.method
+    if not own and method is None:
         return None
-    if not model.givens:
-        drawn = model.sample(count, seed=seed)
-    elif data is not None:
+    given = None
+    if model.givens and data is None:
+        return None
+    if data is not None and model.givens:
         given = {name: model.as_input(name, data[name][: min(count, data.rows)]) for name in model.givens}
-        drawn = model.sample(1, given=given, seed=seed)
-        drawn = drawn.reshape(-1, *model.type_of(next(iter(model.observed))).shape)
-    else:
+    try:
+        drawn = model.sample(count if given is None else 1, given=given, seed=seed, method=method)
+    except ValueError:
+        if own:
+            raise
+        # Chains that have left the numbers are no samples; `dgmspec sample` says so, and the run keeps its figures.
         return None
-    return np.asarray(drawn.cpu().double())
+    return np.asarray(drawn.reshape(-1, *model.type_of(next(iter(model.observed))).shape).cpu().double())

@@ -23,6 +23,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from dgmspec.core.losses import AbstractScoreLoss
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.rundir import RunError, ToldError
 
@@ -119,6 +120,10 @@ class Processes:
         """
         if self.count == 1:
             return model
+        terms = model.graph.loss.terms.values() if model.graph.loss else ()
+        for op in (term.op for term in terms):
+            if isinstance(op, AbstractScoreLoss) and op.most_rows() is not None:
+                raise RunError(f"the chains that `{op.name}` keeps are those of one process: launch one")
         if self.sharding:
             if fp16:
                 raise RunError("fp16 under FSDP is not supported: write `precision = bf16`")

@@ -14,6 +14,7 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
 from dgmspec.runtime.data import AbstractTable, Dataset
 from dgmspec.runtime.feed import columns_of
+from dgmspec.runtime.fisher import fisher_figures
 from dgmspec.runtime.latent import collapsed, divergences, importance_nll
 from dgmspec.runtime.likelihood import gap_to_truth, test_likelihood
 from dgmspec.runtime.processes import Processes
@@ -52,13 +53,20 @@ def test_figures(
     visible: bool = False,
     samples: int | None = None,
 ) -> dict[str, Any]:
-    """The ``test`` section: the gap to the truth on fresh points of a toy set, else the likelihood on held-out rows."""
-    if model.density in ("none", "unnormalised") or (toy is None and test is None):
+    """The ``test`` section: the gap to the truth on fresh points of a toy set, else the likelihood on held-out rows;
+    and the Fisher divergence to a known density, where the model states one."""
+    if toy is None and test is None:
         return {}
+    fresh = None if toy is None else TOYS[toy.name](ROWS, seed=seed, **toy.constants)
+    rows = test if fresh is None else Dataset({next(iter(model.observed)): fresh})
+    assert rows is not None
+    figures: dict[str, Any] = dict(fisher_figures(model, rows, seed))
+    if model.density in ("none", "unnormalised"):
+        return figures
     finer = model.refined()
     if toy is not None:
-        rows = Dataset({next(iter(model.observed)): TOYS[toy.name](ROWS, seed=seed, **toy.constants)})
-        return gap_to_truth(finer, toy.name, toy.constants, seed, processes, visible) | _solved(model, rows, seed)
+        gap = gap_to_truth(finer, toy.name, toy.constants, seed, processes, visible)
+        return gap | _solved(model, rows, seed) | figures
     assert test is not None
     found = test_likelihood(finer, test, (draws or DRAWS) if model.dequantises else 1, seed, processes, visible)
     return _solved(model, test.sample(ROWS, seed) if finer is not model else test, seed) | {
@@ -69,6 +77,7 @@ def test_figures(
         "bits_per_dim": found.bits_per_dim,
         **({"binarization": "dynamic"} if test.redrawn else {}),
         **_latent(model, test, seed, samples),
+        **figures,
     }
 
 
@@ -155,6 +164,9 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     if "gap_to_entropy_nats" in test:
         gap, error, rows = test["gap_to_entropy_nats"], test["gap_stderr"], test["rows"]
         lines.append(f"gap to the true density {gap:.4f} ± {error:.4f} nats on {rows:,} fresh points{kind or ''}")
+    if "fisher_divergence" in test:
+        share, value = test["fisher_share_of_zero"], test["fisher_divergence"]
+        lines.append(f"Fisher divergence {value:.4f} ± {test['fisher_stderr']:.4f}, {share:.1%} of the zero score's")
     if doubled := report.get("steps_doubled_at"):
         lines.append(f"the solver's steps were doubled after step {' and '.join(f'{at:,}' for at in doubled)}")
     if "solver_shift_nats" in test:

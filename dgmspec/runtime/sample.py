@@ -30,7 +30,7 @@ from dgmspec.runtime.rundir import RunError
 from dgmspec.spec.model import Sample
 from dgmspec.spec.override import read_value
 
-__all__ = ["draw_samples_of", "sample"]
+__all__ = ["draw_samples_of", "sample", "sample_block"]
 
 COUNT: Final = 100
 """Samples where neither the call nor the spec says how many."""
@@ -131,7 +131,7 @@ def _drawn(
     model: CompiledModel, asked: _Asked, given: Mapping[str, Array], processes: Processes, visible: bool = False
 ) -> Drawn:
     """Samples as asked for, else as the spec's sample block says."""
-    block = _block(model)
+    block = sample_block(model)
     count, seed = (COUNT, 0) if block is None else (block.count, block.seed)
     written = {} if block is None else {n: np.array(v).reshape(model.type_of(n).shape) for n, v in block.given.items()}
     method = asked.method or (None if block is None else block.method)
@@ -148,8 +148,8 @@ def _drawn(
     )
 
 
-def _block(model: CompiledModel) -> SamplePlan | None:
-    """The sample block of the model in its spec."""
+def sample_block(model: CompiledModel) -> SamplePlan | None:
+    """The sample block of a model's spec."""
     if model.bundle is None:
         return None
     spec = parse(model.bundle.text, model.bundle.sources)

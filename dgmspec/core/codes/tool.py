@@ -11,11 +11,11 @@ CODES: tuple[Code, ...] = (
         "DGM901",
         "error",
         "a member that this version reads but does not compile",
-        "Flows between typed variables, generate, infer and arrows over time are compiled; networks as energies, "
-        "learned functions, indexed variables and joint states are read, printed and kept.",
+        "Flows, generate, infer, energies, scores and arrows over time are compiled; what a member says beyond that, such "
+        "as a net of a formula, is read, printed and kept.",
         "Refusing them plainly is better than compiling a model that leaves out what its text says.",
-        wrong="dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n"
-        "    energy E(x) = mlp(64)\n}\n",
+        wrong="dgm 1\nmodel M {\n    given c : real[2]\n    net h(c) : real[2] = mlp(8)\n"
+        "    observe x : real[2] ~ normal(h(2 * c), 1)\n}\n",
         right=_PLAIN,
     ),
     Code(
