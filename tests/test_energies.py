@@ -299,19 +299,19 @@ def test_eval_says_the_fisher_divergence(tmp_path: Path) -> None:
 FLOW = "latent z : real[2] ~ normal(0, 1); flow x -> z { actnorm }"
 REFUSED: dict[str, tuple[str, str, str]] = {
     "nll of an energy": (NET, "nll", "DGM702"),
-    "cd of a score": (SCORE, "cd(2)", "DGM742"),
-    "cd of a flow": (f"observe x : real[2]; {FLOW}", "cd(2)", "DGM742"),
-    "ism of bounded data": ("energy E(x) = mlp(4)\nobserve x : unit[2] ~ exp(-E(x))", "ism", "DGM743"),
-    "dsm without noise": (NET, "dsm", "DGM744"),
-    "dsm with a weight": (NET, "dsm(weight = likelihood, sigma = 0.1)", "DGM744"),
+    "cd of a score": (SCORE, "cd(2)", "DGM752"),
+    "cd of a flow": (f"observe x : real[2]; {FLOW}", "cd(2)", "DGM752"),
+    "ism of bounded data": ("energy E(x) = mlp(4)\nobserve x : unit[2] ~ exp(-E(x))", "ism", "DGM753"),
+    "dsm without noise": (NET, "dsm", "DGM754"),
+    "dsm with a weight": (NET, "dsm(weight = likelihood, sigma = 0.1)", "DGM754"),
     "fisher without a target": (SCORE, "fisher", "DGM703"),
-    "fisher without a score": (NET, "fisher", "DGM742"),
+    "fisher without a score": (NET, "fisher", "DGM752"),
     "a learned target": (
         "energy E(x) = mlp(4)\nobserve x : real[2] ~ exp(-E(x))\nlearn score(x) = mlp(4)", "fisher", "DGM704"
     ),
     "settings of no kept chains": (NET, "cd(2, reinit = 0.1)", "DGM234"),
-    "two densities": (f"{SCORE}\n{FLOW}", "nll", "DGM741"),
-    "noise of no arrow": ("observe x : real[2]\nlearn noise(x) = mlp(4)", "ism", "DGM740"),
+    "two densities": (f"{SCORE}\n{FLOW}", "nll", "DGM751"),
+    "noise of no arrow": ("observe x : real[2]\nlearn noise(x) = mlp(4)", "ism", "DGM750"),
 }  # fmt: skip
 
 

@@ -16,13 +16,13 @@ __all__ = ["check_kept_chains", "check_score", "check_score_term"]
 
 
 def check_score(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:
-    """DGM741: a learned score is what the model says of a variable, so nothing else says it too."""
+    """DGM751: a learned score is what the model says of a variable, so nothing else says it too."""
     priors = analysis.priors(variable.name)
     if variable.score is None or not priors:
         return
     net = next(node for node in analysis.graph.nets.values() if node.target == variable.score)
     yield Diagnostic(
-        "DGM741",
+        "DGM751",
         f"`{variable.name}` has a density already, and with it a score",
         net.address,
         "a second score",
@@ -32,7 +32,7 @@ def check_score(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnost
 
 
 def check_score_term(analysis: Analysis, term: LossTerm, op: AbstractScoreLoss) -> Iterator[Diagnostic]:
-    """DGM703, 706, 742, 743, 744."""
+    """DGM703, 706, 752, 753, 754."""
     variable = analysis.graph.variables.get(term.binds or "")
     if variable is None:
         yield Diagnostic(
@@ -70,7 +70,7 @@ def _lacking(analysis: Analysis, term: LossTerm, op: AbstractScoreLoss, variable
             )
         elif not variable.score and (not has_density or analysis.density(name) != "exact" or _noised(analysis, name)):
             yield Diagnostic(
-                "DGM742",
+                "DGM752",
                 f"`{op.name}` compares a score with that of `~ exp(…)`, and the model has no other one",
                 term.address,
                 "nothing to compare",
@@ -80,7 +80,7 @@ def _lacking(analysis: Analysis, term: LossTerm, op: AbstractScoreLoss, variable
     elif op.by_density and variable.target is None:
         what = "a score alone is learned" if variable.score else "the text gives it none"
         yield Diagnostic(
-            "DGM742",
+            "DGM752",
             f"`{op.name}` compares energies of `{name}`, and {what}",
             term.address,
             "no energy",
@@ -89,7 +89,7 @@ def _lacking(analysis: Analysis, term: LossTerm, op: AbstractScoreLoss, variable
         )
     elif has_density:
         yield Diagnostic(
-            "DGM742",
+            "DGM752",
             f"`{op.name}` trains an energy or a score, and an arrow gives `{name}` its density",
             term.address,
             "no energy, no score",
@@ -105,7 +105,7 @@ def _noised(analysis: Analysis, name: str) -> bool:
 
 
 def check_kept_chains(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """DGM745, 746: what a run chooses its weights by, and chains for every row of a batch."""
+    """DGM755, 756: what a run chooses its weights by, and chains for every row of a batch."""
     loss = analysis.graph.loss
     for term in loss.terms.values() if loss else ():
         if not isinstance(term.op, AbstractScoreLoss):
@@ -113,7 +113,7 @@ def check_kept_chains(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnosti
         most = term.op.most_rows()
         if not term.op.measures and plan.validate is not None:
             yield Diagnostic(
-                "DGM745",
+                "DGM755",
                 f"`validate` keeps the weights of the least loss, and `{term.op.name}` is no measure of fit",
                 child(plan.address, "validate"),
                 "chooses by chance",
@@ -122,7 +122,7 @@ def check_kept_chains(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnosti
             )
         if most is not None and plan.batch > most:
             yield Diagnostic(
-                "DGM746",
+                "DGM756",
                 f"a batch of {plan.batch:,} rows moves as many chains, and {most:,} are kept",
                 child(plan.address, "batch") if "batch" in plan.written else plan.address,
                 "more rows than chains",

@@ -18,7 +18,7 @@ from dgmspec.graph.standardizing import unstandardized
 
 
 def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """DGM745, 746, 804, 805, 806, 808, 809, 810, 812, 813."""
+    """DGM755, 756, 804, 805, 806, 808, 809, 810, 812, 813."""
     if plan.stop is not None and plan.validate is None:
         yield Diagnostic(
             "DGM809",

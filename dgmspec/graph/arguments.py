@@ -24,7 +24,6 @@ from dgmspec.graph.binding import Written, bind
 from dgmspec.graph.candidates import nearest_forms
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.fitting import alternatives, fit, holds_operations
-from dgmspec.graph.later import LATER
 from dgmspec.graph.scope import close_formula
 from dgmspec.graph.words import TITLES, a, advice, complaint, said, shown, wanted
 from dgmspec.ops import Parameter, find, names, roles_of, signature
@@ -200,16 +199,7 @@ class Caller:
     # ---- what went wrong --------------------------------------------------------------------------------------------
 
     def _unknown(self, role: str, name: str, at: Address, args: tuple[Argument, ...] = ()) -> None:
-        """Report a name that its role does not have; where another role has it, or a later version, say so."""
-        if name in LATER.get(role, ()):
-            self._report(
-                "DGM902",
-                f"`{name}` belongs to the language, but this version does not compile it yet",
-                callee(at),
-                label="not compiled by this version",
-                help=meant(name, [n for n in names(role) if n != name]),
-            )
-            raise Reported
+        """Report a name that its role does not have; where another role has it, say so."""
         elsewhere = [a(r) for r in roles_of(name)]
         notes: tuple[str, ...] = (
             (f"`{name}` is {' and '.join(elsewhere)}, which cannot stand here",) if elsewhere else ()

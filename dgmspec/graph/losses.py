@@ -29,7 +29,6 @@ from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.graph import Loss, LossTerm
-from dgmspec.graph.later import LATER
 from dgmspec.ops import find, names, roles_of
 from dgmspec.ops.paths.losses import ALONG
 from dgmspec.spec.model import Path, Setting
@@ -82,7 +81,7 @@ def _replace(building: Building, part: AbstractExpr, at: Address, terms: dict[st
     known = name in building.scope.constants or name in building.functions
     if find("loss", name) is None and (known or not name or (isinstance(part, Call) and _is_function(name))):
         return part
-    if find("loss", name) is None and name not in LATER["loss"]:
+    if find("loss", name) is None:
         _unknown_term(building, name, at)
     term = f"t{len(terms)}"
     terms[term] = _term(building, part, child(at, term))

@@ -104,8 +104,8 @@ def parameters(graph: Graph) -> dict[Address, ParamSpec]:
         if node.op != "external":
             own = node.op.net_parameters(net_use(*net_types(graph, node)))
             found |= {child(node.address, spec.name): spec for spec in own}
-    for term in graph.loss.terms.values() if graph.loss else ():
-        found |= {child(term.address, spec.name): spec for spec in _kept(graph, term)}
+    for lost in graph.loss.terms.values() if graph.loss else ():
+        found |= {child(lost.address, spec.name): spec for spec in _kept(graph, lost)}
     for law in graph.laws:
         found |= {child(law.address, spec.name): spec for spec in own_parameters(graph, law)}
         for trunk in law.trunks:

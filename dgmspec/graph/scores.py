@@ -51,7 +51,7 @@ def _variable(building: Building, member: LearnFunction, at: Address) -> Variabl
     shown = observed[0] if observed else "x"
     if member.name != "score":
         building.findings.report(
-            "DGM740",
+            "DGM750",
             f"beside the arrows a model learns a `score`, and this is `{member.name}`",
             at,
             label="of no arrow",
@@ -64,7 +64,7 @@ def _variable(building: Building, member: LearnFunction, at: Address) -> Variabl
         if first is not None and first.role == "observe":
             what = f"`{first.name}`, whose shape nothing fixes"
         building.findings.report(
-            "DGM740",
+            "DGM750",
             f"a score is that of an observed variable, and its first argument is {what}",
             at,
             label="whose score?",

@@ -25,7 +25,7 @@ def require_line(name: str, event: Type, why: str) -> None:
     """Refuse a variable that does not live on all of ℝ."""
     if event.support != REAL:
         raise Refusal(
-            "DGM743",
+            "DGM753",
             f"`{name}` {why}, and the variable lives on {event.support.describe()}",
             help=("declare it `real`, of data that are taken onto ℝ before",),
         )

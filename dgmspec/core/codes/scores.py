@@ -21,7 +21,7 @@ def _train(settings: str) -> str:
 
 CODES: tuple[Code, ...] = (
     Code(
-        "DGM740",
+        "DGM750",
         "error",
         "a learned function of no arrow that is no score",
         "A member `learn NAME(…) = NET` is `learn score(x) = NET` of an observed variable x whose shape is known.",
@@ -31,7 +31,7 @@ CODES: tuple[Code, ...] = (
         right=_model(_X, _S, "loss = ism"),
     ),
     Code(
-        "DGM741",
+        "DGM751",
         "error",
         "a score beside a density",
         "A variable with a learned score gets no density from an arrow or a distribution.",
@@ -41,7 +41,7 @@ CODES: tuple[Code, ...] = (
         right=_model(_X, _S, "loss = ism"),
     ),
     Code(
-        "DGM742",
+        "DGM752",
         "error",
         "a loss about an energy or a score that the model does not have",
         "`cd` needs an energy, `ism`, `ssm` and `dsm` without an arrow an energy or a score, `fisher` a score beside "
@@ -52,7 +52,7 @@ CODES: tuple[Code, ...] = (
         right=_model(_E, _P, "loss = cd(10)"),
     ),
     Code(
-        "DGM743",
+        "DGM753",
         "error",
         "a loss about a score of a variable that is not real",
         "`cd`, `ism`, `ssm` and `dsm` without an arrow are about variables on all of ℝ.",
@@ -61,7 +61,7 @@ CODES: tuple[Code, ...] = (
         right=_model(_E, _P, "loss = ism"),
     ),
     Code(
-        "DGM744",
+        "DGM754",
         "error",
         "noise that nothing, or two things, say",
         "`dsm(sigma = …)` says the noise of an energy or a score without an arrow; along an arrow the path does.",
@@ -70,7 +70,7 @@ CODES: tuple[Code, ...] = (
         right=_model(_E, _P, "loss = dsm(sigma = 0.1)"),
     ),
     Code(
-        "DGM745",
+        "DGM755",
         "warning",
         "weights chosen by a loss that measures nothing",
         "`validate` and `stop` go by the loss on held-out rows, which for `cd` is the difference of energies between "
@@ -80,7 +80,7 @@ CODES: tuple[Code, ...] = (
         right=_model(_E, _P, "loss = cd(2)", train=_train("ema = 0.999")),
     ),
     Code(
-        "DGM746",
+        "DGM756",
         "error",
         "a batch larger than the kept chains",
         "Every row of a batch moves one of the chains that `cd(…, persistent = true)` keeps, so `buffer` is at least "

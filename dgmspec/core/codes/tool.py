@@ -5,14 +5,15 @@ from dgmspec.core.code import Code
 _PLAIN = (
     "dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n    flow x -> z { actnorm }\n}\n"
 )
+_TRAINED = _PLAIN.replace("}\n}", "}\n    loss = nll\n}") + "train M { data = two_moons; steps = 10 }\n"
 
 CODES: tuple[Code, ...] = (
     Code(
         "DGM901",
         "error",
         "a member that this version reads but does not compile",
-        "Flows, generate, infer, energies, scores and arrows over time are compiled; what a member says beyond that, such "
-        "as a net of a formula, is read, printed and kept.",
+        "Flows, generate, infer, energies, scores and arrows over time are compiled; what a member says beyond that, "
+        "such as a net of a formula, is read, printed and kept.",
         "Refusing them plainly is better than compiling a model that leaves out what its text says.",
         wrong="dgm 1\nmodel M {\n    given c : real[2]\n    net h(c) : real[2] = mlp(8)\n"
         "    observe x : real[2] ~ normal(h(2 * c), 1)\n}\n",
@@ -21,10 +22,10 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM902",
         "error",
-        "an operation that this version knows by name only",
-        "The operation belongs to the language, but this version has no code for it.",
+        "a setting that this version knows by name only",
+        "The setting belongs to the language, but this version has no code for it.",
         "Its name is known, so the message can say so instead of guessing at a misspelling.",
-        wrong=_PLAIN.replace("    flow", "    loss = cd(1)\n    flow"),
-        right=_PLAIN,
+        wrong=_TRAINED.replace("steps", "weights = w; steps"),
+        right=_TRAINED,
     ),
 )

@@ -97,7 +97,7 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
             what = "at one level of noise a `weight` is a mere factor"
         else:
             return
-        raise Refusal("DGM744", what, help=("write `dsm(sigma = 0.1)`",))
+        raise Refusal("DGM754", what, help=("write `dsm(sigma = 0.1)`",))
 
     def score_draws(self, event: Type) -> tuple[Draw, ...]:
         return (Draw("noise", event.shape, "normal"),)
@@ -106,7 +106,7 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
         super().check(step, event)
         if self.sigma is not None:
             raise Refusal(
-                "DGM744",
+                "DGM754",
                 f"the `{step.name}` says the noise at each time, so `sigma` says it twice",
                 help=("leave `sigma` out",),
             )
