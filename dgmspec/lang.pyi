@@ -197,6 +197,12 @@ class _Cayley(Word):
 
 cayley: _Cayley
 
+class _Cd(Word):
+    """loss: Contrastive divergence of an energy E, p(x) ∝ exp(-E(x)): E(x) - E(y) over data x and the ends y of `steps` steps."""
+    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., method: Value = ..., persistent: Value = ..., buffer: Value = ..., reinit: Value = ..., start: Value = ..., magnitude: Value = ...) -> Name | Call: ...
+
+cd: _Cd
+
 class _Channels(Word):
     """mask: Half of the channels (the first dimension) is untouched: the first ⌊c/2⌋ where k is even, else the others."""
     def __call__(self, *args: Value, k: Value = ...) -> Name | Call: ...
@@ -331,7 +337,7 @@ dot: _Dot
 
 class _Dsm(Word):
     """loss: Denoising score matching: ½ E w(t) ‖s(x_t, t) - ∇ log q(x_t | x_0)‖², the squared *score* error weighted."""
-    def __call__(self, *args: Value, weight: Value = ..., gamma: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, weight: Value = ..., gamma: Value = ..., sigma: Value = ...) -> Name | Call: ...
 
 dsm: _Dsm
 
@@ -424,6 +430,12 @@ class _Exponential(Word):
     def __call__(self, *args: Value, rate: Value = ...) -> Name | Call: ...
 
 exponential: _Exponential
+
+class _Fisher(Word):
+    """loss: The Fisher divergence to a known law: ½ E over data of ‖s(x) - ∇ log p(x)‖², s the model's score and log p the."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+fisher: _Fisher
 
 class _Flatten(Word):
     """step: The same coordinates as a vector, in row-major order."""
@@ -1205,6 +1217,7 @@ __all__ = [
     "categorical",
     "category",
     "cayley",
+    "cd",
     "chain",
     "channels",
     "checkerboard",
@@ -1249,6 +1262,7 @@ __all__ = [
     "expm1",
     "exponential",
     "false",
+    "fisher",
     "flatten",
     "flow",
     "flow_matching",
