@@ -505,6 +505,30 @@ def test_a_collapsed_posterior_is_named() -> None:
     assert collapsed({"z": 0.001, "top": 3.0}) == ["z"]
 
 
+UNMEANT = {
+    "whole numbers": ("latent z : binary[20] ~ bernoulli(0.5)", "infer z | x ~ bernoulli(mlp(4))", "bernoulli(mlp(4))"),
+    "an autoregressive posterior": (
+        "latent z : real[3] ~ normal(0, 1)",
+        "infer z | x ~ autoregressive(normal, net = made(4))",
+        "bernoulli(mlp(4))",
+    ),
+    "an autoregressive decoder": (
+        "latent z : real[3] ~ normal(0, 1)",
+        "infer z | x ~ normal(mlp(4))",
+        "autoregressive(bernoulli, net = transformer(4, depth = 1))",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNMEANT)
+def test_where_a_law_has_no_mean_that_is_a_value_there_is_a_draw(name: str) -> None:
+    prior, posterior, decoder = UNMEANT[name]
+    model = build("observe x : binary[4]", prior, f"generate x | z ~ {decoder}", posterior, "loss = elbo(samples = 2)")
+    codes = model.encode(torch.ones(5, 4, dtype=DOUBLE), seed=0, mean=True)
+    back = model.decode(codes, seed=0, mean=True)
+    assert back.shape == (5, 4) and bool(((back >= 0) & (back <= 1)).all())
+
+
 def test_a_run_leaves_reconstructions_and_the_plane_of_codes(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 2, size=(120, 64))
     spec = override(dgmspec.load(SPECS / "vae.dgm"), {"train.steps": "2"})

@@ -14,6 +14,7 @@ from torch import Tensor
 import dgmspec
 from dgmspec.core.types import Support
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.registry import twin_of
 from dgmspec.ops import library
 from dgmspec.ops.distributions.product import AbstractProduct
 from dgmspec.runtime.quadrature import integrate
@@ -130,6 +131,7 @@ def test_every_distribution_is_reached() -> None:
     laws = [cls for cls in library() if cls.role == "distribution" and not cls.of_posterior]
     examples = {example for cls in laws for example in cls.examples}
     assert examples == set(LAWS)
+    assert all((twin_of(cls).mean is not None) == cls.has_mean for cls in laws)
 
 
 @each_law

@@ -26,6 +26,8 @@ class AbstractDistribution(AbstractOp, ABC):
     """Whether a net that it owns reads what stands after the bar."""
     relaxes: ClassVar[bool] = False
     """Whether nets that read a draw are given `features` that stand for it and pass a surrogate's gradient."""
+    has_mean: ClassVar[bool] = True
+    """Whether the twin has `mean`."""
     updates: ClassVar[bool] = False
     """Whether the twin has `update`, which gives parameters of the law's own new values at every training step."""
 

@@ -301,7 +301,7 @@ class CompiledModel(AbstractSimulated):
 
     def encode(self, x: Any, given: Given = None, seed: int | None = None, start: int = 0, mean: bool = False) -> Any:
         """The latent variables behind the data: at the ends of the arrows that start there, and draws of the posteriors
-        (their means where `mean` says so)."""
+        (with `mean` their means, where a law has one that is a value of the variable)."""
         phase: Phase = "encode_mean" if mean else "encode"
         inputs, batch = self._read(phase, x, given)
         return _single(self.run(phase, inputs | self._noise(self.program(phase), start, batch, seed)))

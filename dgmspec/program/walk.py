@@ -11,7 +11,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
 from dgmspec.core.losses import AbstractArrowLoss, ArrowTerm
 from dgmspec.core.parameters import Draw
-from dgmspec.core.types import Type
+from dgmspec.core.types import SupportKind, Type
 from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.dependence import states
 from dgmspec.graph.flows import JOIN
@@ -263,9 +263,12 @@ class Walk:
     # ---- distributions and formulas ---------------------------------------------------------------------------------
 
     def draw(self, law: Prior) -> Slot:
-        """A draw of a variable from its law, or the law's mean."""
-        value = self.graph.variables[law.variable].value
-        found = self._distribution("mean_of" if self.means else "draw", law, None)
+        """A draw of a variable from its law, or the law's mean where it has one that is a value of the variable."""
+        variable = self.graph.variables[law.variable]
+        value = variable.value
+        between = variable.role == "latent" and self.type_of(value).support.kind is SupportKind.INTEGER
+        mean = self.means and law.op.has_mean and not between
+        found = self._distribution("mean_of" if mean else "draw", law, None)
         self.slots[value] = found[0]
         if len(found) == 2:
             self.features[value] = found[1]

@@ -41,6 +41,7 @@ class Autoregressive(AbstractDistribution):
         "autoregressive(normal, net = transformer(8, depth = 1))",
     )
     conditioned: ClassVar[bool] = True
+    has_mean: ClassVar[bool] = False
 
     law: AbstractDistribution = Field(description="the law of one coordinate, whose parameters the net gives")
     order: AbstractOrder = Field(Natural(), description="in which order coordinates are conditioned")

@@ -37,6 +37,7 @@ class Resampled(AbstractDistribution):
         "resampled(net = mlp(8), base = normal(0, 2), truncate = 20, draws = 512)",
     )
     density: ClassVar[Literal["exact", "estimate", "none"]] = "estimate"
+    has_mean: ClassVar[bool] = False
     pathwise: ClassVar[bool] = False
 
     net: AbstractNet = Field(description="the net whose sigmoid is the chance to keep a proposal")
