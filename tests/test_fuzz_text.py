@@ -10,8 +10,8 @@ from dgmspec.core.diagnostics import Diagnostic, Span, has_errors
 from dgmspec.core.render import render
 from dgmspec.syntax import Tree, format_text, format_tree, parse_tree
 
-TEXTS = 5_000
-SHARDS = 10
+TEXTS = 2_500
+SHARDS = 5
 PIECES = (
     *"{}()[],;:=~|^*+-/@<>.#\"'`\\$?!%& \t\n\r\0",
     *(

@@ -50,7 +50,8 @@ def agree(text: str) -> None:
     x, other = draw_event(model.type_of("x"), 4), model.compiled(backend="aot_eager")
     torch.testing.assert_close(other.log_prob(x, seed=1), model.log_prob(x, seed=1))
     torch.testing.assert_close(other.sample(4, seed=1), model.sample(4, seed=1))
-    torch.testing.assert_close(other.loss(x, seed=1, step=1).total, model.loss(x, seed=1, step=1).total)
+    if model.dequantises:  # else the loss is the mean of what was compared
+        torch.testing.assert_close(other.loss(x, seed=1, step=1).total, model.loss(x, seed=1, step=1).total)
 
 
 @pytest.mark.parametrize("step", steps())

@@ -67,7 +67,7 @@ def test_every_address_has_its_place_in_the_text(spec: Spec) -> None:
         assert span is not None and 0 <= span.start < span.end <= len(text)
 
 
-@settings(LAWS, max_examples=120)
+@settings(LAWS, max_examples=60)
 @given(mutated(specs().map(Spec.text)))
 def test_mutated_text_gives_diagnostics_only(text: str) -> None:
     start = time.process_time()
