@@ -42,6 +42,13 @@ def test_senseless_arguments_are_refused(written: str, code: str) -> None:
     assert code in found, found
 
 
+@pytest.mark.parametrize("declared", ["z[k] : real[2]8 for k in 1..3", "z : real[2]", "w : real[2]"])
+def test_a_law_of_an_index_that_is_not_there_is_a_finding(declared: str) -> None:
+    laws = "generate z[3] ~ normal(0, 1); generate x | z[3] ~ normal(mlp(4), 1); infer z[3] | x ~ normal(mlp(4))"
+    written = f"dgm 1\nmodel M {{\nobserve x : real[2]\nlatent {declared}\n{laws}\nloss = elbo\n}}\n"
+    assert any(d.severity == "error" for d in dgmspec.diagnose(written).diagnostics)
+
+
 @pytest.mark.parametrize(
     ("written", "words", "not_words"),
     [

@@ -80,9 +80,8 @@ def _given(building: Building) -> frozenset[str]:
 def lower_conditional(building: Building, member: Conditional) -> None:
     """``generate x | z ~ D`` is the prior of x, ``infer z | x ~ D`` the posterior of z."""
     at = building.at(member)
-    assert not isinstance(member.target, Index)
-    node = building.variables.get(member.target.id)
-    if node is None:  # declared nowhere, as the reading of names has said
+    node = None if isinstance(member.target, Index) else building.variables.get(member.target.id)
+    if node is None:  # declared nowhere, or not as an indexed variable, as the reading of names has said
         building.complete = False
         return
     try:
