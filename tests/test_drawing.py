@@ -159,3 +159,22 @@ def test_show_prints_drawings(to: str, capsys: pytest.CaptureFixture[str]) -> No
     out = capsys.readouterr().out
     start = {"dot": "digraph", "mermaid": "flowchart", "svg": "<svg", "latex": "%"}[to]
     assert out.startswith(start) and out.endswith("\n") and not out.endswith("\n\n")
+
+
+def test_the_bound_of_latent_variables_is_written_out() -> None:
+    text = latex(
+        graph_of("""dgm 1
+model M {
+    observe x : binary[4]
+    latent z : real[2] ~ normal(0, 1)
+    latent u : real[2]
+    generate x | z ~ bernoulli(mlp(4))
+    infer u | x ~ normal(mlp(4))
+    flow u -> z { linear(plu) }
+    loss = elbo
+}
+""")
+    )
+    assert r"x \mid z \sim" in text and r"q(u \mid x) = " in text
+    bound = r"\log p(x \mid z) + \log p(z) + \log\left|\det \frac{\partial z}{\partial u}\right| - \log q(u \mid x)"
+    assert rf"\log p(x) &\geq \mathbb{{E}}_{{q}}\left[{bound}\right]" in text

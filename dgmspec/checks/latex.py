@@ -26,7 +26,8 @@ from dgmspec.checks.drawing import law, step_label
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import SupportKind, Type, Unknown, number
-from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, VariableNode
+from dgmspec.graph.dependence import Group
+from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, Prior, VariableNode
 from dgmspec.graph.words import describe
 
 __all__ = ["escaped", "expression", "latex", "symbol"]
@@ -115,7 +116,9 @@ def _variable(graph: Graph, variable: VariableNode) -> str:
     x = symbol(variable.name)
     said = f"{x} &\\in {'?' if isinstance(type_, Unknown) else _set(type_)}"
     if variable.prior is not None:
-        said += rf",\quad {x} \sim {_law(variable.prior.op)}"
+        said += rf",\quad {_given(graph, variable.prior)} \sim {_law(variable.prior.op)}"
+    if variable.posterior is not None:
+        said += rf",\quad q({_given(graph, variable.posterior)}) = {_law(variable.posterior.op)}"
     if variable.target is not None:
         said += rf",\quad {x} \sim \exp\left({expression(variable.target.log_density)}\right) / Z"
     return rf"{said} && \text{{{_ROLES[variable.role]}}}"
@@ -223,10 +226,35 @@ def _context(graph: Graph, arrow: ArrowNode) -> str:
     return symbol(name) if name else "c"
 
 
+def _given(graph: Graph, law: Prior) -> str:
+    r"""What a law is about: ``x \mid z``."""
+    names = [graph.values[value].variable for value in law.context]
+    bar = rf" \mid {', '.join(symbol(name) for name in names if name)}" if any(names) else ""
+    return f"{symbol(law.variable)}{bar}"
+
+
+def _bound(analysis: Analysis, variable: VariableNode, latents: list[Group]) -> str:
+    r"""log p(x) ≥ E_q [log p(x | z) + log p(z) - log q(z | x)], an entry for each law, and for arrows between them."""
+    laws = [variable.prior, *(group.prior for group in latents)]
+    said = " + ".join(rf"\log p({_given(analysis.graph, law)})" for law in laws if law is not None)
+    for group in latents:
+        if group.posterior is None or group.prior is None:
+            continue
+        start, end = symbol(group.posterior.variable), symbol(group.prior.variable)
+        if start != end:
+            said += rf" + \log\left|\det \frac{{\partial {end}}}{{\partial {start}}}\right|"
+        said += rf" - \log q({_given(analysis.graph, group.posterior)})"
+    return rf"\log p({symbol(variable.name)}) &\geq \mathbb{{E}}_{{q}}\left[{said}\right]"
+
+
 def _density(analysis: Analysis, variable: VariableNode, names: dict[str, str]) -> Iterator[str]:
     """The change of variables from an observed variable to its prior, with h_0 where an arrow starts."""
     legs, kind = analysis.walk(variable.name, "log_prob"), analysis.density(variable.name)
     if legs is None or kind == "none":
+        return
+    if not legs and (latents := analysis.sampled([variable.name])):
+        if not any(step.op.density == "lower bound" for step in analysis.graph.steps.values()):
+            yield _bound(analysis, variable, latents)
         return
     prior = symbol(analysis.priors(variable.name)[0].name)
     x, given = symbol(variable.name), [symbol(v.name) for v in analysis.graph.variables.values() if v.role == "given"]
