@@ -597,3 +597,40 @@ def test_training_doubles_steps_that_are_too_few(tmp_path: Path, monkeypatch: py
     assert run.report["best_step"] >= doubled[-1]  # a reading with fewer steps is no rival
     again = resume_run(run.path)
     assert again.report["steps_doubled_at"] == doubled and torch.equal(again.model.log_prob(x), run.model.log_prob(x))
+
+
+@pytest.mark.parametrize("written", ["adjoint", "adjoint(seminorm = false)", "adjoint(true)"])
+def test_the_adjoint_with_and_without_the_gradients_of_weights_in_its_norm(written: str) -> None:
+    body = ("velocity(y, t) = mlp(6)", "solver = dopri5(rtol = 1e-8, atol = 1e-8)")
+    model, direct = compiled(ode(*body, f"gradient = {written}")), compiled(ode(*body))
+    (step,) = model.graph.steps.values()
+    assert step.op.seminorm == ("false" not in written)  # type: ignore[attr-defined]
+    for each in (model, direct):
+        each.log_prob(points(3, 2)).sum().backward()  # type: ignore[no-untyped-call]
+    for one, two in zip(model.parameters(), direct.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("written", ["adjoint(seminorm = 3)", "backwards", "adjoint(norm = true)", "direct(true)"])
+def test_ways_to_a_gradient_that_are_none(written: str) -> None:
+    found = dgmspec.diagnose(ode("velocity(y) = -y", f"gradient = {written}")).diagnostics
+    assert [d.code for d in found] == ["DGM600"]
+
+
+def test_a_model_of_two_arrows_with_a_context_says_which_loses_its_states() -> None:
+    text = """dgm 1
+model M {
+    given c : positive
+    observe x : real[2]
+    latent u : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    ode x -> u over t in 0..1 { velocity(y) = -y }
+    ode z -> u | c over t in 0..1 { velocity(y) = -c * y^2 }
+    loss = nll
+}
+"""
+    model = dgmspec.compile(dgmspec.parse(text))
+    batch = {"x": torch.full((3, 2), 2.0), "c": torch.tensor([0.1, 50.0, 0.1])}
+    error = model.lost(batch, seed=0)
+    assert error is not None and error.row == 1 and "M/z->u" in str(error) and 0 < error.t < 1
+    assert model.lost({**batch, "c": torch.full((3,), 0.1)}, seed=0) is None

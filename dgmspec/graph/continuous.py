@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from dgmspec.algebra.enclosure import sign_of
 from dgmspec.algebra.evaluate import evaluate, show
-from dgmspec.algebra.nodes import AbstractExpr, Name, Range, expr
+from dgmspec.algebra.nodes import AbstractExpr, Call, Constant, Name, Range, expr
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address, child
@@ -71,6 +71,7 @@ class _Arrow:
         read = {name for end in (low, high) if isinstance(end, AbstractExpr) for name in free_names(end)}
         solver = self._setting("solver", AbstractSolver) or OdeSettings().solver
         trace = self._setting("trace", AbstractTrace)
+        gradient, seminorm = self._gradient()
         velocity = close_velocity(self.building, self.member, self.at, frozenset(read))
         box = {own.name: as_interval(own.support) for own in velocity.learned}
         return Ode(
@@ -79,7 +80,8 @@ class _Arrow:
             high=high,
             solver=solver,
             trace=trace,
-            gradient=self._gradient(),
+            gradient=gradient,
+            seminorm=seminorm,
             learned_times=_written(self.member.over.domain) if read else "",
             passes=not read or sign_of(expr(high) - expr(low), box) in (1, -1),
         )
@@ -120,15 +122,23 @@ class _Arrow:
         assert isinstance(op, kind)
         return op
 
-    def _gradient(self) -> Literal["direct", "adjoint", "checkpoint"]:
+    def _gradient(self) -> tuple[Literal["direct", "adjoint", "checkpoint"], bool]:
+        """How gradients are had, and whether the adjoint's error norm leaves out those of the weights."""
         written = next((p for p in self.member.body if isinstance(p, Setting) and p.name == "gradient"), None)
         if written is None:
-            return OdeSettings().gradient
-        if not isinstance(written.value, Name) or written.value.id not in GRADIENTS:
+            return OdeSettings().gradient, True
+        value, seminorm = written.value, True
+        if isinstance(value, Call) and value.name == "adjoint" and len(value.args) == 1:
+            (arg,) = value.args
+            truth = arg.value.name if isinstance(arg.value, Constant) else ""
+            if arg.name in (None, "seminorm") and truth in ("true", "false"):
+                value, seminorm = Name(id="adjoint"), truth == "true"
+        if not isinstance(value, Name) or value.id not in GRADIENTS:
             place, listed = child(self.at, "gradient"), ", ".join(f"`{choice}`" for choice in GRADIENTS)
-            self.report("DGM600", "this is no way to a gradient", place, "unknown", (f"write one of {listed}",))
-        assert isinstance(written.value, Name)
-        return written.value.id  # type: ignore[return-value]  # one of the list
+            help_ = (f"write one of {listed}, or `adjoint(seminorm = false)`",)
+            self.report("DGM600", "this is no way to a gradient", place, "unknown", help_)
+        assert isinstance(value, Name)
+        return value.id, seminorm  # type: ignore[return-value]  # one of the list
 
     def _times(self) -> tuple[End, End]:
         """The ends of the time: two different numbers, or formulas of learned ones."""

@@ -15,6 +15,7 @@ from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.modules.bundle import CheckpointError, write_bundle
+from dgmspec.modules.continuous.lost import lost
 from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
@@ -23,6 +24,7 @@ from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import Given, UnavailableError
 from dgmspec.modules.simulated import AbstractSimulated
+from dgmspec.modules.solvers import SolverError
 from dgmspec.ops.continuous.samplers import Solve
 from dgmspec.ops.langevin import AbstractChain
 from dgmspec.ops.paths.samplers import AbstractPathSampler
@@ -131,7 +133,7 @@ class CompiledModel(AbstractSimulated):
         A loss that draws from the model itself reads no observed variable; `count` then says how many samples. Draws
         are keyed by (seed, step) when `step` is given, as in training, else by sample; rows count from `start`.
         """
-        inputs, _ = self._loss_inputs(batch, count, seed, step, start)
+        inputs, _ = self.loss_inputs(batch, count, seed, step, start)
         results = self.run("loss", inputs)
         total = results.pop("total")
         return LossValue(total, results)
@@ -145,15 +147,25 @@ class CompiledModel(AbstractSimulated):
         start: int = 0,
     ) -> tuple[LossValue, Ledger]:
         """`loss`, with the contributions of every walk that its terms average, sample by sample."""
-        inputs, rows = self._loss_inputs(batch, count, seed, step, start)
+        inputs, rows = self.loss_inputs(batch, count, seed, step, start)
         program = self.program("loss")
         with counting() as solved:
             slots = self.keep("loss", inputs)
         results = {name: slots[slot] for name, slot in program.outputs.items()}
         return LossValue(results.pop("total"), results), self._ledger(program, slots, rows, solved)
 
-    def _loss_inputs(
-        self, batch: Any, count: int | None, seed: int | None, step: int | None, start: int
+    def lost(self, batch: Any = None, **options: Any) -> SolverError | None:
+        """Where an `ode` of fixed steps loses states of a batch on the way to its `loss`; None where none are lost."""
+        program, inputs = self.program("loss"), self.loss_inputs(batch, **options)[0]
+        return lost(self, program, self.keep("loss", inputs))
+
+    def loss_inputs(
+        self,
+        batch: Any = None,
+        count: int | None = None,
+        seed: int | None = None,
+        step: int | None = None,
+        start: int = 0,
     ) -> tuple[dict[str, Tensor], int]:
         """All inputs of the loss's program, its randomness among them, and how many samples they are."""
         program = self.program("loss")

@@ -6,12 +6,9 @@ give the same numbers again (bit for bit on one CPU), and the batch that failed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
-from dgmspec.modules.continuous.view import lost
 from dgmspec.runtime.rundir import RunDirectory
 from dgmspec.runtime.steps import Steps, Tensors
 
@@ -87,7 +84,7 @@ def _contribution(steps: Steps, rows: Tensors | None) -> str:
                     kind = "log-determinant" if entry.kind == "log_det" else "log-density"
                     way = f", run {entry.direction}" if entry.direction else ""
                     what = f"first in the {kind} of `{entry.name}` ({entry.address}{way})"
-                    error = lost(steps.plain, batch) if isinstance(batch, Mapping) else None
+                    error = steps.plain.lost(batch, **options)
                     after = f"; {error.what} at t = {error.t:.4g} in row {error.row}: {error.remedy}" if error else ""
                     found.append((place, f"{what}, in {count:,} of {len(entry.logdet):,} rows{after}"))
                     break

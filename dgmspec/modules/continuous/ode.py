@@ -40,7 +40,8 @@ def solved(op: Ode, p: Parameters, y: Tensor, ctx: StepContext, start: Place, en
     field, rates = _field(evaluation, counted), int(counted) + len(op.rates)
     first, last = _times(evaluation, values, start, end)
     try:
-        found = integrate(field, y, first, last, values, solver_of(op.solver), op.gradient, rates=rates)
+        solver = solver_of(op.solver)
+        found = integrate(field, y, first, last, values, solver, op.gradient, rates=rates, seminorm=op.seminorm)
     except SolverError as error:
         raise error.at(ctx.address) from error
     count(ctx.address, found.evaluations)

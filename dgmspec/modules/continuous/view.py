@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,12 +17,12 @@ from dgmspec.modules.prepared import Resources
 from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
-from dgmspec.modules.solvers import Fixed, SolverError, locate, trajectory
+from dgmspec.modules.solvers import trajectory
 from dgmspec.modules.twin import Parameters, StepContext
 from dgmspec.ops.continuous import Ode
 from dgmspec.program.program import Instruction, Program
 
-__all__ = ["Arrow", "arrow_of", "lost", "starts_of"]
+__all__ = ["Arrow", "arrow_of", "starts_of"]
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,6 @@ class Arrow:
         found: Tensor = at_moment(self.model, t, exact=True).log_prob(y)
         return found
 
-    def lost(self, y: Tensor) -> SolverError | None:
-        """Where paths from y at the start stop being finite on fixed steps, which do not look at their numbers."""
-        context, solver = self._context(self.op), solver_of(self.op.solver)
-        if not isinstance(solver, Fixed):
-            return None
-        evaluation, values = evaluation_of(self.op, self.parameters, y, context, context.plan)
-        return locate(lambda t, at, p: (evaluation.value(t, at, p),), y, *self.times, values, solver, rates=0)
-
     def _context(self, op: Ode) -> StepContext:
         plan = step_twin(op).plan(op, self.event, None)
         return StepContext(self.event, plan=plan, address=self.address)
@@ -96,16 +88,6 @@ def starts_of(model: CompiledModel, variable: str, x: Tensor, seed: int = 0) -> 
     inputs = {variable: x, **noise_for(program, (0, len(x)), seed, model.dtype, model.device)}
     found: Tensor = model.keep(program.phase, inputs)[line.inputs[0]]
     return found
-
-
-def lost(model: CompiledModel, batch: Mapping[str, Tensor]) -> SolverError | None:
-    """Where the only ode arrow of a model loses a batch of its only observed variable; None where nothing is lost, or
-    where that cannot be said."""
-    try:
-        arrow, (name,) = arrow_of(model), model.observed
-        return arrow.lost(starts_of(model, name, batch[name]))
-    except (UnavailableError, ValueError):
-        return None
 
 
 def _program(model: CompiledModel) -> Program:

@@ -65,6 +65,8 @@ class Ode(AbstractStep):
     gradient: Literal["direct", "adjoint", "checkpoint"] = "direct"
     rates: tuple[str, ...] = ()
     """What loss terms ask for beside the trace: ``kinetic``, ``jacobian``."""
+    seminorm: bool = True
+    """Whether `adjoint` of an adaptive solver leaves the gradients of the weights out of its error norm."""
     between: tuple[Literal["start"] | float, Literal["end"] | float] = ("start", "end")
     """The part of the time that is run: all of it, or from a moment on, or up to one."""
     learned_times: str = ""
