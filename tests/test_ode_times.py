@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ import dgmspec
 from dgmspec.modules.continuous.moment import at_moment
 from dgmspec.modules.continuous.view import arrow_of
 from dgmspec.modules.runner import UnavailableError
+from dgmspec.runtime.rundir import RunError
 from tests.odes import DOUBLE, compiled, ode, points
 
 FIXED, CLOSE = "rk4(steps = 24)", "dopri5(rtol = 1e-10, atol = 1e-10)"
@@ -177,3 +179,14 @@ def test_moments_that_are_none() -> None:
         flow.log_prob(points(2, 2), t=0.5)
     with pytest.raises(UnavailableError, match="only log_prob and sample"):
         at_moment(model, 0.5).encode(points(2, 2))
+
+
+def test_a_learned_time_without_a_value_is_refused() -> None:
+    found = dgmspec.diagnose(ode("velocity(y) = -y", over="t in 0..log(a)", members="learn a")).diagnostics
+    assert [d.code for d in found if d.severity == "error"] == ["DGM453"]
+
+
+def test_a_model_that_learns_nothing_is_not_trained(tmp_path: Path) -> None:
+    text = ode("velocity(y) = -y") + "train M { data = two_moons(n = 50); steps = 2 }\n"
+    with pytest.raises(RunError, match="nothing to train"):
+        dgmspec.train(dgmspec.parse(text), out=tmp_path / "run")

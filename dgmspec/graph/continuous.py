@@ -154,14 +154,14 @@ class _Arrow:
 
     def _time(self, written: AbstractExpr, place: Address) -> End:
         """One end, a number where nothing in it is learned."""
-        scope, own = self.building.scope, frozenset(part.name for part in self.member.body if isinstance(part, Learn))
+        scope, learned = self.building.scope, frozenset(self.building.learned)
         for name in free_names(written):
-            if name in self.building.variables and name not in own and name not in scope.constants:
+            if name in self.building.variables and name not in scope.constants:
                 message = f"a time is the same for all rows, and `{name}` is a variable"
                 help_ = (f"declare a number: `param {name} = 1`, or `learn {name} : positive`",)
                 self.report("DGM603", message, place, "no number", help_)
         with self.building.findings.refusals_at(place):
-            closed = close_formula(written, scope.functions, scope.constants, own | frozenset(self.building.learned))
+            closed = close_formula(written, scope.functions, scope.constants, learned)
             if free_names(closed):
                 return closed
             value = evaluate(closed, {})

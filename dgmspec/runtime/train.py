@@ -156,6 +156,8 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     """Everything from data to report."""
     began = time.monotonic()
     model = _compiled(task, processes.device)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise RunError(f"there is nothing to train: {task.plan.model} learns no parameter")
     parts = open_parts(model, task.plan, task.arrays, task.places)
     visible = visible and processes.main
     if not processes.on_main(lambda: directory.trained):

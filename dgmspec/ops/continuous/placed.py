@@ -116,8 +116,8 @@ def _box(velocity: Velocity, low: float | AbstractExpr, high: float | AbstractEx
     """Where names that do not depend on the state lie."""
     found = {own.name: as_interval(own.support) for own in velocity.learned}
     found |= {seen.name: as_interval(seen.type.support) for seen in velocity.seen if seen.type.support.continuous}
+    ends = [enclosed(end, found) for end in (low, high)]  # refused where a learned end has no value
     if velocity.time:
-        ends = [enclosed(end, found) for end in (low, high)]
         found[velocity.time] = Interval(min(end.low for end in ends), max(end.high for end in ends))
     return found
 
