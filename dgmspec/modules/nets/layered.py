@@ -19,7 +19,8 @@ def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, t
     """(batch, inputs), (batch, context) -> (batch, outputs)."""
     step, normed, links, drop = step_of(op), op.normed(), op.links(), training and op.dropout > 0
     act = ACTIVATIONS[op.activation]
-    if all(link.skip is None for link in links):
+    plain = all(link.skip is None for link in links)
+    if plain:
         act = FROM_RESULT.get(op.activation, act)
     gates: list[Gate] = []
     if isinstance(op, Mlp) and op.gates and c is not None:
@@ -36,6 +37,8 @@ def apply(op: Mlp | ResMlp | Made, p: Parameters, h: Tensor, c: Tensor | None, t
         z = F.linear(a, p[f"{name}/weight"], p[f"{name}/bias"])
         if link.skip is not None:
             z = torch.add(before[link.skip], z, alpha=step)
+        if plain:
+            before.clear()  # layers that nobody reads again are freed at once, and their memory is used again
         before.append(z)
     return z
 

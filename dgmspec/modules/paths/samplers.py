@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.modules.paths.chain import spreads
-from dgmspec.modules.paths.coefficients import At
+from dgmspec.modules.paths.coefficients import At, Rates
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.samplers import (
@@ -55,6 +55,14 @@ class Journey:
     def at(self, i: int) -> At:
         """The path at time i, each entry with a batch of 1."""
         return At(*(value[i : i + 1] for value in self._table))
+
+    @cached_property
+    def _process(self) -> Rates:
+        return self.net.rates(self.grid, self.like.dtype)
+
+    def rates(self, i: int) -> Rates:
+        """The process at time i, each entry with a batch of 1."""
+        return Rates(*(value[i : i + 1] for value in self._process))
 
     def time(self, i: int) -> Tensor:
         """Time i, one for all rows."""
@@ -164,7 +172,7 @@ def reverse_sde(op: ReverseSde, journey: Journey, x: Tensor) -> Tensor:
 
 def _backward(journey: Journey, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
     """(f - g² s, g²) at time i."""
-    found, flow = journey.predict(x, i), journey.net.rates(journey.time(i), x.dtype)
+    found, flow = journey.predict(x, i), journey.rates(i)
     return flow.rate * x + flow.offset + flow.spread / found.at.sigma * found.noise, flow.spread
 
 

@@ -1,0 +1,1 @@
+"""Sampling along a reverse-time sde beside torchsde and a plain loop."""
