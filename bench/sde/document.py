@@ -15,9 +15,8 @@ _ABOUT = """{title}
 `reverse_sde(steps = 500)`, Euler-Maruyama, of a variance-preserving `sde` whose noise an `mlp(h, h)` predicts, {batch}
 samples, in milliseconds, on the clock above, {rounds} rounds. *net alone* is 500 passes of the bare network,
 *plain loop* the process written by hand in torch, *torchsde* the same functions in `sdeint(method = "euler")`. Before
-timing, our
-derived reverse drift is compared with the written one in float64 (relative difference below 1e-9). Ours alone draws its
-noise by the sample, so that a seed gives the same samples in any batch.
+timing, our derived reverse drift is compared with the written one in float64 (relative difference below 1e-9). Ours
+alone draws its noise by the sample, so that a seed gives the same samples in any batch.
 
 {machine}
 """
