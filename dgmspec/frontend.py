@@ -13,6 +13,7 @@ from dgmspec.core.fixes import apply_fixes, safe_fixes
 from dgmspec.core.source_map import SourceMap
 from dgmspec.graph.dropping import dropped
 from dgmspec.graph.graph import Graph
+from dgmspec.graph.indexed import as_written
 from dgmspec.graph.infer import infer
 from dgmspec.graph.lower import check_definitions, lower
 from dgmspec.graph.plans import SamplePlan, TrainPlan, lower_sample, lower_train
@@ -119,12 +120,11 @@ def examine(spec: Spec, rest: Remains | None = None) -> tuple[dict[str, Graph], 
             found += wrong
     for model in spec.models:
         graph, lowered = lower(spec, model)
-        found += lowered
-        if rest is not None and model not in rest.sound:
-            continue
-        own = [plan for plan in plans if plan.model == model]
-        graphs[model], inferred = infer(_as_trained(graph, [plan for plan in own if isinstance(plan, TrainPlan)]))
-        found += [*inferred, *check_graph(graphs[model], *own)]
+        if rest is None or model in rest.sound:
+            own = [plan for plan in plans if plan.model == model]
+            graphs[model], inferred = infer(_as_trained(graph, [plan for plan in own if isinstance(plan, TrainPlan)]))
+            lowered = [*lowered, *inferred, *check_graph(graphs[model], *own)]
+        found += as_written(spec.models[model], lowered)
     return graphs, found
 
 

@@ -129,9 +129,9 @@ def test_a_target_is_fixed() -> None:
 
 
 def test_an_incomplete_model_is_not_blamed_for_what_is_missing() -> None:
-    assert codes(
-        "model M {\nobserve x : real[2]\nlatent z : real[2]\nlatent u : real\nlearn score(x) = mlp(8)\nloss = nll\n}"
-    ) == ["DGM901"]
+    refused = "given c : real\nnet h(c) : real[2] = mlp(4)\ngenerate x ~ normal(h(2 * c), 1)"
+    others = "observe x : real[2]\nlatent z : real[2]\nlatent u : real\nloss = nll"
+    assert codes(f"model M {{\n{others}\n{refused}\n}}") == ["DGM901"]
 
 
 # ---- costs ----------------------------------------------------------------------------------------------------------
@@ -204,6 +204,34 @@ def test_a_context_that_nothing_reads() -> None:
     found = only(flow("linear(plu)", members="given c : real[3]", arrow="x -> z | c"))
     assert found.code == "DGM503" and found.at == "M/x->z/context/0"
     assert not codes(flow("linear(plu); elementwise(affine)", members="given c : real[3]", arrow="x -> z | c"))
+
+
+@pytest.mark.parametrize(
+    ("law", "unread"),
+    [
+        ("empirical(two_moons)", ["c", "d"]),
+        ("normal(0, 1)", ["c", "d"]),
+        ("resampled(mlp(4))", ["c", "d"]),
+        ("normal(c, 1)", ["d"]),
+        ("normal(m(c), 1)", ["d"]),
+        ("normal(h(d))", ["c"]),
+        ("normal([c[0], d], 1)", []),
+        ("normal(mlp(4), 1)", []),
+        ("autoregressive(normal, net = made(4))", []),
+    ],
+)
+def test_what_stands_after_a_bar_is_read(law: str, unread: list[str]) -> None:
+    bar = "[c, d]" if law.startswith("autoregressive") else "c, d"
+    members = "given c : real[2]; given d : real; net m(c) : real[2] = mlp(4); net h(d) = mlp(4); observe x : real[2]"
+    found = dgmspec.diagnose(f"dgm 1\nmodel M {{ {members}; generate x | {bar} ~ {law} }}\n").diagnostics
+    assert not [d for d in found if d.severity == "error"]
+    assert [d.labels[0].text.split("`")[1] for d in found if d.code == "DGM503"] == unread
+
+
+def test_a_prior_made_of_the_posterior_reads_no_context() -> None:
+    laws = "generate z | c ~ vamp(4); generate x | z ~ bernoulli(mlp(4)); infer z | x ~ normal(mlp(4))"
+    found = only(f"model M {{ given c : real[3]; observe x : binary[4]; latent z : real[2]; {laws}; loss = elbo }}")
+    assert found.code == "DGM503" and "`vamp`" in found.message
 
 
 def test_what_is_assumed_is_a_note() -> None:

@@ -89,4 +89,18 @@ def test_two_laws_of_one_of_them_are_told_at_their_lines() -> None:
     members = (*HVAE[:-1], "generate z[2] ~ normal(0, 2)", HVAE[-1])
     found = dgmspec.diagnose(text(*members).replace("dgm 1\n", "dgm 1\nparam T = 3\n"))
     (error,) = [d for d in found.diagnostics if d.severity == "error"]
-    assert error.code == "DGM720" and "`z_2`" in error.message
+    assert error.code == "DGM720" and "`z[2]`" in error.message
+
+
+def test_findings_name_them_as_they_are_written() -> None:
+    """What the help says can be written down as it stands; a variable that is called `z_2` itself keeps its name."""
+    without = [member for member in HVAE if not member.startswith("infer z[k]")]
+    written = text(*without).replace("dgm 1\n", "dgm 1\nparam T = 3\n")
+    found = dgmspec.diagnose(written).diagnostics
+    assert [(d.code, d.help) for d in found] == [
+        ("DGM731", ("write `infer z[2] | x ~ …`",)),
+        ("DGM731", ("write `infer z[3] | x ~ …`",)),
+    ]
+    assert [label.text for d in found for label in d.labels] == ["`z[2]` is latent", "`z[3]` is latent"]
+    same = dgmspec.diagnose(text("latent z[k] : real ~ normal(0, 1) for k in 1..2", "latent z_2 : real")).diagnostics
+    assert next(d for d in same if d.code == "DGM736").message == "`z_2` has this name already"

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Number, Range, children
 from dgmspec.algebra.rewrite import free_names, rebuild, substitute
 from dgmspec.core.address import Address, child, turn
-from dgmspec.core.diagnostics import Label
+from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported
-from dgmspec.spec.model import Conditional, Flow, For, Member, Path, TypeExpr, Variable, member_name
+from dgmspec.spec.model import Conditional, Flow, For, Member, Model, Path, TypeExpr, Variable, member_name
 
-__all__ = ["MAX_TURNS", "written_out"]
+__all__ = ["MAX_TURNS", "as_written", "written_out"]
 
 MAX_TURNS = 1_000
 """How many variables one index may stand for."""
@@ -37,6 +38,33 @@ def written_out(building: Building, members: list[Member]) -> list[Member]:
         else:
             found += unroller.safely(unroller.member(member))
     return found
+
+
+def as_written(model: Model, found: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """What was found in a model with its indexed variables as its author writes them, `z[2]` for `z_2`."""
+    names = [re.escape(m.name) for m in model.members if isinstance(m, Variable) and m.repeat is not None]
+    if not names:
+        return list(found)
+    taken = {member_name(m) for m in model.members}
+    one = re.compile(rf"\b({'|'.join(names)})_(\d+)\b")
+
+    def said(text: str) -> str:
+        return one.sub(lambda match: match[0] if match[0] in taken else f"{match[1]}[{match[2]}]", text)
+
+    def label(of: Label) -> Label:
+        return replace(of, text=said(of.text))
+
+    return [
+        replace(
+            d,
+            message=said(d.message),
+            label=said(d.label),
+            labels=tuple(map(label, d.labels)),
+            notes=tuple(map(said, d.notes)),
+            help=tuple(map(said, d.help)),
+        )
+        for d in found
+    ]
 
 
 class _Outside(Exception):

@@ -53,7 +53,7 @@ def _joined(building: Building, variable: VariableNode, prior: Prior, posterior:
         for trunk in posterior.trunks
     )
     read = dict.fromkeys((*(v for _, v in named), *(v for trunk in trunks for v in trunk.inputs)))
-    return Prior(prior.address, prior.variable, op, tuple(read), (), named, trunks)
+    return Prior(prior.address, prior.variable, op, tuple(read), prior.context, named, trunks)
 
 
 def _data(building: Building, variable: VariableNode, prior: Prior, posterior: Prior) -> tuple[VariableNode, Type]:

@@ -76,8 +76,8 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM503",
         "warning",
-        "a context that no step reads",
-        "Some step of an arrow with a context has parameters that depend on it.",
+        "a context that nothing reads",
+        "Some step of an arrow with a context has parameters that depend on it; a law reads what stands after its bar.",
         "The author who wrote `| c` expects a conditional density; without a reader it is the same for every c.",
         wrong=_flow("actnorm", context=" | c"),
         right=_flow("elementwise(affine, net = mlp(8)); actnorm", context=" | c"),
