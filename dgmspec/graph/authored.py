@@ -58,7 +58,7 @@ class _Closing:
         if not lines:
             help_ = (f"write one: `{self.bijector.parts[0]} <- …`",)
             message = f"`{self.bijector.name}` has no update, so it changes nothing"
-            declaring.report("DGM462", message, self.at, "no update", help_)
+            self.findings.refuse("DGM462", message, self.at, "no update", help_)
         nets = tuple(self.nets.values())
         return Definition(self.bijector.name, self.bijector.parts, parameters, learned, nets, tuple(lines), self.at)
 

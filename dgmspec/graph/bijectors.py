@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NoReturn
 
 from dgmspec.algebra.evaluate import evaluate, is_constant, show
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, expr
@@ -41,18 +41,17 @@ class Bijectors:
         """The operation of one use; raises `Reported` where the definition or the use holds a mistake."""
         definition = self._definition(name, scope)
         if role == "scalar" and not definition.scalar:
-            caller.findings.report(
+            caller.findings.refuse(
                 "DGM464",
                 f"`{name}` is a step of its own and no scalar bijector",
                 at,
                 "a map of several coordinates, or with constants of its own",
-                caller.labels,
+                labels=caller.labels,
                 notes=(
                     "a scalar bijector has one part and updates each coordinate by itself; its parameters follow a `;`",
                 ),
                 help=(f"write `{name}` as a step, without the conditioner",),
             )
-            raise Reported
         use = _Use(caller, definition, at)
         use.read(call.args if isinstance(call, Call) else ())
         return use.operation(name)
@@ -165,9 +164,8 @@ class _Use:
     def _parts(self) -> str:
         return ", ".join(f"`{part}`" for part in self.definition.parts)
 
-    def _report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> None:
-        self.caller.findings.report(code, message, at, label, self.caller.labels, help=help)
-        raise Reported
+    def _report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> NoReturn:
+        self.caller.findings.refuse(code, message, at, label, help, self.caller.labels)
 
     def _surplus(self, arg: Argument, twice: bool, known: tuple[str, ...], place: Address) -> None:
         if twice:

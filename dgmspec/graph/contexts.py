@@ -13,7 +13,6 @@ from dgmspec.core.diagnostics import Label
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import UNKNOWN, MaybeType
 from dgmspec.graph.building import Building
-from dgmspec.graph.findings import Reported
 from dgmspec.graph.graph import FormulaNode, NetNode, Value, ValueId
 from dgmspec.graph.variables import lower_type
 from dgmspec.spec.model import Net
@@ -64,7 +63,7 @@ class Readable:
         """The value of a variable that may be read here."""
         known = self.building.variables[name]
         if self.allowed is not None and name not in self.allowed:
-            self.building.findings.report(
+            self.building.findings.refuse(
                 self.code,
                 f"{self.what} reads `{name}`, which is {'not given' if self.code == 'DGM712' else 'not after the bar'}",
                 place,
@@ -72,7 +71,6 @@ class Readable:
                 labels=(Label(known.address, f"`{name}` is declared here"),),
                 help=(self.hint.replace("{}", name),),
             )
-            raise Reported
         return known.value
 
     def _formula(self, written: AbstractExpr, place: Address, node: Address) -> ValueId:
@@ -128,14 +126,13 @@ class Readable:
         """The values that a use of a named net reads."""
         building, (_, net) = self.building, self.building.named_nets[call.name]
         if len(call.args) != len(net.args) or any(arg.name for arg in call.args):
-            building.findings.report(
+            building.findings.refuse(
                 "DGM211",
                 f"`{net.name}` takes {len(net.args)} argument{'s' * (len(net.args) > 1)} by position, "
                 f"got {len(call.args)}",
                 place,
                 help=(f"write `{net.name}({', '.join(net.args)})`",),
             )
-            raise Reported
         inputs = []
         for arg in call.args:
             if isinstance(arg.value, Name) and arg.value.id in building.variables:
@@ -143,14 +140,13 @@ class Readable:
             elif isinstance(arg.value, Call) and arg.value.name in building.named_nets:
                 inputs.append(self.net(arg.value, place))
             else:
-                building.findings.report(
+                building.findings.refuse(
                     "DGM901",
                     f"`{net.name}` reads a formula here, which this version does not compile yet",
                     place,
                     label="read and kept, not compiled",
                     help=(f"apply `{net.name}` to variables, or to the values of other nets",),
                 )
-                raise Reported
         return tuple(inputs)
 
     def _net_value(self, at: Address, net: Net, inputs: tuple[ValueId, ...]) -> ValueId:
@@ -184,22 +180,20 @@ def net_operation(building: Building, at: Address, net: Net) -> AbstractNet | Li
 def _net_type(building: Building, at: Address, net: Net, known: Mapping[str, MaybeType]) -> MaybeType:
     """The declared type of a net's value, which a formula or a context needs; `known` are its arguments' types."""
     if net.type is None:
-        building.findings.report(
+        building.findings.refuse(
             "DGM305",
             f"nothing fixes the size of `{net.name}`'s value",
             at,
             label="no type",
             help=(f"state it: `net {net.name}({', '.join(net.args)}) : real[16] = …`",),
         )
-        raise Reported
     type_ = lower_type(building, net.type, at, known).type
     if type_ is UNKNOWN:
-        building.findings.report(
+        building.findings.refuse(
             "DGM305",
             f"nothing fixes the shape of `{net.name}`'s value",
             child(at, "type"),
             label="open",
             help=("write its dimensions",),
         )
-        raise Reported
     return type_

@@ -86,11 +86,6 @@ class _Arrow:
             passes=not read or sign_of(expr(high) - expr(low), box) in (1, -1),
         )
 
-    def report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> None:
-        """Keep a finding and unwind."""
-        self.building.findings.report(code, message, at, label, help=help)
-        raise Reported
-
     # ---- settings ---------------------------------------------------------------------------------------------------
 
     def _require_known(self) -> None:
@@ -103,15 +98,21 @@ class _Arrow:
             setting = isinstance(part, Setting) and part.name in SETTINGS
             if setting or (isinstance(part, Definition) and part.name == "velocity"):
                 if part.name in seen:
-                    self.report("DGM600", f"`{part.name}` is given twice", place, "given again", ("keep one",))
+                    self.building.findings.refuse(
+                        "DGM600", f"`{part.name}` is given twice", place, "given again", ("keep one",)
+                    )
                 seen.add(part.name)
                 continue
             what = "an `ode` has no noise, and" if part.name in ("drift", "diffusion") else "an `ode` has"
             known = ["velocity", *SETTINGS]
-            self.report("DGM600", f"{what} no `{part.name}`", place, "unknown here", meant(part.name, known))
+            self.building.findings.refuse(
+                "DGM600", f"{what} no `{part.name}`", place, "unknown here", meant(part.name, known)
+            )
         if "velocity" not in seen:
             help_ = ("write `velocity(y, t) = mlp(64, 64)`, or a formula",)
-            self.report("DGM600", "the arrow says no velocity", self.at, "nothing moves the state", help_)
+            self.building.findings.refuse(
+                "DGM600", "the arrow says no velocity", self.at, "nothing moves the state", help_
+            )
 
     def _setting(self, name: str, kind: type[Any]) -> Any:
         """The operation that a setting names, or None."""
@@ -136,20 +137,22 @@ class _Arrow:
         if not isinstance(value, Name) or value.id not in GRADIENTS:
             place, listed = child(self.at, "gradient"), ", ".join(f"`{choice}`" for choice in GRADIENTS)
             help_ = (f"write one of {listed}, or `adjoint(seminorm = false)`",)
-            self.report("DGM600", "this is no way to a gradient", place, "unknown", help_)
-        assert isinstance(value, Name)
+            self.building.findings.refuse("DGM600", "this is no way to a gradient", place, "unknown", help_)
         return value.id, seminorm  # type: ignore[return-value]  # one of the list
 
     def _times(self) -> tuple[End, End]:
         """The ends of the time: two different numbers, or formulas of learned ones."""
         place, domain = child(child(self.at, "over"), "domain"), self.member.over.domain
         if not isinstance(domain, Range):
-            self.report("DGM603", "an `ode` runs from one time to another", place, "no range", ("write `0..1`",))
-        assert isinstance(domain, Range)
+            self.building.findings.refuse(
+                "DGM603", "an `ode` runs from one time to another", place, "no range", ("write `0..1`",)
+            )
         low, high = self._time(domain.low, place), self._time(domain.high, place)
         if low == high:
             message = f"from {formula_text(domain.low)} to {formula_text(domain.high)} no time passes"
-            self.report("DGM603", message, place, "no interval", ("write two different numbers, such as `0..1`",))
+            self.building.findings.refuse(
+                "DGM603", message, place, "no interval", ("write two different numbers, such as `0..1`",)
+            )
         return low, high
 
     def _time(self, written: AbstractExpr, place: Address) -> End:
@@ -159,14 +162,16 @@ class _Arrow:
             if name in self.building.variables and name not in scope.constants:
                 message = f"a time is the same for all rows, and `{name}` is a variable"
                 help_ = (f"declare a number: `param {name} = 1`, or `learn {name} : positive`",)
-                self.report("DGM603", message, place, "no number", help_)
+                self.building.findings.refuse("DGM603", message, place, "no number", help_)
         with self.building.findings.refusals_at(place):
             closed = close_formula(written, scope.functions, scope.constants, learned)
             if free_names(closed):
                 return closed
             value = evaluate(closed, {})
         if not isinstance(value, (int, float)) or not math.isfinite(value):
-            self.report("DGM603", f"a time is a finite number, not {show(value)}", place, "", ("write `0..1`, say",))
+            self.building.findings.refuse(
+                "DGM603", f"a time is a finite number, not {show(value)}", place, "", ("write `0..1`, say",)
+            )
         return float(value)
 
 

@@ -48,7 +48,7 @@ class Declaring:
             inside = all(isinstance(n, (int, float)) and support.low < n < support.high for n in numbers)
             if not inside or len(numbers) not in ((1,) if size.like else (1, prod(size.shape))):
                 message = f"`{learn.name}` starts at {show(value)}, which is no value of its type"
-                self.report("DGM234", message, child(at, "value"), f"not in {support.describe()}")
+                self.findings.refuse("DGM234", message, child(at, "value"), f"not in {support.describe()}")
             initial = float(numbers[0]) if len(numbers) == 1 else tuple(map(float, numbers))
         return OwnConstant(learn.name, support, size, initial)
 
@@ -57,7 +57,7 @@ class Declaring:
         at = child(self.at, net.name)
         if net.type is None:
             help_ = (f"state it: `net {net.name}({', '.join(net.args)}) : like({self.parts[-1]}) = …`",)
-            self.report("DGM305", f"nothing fixes the size of `{net.name}`'s value", at, "no type", help_)
+            self.findings.refuse("DGM305", f"nothing fixes the size of `{net.name}`'s value", at, "no type", help_)
         support, size = self.type(net.type, at)
         return OwnNet(net.name, self.network(net), support, size, child(at, "value"))
 
@@ -66,7 +66,7 @@ class Declaring:
         at = child(child(self.at, net.name), "value")
         if isinstance(net.value, Name) and net.value.id == "external":
             message = f"`{net.name}` is external, and a net inside a body is made anew at each of its uses"
-            self.report("DGM463", message, at, "not a network of the library")
+            self.findings.refuse("DGM463", message, at, "not a network of the library")
         op = Caller(self.findings, self.scope.constants, self.scope.functions).operation("net", net.value, at)
         assert isinstance(op, AbstractNet)
         return op
@@ -80,8 +80,7 @@ class Declaring:
             (of,) = type_.args
             if not isinstance(of, Name) or of.id not in self.parts or type_.dims:
                 listed = ", ".join(f"`like({part})`" for part in self.parts)
-                self.report("DGM305", "`like` names a part here", at, "not a part", (f"write {listed}",))
-            assert isinstance(of, Name)
+                self.findings.refuse("DGM305", "`like` names a part here", at, "not a part", (f"write {listed}",))
             return REAL, Size(like=of.id)
         try:
             declared = declared_type(type_, self.scope.constants)
@@ -92,11 +91,7 @@ class Declaring:
         if shape is None or not support.continuous:
             what = "nothing fixes its shape" if shape is None else f"{support} is no interval of the reals"
             help_ = ("write `real`, `positive`, `unit` or `interval(a, b)`, with dimensions or without",)
-            self.report("DGM463", f"what is declared in braces is a number of the reals, and {what}", at, "", help_)
-        assert shape is not None
+            self.findings.refuse(
+                "DGM463", f"what is declared in braces is a number of the reals, and {what}", at, "", help_
+            )
         return support, Size(shape)
-
-    def report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> None:
-        """Keep a finding and unwind."""
-        self.findings.report(code, message, at, label, help=help)
-        raise Reported

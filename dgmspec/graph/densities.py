@@ -48,14 +48,13 @@ def lower_density(building: Building, member: Variable) -> None:
 def _target(building: Building, node: VariableNode, log_density: AbstractExpr, at: Address) -> Target:
     """``~ exp(e)``: e written out, over the variable itself, given ones and learned parameters."""
     if node.role == "latent":
-        building.findings.report(
+        building.findings.refuse(
             "DGM711",
             f"`{node.name}` is latent and must be drawn, but `exp(…)` is an unnormalised density",
             at,
             label="cannot be drawn from",
             help=("give it a distribution, such as `normal(0, 1)`",),
         )
-        raise Reported
     hint = "declare `given {}`, or join the two variables by a flow"
     reading = Readable(building, _given(building) | {node.name}, "DGM712", f"the density of `{node.name}`", hint)
     formula = reading.formula(log_density, child(at, 0))
@@ -112,16 +111,15 @@ def lower_conditional(building: Building, member: Conditional) -> None:
 def _check_role(building: Building, member: Conditional, node: VariableNode, at: Address) -> None:
     """A given variable has no law, and only a latent one is inferred."""
     if node.role == "given":
-        building.findings.report(
+        building.findings.refuse(
             "DGM710",
             f"`{node.name}` is given with every call, so it has no density",
             at,
             labels=(Label(node.address, "declared `given` here"),),
             help=(f"leave it out, or declare `observe {node.name}` or `latent {node.name}`",),
         )
-        raise Reported
     if member.head == "infer" and node.role == "observe":
-        building.findings.report(
+        building.findings.refuse(
             "DGM721",
             f"`{node.name}` is observed, so nothing is to be inferred about it",
             at,
@@ -129,11 +127,10 @@ def _check_role(building: Building, member: Conditional, node: VariableNode, at:
             labels=(Label(node.address, "declared `observe` here"),),
             help=(f"write `generate {node.name} | … ~ …` for its law, or declare `latent {node.name}`",),
         )
-        raise Reported
 
 
 def _second(building: Building, node: VariableNode, at: Address, before: Prior) -> None:
-    building.findings.report(
+    building.findings.refuse(
         "DGM720",
         f"`{node.name}` is given two laws",
         at,
@@ -141,4 +138,3 @@ def _second(building: Building, node: VariableNode, at: Address, before: Prior) 
         labels=(Label(before.address, "the first"),),
         help=("leave one of the two out",),
     )
-    raise Reported

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal, did_you_mean
@@ -40,6 +41,20 @@ class Findings:
     ) -> None:
         """Keep a finding given by its parts."""
         self.add(Diagnostic(code, message, at, label, labels, notes, help))
+
+    def refuse(
+        self,
+        code: str,
+        message: str,
+        at: Address | None,
+        label: str = "",
+        help: tuple[str, ...] = (),
+        labels: tuple[Label, ...] = (),
+        notes: tuple[str, ...] = (),
+    ) -> NoReturn:
+        """Keep a finding given by its parts, and unwind by `Reported`."""
+        self.report(code, message, at, label, labels, notes, help)
+        raise Reported
 
     @contextmanager
     def refusals_at(self, at: Address | None, labels: tuple[Label, ...] = ()) -> Iterator[None]:

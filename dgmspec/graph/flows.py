@@ -48,14 +48,13 @@ def lower_end(building: Building, names: tuple[str, ...], at: Address) -> Variab
     """An arrow's end: a variable, or the joint state of several."""
     for name in names:
         if name not in building.variables:
-            building.findings.report(
+            building.findings.refuse(
                 "DGM712",
                 f"the model has no variable `{name}`",
                 at,
                 label=f"`{name}` is not declared",
                 help=meant(name, list(building.variables)),
             )
-            raise Reported
     return building.variables[names[0]] if len(names) == 1 else _joint(building, names, at)
 
 
@@ -63,14 +62,13 @@ def _joint(building: Building, names: tuple[str, ...], at: Address) -> VariableN
     """``[a, b]``: a state of its own, made the first time that the list is written."""
     given = next((name for name in names if building.variables[name].role == "given"), None)
     if given is not None:
-        building.findings.report(
+        building.findings.refuse(
             "DGM348",
             f"`{given}` is given and has no density to join",
             at,
             label="no part of a joint state",
             help=(f"use it as a context: `flow … | {given} {{ … }}`",),
         )
-        raise Reported
     name = f"[{', '.join(names)}]"
     if name not in building.variables:
         address = child(building.model.name, name)

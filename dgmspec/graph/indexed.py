@@ -214,18 +214,14 @@ class _Unroller:
         if isinstance(member, Conditional) and name in self.building.places:
             first = (Label(self.building.places[name], "the first"),)
             message = f"`{name.partition(' ')[2]}` is given two laws"
-            self.building.findings.report(
-                "DGM720", message, at, "a second law", first, help=("leave one of the two out",)
-            )
-            raise Reported
+            self.building.findings.refuse("DGM720", message, at, "a second law", ("leave one of the two out",), first)
         if name in self.building.places or name in others:
             self._refuse(at, f"`{name}` has this name already", "call the indexed variable otherwise")
         self.building.places[name] = at
         return member
 
     def _refuse(self, at: Address, message: str, help_: str) -> NoReturn:
-        self.building.findings.report("DGM736", message, at, help=(help_,))
-        raise Reported
+        self.building.findings.refuse("DGM736", message, at, help=(help_,))
 
 
 def _named(name: str, k: int) -> str:

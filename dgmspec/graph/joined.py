@@ -72,7 +72,7 @@ def _data(building: Building, variable: VariableNode, prior: Prior, posterior: P
 
 
 def _refuse(building: Building, variable: VariableNode, prior: Prior, why: str) -> NoReturn:
-    building.findings.report(
+    building.findings.refuse(
         "DGM734",
         f"`{prior.op.name}` makes the prior of `{variable.name}` of its posterior, and {why}",
         prior.address,
@@ -80,7 +80,6 @@ def _refuse(building: Building, variable: VariableNode, prior: Prior, why: str) 
         labels=(Label(variable.posterior.address, "this one"),) if variable.posterior else (),
         help=(f"write `infer {variable.name} | x ~ normal(…)` with x the observed variable, or another prior",),
     )
-    raise Reported
 
 
 def _behind(building: Building, values: tuple[ValueId, ...]) -> list[str]:

@@ -27,7 +27,7 @@ from dgmspec.core.losses import (
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
-from dgmspec.graph.findings import Reported, meant
+from dgmspec.graph.findings import meant
 from dgmspec.graph.graph import Loss, LossTerm
 from dgmspec.ops import find, names, roles_of
 from dgmspec.ops.paths.losses import ALONG
@@ -56,14 +56,13 @@ def lower_loss(building: Building, setting: Setting) -> Loss:
     terms: dict[str, LossTerm] = {}
     formula = _replace(building, setting.value, at, terms)
     if not terms:
-        building.findings.report(
+        building.findings.refuse(
             "DGM713",
             "the loss holds no loss term, so there is nothing to make smaller",
             at,
             label="a constant",
             help=meant("", names("loss")),
         )
-        raise Reported
     return Loss(_caller(building, terms).formula(formula, at), terms)
 
 
@@ -95,13 +94,12 @@ def _check_schedules(building: Building, part: AbstractExpr, at: Address) -> Non
         with suppress(Refusal):
             found = evaluate(steps, building.scope.constants)
             if not (isinstance(found, (int, float)) and found >= 1):
-                building.findings.report(
+                building.findings.refuse(
                     "DGM235",
                     f"`{part.name}` takes {show(found)} steps, and over fewer than one nothing changes",
                     at,
                     help=(f"write a number of steps, such as `{part.name}(0, 1, 1_000)`, or the last value alone",),
                 )
-                raise Reported
     for inner in children(part):
         _check_schedules(building, inner, at)
 
@@ -115,8 +113,7 @@ def _unknown_term(building: Building, name: str, at: Address) -> None:
     notes = (f"`{name}` is a {elsewhere[0]}, not a loss",) if elsewhere else ()
     help_ = meant(name, names("loss")) or ("`dgmspec list loss` shows them all",)
     at = callee(at)
-    building.findings.report("DGM230", f"`{name}` is not a loss", at, label="no such loss", notes=notes, help=help_)
-    raise Reported
+    building.findings.refuse("DGM230", f"`{name}` is not a loss", at, label="no such loss", notes=notes, help=help_)
 
 
 def _term(building: Building, part: AbstractExpr, at: Address) -> LossTerm:
@@ -162,8 +159,7 @@ def _bind_arrow(building: Building, op: AbstractArrowLoss, named: str | None, at
     if named is not None:
         message = f"`{op.name}` has no arrow `{named}` to be about"
     help_ = (f"name it: `{op.name}({listed[0]})`",) if listed else (op.needs(),)
-    building.findings.report("DGM705", message, at, label="ambiguous" if named is None else "no such arrow", help=help_)
-    raise Reported
+    building.findings.refuse("DGM705", message, at, label="ambiguous" if named is None else "no such arrow", help=help_)
 
 
 def _ends(building: Building, address: Address) -> str:
@@ -204,13 +200,12 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
         if named not in [v.name for v in observed]:
             known = building.variables.get(named)
             message = f"`{named}` is {known.role}, and" if known else f"the model has no variable `{named}`;"
-            building.findings.report(
+            building.findings.refuse(
                 "DGM706",
                 f"{message} `{op.name}` is about an observed variable",
                 at,
                 help=meant(named, [v.name for v in observed]),
             )
-            raise Reported
         return named
     with_target = [v for v in observed if v.target is not None]
     if isinstance(op, AbstractScoreLoss):
@@ -221,12 +216,11 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
     fitting = [v.name for v in (with_target if compares and with_target else observed)]
     if len(fitting) > 1 and not _one_density(building, fitting):
         listed = " and ".join(f"`{name}`" for name in fitting)
-        building.findings.report(
+        building.findings.refuse(
             "DGM705",
             f"`{op.name}` fits {listed}, and the text does not say which is meant",
             at,
             label="ambiguous",
             help=(f"name it: `{op.name}({fitting[0]})`; for all of them add the terms",),
         )
-        raise Reported
     return fitting[0] if fitting else None

@@ -53,13 +53,12 @@ def lower_law(
     named = tuple((n, reading.values[n]) for n in names if n in reading.values)
     own = context if op.conditioned else ()
     if len(own) > 1:
-        building.findings.report(
+        building.findings.refuse(
             "DGM478",
             f"the net of `{op.name}` reads one value after the bar, and here stand {len(own)}",
             at,
             help=("join them: `| [a, b]`",),
         )
-        raise Reported
     inputs = dict.fromkeys((*read, *own, *(v for _, v in named), *(v for trunk in trunks for v in trunk.inputs)))
     return Prior(at, node.name, op, tuple(inputs), context, named, trunks)
 
@@ -157,7 +156,7 @@ def _trunk(
     if isinstance(net, AppliedNet):
         return Trunk(net.address, net.of, net.inputs, parameters)
     if not context:
-        building.findings.report(
+        building.findings.refuse(
             "DGM726",
             "a net written in place reads what stands after the bar, and here stands nothing",
             at,
@@ -167,7 +166,6 @@ def _trunk(
                 "or let the law depend on something: `generate z | c ~ …`",
             ),
         )
-        raise Reported
     return Trunk(own, net, context, parameters)
 
 

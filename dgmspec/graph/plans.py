@@ -128,14 +128,13 @@ def _block(
 ) -> AbstractOp:
     """The block as an operation of the library whose arguments are its settings."""
     if block.model not in spec.models:
-        findings.report(
+        findings.refuse(
             "DGM201",
             f"the file has no model `{block.model}`",
             at,
             label="no such model",
             help=meant(block.model, list(spec.models)),
         )
-        raise Reported
     scope = lower_scope(spec, params, Findings())
     cls = find("block", block.kind)
     assert cls is not None, f"the library has no block {block.kind}"

@@ -10,7 +10,6 @@ from dgmspec.core.address import Address, child
 from dgmspec.core.types import Type
 from dgmspec.graph.building import Building
 from dgmspec.graph.declaring import Declaring
-from dgmspec.graph.findings import Reported
 from dgmspec.ops.authored import OwnConstant, Size
 from dgmspec.spec.model import Learn, Path
 
@@ -45,8 +44,7 @@ def learned_numbers(building: Building, member: Path, at: Address) -> Numbers:
             if own.size.like or own.size.shape:
                 message = f"`{part.name}` is an array, and the steps of a `markov` read learned numbers alone"
                 place = child(at, part.name)
-                building.findings.report("DGM901", message, place, "not compiled", help=("learn one number",))
-                raise Reported
+                building.findings.refuse("DGM901", message, place, "not compiled", ("learn one number",))
             found.own[part.name] = own
             found.shared.pop(part.name, None)
     return found

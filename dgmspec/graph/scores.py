@@ -50,7 +50,7 @@ def _variable(building: Building, member: LearnFunction, at: Address) -> Variabl
     observed = [v.name for v in building.variables.values() if v.role == "observe"]
     shown = observed[0] if observed else "x"
     if member.name != "score":
-        building.findings.report(
+        building.findings.refuse(
             "DGM750",
             f"beside the arrows a model learns a `score`, and this is `{member.name}`",
             at,
@@ -58,17 +58,15 @@ def _variable(building: Building, member: LearnFunction, at: Address) -> Variabl
             notes=("`noise`, `clean`, `velocity` and `v` are predictions along a noising arrow, in its braces",),
             help=(f"write `learn score({shown}) = mlp(64, 64)`, or put it into the braces of the arrow",),
         )
-        raise Reported
     if first is None or first.role != "observe" or not isinstance(first.declared, Type):
         what = "no variable" if first is None else f"`{first.role} {first.name}`"
         if first is not None and first.role == "observe":
             what = f"`{first.name}`, whose shape nothing fixes"
-        building.findings.report(
+        building.findings.refuse(
             "DGM750",
             f"a score is that of an observed variable, and its first argument is {what}",
             at,
             label="whose score?",
             help=(f"write `learn score({shown}) = mlp(64, 64)`, with the dimensions of `{shown}` in its declaration",),
         )
-        raise Reported
     return first

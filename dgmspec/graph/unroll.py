@@ -147,7 +147,7 @@ class Unroller:
             written = substitute(step.count, frame.arguments)
             value = evaluate(inline(written, frame.scope.functions), frame.constants)
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self.findings.report(
+            self.findings.refuse(
                 "DGM236",
                 f"a repeat counts whole turns, 1 or more, and this is {show(value)}",
                 at,
@@ -155,7 +155,6 @@ class Unroller:
                 labels=frame.labels,
                 help=("write a whole number from 1 up",),
             )
-            raise Reported
         return value
 
     # ---- named chains -----------------------------------------------------------------------------------------------
@@ -202,7 +201,7 @@ class Unroller:
             elif param.value is not None:
                 at, value, known, scope = child(child(place, param.name), "value"), param.value, inner.constants, inner
             else:
-                self.findings.report(
+                self.findings.refuse(
                     "DGM233",
                     f"`{name}` needs `{param.name}`",
                     frame.place,
@@ -210,7 +209,6 @@ class Unroller:
                     labels=frame.labels,
                     help=(f"write `{name}({param.name} = …)`",),
                 )
-                raise Reported
             if _names_operation(value, known):
                 constants.pop(param.name, None)
                 arguments[param.name] = substitute(value, {n: expr(known[n]) for n in free_names(value) if n in known})
@@ -230,7 +228,7 @@ class Unroller:
             target = arg.name if arg.name is not None else (known[i] if i < len(known) else "")
             if target not in known or target in written:
                 what = f"no param `{arg.name}`" if arg.name else f"only {len(known)} param{'s' * (len(known) != 1)}"
-                self.findings.report(
+                self.findings.refuse(
                     "DGM232",
                     f"the chain `{name}` has {what}",
                     place,
@@ -238,7 +236,6 @@ class Unroller:
                     labels=frame.labels,
                     help=meant(target, known) or ("leave it out",),
                 )
-                raise Reported
             written[target] = (place, arg.value)
         return written
 

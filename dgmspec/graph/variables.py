@@ -61,14 +61,13 @@ def lower_learn(building: Building, member: Learn) -> None:
     try:
         type_ = Type(REAL) if member.type is None else lower_type(building, member.type, at).type
         if not isinstance(type_, Type):
-            building.findings.report(
+            building.findings.refuse(
                 "DGM305",
                 f"nothing fixes the shape of `{member.name}`",
                 child(at, "type"),
                 label="no dimensions",
                 help=("write its dimensions",),
             )
-            raise Reported
         node = replace(node, type=type_)
         if member.value is not None:
             node = replace(node, initial=_initial(building, member, member.value, type_))
@@ -90,7 +89,7 @@ def _initial(building: Building, member: Learn, value: AbstractExpr, type_: Type
     if inside and len(numbers) in (1, type_.size):
         return float(numbers[0]) if len(numbers) == 1 else tuple(map(float, numbers))
     labels = (Label(child(building.at(member), "type"), "its declared type"),) if member.type else ()
-    building.findings.report(
+    building.findings.refuse(
         "DGM234",
         f"`{member.name}` starts at {show(found)}, which is no value of {type_}",
         at,
@@ -98,7 +97,6 @@ def _initial(building: Building, member: Learn, value: AbstractExpr, type_: Type
         labels=labels,
         help=(f"start it at a value of {type_}",),
     )
-    raise Reported
 
 
 def lower_variable(building: Building, member: Variable) -> None:

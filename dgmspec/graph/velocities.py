@@ -66,11 +66,6 @@ class _Closing:
     parts: dict[str, AbstractExpr] = field(default_factory=dict)
     """Of a joint state, what the name of each part stands for."""
 
-    def report(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> None:
-        """Keep a finding and unwind."""
-        self.building.findings.report(code, message, at, label, help=help)
-        raise Reported
-
     def velocity(self) -> Velocity:
         """All of it; raises `Reported` where it holds a mistake."""
         definition = next(p for p in self.member.body if isinstance(p, Definition))
@@ -91,7 +86,9 @@ class _Closing:
             names = "y" if len(ends) == 1 else ", ".join(ends)
             help_ = (f"write `velocity({names}, {time})`, or `velocity({names})` where it does not change with time",)
             parts = "the state" if len(ends) == 1 else f"the {len(ends)} parts of the state"
-            self.report("DGM604", f"a velocity takes {parts} and the time `{time}`, in this order", place, "", help_)
+            self.building.findings.refuse(
+                "DGM604", f"a velocity takes {parts} and the time `{time}`, in this order", place, "", help_
+            )
         if len(states) > 1:
             self._divide(states, ends)
         return self.whole or states[0], time if timed else ""
@@ -106,8 +103,9 @@ class _Closing:
             type_ = self.building.variables[end].declared
             if not isinstance(type_, Type) or len(type_.shape) > 1:
                 message = f"`{end}` is part of a joint state: a number or a vector of a size that is written out"
-                self.report("DGM604", message, child(self.at, "ends"), "", (f"declare `{end} : real[2]`, say",))
-            assert isinstance(type_, Type)
+                self.building.findings.refuse(
+                    "DGM604", message, child(self.at, "ends"), "", (f"declare `{end} : real[2]`, say",)
+                )
             numbers = tuple(Index(of=Name(id=self.whole), index=expr(start + i)) for i in range(type_.size))
             self.parts[name] = Vector(items=numbers) if type_.shape else numbers[0]
             start += type_.size
@@ -153,7 +151,7 @@ class _Closing:
             if name in variables and name not in names and name not in hidden:
                 help_ = (f"write it behind a bar: `ode … | {name} over …`",)
                 message = f"the velocity reads `{name}`, which is not in the arrow's context"
-                self.report("DGM604", message, place, "", help_)
+                self.building.findings.refuse("DGM604", message, place, "", help_)
         plain = len(names) == len(self.member.context)
         found, start = [], 0
         for name in names if plain else ():
@@ -249,7 +247,7 @@ class _Closing:
             return None
         if isinstance(net.value, Name) and net.value.id == "external":
             message = f"`{net.name}` is external, and this version solves for nets of the library alone"
-            self.report("DGM901", message, child(self.at, "velocity"), "read and kept, not compiled")
+            self.building.findings.refuse("DGM901", message, child(self.at, "velocity"), "read and kept, not compiled")
         op = self.building.caller().operation("net", net.value, child(at, "value"))
         assert isinstance(op, AbstractNet)
         support, size = self._net_type(at, net, state)
@@ -264,8 +262,9 @@ class _Closing:
         declared = lower_type(self.building, net.type, at)
         if declared.shape is None:
             help_ = ("write its dimensions",)
-            self.report("DGM305", f"nothing fixes the shape of `{net.name}`'s value", child(at, "type"), "open", help_)
-        assert declared.shape is not None
+            self.building.findings.refuse(
+                "DGM305", f"nothing fixes the shape of `{net.name}`'s value", child(at, "type"), "open", help_
+            )
         return declared.support, Size(declared.shape)
 
     def _require_kinds(self, velocity: Velocity, place: Address) -> None:
@@ -290,7 +289,9 @@ class _Closing:
     def _require_steady(self, net: OwnNet) -> None:
         if getattr(net.op, "dropout", 0.0):
             message = f"`{describe(net.op)}` drops other units at every evaluation, so that no one equation is solved"
-            self.report("DGM605", message, net.place, "dropout inside a velocity", ("leave `dropout` out",))
+            self.building.findings.refuse(
+                "DGM605", message, net.place, "dropout inside a velocity", ("leave `dropout` out",)
+            )
 
 
 def _like(state: str, size: Size) -> Size:
