@@ -5,13 +5,9 @@ An `sde` whose start has the prior runs forwards and is a `Simulation`; every ot
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from dgmspec.algebra.evaluate import evaluate, show
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Name, Range, Vector
-from dgmspec.algebra.paths.affine import Times
-from dgmspec.algebra.paths.ladders import LADDERS, MOST_LEVELS, ladder
-from dgmspec.algebra.rewrite import free_names, substitute
+from dgmspec.algebra.nodes import Argument
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, UNKNOWN
@@ -19,10 +15,10 @@ from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.flows import lower_end
-from dgmspec.graph.gradients import differentiated
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
+from dgmspec.graph.kernels import ClosingLaw
 from dgmspec.graph.schedules import Numbers, learned_numbers
-from dgmspec.graph.scope import Definitions
+from dgmspec.graph.times import lower_times
 from dgmspec.ops import find, signature
 from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.paths.arrows import PREDICTIONS, AbstractNoising, Perturb, Sde
@@ -64,25 +60,27 @@ class _Lowering:
         self.time = member.over.name
         self.parts: dict[str, Statement] = {}
         self.places: dict[str, Address] = {}
-        self.numbers = Numbers()
 
     def run(self) -> None:
         """Ends, time, law, net, settings; then the node."""
         member, building = self.member, self.building
         if len(member.source) > 1 or len(member.target) > 1:
-            self._refuse("DGM901", "a joint state (`sde [x, v] -> z`) is read and kept, and not compiled yet", self.at)
+            self.building.findings.refuse(
+                "DGM901", "a joint state (`sde [x, v] -> z`) is read and kept, and not compiled yet", self.at
+            )
         source = lower_end(building, member.source, self.at).value
         end = self._target()
         target = lower_end(building, (end,), self.at).value
         self._check_ends(member.source[0], end)
         context = lower_context(building, member.context, self.at)
         self._sort()
-        if self.member.head == "markov":
-            self.numbers = learned_numbers(building, member, self.at)
-        fields = {**self._times(), **self._law(), **self._learned(), "settings": self._settings()}
+        numbers = learned_numbers(building, member, self.at) if member.head == "markov" else Numbers()
+        times = lower_times(building, member, self.at)
+        law = ClosingLaw(building, member, self.at, self.parts, times, numbers, self.simulates, self.places)
+        fields = {**times, **law.fields(), **self._learned(), "settings": self._settings()}
         if self.simulates:
             fields["start"] = _moments_of(building.variables[member.source[0]])
-        if self.member.head == "markov":
+        if member.head == "markov":
             fields["end"] = _moments_of(building.variables[end])
         self._check_start(fields)
         op = self.cls(time=self.time, **fields)
@@ -111,7 +109,7 @@ class _Lowering:
             return
         if self.simulates:
             why, help_ = f"`{source}` and `{end}` both have a prior", f"leave out the prior of `{end}` to run forwards"
-            self._refuse("DGM642", why, self.at, "one of them follows", (help_,))
+            self.building.findings.refuse("DGM642", why, self.at, "one of them follows", (help_,))
         if variables[end].role == "observe":
             why = f"the observed `{end}` stands at the end of the path, where the noise is"
         elif variables[source].prior is not None:
@@ -119,7 +117,7 @@ class _Lowering:
         else:
             return
         forwards = (f"or give `{source}` a prior, to run the process forwards",) if head == "sde" else ()
-        self._refuse(
+        self.building.findings.refuse(
             "DGM642", why, self.at, "from noise to data", (f"write `{head} {end} -> {source} over …`", *forwards)
         )
 
@@ -129,15 +127,11 @@ class _Lowering:
         if t_eps is not None and not t_eps < (span := fields["high"] - fields["low"]):
             message = f"`t_eps = {t_eps:g}` leaves nothing of a time that is {span:g} long"
             help_ = ("write a small number, such as `t_eps = 1e-3`",)
-            self._refuse("DGM642", message, child(self.at, "t_eps"), "too large", help_)
+            self.building.findings.refuse("DGM642", message, child(self.at, "t_eps"), "too large", help_)
 
     def _label(self) -> str:
         learned = self._predictions()
         return self.member.head + (f", learns {learned[0].name}" if learned else "")
-
-    def _refuse(self, code: str, message: str, at: Address, label: str = "", help: tuple[str, ...] = ()) -> NoReturn:
-        self.building.findings.report(code, message, at, label, help=help)
-        raise Reported
 
     # ---- the braces -------------------------------------------------------------------------------------------------
 
@@ -157,12 +151,12 @@ class _Lowering:
         for name in self.names:
             if not isinstance(self.parts.get(name), Kernel if self.member.head != "sde" else Definition):
                 message = f"this `{self.member.head}` has no `{name}`"
-                self._refuse("DGM640", message, self.at, "not complete", (f"write {self.words}",))
+                self.building.findings.refuse("DGM640", message, self.at, "not complete", (f"write {self.words}",))
         if len(self._predictions()) > 1:
             second = self._predictions()[1]
             message = "one net is learned along a path, and this is a second"
             help_ = (f"leave it out: from `{self._predictions()[0].name}` the others follow",)
-            self._refuse("DGM641", message, child(self.at, second.name), "a second net", help_)
+            self.building.findings.refuse("DGM641", message, child(self.at, second.name), "a second net", help_)
         if wrong:
             raise Reported
 
@@ -209,166 +203,6 @@ class _Lowering:
         self.building.findings.report("DGM641", message, at, "read by nobody", help=help_)
         return True
 
-    # ---- time -------------------------------------------------------------------------------------------------------
-
-    def _times(self) -> dict[str, Any]:
-        """``low`` and ``high``, and the levels of a ladder."""
-        domain, at = self.member.over.domain, child(self.at, "over")
-        if isinstance(domain, Range):
-            low, high = self._number(domain.low, at), self._number(domain.high, at)
-            if self.member.head == "markov":
-                if not (isinstance(low, int) and isinstance(high, int) and low == 1 and high >= 2):
-                    self._refuse(
-                        "DGM642",
-                        f"the steps of a `markov` are counted 1..T, not {show(low)}..{show(high)}",
-                        at,
-                        help=(f"write `over {self.time} in 1..1000`",),
-                    )
-                if high > MOST_LEVELS:
-                    message = f"a `markov` takes at most {MOST_LEVELS:,} steps, and this has {high:,}"
-                    self._refuse("DGM642", message, at, "too many", (f"write `over {self.time} in 1..1000`",))
-                return {"low": low, "high": high}
-            if not low < high or high in (float("inf"),):
-                help_ = (f"write `over {self.time} in 0..1`, the data standing at 0",)
-                message = f"the time of a path rises, and {show(low)}..{show(high)} does not"
-                self._refuse("DGM642", message, at, "from data to noise", help_)
-            return {"low": float(low), "high": float(high)}
-        if self.member.head != "perturb":
-            help_ = (f"write `over {self.time} in 0..1`",)
-            self._refuse("DGM642", f"the time of a `{self.member.head}` is a range", at, "no range", help_)
-        levels = self._levels(domain, at)
-        return {"low": min(levels), "high": max(levels), "levels": levels}
-
-    def _levels(self, domain: AbstractExpr, at: Address) -> tuple[float, ...]:
-        """``[1, 0.5, 0.1]``, ``geometric(10, 0.01, 10)``, ``linear(1, 0.1, 10)``."""
-        caller = self.building.caller()
-        if isinstance(domain, Call) and domain.name in LADDERS:
-            values = [self._number(arg.value, at) for arg in self._ladder_args(domain, at)]
-            with self.building.findings.refusals_at(at):
-                return ladder(domain.name, *values)
-        if isinstance(domain, Vector):
-            with self.building.findings.refusals_at(at):
-                found = evaluate(caller.formula(domain, at), {})
-            if len(found) > 1 and all(isinstance(v, (int, float)) and v > 0 for v in found):
-                return tuple(map(float, found))
-        self._refuse(
-            "DGM642",
-            "levels are a list of two positive numbers or more, or a ladder of them",
-            at,
-            "no levels",
-            ("write `[1, 0.5, 0.1]`, `geometric(1, 0.01, 10)` or `linear(1, 0.1, 10)`",),
-        )
-
-    def _ladder_args(self, domain: Call, at: Address) -> list[Argument]:
-        names = ("from", "to", "count")
-        given = {arg.name or names[i]: arg for i, arg in enumerate(domain.args) if i < 3}
-        if set(given) != set(names) or len(domain.args) != 3:
-            help_ = (f"write `{domain.name}(10, 0.01, 10)`",)
-            self._refuse("DGM642", f"`{domain.name}` takes from, to and count", at, help=help_)
-        return [given[name] for name in names]
-
-    def _number(self, formula: AbstractExpr, at: Address) -> Any:
-        with self.building.findings.refusals_at(at):
-            return evaluate(self.building.caller().formula(formula, at), {})
-
-    # ---- law --------------------------------------------------------------------------------------------------------
-
-    def _law(self) -> dict[str, Any]:
-        """The closed formulas of the law, and the name of the state in them."""
-        calls = frozenset(("grad",) if self.simulates else ())
-        scope = self.building.scope.constants
-        names = frozenset(self.numbers.own)
-        own = Definitions(self.building.findings, self.building.functions, scope, names, calls)
-        own.add_functions({p.name: p for p in self.member.body if isinstance(p, Fn)}, self.at)
-        return self._sde(own) if self.member.head == "sde" else self._normal(own)
-
-    def _sde(self, own: Definitions) -> dict[str, Any]:
-        drift, diffusion = self.parts["drift"], self.parts["diffusion"]
-        assert isinstance(drift, Definition) and isinstance(diffusion, Definition)
-        state = self._state(drift)
-        reads = len(diffusion.args) == 2
-        names = (state, self.time) if reads else (self.time,)
-        if reads and not self.simulates:
-            self._refuse(
-                "DGM647",
-                "a diffusion that reads the state gives no normal kernel, so nothing can be learned along this arrow",
-                child(self.at, "diffusion"),
-                "reads the state",
-                (f"write `diffusion({self.time}) = …`",),
-            )
-        moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
-        if self.simulates:
-            event = self.building.variables[self.member.source[0]].declared
-            with self.building.findings.refusals_at(self.places["drift"]):
-                moved = differentiated(moved, state, Times(self.time, **self._times()), event)
-        return {
-            "state": state,
-            "drift": moved,
-            "diffusion": self._closed(own, diffusion.value, diffusion.args, names, "diffusion"),
-        }
-
-    def _normal(self, own: Definitions) -> dict[str, Any]:
-        """``step(x, t) ~ normal(loc, scale)``."""
-        name = self.names[0]
-        kernel = self.parts[name]
-        assert isinstance(kernel, Kernel)
-        state, at = self._state(kernel), child(child(self.at, name), "law")
-        law = kernel.law
-        if not isinstance(law, Call) or law.name != "normal":
-            message = f"the law of `{name}` is normal: other noise has no score that these losses know"
-            self._refuse("DGM640", message, at, "not normal", (f"write `{name}(x, {self.time}) ~ normal(…, …)`",))
-        given = {arg.name or ("loc", "scale")[i]: arg.value for i, arg in enumerate(law.args) if i < 2}
-        if set(given) != {"loc", "scale"}:
-            self._refuse("DGM640", "a normal law has a place and a scale", at, help=("write `normal(loc, scale)`",))
-        loc = self._closed(own, given["loc"], kernel.args, (state, self.time), "loc", child(at, 0))
-        scale = self._closed(own, given["scale"], kernel.args, (self.time,), "scale", child(at, 1), state)
-        learned, shared = self.numbers.read_by(loc, scale)
-        found = {"state": state, "loc": loc, "scale": scale}
-        return {**found, "learned": learned, "shared": shared} if learned else found
-
-    def _state(self, part: Definition | Kernel) -> str:
-        """The name of the state in the law's formulas; the time is the arrow's own, whatever it is called there."""
-        if len(part.args) != 2:
-            message = f"`{part.name}` is a function of the state and the time"
-            help_ = (f"write `{part.name}(x, {self.time})`",)
-            self._refuse("DGM640", message, child(self.at, part.name), help=help_)
-        return part.args[0] if part.args[0] != self.time else f"{part.args[0]}_0"
-
-    def _closed(
-        self,
-        own: Definitions,
-        formula: AbstractExpr,
-        written: tuple[str, ...],
-        names: tuple[str, ...],
-        part: str,
-        at: Address | None = None,
-        state: str = "",
-    ) -> AbstractExpr:
-        """A formula over the state and the time alone."""
-        place = at or child(child(self.at, part), "value")
-        self.places[part] = place
-        known = {*written, *self.numbers.own}
-        learned = [name for name in free_names(formula) if name in self.building.learned and name not in known]
-        if learned:
-            self._refuse(
-                "DGM901",
-                f"a path whose law reads the learned `{learned[0]}` is read and kept, and not compiled yet",
-                place,
-                "learned",
-                (f"make it a param: `param {learned[0]} = 1`",),
-            )
-        if state and state in free_names(formula):
-            self._refuse(
-                "DGM647",
-                f"a scale that reads the state `{state}` gives no normal kernel",
-                place,
-                "reads the state",
-                ("let the scale depend on the time alone",),
-            )
-        renamed: dict[str, AbstractExpr] = {w: Name(id=n) for w, n in zip(written, names, strict=False)}
-        with self.building.findings.refusals_at(place):
-            return own.closed(substitute(formula, renamed), frozenset(names))
-
     # ---- net and settings -------------------------------------------------------------------------------------------
 
     def _learned(self) -> dict[str, Any]:
@@ -393,7 +227,7 @@ class _Lowering:
             if setting.name not in known:
                 message = f"a `{self.member.head}` has no setting `{setting.name}`"
                 help_ = meant(setting.name, known)
-                self._refuse("DGM641", message, child(self.at, setting.name), "unknown setting", help_)
+                self.building.findings.refuse("DGM641", message, child(self.at, setting.name), "unknown setting", help_)
         args = tuple(Argument(name=s.name, value=s.value) for s in settings)
         return self.building.caller().build(cls, args, self.at)
 

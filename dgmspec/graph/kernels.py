@@ -1,0 +1,137 @@
+"""The law of a noising arrow closed: the drift and diffusion of an `sde`, else the normal kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dgmspec.algebra.nodes import AbstractExpr, Call, Name
+from dgmspec.algebra.paths.affine import Times
+from dgmspec.algebra.rewrite import free_names, substitute
+from dgmspec.core.address import Address, child
+from dgmspec.graph.building import Building
+from dgmspec.graph.gradients import differentiated
+from dgmspec.graph.schedules import Numbers
+from dgmspec.graph.scope import Definitions
+from dgmspec.spec.model import Definition, Fn, Kernel, Path
+
+__all__ = ["ClosingLaw"]
+
+
+@dataclass
+class ClosingLaw:
+    """One law on its way, of an arrow whose statements are `parts` by name; `places` tells where its formulas stand."""
+
+    building: Building
+    member: Path
+    at: Address
+    parts: Mapping[str, object]
+    times: dict[str, Any]
+    numbers: Numbers
+    simulates: bool
+    """Whether the arrow runs forwards from a prior, where the law may be any."""
+    places: dict[str, Address] = field(default_factory=dict)
+
+    @property
+    def time(self) -> str:
+        """The name of the time."""
+        return self.member.over.name
+
+    def fields(self) -> dict[str, Any]:
+        """The closed formulas of the law, and the name of the state in them; raises `Reported`."""
+        calls = frozenset(("grad",) if self.simulates else ())
+        scope = self.building.scope.constants
+        names = frozenset(self.numbers.own)
+        own = Definitions(self.building.findings, self.building.functions, scope, names, calls)
+        own.add_functions({p.name: p for p in self.member.body if isinstance(p, Fn)}, self.at)
+        return self._sde(own) if self.member.head == "sde" else self._normal(own)
+
+    def _sde(self, own: Definitions) -> dict[str, Any]:
+        drift, diffusion = self.parts["drift"], self.parts["diffusion"]
+        assert isinstance(drift, Definition) and isinstance(diffusion, Definition)
+        state = self._state(drift)
+        reads = len(diffusion.args) == 2
+        names = (state, self.time) if reads else (self.time,)
+        if reads and not self.simulates:
+            self.building.findings.refuse(
+                "DGM647",
+                "a diffusion that reads the state gives no normal kernel, so nothing can be learned along this arrow",
+                child(self.at, "diffusion"),
+                "reads the state",
+                (f"write `diffusion({self.time}) = …`",),
+            )
+        moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
+        if self.simulates:
+            event = self.building.variables[self.member.source[0]].declared
+            with self.building.findings.refusals_at(self.places["drift"]):
+                moved = differentiated(moved, state, Times(self.time, **self.times), event)
+        return {
+            "state": state,
+            "drift": moved,
+            "diffusion": self._closed(own, diffusion.value, diffusion.args, names, "diffusion"),
+        }
+
+    def _normal(self, own: Definitions) -> dict[str, Any]:
+        """``step(x, t) ~ normal(loc, scale)``."""
+        kernel = next(part for part in self.parts.values() if isinstance(part, Kernel))
+        state, name, law = self._state(kernel), kernel.name, kernel.law
+        at = child(child(self.at, name), "law")
+        if not isinstance(law, Call) or law.name != "normal":
+            message = f"the law of `{name}` is normal: other noise has no score that these losses know"
+            self.building.findings.refuse(
+                "DGM640", message, at, "not normal", (f"write `{name}(x, {self.time}) ~ normal(…, …)`",)
+            )
+        given = {arg.name or ("loc", "scale")[i]: arg.value for i, arg in enumerate(law.args) if i < 2}
+        if set(given) != {"loc", "scale"}:
+            self.building.findings.refuse(
+                "DGM640", "a normal law has a place and a scale", at, help=("write `normal(loc, scale)`",)
+            )
+        loc = self._closed(own, given["loc"], kernel.args, (state, self.time), "loc", child(at, 0))
+        scale = self._closed(own, given["scale"], kernel.args, (self.time,), "scale", child(at, 1), state)
+        learned, shared = self.numbers.read_by(loc, scale)
+        found = {"state": state, "loc": loc, "scale": scale}
+        return {**found, "learned": learned, "shared": shared} if learned else found
+
+    def _state(self, part: Definition | Kernel) -> str:
+        """The name of the state in the law's formulas; the time is the arrow's own, whatever it is called there."""
+        if len(part.args) != 2:
+            message = f"`{part.name}` is a function of the state and the time"
+            help_ = (f"write `{part.name}(x, {self.time})`",)
+            self.building.findings.refuse("DGM640", message, child(self.at, part.name), help=help_)
+        return part.args[0] if part.args[0] != self.time else f"{part.args[0]}_0"
+
+    def _closed(
+        self,
+        own: Definitions,
+        formula: AbstractExpr,
+        written: tuple[str, ...],
+        names: tuple[str, ...],
+        part: str,
+        at: Address | None = None,
+        state: str = "",
+    ) -> AbstractExpr:
+        """A formula over the state and the time alone."""
+        place = at or child(child(self.at, part), "value")
+        self.places[part] = place
+        known = {*written, *self.numbers.own}
+        learned = [name for name in free_names(formula) if name in self.building.learned and name not in known]
+        if learned:
+            self.building.findings.refuse(
+                "DGM901",
+                f"a path whose law reads the learned `{learned[0]}` is read and kept, and not compiled yet",
+                place,
+                "learned",
+                (f"make it a param: `param {learned[0]} = 1`",),
+            )
+        if state and state in free_names(formula):
+            self.building.findings.refuse(
+                "DGM647",
+                f"a scale that reads the state `{state}` gives no normal kernel",
+                place,
+                "reads the state",
+                ("let the scale depend on the time alone",),
+            )
+        renamed: dict[str, AbstractExpr] = {w: Name(id=n) for w, n in zip(written, names, strict=False)}
+        with self.building.findings.refusals_at(place):
+            return own.closed(substitute(formula, renamed), frozenset(names))
