@@ -21,8 +21,10 @@ from dgmspec.graph.schedules import Numbers, learned_numbers
 from dgmspec.graph.times import lower_times
 from dgmspec.ops import find, signature
 from dgmspec.ops.distributions.line import Normal
-from dgmspec.ops.paths.arrows import PREDICTIONS, AbstractNoising, Perturb, Sde
+from dgmspec.ops.paths.arrows import Perturb, Sde
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.predictions import PREDICTIONS
 from dgmspec.ops.paths.simulation import Moments, Simulation
 from dgmspec.spec.model import Definition, Fn, Kernel, Learn, LearnFunction, Net, Path, Setting
 

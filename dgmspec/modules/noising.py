@@ -27,7 +27,8 @@ from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.randomness import BLOCK, draw_rows
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError
-from dgmspec.ops.paths.arrows import AbstractNoising, Perturb
+from dgmspec.ops.paths.arrows import Perturb
+from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.samplers import (
     AbstractPathSampler,
     Ancestral,

@@ -21,8 +21,9 @@ from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.noising import denoiser_of
-from dgmspec.ops.paths.arrows import AbstractNoising, Perturb
+from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.runtime.findings import Finding
 
 __all__ = ["check_kernels"]

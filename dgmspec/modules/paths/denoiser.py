@@ -18,8 +18,9 @@ from dgmspec.core.types import SupportKind, Type
 from dgmspec.modules.nets import below, context_features, evaluate, features_of, planes_of
 from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
 from dgmspec.modules.twin import Parameters
-from dgmspec.ops.paths.arrows import AbstractNoising, Perturb, scale_of
+from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.noising import AbstractNoising, scale_of
 
 __all__ = ["Denoiser", "Predicted", "plan_of", "step_plan", "step_tables"]
 

@@ -26,7 +26,7 @@ from dgmspec.modules.solvers import SolverError, integrate
 from dgmspec.modules.traces import estimate, exact_trace, probes
 from dgmspec.modules.twin import Parameters, StepContext
 from dgmspec.ops.continuous import Hutchinson
-from dgmspec.ops.paths.arrows import AbstractNoising
+from dgmspec.ops.paths.noising import AbstractNoising
 
 __all__ = ["backward", "forward"]
 

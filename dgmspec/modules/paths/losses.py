@@ -17,9 +17,9 @@ from dgmspec.modules.paths.coefficients import At, Plan
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
 from dgmspec.modules.traces import estimate, exact_trace
 from dgmspec.modules.twin import EXACT, Parameters, ScoreContext, ScoreTwin, StepContext, TermTwin, sum_event
-from dgmspec.ops.paths.arrows import AbstractNoising
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Ism, Ssm, Vlb, quantiles
+from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.settings import Importance, Uniform
 
 __all__ = ["SCORES", "TWINS"]

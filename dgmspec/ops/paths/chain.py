@@ -19,7 +19,7 @@ from dgmspec.core.steps import Cost, Direction
 from dgmspec.core.types import REAL, Shape, Support, SupportKind, Type
 from dgmspec.ops.authored import OwnConstant
 from dgmspec.ops.authored.starts import start, usual
-from dgmspec.ops.paths.arrows import AbstractNoising
+from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.settings import MarkovSettings
 
 __all__ = ["Markov", "Schedule"]

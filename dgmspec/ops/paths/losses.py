@@ -18,8 +18,9 @@ from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
-from dgmspec.ops.paths.arrows import AbstractNoising, Perturb
+from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.settings import Importance, LogNormal
 from dgmspec.ops.scores import require_line
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.samplers import MOST_STEPS, AbstractSampler
 from dgmspec.core.steps import AbstractStep
-from dgmspec.ops.paths.arrows import AbstractNoising
+from dgmspec.ops.paths.noising import AbstractNoising
 
 __all__ = ["AbstractPathSampler", "Ancestral", "AnnealedLangevin", "Ddim", "PfOde", "ReverseSde"]
 

@@ -24,7 +24,8 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.paths import coefficients
 from dgmspec.modules.paths.simulation import STEPS, Process
-from dgmspec.ops.paths.arrows import AbstractNoising, Sde
+from dgmspec.ops.paths.arrows import Sde
+from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.schemes import Srk
 from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.runtime.findings import Finding
