@@ -15,21 +15,19 @@ from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.modules.bundle import CheckpointError, write_bundle
-from dgmspec.modules.continuous.lost import lost
 from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
 from dgmspec.modules.noising import sampler_of
-from dgmspec.modules.randomness import fresh_seed, noise_for, step_noise
-from dgmspec.modules.results import Ledger, LedgerStep, LossValue
+from dgmspec.modules.randomness import fresh_seed, noise_for
+from dgmspec.modules.results import Ledger
 from dgmspec.modules.runner import Given, UnavailableError
-from dgmspec.modules.simulated import AbstractSimulated
-from dgmspec.modules.solvers import SolverError
+from dgmspec.modules.training import AbstractTrained
 from dgmspec.ops.continuous.samplers import Solve
 from dgmspec.ops.langevin import AbstractChain
 from dgmspec.ops.paths.samplers import AbstractPathSampler
 from dgmspec.program.build import Unavailable
-from dgmspec.program.program import Phase, Program
+from dgmspec.program.program import Phase
 
 __all__ = ["CheckpointError", "CompiledModel", "UnavailableError"]
 
@@ -37,7 +35,7 @@ MAX_REDRAWS = 200
 """Rounds in which samples outside the data's support are drawn again before that is an error."""
 
 
-class CompiledModel(AbstractSimulated):
+class CompiledModel(AbstractTrained):
     """A model: log-density, samples, both directions and the loss, over parameters named by their addresses.
 
     Tensors are (batch, *event); log-densities are in nats, (batch,). A method takes and returns a tensor where one
@@ -100,103 +98,6 @@ class CompiledModel(AbstractSimulated):
         with counting() as solved:
             slots = self.keep(direction, inputs | noise)
         return self._ledger(program, slots, batch, solved)
-
-    def _ledger(self, program: Program, slots: list[Any], batch: int, solved: Mapping[str, int]) -> Ledger:
-        """The contributions that a program's slots hold after a run, with the evaluations of what was solved."""
-        costs = {e: f"{e.cost}, {solved[e.address]:,} evaluations" for e in program.ledger if e.address in solved}
-        steps = tuple(
-            LedgerStep(
-                e.label,
-                e.address,
-                e.kind,
-                e.direction,
-                costs.get(e, e.cost),
-                e.sign,
-                slots[e.slot].expand(batch),
-                e.group,
-            )
-            for e in program.ledger
-        )
-        zeros = torch.zeros(batch, dtype=self.dtype, device=self.device)
-        return Ledger(steps, sum((s.sign * s.logdet for s in steps), start=zeros), self.density)
-
-    def loss(
-        self,
-        batch: Any = None,
-        count: int | None = None,
-        seed: int | None = None,
-        step: int | None = None,
-        start: int = 0,
-    ) -> LossValue:
-        """The declared loss on a batch: a dict of observed and given variables (a tensor where there is one).
-
-        A loss that draws from the model itself reads no observed variable; `count` then says how many samples. Draws
-        are keyed by (seed, step) when `step` is given, as in training, else by sample; rows count from `start`.
-        """
-        inputs, _ = self.loss_inputs(batch, count, seed, step, start)
-        results = self.run("loss", inputs)
-        total = results.pop("total")
-        return LossValue(total, results)
-
-    def loss_ledger(
-        self,
-        batch: Any = None,
-        count: int | None = None,
-        seed: int | None = None,
-        step: int | None = None,
-        start: int = 0,
-    ) -> tuple[LossValue, Ledger]:
-        """`loss`, with the contributions of every walk that its terms average, sample by sample."""
-        inputs, rows = self.loss_inputs(batch, count, seed, step, start)
-        program = self.program("loss")
-        with counting() as solved:
-            slots = self.keep("loss", inputs)
-        results = {name: slots[slot] for name, slot in program.outputs.items()}
-        return LossValue(results.pop("total"), results), self._ledger(program, slots, rows, solved)
-
-    def lost(self, batch: Any = None, **options: Any) -> SolverError | None:
-        """Where an `ode` of fixed steps loses states of a batch on the way to its `loss`; None where none are lost."""
-        program, inputs = self.program("loss"), self.loss_inputs(batch, **options)[0]
-        return lost(self, program, self.keep("loss", inputs))
-
-    def loss_inputs(
-        self,
-        batch: Any = None,
-        count: int | None = None,
-        seed: int | None = None,
-        step: int | None = None,
-        start: int = 0,
-    ) -> tuple[dict[str, Tensor], int]:
-        """All inputs of the loss's program, its randomness among them, and how many samples they are."""
-        program = self.program("loss")
-        inputs, rows = self._read_batch(program, batch, count)
-        inputs |= self._at_step(program, step)
-        if program.draws:
-            seed = fresh_seed() if seed is None else seed
-            if step is None:
-                inputs |= self._noise(program, start, rows, seed)
-            else:
-                inputs |= step_noise(program, rows, seed, step, self.dtype, self.device, start)
-        return inputs, rows
-
-    def _at_step(self, program: Program, step: int | None) -> dict[str, Tensor]:
-        """The number of the training step where the loss depends on it; outside of training schedules have ended."""
-        names = [i.name for i in program.inputs if i.kind == "step"]
-        number = math.inf if step is None else float(step)
-        return {name: torch.tensor(number, dtype=self.dtype, device=self.device) for name in names}
-
-    def forward(self, batch: Any = None, **options: Any) -> Tensor:
-        """The total loss: calling the model is what data-parallel wrappers synchronise. See `loss`."""
-        self.mask_gradients()
-        return self.loss(batch, **options).total
-
-    @torch.no_grad()
-    def initialise(self, batch: Any, seed: int = 0) -> None:
-        """Start the steps whose start depends on data (`actnorm`) from a first batch, in the order data meet them."""
-        program = self.program("initialise")
-        if program.instructions:
-            inputs, rows = self._read_batch(program, batch, None)
-            self.run("initialise", inputs | self._noise(program, 0, rows, seed))
 
     # ---- samples and both directions --------------------------------------------------------------------------------
 
