@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from dgmspec.runtime.canvas import Grid
+from dgmspec.runtime.curves import draw_loss
 from dgmspec.runtime.densities import log_density
-from dgmspec.runtime.pictures import Grid, draw_density, draw_loss, draw_samples
+from dgmspec.runtime.pictures import draw_density, draw_samples
 from dgmspec.runtime.toys import two_moons
 
 

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from dgmspec.runtime.canvas import Grid
 from dgmspec.runtime.densities import DENSITIES, log_density
-from dgmspec.runtime.pictures import Grid
 from dgmspec.runtime.toys import TOYS, Curve, moon_curves, spiral_curves, swiss_curve
 
 # Other constants than the defaults, so that a density that ignores one is caught.

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.program.program import Program
+from dgmspec.runtime.canvas import Grid
 from dgmspec.runtime.codes import draw_codes
+from dgmspec.runtime.curves import draw_loss
 from dgmspec.runtime.data import Dataset
 from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.likelihood import log_probs
-from dgmspec.runtime.pictures import Grid, draw_density, draw_loss, draw_samples
+from dgmspec.runtime.pictures import draw_density, draw_samples
 from dgmspec.runtime.rows import Parts
 from dgmspec.runtime.rundir import RunDirectory
 from dgmspec.runtime.sample import sample_block

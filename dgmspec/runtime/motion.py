@@ -19,8 +19,8 @@ from dgmspec.core.disk import replacing
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.continuous.view import Arrow, arrow_of, starts_of
 from dgmspec.modules.runner import UnavailableError
+from dgmspec.runtime.canvas import DATA, MODEL, Grid, canvas, frame_of, save
 from dgmspec.runtime.evaluate import model_of
-from dgmspec.runtime.pictures import DATA, MODEL, Grid, canvas, frame_of, save
 from dgmspec.runtime.rundir import RunError
 
 __all__ = ["PICTURES", "draw_motion"]

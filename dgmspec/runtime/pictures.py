@@ -1,79 +1,27 @@
-"""The pictures of a run: samples beside data, the learning curve, a density over the plane.
-
-Figures are built from matplotlib's objects with its Agg canvas, so drawing touches no global state and needs no screen.
-"""
+"""The pictures of a model: samples beside data, codes in the plane, a density over the plane."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dgmspec.core.disk import replacing
 from dgmspec.core.types import Shape
+from dgmspec.runtime.canvas import DATA, FAINT, MODEL, Array, FilePath, Grid, canvas, frame_of, lone_axes, save
 
-__all__ = [
-    "Grid",
-    "canvas",
-    "draw_density",
-    "draw_groups",
-    "draw_loss",
-    "draw_plane",
-    "draw_samples",
-    "frame_of",
-    "image_shape",
-    "save",
-]
+__all__ = ["draw_density", "draw_groups", "draw_plane", "draw_samples", "image_shape"]
 
-Array = NDArray[Any]
-FilePath = str | PathLike[str]
-
-DATA: Final = "#1f4e79"
-MODEL: Final = "#d1603d"
-FAINT: Final = "#b9c7d6"
 _MAP: Final = "magma"
-_DPI: Final = 130
 _TILES: Final = 8  # images along each side of a mosaic
 _PAIRS: Final = 4  # coordinates shown by their pairwise marginals
 _SMALLEST_IMAGE: Final = 16  # a shorter vector is not taken for a square image
 _CROWD: Final = 1_500  # points from which a histogram says more than a scatter
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A square lattice over the rectangle (left, right, bottom, top): `size` cell centres along each axis."""
-
-    extent: tuple[float, float, float, float]
-    size: int
-
-    @staticmethod
-    def around(data: Array, size: int = 200) -> Grid:
-        """The lattice that frames nearly all rows of `data` (n, 2), with a margin."""
-        (left, right), (bottom, top) = (frame_of(data[:, axis]) for axis in (0, 1))
-        return Grid((left, right, bottom, top), size)
-
-    @property
-    def points(self) -> NDArray[np.float64]:
-        """The cell centres, shape (size², 2), the first coordinate running fastest."""
-        left, right, bottom, top = self.extent
-        middle = (np.arange(self.size) + 0.5) / self.size
-        x, y = np.meshgrid(left + (right - left) * middle, bottom + (top - bottom) * middle)
-        return np.stack([x.ravel(), y.ravel()], axis=-1)
-
-    def inside(self, low: float, high: float) -> NDArray[np.bool_]:
-        """Which cell centres have both coordinates in the open interval (low, high)."""
-        return np.asarray(((self.points > low) & (self.points < high)).all(axis=1))
 
 
 def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePath) -> None:
@@ -124,33 +72,6 @@ def _grouped(groups: Mapping[str, Array], shape: Shape) -> Figure:
     if size == 1:
         return _histograms(groups)
     return _planes(groups) if size == 2 else _marginals(groups)
-
-
-def draw_loss(rows: Sequence[Mapping[str, Any]], path: FilePath, unit: str = "nats") -> None:
-    """The learning curve: `rows` hold `step`, `loss` and, at some steps, `validation`; a PNG at `path`.
-
-    The training loss is drawn as it is, faintly, under its running mean; the best validation is marked.
-    """
-    figure, axes = _figure(7.0, 4.2)
-    step, loss = _series(rows, "loss")
-    held_step, held = _series(rows, "validation")
-    if len(loss):
-        axes.plot(step, loss, color=FAINT, linewidth=0.8)
-        window = max(1, len(loss) // 50)
-        centre, smooth = (np.convolve(line, np.full(window, 1 / window), "valid") for line in (step, loss))
-        axes.plot(centre, smooth, color=DATA, linewidth=1.8, label="training")
-    if len(held):
-        best = int(np.argmin(held))
-        axes.plot(held_step, held, color=MODEL, linewidth=1.8, marker="o", markersize=3, label="validation")
-        label = f"best validation {held[best]:.4g} at step {int(held_step[best]):,}"
-        axes.plot(held_step[best], held[best], "o", color=MODEL, markersize=8, fillstyle="none", label=label)
-    _frame_losses(axes, loss, held)
-    axes.set(xlabel="step", ylabel=f"loss ({unit})")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(color="#e6e6e6", linewidth=0.8)
-    if len(loss) or len(held):
-        axes.legend(frameon=False)
-    save(figure, path)
 
 
 def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_log_prob: Array | None = None) -> None:
@@ -256,7 +177,7 @@ def _crowd(axes: Axes, rows: Array, extent: tuple[float, float, float, float]) -
 
 def _histograms(groups: Mapping[str, Array]) -> Figure:
     """One coordinate: data filled, samples as a line."""
-    figure, axes = _figure(6.4, 4.0)
+    figure, axes = lone_axes(6.4, 4.0)
     _overlay(axes, groups, 0)
     axes.set_ylabel("density")
     axes.legend(frameon=False)
@@ -298,53 +219,3 @@ def _overlay(axes: Axes, groups: Mapping[str, Array], axis: int) -> None:
         if len(shown):  # where all fall outside there is no share to draw
             axes.hist(shown, bins=list(edges), density=True, linewidth=1.5, label=title, **style)
     axes.set_xlim(edges[0], edges[-1])
-
-
-def _series(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[Array, Array]:
-    """Steps and values of the rows in which `key` holds a finite number."""
-    pairs = [(row["step"], row[key]) for row in rows if row.get(key) not in (None, "")]
-    table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-    table = table[np.isfinite(table[:, 1])]
-    return table[:, 0], table[:, 1]
-
-
-def _frame_losses(axes: Axes, loss: Array, held: Array) -> None:
-    """Limits that show where the run settles, not the height of its first steps."""
-    settled = loss[len(loss) // 10 :] if len(loss) else held
-    if not len(settled):
-        return
-    low, high = (float(q) for q in np.quantile(settled, (0.001, 0.995)))
-    span = high - low or 1.0
-    # Validation may rise far above training; it is followed for twice the training's own span.
-    late = held[len(held) // 10 :] if len(held) else settled
-    low, high = min(low, float(late.min())), max(high, min(float(late.max()), high + 2 * span))
-    span = high - low or 1.0
-    axes.set_ylim(low - 0.06 * span, high + 0.2 * span)
-
-
-def frame_of(values: Array) -> tuple[float, float]:
-    """An interval holding nearly all values, with a margin."""
-    low, high = (float(q) for q in np.quantile(values, (0.0005, 0.9995)))
-    margin = 0.08 * (high - low) or 0.5
-    return low - margin, high + margin
-
-
-def canvas(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches."""
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes, without the box's upper and right sides."""
-    figure = canvas(width, height)
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def save(figure: Figure, path: FilePath) -> None:
-    """Write the figure in one step, as a PNG that names neither day nor version."""
-    with replacing(Path(path)) as part:
-        figure.savefig(part, format="png", metadata={"Software": None})

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.colors import PowerNorm
 
+from dgmspec.runtime.canvas import DATA, MODEL, canvas, save
 from dgmspec.runtime.kolmogorov.check import Histogram
-from dgmspec.runtime.pictures import DATA, MODEL, canvas, save
 
 __all__ = ["draw_histograms"]
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.program.program import Program
+from dgmspec.runtime.canvas import Grid, frame_of
 from dgmspec.runtime.data import DataError, Dataset
 from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.likelihood import log_probs
-from dgmspec.runtime.pictures import Grid, frame_of
 from dgmspec.runtime.rows import Parts, open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.runtime.task import recorded_task

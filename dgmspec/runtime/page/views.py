@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from dgmspec.core.markup import Html, join, tag
 from dgmspec.core.types import Type
+from dgmspec.runtime.canvas import Grid, frame_of
 from dgmspec.runtime.page.charts import Line, histogram, plane
 from dgmspec.runtime.page.material import Material
 from dgmspec.runtime.page.rasters import counts, heat, sheet
-from dgmspec.runtime.pictures import Grid, frame_of, image_shape
+from dgmspec.runtime.pictures import image_shape
 
 __all__ = ["key", "samples_section"]
 
