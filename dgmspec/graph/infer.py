@@ -171,10 +171,10 @@ class _Inference:
         """The type of a joint state from those of its parts; whether it has become known by that."""
         parts = [self.types.get(self.graph.variables[part].value) for part in whole.parts]
         known = [part for part in parts if part is not None]
-        if len(known) < len(parts) or whole.value in self.settled:
-            return False
+        arrow = next((a for a in self.graph.arrows.values() if whole.name in (a.source, a.target)), None)
+        if arrow is None or len(known) < len(parts) or whole.value in self.settled:
+            return False  # an arrow is missing where its braces have been refused
         self.settled.add(whole.value)
-        arrow = next(a for a in self.graph.arrows.values() if whole.name in (a.source, a.target))
         joined, found = Type(known[0].support, (sum(part.size for part in known),)), self.types.get(whole.value)
         apart = next((i for i, part in enumerate(known) if part.support != joined.support), None)
         if apart is not None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name
 from dgmspec.algebra.paths.affine import Times
-from dgmspec.algebra.rewrite import free_names, substitute
+from dgmspec.algebra.rewrite import called, free_names, substitute
 from dgmspec.core.address import Address, child
+from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.gradients import differentiated
 from dgmspec.graph.schedules import Numbers
@@ -115,15 +116,11 @@ class ClosingLaw:
         place = at or child(child(self.at, part), "value")
         self.places[part] = place
         known = {*written, *self.numbers.own}
-        learned = [name for name in free_names(formula) if name in self.building.learned and name not in known]
-        if learned:
-            self.building.findings.refuse(
-                "DGM901",
-                f"a path whose law reads the learned `{learned[0]}` is read and kept, and not compiled yet",
-                place,
-                "learned",
-                (f"make it a param: `param {learned[0]} = 1`",),
-            )
+        numbers = [name for name in free_names(formula) if name in self.building.learned and name not in known]
+        nets = [name for name in called(formula) if name in self.building.named_nets and name not in self.parts]
+        for name in (numbers + nets)[:1]:
+            said = uncompiled.learned(self.member.head, name, not numbers, self.simulates, place)
+            self.building.findings.refuse("DGM901", *said)
         if state and state in free_names(formula):
             self.building.findings.refuse(
                 "DGM647",

@@ -11,6 +11,7 @@ from dgmspec.algebra.nodes import Argument
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, UNKNOWN
+from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
@@ -67,9 +68,7 @@ class _Lowering:
         """Ends, time, law, net, settings; then the node."""
         member, building = self.member, self.building
         if len(member.source) > 1 or len(member.target) > 1:
-            self.building.findings.refuse(
-                "DGM901", "a joint state (`sde [x, v] -> z`) is read and kept, and not compiled yet", self.at
-            )
+            self.building.findings.refuse("DGM901", *uncompiled.joint(member, self.simulates, self.at))
         source = lower_end(building, member.source, self.at).value
         end = self._target()
         target = lower_end(building, (end,), self.at).value
@@ -195,10 +194,9 @@ class _Lowering:
     def _stray(self, part: Statement) -> bool:
         at = child(self.at, part.name)
         if isinstance(part, (Learn, Net)):
-            message = (
-                f"`{'learn' if isinstance(part, Learn) else 'net'}` inside a path is read and kept, not compiled yet"
-            )
-            self.building.findings.report("DGM901", message, at, "not compiled", help=("write the numbers themselves",))
+            net = isinstance(part, Net)
+            message, at, label, helps = uncompiled.learned(self.member.head, part.name, net, self.simulates, at)
+            self.building.findings.report("DGM901", message, at, label, help=helps)
             return True
         message = f"`{part.name}` does not belong into a `{self.member.head}`"
         help_ = meant(part.name, list(self.names))

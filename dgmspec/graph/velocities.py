@@ -247,7 +247,9 @@ class _Closing:
             return None
         if isinstance(net.value, Name) and net.value.id == "external":
             message = f"`{net.name}` is external, and this version solves for nets of the library alone"
-            self.building.findings.refuse("DGM901", message, child(self.at, "velocity"), "read and kept, not compiled")
+            help_ = (f"write the net itself, `net {net.name}({', '.join(net.args)}) = mlp(64, 64)`, say",)
+            at = child(self.at, "velocity")
+            self.building.findings.refuse("DGM901", message, at, "read and kept, not compiled", help_)
         op = self.building.caller().operation("net", net.value, child(at, "value"))
         assert isinstance(op, AbstractNet)
         support, size = self._net_type(at, net, state)

@@ -2,7 +2,8 @@
 
 A drift that uses its state coordinate by coordinate is a term in which the state is one symbol: it is affine exactly
 when its derivative no longer reads the state, and then f = a(t) x + b(t). Coefficients that are vectors of numbers give
-one path a coordinate. Other drifts (``A @ x``, ``[x[1], -x[0]]``) are written out coordinate by coordinate first.
+one path a coordinate. Drifts that mix coordinates (``A @ x``, ``[x[1], -x[0]]``) have matrices for
+coefficients; they are refused (DGM455).
 """
 
 from __future__ import annotations

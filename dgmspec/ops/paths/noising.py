@@ -65,8 +65,20 @@ class AbstractNoising(AbstractStep, ABC):
         """The path for events of `shape`, or why the law is not affine in the state; raises `Refusal`."""
 
     def path(self, shape: Shape) -> GaussianPath:
-        """The Gaussian path; `Refusal` (DGM647) where there is none."""
-        found = self.derived(shape)
+        """The Gaussian path; `Refusal` where there is none (DGM647) or its coefficients are matrices (DGM901)."""
+        try:
+            found = self.derived(shape)
+        except Refusal as refusal:
+            if refusal.code != "DGM455":
+                raise
+            raise Refusal(
+                "DGM901",
+                f"the law reads other coordinates of `{self.state}` than its own, or names them one by one: a path "
+                "with matrices for coefficients is read and kept, not compiled",
+                self.law_at(),
+                label="coordinates mixed",
+                help=(f"write a coefficient for each coordinate, as in `[-1, -2] * {self.state}`",),
+            ) from None
         if isinstance(found, NotAffine):
             raise Refusal(
                 "DGM647",
