@@ -12,8 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.model_selection import cross_val_score, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
@@ -22,6 +21,7 @@ from dgmspec import lang
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.toys import TOYS
 from dgmspec.spec import override
+from tests.telling import told
 
 SPECS = Path(__file__).parent.parent / "specs"
 
@@ -188,7 +188,7 @@ def test_vp_sde_on_the_toys_cannot_be_told_from_data(toy: str, tmp_path: Path, t
     begun = time.monotonic()
     samples = run.model.sample(ROWS, seed=0, method=lang.reverse_sde(steps=500)).numpy()
     took = time.monotonic() - begun
-    ours, control = _told(samples, TOYS[toy](ROWS, seed=1)), _told(_noisier(toy), TOYS[toy](ROWS, seed=1))
+    ours, control = told(samples, TOYS[toy](ROWS, seed=1)), told(_noisier(toy), TOYS[toy](ROWS, seed=1))
     table.append(f"| {toy} | {ours:.3f} | {control:.3f} | {run.report['seconds']:.0f}, {took:.0f} |")
     assert ours < 0.56 and control > 0.6
 
@@ -198,10 +198,3 @@ def _noisier(toy: str) -> Array:
     if TWICE[toy]:
         return points
     return points + 0.4 * np.random.default_rng(0).standard_normal(points.shape)
-
-
-def _told(rows: Array, data: Array) -> float:
-    """How often a classifier tells rows from data, by five folds."""
-    labels = np.repeat([0, 1], [len(rows), len(data)])
-    found = cross_val_score(HistGradientBoostingClassifier(random_state=0), np.vstack([rows, data]), labels, cv=5)
-    return float(found.mean())

@@ -180,9 +180,9 @@ def read_image(net: AbstractNet, use: NetUse) -> tuple[int, int]:
     if sides is None or len(use.output) != 3 or use.output[1:] != sides:
         read = ", ".join(map(_written, shapes)) or "nothing"
         help_ = "use `mlp` or `resmlp`, which read and give flat vectors"
-        if images and not use.output:
-            sizes = f"1, {sides[0]}, {sides[1]}" if sides else ""
-            help_ = f"let it give an image and sum that: `net f(x) : real[{sizes}] = {net.name}(…)`, then `sum(f(x))`"
+        if sides and not use.output:
+            image = f"real[1, {sides[0]}, {sides[1]}]"
+            help_ = f"let it give an image and sum that: `net f(x) : {image} = {net.name}(…)`, then `sum(f(x))`"
         raise Refusal(
             "DGM447",
             f"`{net.name}` takes images [c, h, w] to an image of the same height and width, and is asked for "
