@@ -248,8 +248,8 @@ class _Closing:
         if isinstance(net.value, Name) and net.value.id == "external":
             message = f"`{net.name}` is external, and this version solves for nets of the library alone"
             help_ = (f"write the net itself, `net {net.name}({', '.join(net.args)}) = mlp(64, 64)`, say",)
-            at = child(self.at, "velocity")
-            self.building.findings.refuse("DGM901", message, at, "read and kept, not compiled", help_)
+            place = child(self.at, "velocity")
+            self.building.findings.refuse("DGM901", message, place, "read and kept, not compiled", help_)
         op = self.building.caller().operation("net", net.value, child(at, "value"))
         assert isinstance(op, AbstractNet)
         support, size = self._net_type(at, net, state)
