@@ -35,6 +35,25 @@ def build(*members: str, seed: int = 1, scale: float = 0.3) -> CompiledModel:
     return model
 
 
+@pytest.mark.parametrize(
+    ("latent", "posterior", "gradient"),
+    [
+        ("real[2] ~ normal(0, 1)", "normal(mlp(4))", "unbiased (through the draw)"),
+        ("real[2] ~ normal(0, 1)", "mixture(normal(-1, 1), normal(mlp(4)))", "unbiased (by the score)"),
+        ("category(4)[9] ~ categorical(1)", "categorical(mlp(4))", "unbiased (by the score)"),
+        ("category(4) ~ categorical(1)", "categorical(mlp(4))", "unbiased (all values weighed)"),
+        ("category(4) ~ categorical(1)", "gumbel_softmax(mlp(4))", "biased (a surrogate's)"),
+        ("category(4) ~ categorical(1)", "nearest(mlp(4), dim = 2)", "biased (a surrogate's)"),
+    ],
+)
+def test_each_estimator_is_called_unbiased_or_biased(latent: str, posterior: str, gradient: str) -> None:
+    laws = ("generate x | z ~ bernoulli(mlp(4))", f"infer z | x ~ {posterior}", "loss = elbo(samples = 2)")
+    found = dgmspec.diagnose(text("observe x : binary[4]", f"latent z : {latent}", *laws))
+    assert not [d for d in found.diagnostics if d.severity == "error"]
+    (line,) = (line for line in found.explain("M").splitlines() if line.startswith("  infer"))
+    assert line.endswith(f"gradient {gradient}")
+
+
 # ---- a linear Gaussian model, where everything is known -------------------------------------------------------------
 
 LINEAR = (

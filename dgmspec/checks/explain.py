@@ -32,12 +32,12 @@ def render_table(table: ExplainTable, source: str = "", width: int | None = None
 
 
 def _laws(table: ExplainTable, source: str) -> str:
-    """The conditional laws, one a line: how many parameters, and how a posterior's divergence is taken."""
+    """The conditional laws, one a line: how many parameters, how a posterior's divergence and gradient are taken."""
     head = "   ".join([*([source] if source else []), f"model {table.model}", f"log_prob {table.density}"])
     width = max(len(row.law) for row in table.laws)
     lines = []
     for row in table.laws:
-        said = f", divergence {row.divergence}" if row.divergence else ""
+        said = f", divergence {row.divergence}, gradient {row.gradient}" if row.divergence else ""
         lines.append(f"  {row.head:8}  {row.law:{width}}  {row.parameters:>8,} parameters{said}")
     return "\n".join([head, *lines])
 

@@ -18,12 +18,14 @@ __all__ = ["LawRow", "law_rows"]
 
 @dataclass(frozen=True)
 class LawRow:
-    """One ``generate`` or ``infer``, how many parameters its nets have, and how it enters the bound."""
+    """One ``generate`` or ``infer``, how many parameters its nets have, how it enters the bound, and how gradients pass
+    through what it draws."""
 
     head: str
     law: str
     parameters: int
     divergence: str
+    gradient: str
 
 
 def law_rows(analysis: Analysis) -> Iterator[LawRow]:
@@ -38,7 +40,18 @@ def law_rows(analysis: Analysis) -> Iterator[LawRow]:
         group = dependence.of[law.variable]
         closed = dependence.closed_divergence(group) if inferred else False
         how = ("in closed form" if closed else "by draws") if inferred else ""
-        yield LawRow("infer" if inferred else "generate", law_label(graph, law), size, how)
+        gradient = _gradient(analysis, law) if inferred else ""
+        yield LawRow("infer" if inferred else "generate", law_label(graph, law), size, how, gradient)
+
+
+def _gradient(analysis: Analysis, law: Prior) -> str:
+    """The estimator of a bound's gradient that a posterior leads to: unbiased, or that of a surrogate."""
+    if law.op.relaxes:
+        return "biased (a surrogate's)"
+    observed = [v.name for v in analysis.graph.variables.values() if v.role == "observe"]
+    if law.variable in (v.name for v in analysis.dependence.enumerated(observed, inferred=True)):
+        return "unbiased (all values weighed)"
+    return f"unbiased ({'through the draw' if law.op.pathwise else 'by the score'})"
 
 
 def _own_specs(graph: Graph, law: Prior) -> Iterator[ParamSpec]:

@@ -41,6 +41,8 @@ class Elbo(AbstractBound):
 
     The divergence is in closed form where the pair of laws has one, which the ledger shows. With several latent
     variables it is a sum, and `free_bits` nats of each, as a mean over the batch, cost nothing: ``max(KL, free_bits)``.
+    Its gradient is unbiased: through the draw, by the score with the mean of the row's other draws as baseline, or from
+    all values; only `nearest` and `gumbel_softmax` put a surrogate's in its place, as `check --explain` says.
     With `beta` other than 1 or free bits it is no bound; reports print the plain bound. ``gradient = sticking`` passes
     the gradient of log q through the draw alone, which has no variance where q is the true posterior.
     Reference: Kingma and Welling 2014; Higgins et al. 2017, "beta-VAE"; Kingma et al. 2016, "Improved variational
@@ -84,7 +86,7 @@ class Elbo(AbstractBound):
 class Iwae(AbstractBound):
     """The importance-weighted bound ``-E[log 1/k Σ_i p(x, z_i) / q(z_i | x)]`` over k draws of the posterior.
 
-    It grows with k towards log p(x); with k = 1 it is the evidence lower bound.
+    It grows with k towards log p(x); with k = 1 it is the evidence lower bound. The gradient is unbiased for the bound.
     Reference: Burda, Grosse and Salakhutdinov 2016, "Importance weighted autoencoders".
     """
 
@@ -104,6 +106,7 @@ class Mc(AbstractBound):
     """The naive Monte-Carlo likelihood ``-log 1/n Σ_i p(x | z_i)`` over n draws of the prior.
 
     Unbiased for p(x), a bound on log p(x) from below on average, and useless where few draws of the prior explain x.
+    The gradient is unbiased for that bound.
     """
 
     name: ClassVar[str] = "mc"
