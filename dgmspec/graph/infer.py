@@ -6,28 +6,22 @@ have given stays `UNKNOWN`, which silences everything that follows.
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from dgmspec.algebra.shapes import broadcast, joined_size, shape_of, show_shape
-from dgmspec.core.address import Address, child, written
+from dgmspec.algebra.shapes import joined_size
+from dgmspec.core.address import child, written
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.nets import AbstractNet, NetUse
-from dgmspec.core.parameters import ParamSpec
-from dgmspec.core.types import REAL, Shape, Type
-from dgmspec.graph.building import parameter_formulas
+from dgmspec.core.types import REAL, Type
+from dgmspec.graph.budget import Budget
 from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
-from dgmspec.graph.graph import ArrowNode, Graph, NetNode, Prior, StepNode, Trunk, Value, VariableNode
-from dgmspec.graph.parameters import net_use, relaxed, trunk_result
-from dgmspec.ops.distributions import AbstractParametric
+from dgmspec.graph.fits import Fits
+from dgmspec.graph.graph import ArrowNode, Graph, StepNode, Value, VariableNode
 
 __all__ = ["arriving", "infer", "refused"]
-
-MAX_PARAMETERS = 10**9
 
 
 def infer(graph: Graph) -> tuple[Graph, list[Diagnostic]]:
@@ -90,8 +84,7 @@ class _Inference:
         self.failed: set[str] = set()
         self.settled: set[str] = set()
         """The joint states whose parts have been looked at."""
-        self.parameters = 0
-        self.served: dict[str, NetUse] = {}
+        self.budget = Budget(self.findings)
 
     def run(self) -> None:
         """Contexts, then arrows forward, then what is left backward, then what stands outside the arrows."""
@@ -107,11 +100,12 @@ class _Inference:
         for step in self.graph.steps.values():
             self._count(step)
             self._remembered(step)
+        fits = Fits(self.graph, self.types, self.findings, self.budget)
         for net in self.graph.nets.values():
-            self._net(net)
+            fits.check_net(net)
         for variable in self.graph.variables.values():
             self._declared(variable)
-            self._densities(variable)
+            fits.check_laws(variable)
 
     # ---- along the arrows -------------------------------------------------------------------------------------------
 
@@ -204,7 +198,7 @@ class _Inference:
     def _count(self, step: StepNode) -> None:
         """Refuse a model of more than 10^9 parameters at the step that passes the limit."""
         x = self.types.get(step.target if step.inverse else step.source)
-        if x is None or step.arrow in self.failed or self.parameters > MAX_PARAMETERS:
+        if x is None or step.arrow in self.failed or self.budget.exceeded:
             return
         try:
             with _located(self.findings, step):
@@ -212,20 +206,7 @@ class _Inference:
         except Reported:
             self.failed.add(step.arrow)
             return
-        self._counted(specs, step.place or step.address)
-
-    def _counted(self, specs: Iterable[ParamSpec], at: Address) -> None:
-        """Report the place with whose parameters the model has more than 10^9."""
-        before, own = self.parameters, sum(math.prod(spec.shape) for spec in specs)
-        self.parameters += own
-        if before <= MAX_PARAMETERS < self.parameters:
-            self.findings.report(
-                "DGM307",
-                f"with this the model has {self.parameters:,} parameters, beyond 10^9",
-                at,
-                label="too large",
-                help=("make its network narrower",),
-            )
+        self.budget.spend(specs, step.place or step.address)
 
     def _remembered(self, step: StepNode) -> None:
         """Report an inverse step that would make another event than the one before it."""
@@ -241,18 +222,6 @@ class _Inference:
                     f"{y} stands where the steps behind it need {given}",
                     help=(f"declare {given}, or `{given.support}[*]`",),
                 )
-
-    def _net(self, node: NetNode) -> None:
-        """Report a named net that cannot serve the types that it reads and gives."""
-        if isinstance(node.op, AbstractNet) and node.target in self.types and all(v in self.types for v in node.inputs):
-            use = net_use(tuple(self._read(v) for v in node.inputs), self.types[node.target])
-            with suppress(Reported), self.findings.refusals_at(child(node.address, "value")):
-                node.op.net_parameters(use)
-
-    def _read(self, value: str) -> Type:
-        """The type of a value as nets read it."""
-        law = relaxed(self.graph, value)
-        return self.types[value] if law is None else Type(REAL, law.op.features(self.types[value]))
 
     # ---- outside the arrows -----------------------------------------------------------------------------------------
 
@@ -283,42 +252,6 @@ class _Inference:
             help=(f"write the dimensions, such as `{variable.support}[2]`",),
         )
 
-    def _densities(self, variable: VariableNode) -> None:
-        """Shapes inside priors and targets: parameters broadcast to the event, a log-density is one number."""
-        shapes = {v.name: t.shape for v in self.graph.variables.values() if (t := self.types.get(v.value))}
-        shapes |= {n.name: n.type.shape for n in self.graph.learned.values() if isinstance(n.type, Type)}
-        event = self.types.get(variable.value)
-        try:
-            if variable.target is not None and event is not None:
-                own = {name: t.shape for name, value in variable.target.named if (t := self.types.get(value))}
-                with self.findings.refusals_at(child(variable.target.address, 0)):
-                    _require_number(shape_of(variable.target.log_density, shapes | own), variable.name)
-            for law in (variable.prior, variable.posterior):
-                if law is not None and event is not None:
-                    self._law(law, event, shapes, Label(variable.address, f"an event {event}"))
-        except (Reported, KeyError):
-            return
-
-    def _law(self, law: Prior, event: Type, shapes: dict[str, Shape], label: Label) -> None:
-        """Shapes inside a law: what its parameters broadcast to, and what its nets read and give."""
-        own = shapes | {name: t.shape for name, value in law.named if (t := self.types.get(value))}
-        with self.findings.refusals_at(law.address, (label,)):
-            for name, formula in parameter_formulas(law.op):
-                wanted = law.op.shape_of(name, event) if isinstance(law.op, AbstractParametric) else event.shape
-                shape = shape_of(formula, own)
-                if isinstance(law.op, AbstractParametric):
-                    law.op.check_formula(name, shape)
-                _require_fit(shape, wanted, event)
-            law.op.support(event)
-            law.op.draws(event)
-            law.op.own_parameters(event)
-        for trunk in law.trunks:
-            if isinstance(trunk.op, AbstractNet) and all(value in self.types for value in trunk.inputs):
-                use = net_use(tuple(self._read(v) for v in trunk.inputs), trunk_result(law, trunk, event))
-                with self.findings.refusals_at(law.address, (label,)):
-                    _require_same(trunk, self.served.setdefault(trunk.address, use), use)
-                    self._counted(trunk.op.net_parameters(use), law.address)
-
 
 @contextmanager
 def _located(findings: Findings, step: StepNode) -> Iterator[None]:
@@ -328,38 +261,3 @@ def _located(findings: Findings, step: StepNode) -> Iterator[None]:
     except Refusal as refusal:
         findings.add(refused(step, refusal))
         raise Reported from refusal
-
-
-def _require_number(shape: tuple[int, ...], name: str) -> None:
-    if shape:
-        raise Refusal(
-            "DGM312",
-            f"a log-density of `{name}` is one number per event, and this has the shape {show_shape(shape)}",
-            help=("sum it: `sum(…)`, or `dot(x, x)` for a sum of squares",),
-        )
-
-
-def _require_fit(shape: Shape, wanted: Shape, event: Type) -> None:
-    """Refuse a parameter that would not broadcast to the shape that it has for the event."""
-    try:
-        fits = broadcast([shape, wanted]) == wanted
-    except Refusal:
-        fits = False
-    if not fits:
-        raise Refusal(
-            "DGM310",
-            f"a parameter of shape {show_shape(shape)} does not fit an event {event}",
-            help=(f"make it a number, or of shape {show_shape(wanted)}",),
-        )
-
-
-def _require_same(trunk: Trunk, before: NetUse, use: NetUse) -> None:
-    """Refuse one named net as the parameters of laws that ask for different numbers."""
-    if (before.read, before.size) != (use.read, use.size):
-        name = trunk.address.rpartition("/")[2]
-        raise Refusal(
-            "DGM727",
-            f"`{name}` is one network, and is asked for {use.size:,} numbers from {use.read:,} here, "
-            f"for {before.size:,} from {before.read:,} elsewhere",
-            help=("declare a second net, or write the net in place: `normal(mlp(64))`",),
-        )
