@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.continuous.ode import Place, carried, evaluation_of
-from dgmspec.modules.continuous.velocity import Ready, ready
+from dgmspec.modules.continuous.ready import Ready, ready
 from dgmspec.modules.nets import below
 from dgmspec.modules.twin import Parameters, StepContext, TermTwin, sum_event
 from dgmspec.ops.continuous.losses import TEACHER, FlowMatching, Reflow

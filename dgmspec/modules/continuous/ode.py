@@ -9,7 +9,9 @@ from torch import Tensor
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.types import Type
-from dgmspec.modules.continuous.velocity import PROBES, Evaluation, Ready, constants, learned_of, ready
+from dgmspec.modules.continuous.constants import PROBES, constants, learned_of
+from dgmspec.modules.continuous.ready import Ready, ready
+from dgmspec.modules.continuous.velocity import Evaluation
 from dgmspec.modules.counting import count
 from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.solvers import Adaptive, Field, Fixed, SolverError, integrate

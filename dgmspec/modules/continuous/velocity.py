@@ -1,205 +1,35 @@
-"""A velocity as torch: its value, its trace and other rates along a path, at one state and time.
-
-What does not depend on state and time is made once for a solve, by `constants`, and handed to every evaluation beside
-the parameters: so gradients reach it in each way of differentiating a solve.
-"""
+"""The velocity of one solve as torch: its value, its trace and other rates along a path, at one state and time."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from dgmspec.algebra.nodes import AbstractExpr, Name
-from dgmspec.algebra.shapes import shape_of
-from dgmspec.core.nets import AbstractNet
-from dgmspec.core.types import Shape, Type
-from dgmspec.modules.expressions import Prepared, Value, as_tensor, prepare
+from dgmspec.modules.continuous.constants import CONTEXT, END, NORM, PROBES, START, Time, Values, weights_of
+from dgmspec.modules.continuous.ready import NetGradient, NetReading, Ready
+from dgmspec.modules.expressions import Value, as_tensor
 from dgmspec.modules.initial import constrain
-from dgmspec.modules.nets import below, context_features, evaluate
+from dgmspec.modules.nets import below, evaluate
 from dgmspec.modules.nets.layered import gated, gates_of
-from dgmspec.modules.registry import embedding_twin, net_twin, resolve_held
+from dgmspec.modules.registry import embedding_twin
 from dgmspec.modules.traces import (
     Chain,
     closed_norm,
     forward,
     gradient_and_laplacian,
-    norm_core,
     product,
     tangent_trace,
-    trace_core,
     value_and_trace,
 )
-from dgmspec.modules.twin import Parameters, StepContext, flat_rows
-from dgmspec.ops.authored import OwnNet, Reading
+from dgmspec.modules.twin import Parameters, flat_rows
 from dgmspec.ops.continuous.ode import Ode
-from dgmspec.ops.continuous.placed import chained, closed, potential, seen_shape
 from dgmspec.ops.nets import AbstractLayered
 from dgmspec.ops.nets.layered import Mlp, ResMlp
 
-__all__ = ["PROBES", "Evaluation", "Ready", "constants", "ready"]
-
-Time = float | Tensor
-Values = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """One use of a net: what it reads besides the time, at which place of its input the state stands, where its trace
-    goes."""
-
-    symbol: str
-    net: OwnNet
-    args: tuple[Prepared, ...]
-    sizes: tuple[int, ...]
-    timed: bool
-    context: bool
-    shape: Shape
-    state: int | None = None
-    trace: str = ""
-    names: tuple[str, ...] = ()
-    """Of a chain of layers: theirs, in order."""
-    skips: tuple[int | None, ...] = ()
-
-    @property
-    def first(self) -> str:
-        """Where the first layer's columns for the state stand, cut out once a solve."""
-        return f"state's columns of {self.symbol}"
-
-    @property
-    def others(self) -> str:
-        """Where the first layer's other columns stand."""
-        return f"other columns of {self.symbol}"
-
-    @property
-    def core(self) -> str:
-        """Where the part of its closed trace that is made once stands."""
-        return f"core of {self.symbol}"
-
-
-@dataclass(frozen=True)
-class _Gradient:
-    symbol: str
-    energy: Prepared
-    readings: tuple[_Reading, ...]
-    trace: str = ""
-    """Where the trace of its Jacobian goes, where that follows from the layers of the one net in it."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The closures of one velocity at the type of its state."""
-
-    value: Prepared
-    readings: tuple[_Reading, ...]
-    gradients: tuple[_Gradient, ...]
-    divergence: Prepared | None
-    vanishes: bool
-    norm: str
-    ends: tuple[float | Prepared, float | Prepared]
-    """When the arrow starts and ends: numbers, or closures over learned ones."""
-
-
-def ready(op: Ode, event: Type) -> Ready:
-    """The closures of an ode's velocity."""
-    found, velocity = op.at(event), op.velocity
-    traces = {symbol: name for name, symbol in found.plan.traces}
-
-    def reading(used: Reading, layered: bool) -> _Reading:
-        net, rest = velocity.net(used.net), [arg for arg in used.args if not velocity.is_time(arg)]
-        net_twin(net.op)
-        resolve_held(net.op)
-        shapes = [shape_of(arg, found.shapes) for arg in rest]
-        state = Name(id=velocity.state)
-        return _Reading(
-            used.symbol,
-            net,
-            tuple(map(prepare, rest)),
-            tuple(map(math.prod, shapes)),
-            len(rest) < len(used.args),
-            net.name in velocity.in_place,
-            net.size.at(found.shapes),
-            rest.index(state) if layered else None,
-            traces.get(used.symbol, ""),
-            *_links(net.op),
-        )
-
-    gradients = []
-    for g in found.gradients:
-        layered = potential(velocity, g)
-        inner = tuple(reading(used, layered) for used in g.readings)
-        gradients.append(_Gradient(g.symbol, prepare(g.energy), inner, traces.get(g.symbol, "")))
-    formula = found.plan.formula
-    return Ready(
-        prepare(found.value),
-        tuple(reading(used, chained(velocity, used, event)) for used in velocity.readings),
-        tuple(gradients),
-        None if formula is None else prepare(formula),
-        found.plan.vanishes,
-        op.norm(event),
-        (_end(op.low), _end(op.high)),
-    )
-
-
-def _end(written: float | AbstractExpr) -> float | Prepared:
-    return prepare(written) if isinstance(written, AbstractExpr) else written
-
-
-# ---- once a solve ---------------------------------------------------------------------------------------------------
-
-
-def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tensor) -> dict[str, Tensor]:
-    """Everything that evaluations read beside state and time: weights, learned numbers in their supports, the context,
-    and what closed traces take from the weights."""
-    found = dict(p) | learned_of(op, p)
-    if ctx.given is not None and ctx.given_type is not None:
-        found[CONTEXT] = context_features(ctx.given, ctx.given_type, like)
-        for seen in op.velocity.seen:
-            found[seen.name] = _seen(ctx.given, found[CONTEXT], seen.start, seen.type)
-    for used in (*known.readings, *(inner for g in known.gradients for inner in g.readings)):
-        if used.state is not None:
-            parts = below(p, used.net.name)
-            found |= _columns(used, parts)
-            weights = _weights(used, parts, found)
-        if used.trace and closed(used.net.op):
-            found[used.core] = trace_core(weights)
-            if "jacobian" in op.rates and known.norm == "closed form":
-                found[NORM] = norm_core(weights)
-    if op.learned_times:
-        start, end = ends_of(known, found, like)
-        found[START], found[END] = (as_tensor(time, like).reshape(1) for time in (start, end))
-    return found
-
-
-def learned_of(op: Ode, p: Parameters) -> dict[str, Tensor]:
-    """The learned numbers of a velocity in their supports, (1, …)."""
-    return {own.name: constrain(own.support, p[own.name]).unsqueeze(0) for own in op.velocity.learned}
-
-
-CONTEXT, PROBES, NORM = "the context", "the probes", "core of the norm"
-START, END = "when it starts", "when it ends"
-"""Names that no text can give to anything."""
-
-
-def ends_of(known: Ready, values: Values, like: Tensor) -> tuple[Time, Time]:
-    """When the arrow starts and ends, learned numbers put in: floats, or one number each."""
-    start, end = (time if isinstance(time, float) else time(values, like) for time in known.ends)
-    return start, end
-
-
-def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Tensor:
-    """A variable of the context as formulas meet it."""
-    if start is None:
-        return given if type_.shape == seen_shape(type_) else features
-    shape = seen_shape(type_)
-    flat = flat_rows(features)
-    return flat[:, start : start + math.prod(shape)].reshape(flat.shape[0], *shape)
-
-
-# ---- evaluations ----------------------------------------------------------------------------------------------------
+__all__ = ["Evaluation"]
 
 
 @dataclass(frozen=True)
@@ -265,7 +95,7 @@ class Evaluation:
                 env[found.symbol] = self._gradient(found, t, y, p, env)
         return env
 
-    def _read(self, used: _Reading, t: Time, y: Tensor, p: Values, env: dict[str, Value], traced: bool) -> None:
+    def _read(self, used: NetReading, t: Time, y: Tensor, p: Values, env: dict[str, Value], traced: bool) -> None:
         """The value of a net put into the environment, and its trace where that is asked for."""
         own = below(p, used.net.name)
         if traced and used.trace:
@@ -294,11 +124,13 @@ class Evaluation:
             return (product(chain, slopes, e) * e).sum(2).mean(1)
         return tangent_trace(chain, slopes, y.shape[0])
 
-    def _chain(self, used: _Reading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Chain:
+    def _chain(
+        self, used: NetReading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]
+    ) -> Chain:
         """A layered net as a chain of the state: what else its first layer reads goes into that layer's offset."""
         op = used.net.op
         assert isinstance(op, AbstractLayered) and used.state is not None
-        weights, biases = _weights(used, own, p), tuple(own[f"{name}/bias"] for name in used.names)
+        weights, biases = weights_of(used, own, p), tuple(own[f"{name}/bias"] for name in used.names)
         offset = self._offset(used, own, t, y, p, env)
         offsets = (biases[0] if offset is None else offset, *biases[1:])
         if isinstance(op, Mlp) and op.gates:
@@ -307,7 +139,7 @@ class Evaluation:
         return Chain(op.activation, weights, offsets, (), used.skips, step)  # type: ignore[attr-defined]  # all have one
 
     def _offset(
-        self, used: _Reading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]
+        self, used: NetReading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]
     ) -> Tensor | None:
         """What the first layer adds to the state's part, where it reads more than the state."""
         if used.others not in p:
@@ -338,7 +170,7 @@ class Evaluation:
         time, embedding = self._time(t, y, p).reshape(-1, 1), op.time_embedding()
         return time if embedding is None else embedding_twin(embedding).apply(embedding, below(own, "time"), time)
 
-    def _potential(self, found: _Gradient, t: Time, y: Tensor, p: Values, env: dict[str, Value]) -> None:
+    def _potential(self, found: NetGradient, t: Time, y: Tensor, p: Values, env: dict[str, Value]) -> None:
         """The gradient of a net put into the environment, and the trace of its Jacobian or the estimate of that."""
         (used,) = found.readings
         chain = self._chain(used, below(p, used.net.name), t, y, p, env)
@@ -346,7 +178,7 @@ class Evaluation:
         value, trace = gradient_and_laplacian(chain, y.reshape(y.shape[0], -1), probes)
         env[found.symbol], env[found.trace] = _shaped(value.to(y.dtype), y), trace.to(y.dtype)
 
-    def _gradient(self, found: _Gradient, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Tensor:
+    def _gradient(self, found: NetGradient, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Tensor:
         """∂E/∂y of a number a row: of the sum over rows, each of which reads its own state alone."""
         state = self.op.velocity.state
 
@@ -371,27 +203,3 @@ def _gated(op: Mlp, own: Parameters, weights: tuple[Tensor, ...], offsets: tuple
 def _shaped(value: Tensor, y: Tensor) -> Tensor:
     """A flat value in the shape of the state; views that change nothing would each be a node of the graph."""
     return value if value.shape == y.shape else value.reshape(y.shape)
-
-
-def _columns(used: _Reading, own: Parameters) -> dict[str, Tensor]:
-    """The first layer's weight cut apart: the state's columns, and the others where there are any."""
-    full, start = own["0/weight"], sum(used.sizes[: used.state])
-    end = start + used.sizes[used.state or 0]
-    found = {used.first: full[:, start:end].contiguous()}
-    if end - start < full.shape[1]:
-        found[used.others] = torch.cat((full[:, :start], full[:, end:]), 1)
-    return found
-
-
-def _weights(used: _Reading, own: Parameters, p: Values) -> tuple[Tensor, ...]:
-    """The weights of a layered net, of the first the state's columns alone."""
-    return (p[used.first], *(own[f"{name}/weight"] for name in used.names[1:]))
-
-
-def _links(op: AbstractNet) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
-    """The layers' names and what they skip from, none where none does."""
-    if not isinstance(op, AbstractLayered):
-        return (), ()
-    links = op.links()
-    skips = tuple(link.skip for link in links)
-    return ("0", *(link.name for link in links)), (None, *skips) if any(s is not None for s in skips) else ()

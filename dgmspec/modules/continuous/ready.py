@@ -1,0 +1,130 @@
+"""The closures of a velocity, made once for the type of its state: its formula, and the nets and gradients it reads."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from dgmspec.algebra.nodes import AbstractExpr, Name
+from dgmspec.algebra.shapes import shape_of
+from dgmspec.core.nets import AbstractNet
+from dgmspec.core.types import Shape, Type
+from dgmspec.modules.expressions import Prepared, prepare
+from dgmspec.modules.registry import net_twin, resolve_held
+from dgmspec.ops.authored import OwnNet, Reading
+from dgmspec.ops.continuous.ode import Ode
+from dgmspec.ops.continuous.placed import chained, potential
+from dgmspec.ops.nets import AbstractLayered
+
+__all__ = ["NetGradient", "NetReading", "Ready", "ready"]
+
+
+@dataclass(frozen=True)
+class NetReading:
+    """One use of a net: what it reads besides the time, at which place of its input the state stands, where its trace
+    goes."""
+
+    symbol: str
+    net: OwnNet
+    args: tuple[Prepared, ...]
+    sizes: tuple[int, ...]
+    timed: bool
+    context: bool
+    shape: Shape
+    state: int | None = None
+    trace: str = ""
+    names: tuple[str, ...] = ()
+    """Of a chain of layers: theirs, in order."""
+    skips: tuple[int | None, ...] = ()
+
+    @property
+    def first(self) -> str:
+        """Where the first layer's columns for the state stand, cut out once a solve."""
+        return f"state's columns of {self.symbol}"
+
+    @property
+    def others(self) -> str:
+        """Where the first layer's other columns stand."""
+        return f"other columns of {self.symbol}"
+
+    @property
+    def core(self) -> str:
+        """Where the part of its closed trace that is made once stands."""
+        return f"core of {self.symbol}"
+
+
+@dataclass(frozen=True)
+class NetGradient:
+    symbol: str
+    energy: Prepared
+    readings: tuple[NetReading, ...]
+    trace: str = ""
+    """Where the trace of its Jacobian goes, where that follows from the layers of the one net in it."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The closures of one velocity at the type of its state."""
+
+    value: Prepared
+    readings: tuple[NetReading, ...]
+    gradients: tuple[NetGradient, ...]
+    divergence: Prepared | None
+    vanishes: bool
+    norm: str
+    ends: tuple[float | Prepared, float | Prepared]
+    """When the arrow starts and ends: numbers, or closures over learned ones."""
+
+
+def ready(op: Ode, event: Type) -> Ready:
+    """The closures of an ode's velocity."""
+    found, velocity = op.at(event), op.velocity
+    traces = {symbol: name for name, symbol in found.plan.traces}
+
+    def reading(used: Reading, layered: bool) -> NetReading:
+        net, rest = velocity.net(used.net), [arg for arg in used.args if not velocity.is_time(arg)]
+        net_twin(net.op)
+        resolve_held(net.op)
+        shapes = [shape_of(arg, found.shapes) for arg in rest]
+        state = Name(id=velocity.state)
+        return NetReading(
+            used.symbol,
+            net,
+            tuple(map(prepare, rest)),
+            tuple(map(math.prod, shapes)),
+            len(rest) < len(used.args),
+            net.name in velocity.in_place,
+            net.size.at(found.shapes),
+            rest.index(state) if layered else None,
+            traces.get(used.symbol, ""),
+            *_links(net.op),
+        )
+
+    gradients = []
+    for g in found.gradients:
+        layered = potential(velocity, g)
+        inner = tuple(reading(used, layered) for used in g.readings)
+        gradients.append(NetGradient(g.symbol, prepare(g.energy), inner, traces.get(g.symbol, "")))
+    formula = found.plan.formula
+    return Ready(
+        prepare(found.value),
+        tuple(reading(used, chained(velocity, used, event)) for used in velocity.readings),
+        tuple(gradients),
+        None if formula is None else prepare(formula),
+        found.plan.vanishes,
+        op.norm(event),
+        (_end(op.low), _end(op.high)),
+    )
+
+
+def _end(written: float | AbstractExpr) -> float | Prepared:
+    return prepare(written) if isinstance(written, AbstractExpr) else written
+
+
+def _links(op: AbstractNet) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
+    """The layers' names and what they skip from, none where none does."""
+    if not isinstance(op, AbstractLayered):
+        return (), ()
+    links = op.links()
+    skips = tuple(link.skip for link in links)
+    return ("0", *(link.name for link in links)), (None, *skips) if any(s is not None for s in skips) else ()
