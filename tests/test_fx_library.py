@@ -39,7 +39,7 @@ def unrolls(step: str) -> bool:
 
 CONTINUOUS = ("real", "positive", "unit", "interval(0, 2)", "interval(-1, 1)", "circle")
 DISCRETE = ("binary", "category(2)", "category(3)", "integer(0..9)")
-LAWS = [cls.examples[0] for cls in library() if cls.role == "distribution"]
+LAWS = [cls.examples[0] for cls in library() if cls.role == "distribution" and cls.density != "none"]
 
 
 def agree(text: str) -> None:

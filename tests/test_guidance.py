@@ -99,7 +99,7 @@ def test_contexts_are_dropped_while_training_alone() -> None:
         node = noising_step(found.graph)
         assert node is not None
         (name,) = [i.name for i in found.program("loss").inputs if i.name.endswith("drop")]
-        draws = found._loss_inputs(batch, None, 0, None, 0)[0][name]
+        draws = found.loss_inputs(batch, None, 0, None, 0)[0][name]
         assert float((draws < node.op.drop).double().mean()) == pytest.approx(0.25, abs=0.03)  # type: ignore[attr-defined]
     finally:
         found.eval()

@@ -330,7 +330,7 @@ model M {
     model = compiled(text)
     x = torch.rand(6, 2, dtype=DOUBLE)
     assert [step.name for step in model.ledger(x).steps] == [
-        "elementwise(logit)",
+        "logit",
         "actnorm",
         "ode(rk4)",
         "z ~ normal",

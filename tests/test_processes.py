@@ -171,4 +171,5 @@ def test_samples_and_figures_of_two_processes_are_those_of_one(alone: Path, tmp_
     assert one.shape == (9000, 2) and one.dtype == np.int64 and np.array_equal(one, two)
     printed = group(tmp_path, "eval", alone, "--json")
     figures = json.loads(printed[0])["result"]
-    assert figures == pytest.approx(json.loads((alone / "report.json").read_text())["test"]) and not printed[1]
+    report = json.loads((alone / "report.json").read_text())
+    assert figures == pytest.approx({"density": report["density"], **report["test"]}) and not printed[1]

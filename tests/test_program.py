@@ -62,7 +62,7 @@ def test_sampling_with_its_density_subtracts_what_it_meets() -> None:
 def test_every_slot_dies_once_after_its_last_reader() -> None:
     built_all = build_programs(flow_graph([coupling(k) for k in range(3)], c=Type(REAL, (2,))))
     missing = [phase for phase, built in built_all.items() if not isinstance(built, Program)]
-    assert missing == ["before", "after", "target"]
+    assert missing == ["before", "after", "target", "score", "known"]
     for built in (built for built in built_all.values() if isinstance(built, Program)):
         dead: set[int] = set()
         for line in built.instructions:

@@ -18,6 +18,7 @@ from dgmspec.modules.recorded import AbstractRecorded
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.twin import StepContext
+from dgmspec.ops.continuous import Ode
 from dgmspec.ops.paths.schemes import Exact
 from dgmspec.ops.paths.simulation import Simulation
 
@@ -31,6 +32,10 @@ class AbstractSimulated(AbstractRecorded, ABC):
         """The same model, parameters shared, whose `sde` stops at time t: `sample` draws x_t, on the same paths as the
         whole time for the same seed, and `log_prob` is that of x_t; or the same of the state of an `ode` at t."""
         if not self.simulates:
+            if not any(isinstance(step.op, Ode) for step in self.graph.steps.values()):
+                raise UnavailableError(
+                    f"{self.name} has no time to stop at: neither an `ode` arrow nor an `sde` that starts at its prior"
+                )
             return at_moment(self, t)
         op = self.simulation().op
         assert isinstance(op, Simulation)
