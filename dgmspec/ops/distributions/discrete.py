@@ -5,6 +5,7 @@ Their draws jump, so no gradient passes through one.
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Mapping
 from typing import ClassVar, Self
 
@@ -19,7 +20,33 @@ LEVELS = integers(0, 255)
 """The range of whole numbers that a message names where a variable has none."""
 
 
-class Bernoulli(AbstractProduct):
+class AbstractByLogits(AbstractProduct, ABC):
+    """Laws given by `probs` or by `logits`, at most one of the two; a net gives `logits`."""
+
+    closed_divergence: ClassVar[bool] = True
+    pathwise: ClassVar[bool] = False
+
+    probs: ParameterValue | None = None
+    logits: ParameterValue | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.probs is not None and self.logits is not None:
+            raise Refusal(
+                "DGM476",
+                f"`{self.name}` takes `probs` or `logits`, and is given both",
+                help=(f"write `{self.name}(logits = …)`",),
+            )
+        return self
+
+    def heads(self) -> tuple[str, ...]:
+        return ("logits",)
+
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        return (Draw("noise", type_.shape, "uniform"),)
+
+
+class Bernoulli(AbstractByLogits):
     """The law of a coin: 1 with probability σ(logits).
 
     Formula: ``p(x) = σ(l)^x σ(-l)^(1 - x)``, l the `logits`, or logit of `probs`; at most one of the two is given,
@@ -34,28 +61,12 @@ class Bernoulli(AbstractProduct):
     name: ClassVar[str] = "bernoulli"
     examples: ClassVar[tuple[str, ...]] = ("bernoulli(0.3)", "bernoulli(logits = [0, -1])", "bernoulli(probs = 0.5)")
     domains: ClassVar[Mapping[str, Support]] = {"probs": UNIT, "logits": REAL}
-    closed_divergence: ClassVar[bool] = True
-    pathwise: ClassVar[bool] = False
-
-    probs: ParameterValue | None = None
-    logits: ParameterValue | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _require_one(self, self.probs, self.logits)
-        return self
-
-    def heads(self) -> tuple[str, ...]:
-        return ("logits",)
 
     def values(self, declared: Support) -> Support:
         return BINARY
 
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
 
-
-class Categorical(AbstractProduct):
+class Categorical(AbstractByLogits):
     """A label with a probability for each, independently in each coordinate.
 
     Formula: ``p(x = k) = exp(l_k) / Σ_j exp(l_j)``, l the `logits`; or `probs` over their sum. At most one is given;
@@ -74,19 +85,6 @@ class Categorical(AbstractProduct):
         "categorical(logits = [0, 1, -1])",
     )
     domains: ClassVar[Mapping[str, Support]] = {"probs": POSITIVE, "logits": REAL}
-    closed_divergence: ClassVar[bool] = True
-    pathwise: ClassVar[bool] = False
-
-    probs: ParameterValue | None = None
-    logits: ParameterValue | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _require_one(self, self.probs, self.logits)
-        return self
-
-    def heads(self) -> tuple[str, ...]:
-        return ("logits",)
 
     def width(self, parameter: str, type_: Type) -> int | None:
         return int(self.values(type_.support).high) + 1
@@ -96,9 +94,6 @@ class Categorical(AbstractProduct):
             return declared
         given = self.probs if isinstance(self.probs, tuple) else self.logits
         return category(len(given) if isinstance(given, tuple) else 2)
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
 
 
 class BetaBinomial(AbstractProduct):
@@ -183,13 +178,3 @@ class DiscretizedLogistic(AbstractProduct):
     def draws(self, type_: Type) -> tuple[Draw, ...]:
         choice = (Draw("component", type_.shape, "uniform"),) if self.components > 1 else ()
         return (*choice, Draw("noise", type_.shape, "uniform"))
-
-
-def _require_one(op: AbstractProduct, probs: object, logits: object) -> None:
-    """At most one of the two ways to say the same."""
-    if probs is not None and logits is not None:
-        raise Refusal(
-            "DGM476",
-            f"`{op.name}` takes `probs` or `logits`, and is given both",
-            help=(f"write `{op.name}(logits = …)`",),
-        )
