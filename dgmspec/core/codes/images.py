@@ -1,12 +1,12 @@
 """Families 3xx and 4xx, continued: steps, masks and nets of images."""
 
 from dgmspec.core.code import Code
+from dgmspec.core.example import flow_text
 
 
 def _flow(steps: str, x: str = "real[4, 8, 8]", z: str = "real[*] ~ normal(0, 1)") -> str:
-    """A whole file with one flow from x to z."""
-    lines = "".join(f"        {step}\n" for step in steps.split("; "))
-    return f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z}\n    flow x -> z {{\n{lines}    }}\n}}\n"
+    """A whole file with one flow from an image to z."""
+    return flow_text(steps, x, z)
 
 
 CODES: tuple[Code, ...] = (

@@ -1,13 +1,7 @@
 """Family 7xx: origins of variables, losses and samplers against the graph."""
 
 from dgmspec.core.code import Code
-
-
-def _model(*members: str) -> str:
-    """A whole file of one model."""
-    body = "".join(f"    {member}\n" for member in members)
-    return f"dgm 1\nmodel M {{\n{body}}}\n"
-
+from dgmspec.core.example import model_text
 
 _X, _Z = "observe x : real[2]", "latent z : real[2] ~ normal(0, 1)"
 _TARGET = "observe x : real[2] ~ exp(-dot(x, x) / 2)"
@@ -20,7 +14,7 @@ CODES: tuple[Code, ...] = (
         "a variable with two origins",
         "A variable has one origin: a prior, or one arrow to a variable that has one.",
         "Two arrows into z are two densities of z, and the text does not say which is meant.",
-        wrong=_model(
+        wrong=model_text(
             _X,
             "latent y : real[2]",
             _Z,
@@ -28,7 +22,7 @@ CODES: tuple[Code, ...] = (
             "flow x -> y { actnorm }",
             "flow y -> z { actnorm }",
         ),
-        right=_model(_X, _Z, "flow x -> z { actnorm; permute(reverse) }"),
+        right=model_text(_X, _Z, "flow x -> z { actnorm; permute(reverse) }"),
     ),
     Code(
         "DGM702",
@@ -36,8 +30,8 @@ CODES: tuple[Code, ...] = (
         "`nll` without a density",
         "`nll` needs log p(x): a chain of arrows from x to a variable with a prior.",
         "Without a prior at its end the chain is a map, not a distribution, and has no likelihood.",
-        wrong=_model(_X, "latent z : real[2]", _FLOW, "loss = nll"),
-        right=_model(_X, _Z, _FLOW, "loss = nll"),
+        wrong=model_text(_X, "latent z : real[2]", _FLOW, "loss = nll"),
+        right=model_text(_X, _Z, _FLOW, "loss = nll"),
     ),
     Code(
         "DGM703",
@@ -46,8 +40,8 @@ CODES: tuple[Code, ...] = (
         "`reverse_kl` needs an unnormalised density of x beside the flow: `observe x : T ~ exp(e)`.",
         "KL(q || p) is an average over the model's own samples of log q - log p; without p there is nothing to "
         "compare with.",
-        wrong=_model(_X, _Z, _FLOW, "loss = reverse_kl"),
-        right=_model(_TARGET, _Z, _FLOW, "loss = reverse_kl"),
+        wrong=model_text(_X, _Z, _FLOW, "loss = reverse_kl"),
+        right=model_text(_TARGET, _Z, _FLOW, "loss = reverse_kl"),
     ),
     Code(
         "DGM704",
@@ -56,10 +50,10 @@ CODES: tuple[Code, ...] = (
         "A target `~ exp(e)` beside an arrow is fixed: its formula holds no learned parameter.",
         "Its normalising constant is unknown and would change with the parameter, so minimising the loss over it would "
         "reward a growing constant instead of a better fit.",
-        wrong=_model(
+        wrong=model_text(
             "learn a : positive = 1", "observe x : real[2] ~ exp(-a * dot(x, x))", _Z, _FLOW, "loss = reverse_kl"
         ),
-        right=_model(_TARGET, _Z, _FLOW, "loss = reverse_kl"),
+        right=model_text(_TARGET, _Z, _FLOW, "loss = reverse_kl"),
     ),
     Code(
         "DGM705",
@@ -67,7 +61,7 @@ CODES: tuple[Code, ...] = (
         "a loss term that fits several variables",
         "A loss term without argument binds to the only variable it fits; where several fit, it names one.",
         "Which density is to be fitted is the author's decision.",
-        wrong=_model(
+        wrong=model_text(
             "observe x : real[2]",
             "observe y : real[2]",
             "latent z : real[2] ~ normal(0, 1)",
@@ -76,7 +70,7 @@ CODES: tuple[Code, ...] = (
             "flow y -> w { actnorm }",
             "loss = nll",
         ),
-        right=_model(
+        right=model_text(
             "observe x : real[2]",
             "observe y : real[2]",
             "latent z : real[2] ~ normal(0, 1)",
@@ -92,8 +86,8 @@ CODES: tuple[Code, ...] = (
         "a loss term that names no variable it could fit",
         "The argument of a loss term is an observed variable of the model.",
         "A loss is about the data; latent and given variables have none to fit.",
-        wrong=_model(_X, _Z, _FLOW, "loss = nll(y)"),
-        right=_model(_X, _Z, _FLOW, "loss = nll(x)"),
+        wrong=model_text(_X, _Z, _FLOW, "loss = nll(y)"),
+        right=model_text(_X, _Z, _FLOW, "loss = nll(x)"),
     ),
     Code(
         "DGM707",
@@ -101,8 +95,8 @@ CODES: tuple[Code, ...] = (
         "arrows that run in a circle",
         "Following the arrows from a variable never leads back to it.",
         "A variable that is a function of itself is an equation, not a model.",
-        wrong=_model(_X, "latent z : real[2]", "flow x -> z { actnorm }", "flow z -> x { actnorm }"),
-        right=_model(_X, "latent z : real[2] ~ normal(0, 1)", "flow x -> z { actnorm }"),
+        wrong=model_text(_X, "latent z : real[2]", "flow x -> z { actnorm }", "flow z -> x { actnorm }"),
+        right=model_text(_X, "latent z : real[2] ~ normal(0, 1)", "flow x -> z { actnorm }"),
     ),
     Code(
         "DGM708",
@@ -111,8 +105,8 @@ CODES: tuple[Code, ...] = (
         "A chain of flows has a prior at one of its variables only.",
         "The flow already carries the first prior to every variable it joins; a second would be another density for "
         "the same variable.",
-        wrong=_model("observe x : real[2] ~ normal(0, 1)", _Z, _FLOW),
-        right=_model(_X, _Z, _FLOW),
+        wrong=model_text("observe x : real[2] ~ normal(0, 1)", _Z, _FLOW),
+        right=model_text(_X, _Z, _FLOW),
     ),
     Code(
         "DGM709",
@@ -120,8 +114,8 @@ CODES: tuple[Code, ...] = (
         "a variable that stands alone",
         "An observed or latent variable has a density of its own or is an end of an arrow.",
         "Nothing generates it and nothing follows from it, so the model says nothing about it.",
-        wrong=_model(_X, _Z, "observe y : real[2]", _FLOW),
-        right=_model(_X, _Z, _FLOW),
+        wrong=model_text(_X, _Z, "observe y : real[2]", _FLOW),
+        right=model_text(_X, _Z, _FLOW),
     ),
     Code(
         "DGM710",
@@ -129,8 +123,8 @@ CODES: tuple[Code, ...] = (
         "a given variable with a density",
         "A `given` is supplied with every call: it has no prior and no arrow ends at it.",
         "A variable that the model must explain is `observe`; one it may draw is `latent`.",
-        wrong=_model(_X, _Z, "given c : real[2]", "flow x -> z { actnorm }", "flow z -> c { actnorm }"),
-        right=_model(_X, _Z, "given c : real[2]", "flow x -> z | c { elementwise(affine, net = mlp(8)) }"),
+        wrong=model_text(_X, _Z, "given c : real[2]", "flow x -> z { actnorm }", "flow z -> c { actnorm }"),
+        right=model_text(_X, _Z, "given c : real[2]", "flow x -> z | c { elementwise(affine, net = mlp(8)) }"),
     ),
     Code(
         "DGM711",
@@ -138,8 +132,8 @@ CODES: tuple[Code, ...] = (
         "an unnormalised density where a distribution is needed",
         "`~ exp(e)` stands on an observed variable; a latent one has a distribution that can be drawn from.",
         "Sampling starts at the latent variable, and an unnormalised density cannot be drawn from directly.",
-        wrong=_model(_X, "latent z : real[2] ~ exp(-dot(z, z))", _FLOW),
-        right=_model(_X, _Z, _FLOW),
+        wrong=model_text(_X, "latent z : real[2] ~ exp(-dot(z, z))", _FLOW),
+        right=model_text(_X, _Z, _FLOW),
     ),
     Code(
         "DGM712",
@@ -148,8 +142,8 @@ CODES: tuple[Code, ...] = (
         "The parameters of priors read given variables; a law that depends on others is written `generate z | y ~ …`.",
         "What they read must be known at the moment it is needed: a prior may depend on what is given, not on what it "
         "is to explain.",
-        wrong=_model(_X, "latent z : real[2] ~ normal(x, 1)", _FLOW),
-        right=_model(_X, "given c : real[2]", "latent z : real[2] ~ normal(c, 1)", _FLOW),
+        wrong=model_text(_X, "latent z : real[2] ~ normal(x, 1)", _FLOW),
+        right=model_text(_X, "given c : real[2]", "latent z : real[2] ~ normal(c, 1)", _FLOW),
     ),
     Code(
         "DGM713",
@@ -157,8 +151,8 @@ CODES: tuple[Code, ...] = (
         "a loss that is no arithmetic over loss terms",
         "`loss` is a sum or product of loss terms, numbers and params, with at least one term.",
         "A loss without a term is a constant: nothing would be learned.",
-        wrong=_model(_X, _Z, _FLOW, "loss = 1 + 2"),
-        right=_model(_X, _Z, _FLOW, "loss = 2 * nll"),
+        wrong=model_text(_X, _Z, _FLOW, "loss = 1 + 2"),
+        right=model_text(_X, _Z, _FLOW, "loss = 2 * nll"),
     ),
     Code(
         "DGM714",
@@ -166,8 +160,8 @@ CODES: tuple[Code, ...] = (
         "a member or setting given twice, or unknown to a model",
         "A model's only setting is `loss`, once.",
         "Training settings stand in a `train` block, so that one model may be trained in several ways.",
-        wrong=_model(_X, _Z, _FLOW, "lss = nll"),
-        right=_model(_X, _Z, _FLOW, "loss = nll"),
+        wrong=model_text(_X, _Z, _FLOW, "lss = nll"),
+        right=model_text(_X, _Z, _FLOW, "loss = nll"),
     ),
     Code(
         "DGM715",
@@ -177,8 +171,8 @@ CODES: tuple[Code, ...] = (
         "constant; every other sampler runs along an arrow of its kind.",
         "A chain follows the slope of the log-density with normal noise: without a density there is no slope, and "
         "labels have none.",
-        wrong=_model("observe x : category(3) ~ categorical(logits = [0, 1, 2])")
+        wrong=model_text("observe x : category(3) ~ categorical(logits = [0, 1, 2])")
         + "sample M { method = mala(500, 0.5) }\n",
-        right=_model(_TARGET) + "sample M { method = mala(500, 0.5) }\n",
+        right=model_text(_TARGET) + "sample M { method = mala(500, 0.5) }\n",
     ),
 )

@@ -1,13 +1,7 @@
 """Family 64x to 69x: `sde`, `markov` and `perturb` arrows."""
 
 from dgmspec.core.code import Code
-
-
-def _model(*members: str) -> str:
-    """A whole file of one model."""
-    body = "".join(f"    {member}\n" for member in members)
-    return f"dgm 1\nmodel M {{\n{body}}}\n"
-
+from dgmspec.core.example import model_text
 
 _X, _Z = "observe x : real[2]", "latent z : real[2] ~ normal(0, 1)"
 
@@ -45,8 +39,8 @@ CODES: tuple[Code, ...] = (
         "An `sde` has `drift(x, t) = …` and `diffusion(t) = …`; a `markov` has `step(x, t) ~ normal(…)`, a `perturb` "
         "`kernel(x, t) ~ normal(…)`.",
         "Kernel, reverse process and likelihood are all derived from these, so they have to be there.",
-        wrong=_model(_X, _Z, _sde(_DRIFT)),
-        right=_model(_X, _Z, _OU),
+        wrong=model_text(_X, _Z, _sde(_DRIFT)),
+        right=model_text(_X, _Z, _OU),
     ),
     Code(
         "DGM641",
@@ -55,8 +49,8 @@ CODES: tuple[Code, ...] = (
         "The braces of a path hold its law, `learn noise | clean | score | velocity | v (x, t) = NET`, `fn`s and the "
         "settings of the reference.",
         "A name that nobody reads would be left unheeded.",
-        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, "drfit(x, t) = x")),
-        right=_model(_X, _Z, _OU),
+        wrong=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, "drfit(x, t) = x")),
+        right=model_text(_X, _Z, _OU),
     ),
     Code(
         "DGM642",
@@ -67,8 +61,8 @@ CODES: tuple[Code, ...] = (
         "levels of a `perturb` are positive.",
         "The first variable stands at the start of the time and the second at its end; the process that runs the other "
         "way is derived.",
-        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, over="t in 1..0")),
-        right=_model(_X, _Z, _OU),
+        wrong=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, over="t in 1..0")),
+        right=model_text(_X, _Z, _OU),
     ),
     Code(
         "DGM643",
@@ -76,8 +70,8 @@ CODES: tuple[Code, ...] = (
         "a scale of a path that is not positive",
         "The scale of `step` and of `kernel` is positive at every time behind the start.",
         "It is a standard deviation, and the score divides by it.",
-        wrong=_model(_X, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(x, t - 0.5) }", _Z),
-        right=_model(_X, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t) }", _Z),
+        wrong=model_text(_X, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(x, t - 0.5) }", _Z),
+        right=model_text(_X, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t) }", _Z),
     ),
     Code(
         "DGM644",
@@ -85,8 +79,8 @@ CODES: tuple[Code, ...] = (
         "no diffusion",
         "The diffusion of an `sde` is positive from the start of time.",
         "Without noise x_t is a function of x_0: there is no density to follow, no score to learn.",
-        wrong=_model(_X, _Z, _sde(_DRIFT, "diffusion(t) = 0")),
-        right=_model(_X, _Z, _OU),
+        wrong=model_text(_X, _Z, _sde(_DRIFT, "diffusion(t) = 0")),
+        right=model_text(_X, _Z, _OU),
     ),
     Code(
         "DGM645",
@@ -94,8 +88,8 @@ CODES: tuple[Code, ...] = (
         "noise that time takes away",
         "Along a path the share of the data is positive and the ratio of signal to noise never rises.",
         "A kernel whose ratio rises belongs to no process: g(t)² would be negative. Most often the ends are exchanged.",
-        wrong=_model(_X, _Z, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(t * x, 1.1 - t) }"),
-        right=_model(_X, _Z, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t) }"),
+        wrong=model_text(_X, _Z, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(t * x, 1.1 - t) }"),
+        right=model_text(_X, _Z, "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t) }"),
     ),
     Code(
         "DGM646",
@@ -104,8 +98,8 @@ CODES: tuple[Code, ...] = (
         "∫ a dt and ∫ g(t)² dt exist over the whole time of an `sde`, within the range of float64, and some thousand "
         "polynomials follow them.",
         "They are the logarithm of α(t) and the variance of the kernel.",
-        wrong=_model(_X, _Z, _sde("drift(x, t) = -x / t", "diffusion(t) = 1")),
-        right=_model(_X, _Z, _OU),
+        wrong=model_text(_X, _Z, _sde("drift(x, t) = -x / t", "diffusion(t) = 1")),
+        right=model_text(_X, _Z, _OU),
     ),
     Code(
         "DGM647",
@@ -115,8 +109,8 @@ CODES: tuple[Code, ...] = (
         "scales depend on the time alone.",
         "Only then is x_t given x_0 normal, with a mean and a variance that have formulas: losses, samplers and bounds "
         "all rest on that kernel.",
-        wrong=_model(_X, _Z, _sde("drift(x, t) = x - x^3", _DIFFUSION)),
-        right=_model(_X, _Z, _OU),
+        wrong=model_text(_X, _Z, _sde("drift(x, t) = x - x^3", _DIFFUSION)),
+        right=model_text(_X, _Z, _OU),
     ),
     Code(
         "DGM648",
@@ -125,8 +119,8 @@ CODES: tuple[Code, ...] = (
         "The law of x_T, at the end of time, is that of the prior there, to 0.01 nats per dimension.",
         "Samples start from the prior: where it is not the law of x_T, the reverse process runs on points it was never "
         "trained on.",
-        wrong=_model(_X, "latent z : real[2] ~ normal(0, 3)", _OU),
-        right=_model(_X, _Z, _OU),
+        wrong=model_text(_X, "latent z : real[2] ~ normal(0, 3)", _OU),
+        right=model_text(_X, _Z, _OU),
     ),
     Code(
         "DGM649",
@@ -135,12 +129,12 @@ CODES: tuple[Code, ...] = (
         "`noise` and `score` are learned along paths that keep some signal to their end.",
         "Where α is 0 the noise is x_T itself: to predict it says nothing of the data, which follow from it by a "
         "division by 0.",
-        wrong=_model(
+        wrong=model_text(
             _X,
             _Z,
             "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t); learn noise(x, t) = mlp(8) }",
         ),
-        right=_model(
+        right=model_text(
             _X,
             _Z,
             "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal((1 - t) * x, t); learn velocity(x, t) = mlp(8) }",
@@ -153,12 +147,12 @@ CODES: tuple[Code, ...] = (
         "`v` needs α² + σ² = 1, `velocity` continuous time, and a preconditioned net gives `clean`.",
         "v = α ε - σ x_0 is a rotation of (x_0, ε) only then, a velocity is a derivative by time, and a preconditioned "
         "net is stated for the clean data.",
-        wrong=_model(
+        wrong=model_text(
             _X,
             "latent z : real[2] ~ normal(0, 10)",
             "perturb x -> z over t in 0..10 { kernel(x, t) ~ normal(x, t); learn v(x, t) = mlp(8) }",
         ),
-        right=_model(
+        right=model_text(
             _X,
             "latent z : real[2] ~ normal(0, 10)",
             "perturb x -> z over t in 0..10 { kernel(x, t) ~ normal(x, t); learn velocity(x, t) = mlp(8) }",
@@ -170,8 +164,8 @@ CODES: tuple[Code, ...] = (
         "a loss with nothing to train",
         "A loss along a path trains the net that is learned there.",
         "The path itself has no parameters: its kernel is derived.",
-        wrong=_model(_X, _Z, _OU, "loss = dsm"),
-        right=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm"),
+        wrong=model_text(_X, _Z, _OU, "loss = dsm"),
+        right=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm"),
     ),
     Code(
         "DGM652",
@@ -180,8 +174,8 @@ CODES: tuple[Code, ...] = (
         "`likelihood` weighs by g(t)², `log_normal` and `importance` draw from an interval, `vlb` is the bound of a "
         "chain, and a weight reads the time, alpha, sigma and snr.",
         "What a path has follows from its time: an interval has a diffusion, a chain has steps.",
-        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = vlb"),
-        right=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
+        wrong=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = vlb"),
+        right=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
     ),
     Code(
         "DGM653",
@@ -189,8 +183,8 @@ CODES: tuple[Code, ...] = (
         "a weight without a finite integral",
         "With `weight = likelihood` the earliest time is later than the start, where σ is 0.",
         "g²/σ² grows like 1/t there, and so does the loss of a net that errs at all.",
-        wrong=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE, "t_eps = 0"), "loss = dsm(weight = likelihood)"),
-        right=_model(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
+        wrong=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE, "t_eps = 0"), "loss = dsm(weight = likelihood)"),
+        right=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
     ),
     Code(
         "DGM670",
@@ -199,8 +193,8 @@ CODES: tuple[Code, ...] = (
         "Beside `variance = learned` the loss holds a bound, such as `vlb`; `vlb(trains = variance)` stands beside "
         "`variance = learned`.",
         "`dsm` compares means alone: the variance would stay where it starts.",
-        wrong=_model(_X, _Z, _chain("variance = learned"), "loss = dsm"),
-        right=_model(_X, _Z, _chain("variance = learned"), "loss = dsm + 0.001 * vlb(trains = variance)"),
+        wrong=model_text(_X, _Z, _chain("variance = learned"), "loss = dsm"),
+        right=model_text(_X, _Z, _chain("variance = learned"), "loss = dsm + 0.001 * vlb(trains = variance)"),
     ),
     Code(
         "DGM671",
@@ -209,8 +203,8 @@ CODES: tuple[Code, ...] = (
         "Where a step of a `markov` reads a learned number, the loss is a density or a bound: `vlb` or `nll`.",
         "`dsm`, `ism` and `ssm` are small where the path makes prediction easy, whether or not it leads to the prior: "
         "they would train a bad path.",
-        wrong=_model(_X, _Z, _learned_chain(), "loss = dsm"),
-        right=_model(_X, _Z, _learned_chain(), "loss = vlb"),
+        wrong=model_text(_X, _Z, _learned_chain(), "loss = dsm"),
+        right=model_text(_X, _Z, _learned_chain(), "loss = vlb"),
     ),
     Code(
         "DGM654",
@@ -220,7 +214,9 @@ CODES: tuple[Code, ...] = (
         "`milstein` and `heun` one where each coordinate of the diffusion reads its own coordinate of the state alone.",
         "A scheme has its order for the processes that it is made for; for others it converges more slowly, or to "
         "another law.",
-        wrong=_model(_START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = exact")),
-        right=_model(_START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = srk(steps = 100)")),
+        wrong=model_text(_START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = exact")),
+        right=model_text(
+            _START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = srk(steps = 100)")
+        ),
     ),
 )

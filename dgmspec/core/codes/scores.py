@@ -1,13 +1,7 @@
 """Family 7xx: energies and scores."""
 
 from dgmspec.core.code import Code
-
-
-def _model(*members: str, train: str = "") -> str:
-    """A whole file of one model, and its train block."""
-    body = "".join(f"    {member}\n" for member in members)
-    return f"dgm 1\nmodel M {{\n{body}}}\n{train}"
-
+from dgmspec.core.example import model_text
 
 _X = "observe x : real[2]"
 _E, _P = "energy E(x) = mlp(8)", "observe x : real[2] ~ exp(-E(x))"
@@ -27,8 +21,8 @@ CODES: tuple[Code, ...] = (
         "A member `learn NAME(…) = NET` is `learn score(x) = NET` of an observed variable x whose shape is known.",
         "What else a net predicts, noise, clean data or a velocity, is about a path of noise, and stands in the braces "
         "of its arrow.",
-        wrong=_model(_X, "learn noise(x) = mlp(8)", "loss = ism"),
-        right=_model(_X, _S, "loss = ism"),
+        wrong=model_text(_X, "learn noise(x) = mlp(8)", "loss = ism"),
+        right=model_text(_X, _S, "loss = ism"),
     ),
     Code(
         "DGM751",
@@ -37,8 +31,8 @@ CODES: tuple[Code, ...] = (
         "A variable with a learned score gets no density from an arrow or a distribution.",
         "A density has a score of its own, its slope, and two of them would be two models of the same data. "
         "`~ exp(e)` may stand beside it: it is a known law to compare with.",
-        wrong=_model(_X, *_FLOW, _S, "loss = nll"),
-        right=_model(_X, _S, "loss = ism"),
+        wrong=model_text(_X, *_FLOW, _S, "loss = nll"),
+        right=model_text(_X, _S, "loss = ism"),
     ),
     Code(
         "DGM752",
@@ -48,8 +42,8 @@ CODES: tuple[Code, ...] = (
         "the known density.",
         "Chains of `cd` and its gradient are those of an energy; a variable that an arrow gives a density is trained "
         "by its likelihood.",
-        wrong=_model(_X, _S, "loss = cd(10)"),
-        right=_model(_E, _P, "loss = cd(10)"),
+        wrong=model_text(_X, _S, "loss = cd(10)"),
+        right=model_text(_E, _P, "loss = cd(10)"),
     ),
     Code(
         "DGM753",
@@ -57,8 +51,8 @@ CODES: tuple[Code, ...] = (
         "a loss about a score of a variable that is not real",
         "`cd`, `ism`, `ssm` and `dsm` without an arrow are about variables on all of ℝ.",
         "They integrate by parts without a boundary, or add normal noise, which leaves every other set.",
-        wrong=_model("energy E(x) = mlp(8)", "observe x : unit[2] ~ exp(-E(x))", "loss = ism"),
-        right=_model(_E, _P, "loss = ism"),
+        wrong=model_text("energy E(x) = mlp(8)", "observe x : unit[2] ~ exp(-E(x))", "loss = ism"),
+        right=model_text(_E, _P, "loss = ism"),
     ),
     Code(
         "DGM754",
@@ -66,8 +60,8 @@ CODES: tuple[Code, ...] = (
         "noise that nothing, or two things, say",
         "`dsm(sigma = …)` says the noise of an energy or a score without an arrow; along an arrow the path does.",
         "Denoising score matching learns the score of data with noise, and how much of it is a part of the model.",
-        wrong=_model(_E, _P, "loss = dsm"),
-        right=_model(_E, _P, "loss = dsm(sigma = 0.1)"),
+        wrong=model_text(_E, _P, "loss = dsm"),
+        right=model_text(_E, _P, "loss = dsm(sigma = 0.1)"),
     ),
     Code(
         "DGM755",
@@ -76,8 +70,8 @@ CODES: tuple[Code, ...] = (
         "`validate` and `stop` go by the loss on held-out rows, which for `cd` is the difference of energies between "
         "these and chains.",
         "It is near 0 whenever the chains are where the data are, also for a poor model, and moves by chance.",
-        wrong=_model(_E, _P, "loss = cd(2)", train=_train("validate = holdout(0.1)")),
-        right=_model(_E, _P, "loss = cd(2)", train=_train("ema = 0.999")),
+        wrong=model_text(_E, _P, "loss = cd(2)", below=_train("validate = holdout(0.1)")),
+        right=model_text(_E, _P, "loss = cd(2)", below=_train("ema = 0.999")),
     ),
     Code(
         "DGM756",
@@ -86,7 +80,7 @@ CODES: tuple[Code, ...] = (
         "Every row of a batch moves one of the chains that `cd(…, persistent = true)` keeps, so `buffer` is at least "
         "`batch`.",
         "A chain that moved twice in one step would be two states in one place.",
-        wrong=_model(_E, _P, "loss = cd(2, persistent = true, buffer = 100)", train=_train("batch = 200")),
-        right=_model(_E, _P, "loss = cd(2, persistent = true, buffer = 1_000)", train=_train("batch = 200")),
+        wrong=model_text(_E, _P, "loss = cd(2, persistent = true, buffer = 100)", below=_train("batch = 200")),
+        right=model_text(_E, _P, "loss = cd(2, persistent = true, buffer = 1_000)", below=_train("batch = 200")),
     ),
 )

@@ -1,13 +1,7 @@
 """Family 4xx, from 440: scalar bijectors, conditioners and their nets."""
 
 from dgmspec.core.code import Code
-
-
-def _flow(steps: str, x: str = "real[2]", z: str = "real[2] ~ normal(0, 1)") -> str:
-    """A whole file with one flow from x to z."""
-    lines = "".join(f"        {step}\n" for step in steps.split("; "))
-    return f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z}\n    flow x -> z {{\n{lines}    }}\n}}\n"
-
+from dgmspec.core.example import flow_text
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -17,8 +11,8 @@ CODES: tuple[Code, ...] = (
         "The image of a step is known from the text: a learned shift or scale takes all of ℝ, and a fixed one takes "
         "every coordinate to the same interval.",
         "A learned shift moves (0, 1) to an interval that changes while training: no prior could be declared on it.",
-        wrong=_flow("elementwise(affine); logit", x="unit[2]"),
-        right=_flow("logit; elementwise(affine)", x="unit[2]"),
+        wrong=flow_text("elementwise(affine); logit", x="unit[2]"),
+        right=flow_text("logit; elementwise(affine)", x="unit[2]"),
     ),
     Code(
         "DGM441",
@@ -26,10 +20,10 @@ CODES: tuple[Code, ...] = (
         "a conditioner of a scalar bijector without parameters",
         "`coupling` and `autoregressive` take a scalar bijector that has parameters for their net to give.",
         "`tanh` is the same map whatever the other coordinates are; there is nothing to condition.",
-        wrong=_flow(
+        wrong=flow_text(
             "coupling(leaky_relu, mask = half, net = mlp(8)); coupling(affine, mask = alternate(1), net = mlp(8))"
         ),
-        right=_flow("leaky_relu; coupling(affine, mask = alternate(1), net = mlp(8))"),
+        right=flow_text("leaky_relu; coupling(affine, mask = alternate(1), net = mlp(8))"),
     ),
     Code(
         "DGM442",
@@ -37,8 +31,8 @@ CODES: tuple[Code, ...] = (
         "a scalar bijector with parameters that stands as a step",
         "A scalar bijector is a step by itself only where it has no parameters; the others stand in a conditioner.",
         "`affine` alone does not say if its shift and scale are learned constants or functions of other coordinates.",
-        wrong=_flow("affine"),
-        right=_flow("elementwise(affine)"),
+        wrong=flow_text("affine"),
+        right=flow_text("elementwise(affine)"),
     ),
     Code(
         "DGM443",
@@ -46,8 +40,8 @@ CODES: tuple[Code, ...] = (
         "an autoregressive step of one coordinate",
         "An autoregressive step has two coordinates or more, or a context to condition on.",
         "The first coordinate has none before it: its parameters would be constants, which `elementwise` says plainly.",
-        wrong=_flow("autoregressive(affine, net = made(8))", "real[1]", "real[1] ~ normal(0, 1)"),
-        right=_flow("elementwise(affine)", "real[1]", "real[1] ~ normal(0, 1)"),
+        wrong=flow_text("autoregressive(affine, net = made(8))", "real[1]", "real[1] ~ normal(0, 1)"),
+        right=flow_text("elementwise(affine)", "real[1]", "real[1] ~ normal(0, 1)"),
     ),
     Code(
         "DGM444",
@@ -55,8 +49,8 @@ CODES: tuple[Code, ...] = (
         "a net that cannot be masked",
         "The net of an autoregressive step is `made`, or an `mlp` or `resmlp` without normalisation.",
         "The parameters of a coordinate read those before it alone; layer normalisation would let every unit see all.",
-        wrong=_flow("autoregressive(affine, net = mlp(8, norm = layer))"),
-        right=_flow("autoregressive(affine, net = mlp(8))"),
+        wrong=flow_text("autoregressive(affine, net = mlp(8, norm = layer))"),
+        right=flow_text("autoregressive(affine, net = mlp(8))"),
     ),
     Code(
         "DGM445",
@@ -64,11 +58,11 @@ CODES: tuple[Code, ...] = (
         "a masked net outside an autoregressive step",
         "`made` is the net of an autoregressive step and of nothing else.",
         "Its zeros follow from the order of the coordinates it conditions; elsewhere there is no such order.",
-        wrong=_flow(
+        wrong=flow_text(
             "coupling(affine, mask = half, net = made(8)); permute(reverse); "
             "coupling(affine, mask = half, net = mlp(8))"
         ),
-        right=_flow(
+        right=flow_text(
             "coupling(affine, mask = half, net = mlp(8)); permute(reverse); coupling(affine, mask = half, net = mlp(8))"
         ),
     ),
@@ -79,8 +73,8 @@ CODES: tuple[Code, ...] = (
         "The net of a `residual` step is an `mlp` without normalisation and dropout.",
         "The step is invertible because its net contracts: the norms of the layers multiply to less than 1. Skips, "
         "normalisation and masks of dropped units have no such product.",
-        wrong=_flow("residual(mlp(8, norm = layer))"),
-        right=_flow("residual(mlp(8))"),
+        wrong=flow_text("residual(mlp(8, norm = layer))"),
+        right=flow_text("residual(mlp(8))"),
     ),
     Code(
         "DGM446",
@@ -88,7 +82,7 @@ CODES: tuple[Code, ...] = (
         "an event too large to be divided",
         "A coupling or an autoregressive step takes an event of at most 2^20 coordinates.",
         "Both list every coordinate; the limit keeps a check's time and memory bounded.",
-        wrong=_flow("coupling(affine, mask = half, net = mlp(1))", "real[2_000_000]", "real[*] ~ normal(0, 1)"),
-        right=_flow("elementwise(affine)", "real[2_000_000]", "real[*] ~ normal(0, 1)"),
+        wrong=flow_text("coupling(affine, mask = half, net = mlp(1))", "real[2_000_000]", "real[*] ~ normal(0, 1)"),
+        right=flow_text("elementwise(affine)", "real[2_000_000]", "real[*] ~ normal(0, 1)"),
     ),
 )

@@ -1,17 +1,12 @@
 """Families 3xx and 4xx, continued: structures that move or reshape coordinates, and the parameters of distributions."""
 
 from dgmspec.core.code import Code
-
-
-def _flow(steps: str, x: str = "real[2]", z: str = "real[2] ~ normal(0, 1)") -> str:
-    """A whole file with one flow from x to z."""
-    lines = "".join(f"        {step}\n" for step in steps.split("; "))
-    return f"dgm 1\nmodel M {{\n    observe x : {x}\n    latent z : {z}\n    flow x -> z {{\n{lines}    }}\n}}\n"
+from dgmspec.core.example import flow_text
 
 
 def _prior(law: str, support: str = "real[2]") -> str:
     """A whole file whose flow keeps the support, with `law` as its prior."""
-    return _flow("permute(reverse)", x=support, z=f"{support} ~ {law}")
+    return flow_text("permute(reverse)", x=support, z=f"{support} ~ {law}")
 
 
 def _rows(kept: str, x: str) -> str:
@@ -35,8 +30,8 @@ CODES: tuple[Code, ...] = (
         "`flatten` and `reshape` forget the shape they started from, so their inverses need it written: "
         "`reshape([1, 8, 8])`.",
         "A vector of 64 coordinates is an image in many ways, and the text does not say which is meant.",
-        wrong=_flow("inverse flatten; flatten", x="real[64]", z="real[64] ~ normal(0, 1)"),
-        right=_flow("reshape([1, 8, 8]); flatten", x="real[64]", z="real[64] ~ normal(0, 1)"),
+        wrong=flow_text("inverse flatten; flatten", x="real[64]", z="real[64] ~ normal(0, 1)"),
+        right=flow_text("reshape([1, 8, 8]); flatten", x="real[64]", z="real[64] ~ normal(0, 1)"),
     ),
     Code(
         "DGM341",
@@ -45,8 +40,8 @@ CODES: tuple[Code, ...] = (
         "`dequantize` takes integer(a..b) onto interval(a, b + 1), and its inverse takes such an interval back.",
         "It adds a draw between 0 and 1 to a whole number; real values need none, and labels have no order in which a "
         "neighbour would be near.",
-        wrong=_flow("dequantize(uniform)"),
-        right=_flow("dequantize(uniform); logit", x="integer(0..16)[2]"),
+        wrong=flow_text("dequantize(uniform)"),
+        right=flow_text("dequantize(uniform); logit", x="integer(0..16)[2]"),
     ),
     Code(
         "DGM347",
@@ -55,8 +50,8 @@ CODES: tuple[Code, ...] = (
         "`argmax` takes category(k) to real numbers, and its inverse takes as many numbers back to labels.",
         "It draws numbers of which the label's is the largest; integers have an order, which `dequantize` keeps, and "
         "real values need no draw.",
-        wrong=_flow("argmax", x="integer(0..16)[2]"),
-        right=_flow("dequantize(uniform); logit", x="integer(0..16)[2]"),
+        wrong=flow_text("argmax", x="integer(0..16)[2]"),
+        right=flow_text("dequantize(uniform); logit", x="integer(0..16)[2]"),
     ),
     Code(
         "DGM481",
@@ -65,8 +60,8 @@ CODES: tuple[Code, ...] = (
         "`multivariate_normal` has one matrix: `scale_tril`, lower triangular with a positive diagonal, or "
         "`covariance_matrix`, symmetric and positive definite.",
         "Without an inverse and a positive determinant there is no density.",
-        wrong=_flow("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[1, 2], [2, 1]])"),
-        right=_flow("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[2, 1], [1, 2]])"),
+        wrong=flow_text("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[1, 2], [2, 1]])"),
+        right=flow_text("actnorm", z="real[2] ~ multivariate_normal(covariance_matrix = [[2, 1], [1, 2]])"),
     ),
     Code(
         "DGM490",
