@@ -19,7 +19,10 @@ from tests.strategies import mutated, specs
 from tests.zoo import draw_event, step_texts
 
 DEPTH = 6
-STEPS = tuple(step for step in dict.fromkeys(step_texts()) if "dequantize" not in step)
+CHANGING = ("dequantize", "augment", "argmax")
+"""Steps with draws of their own, whose ends are no vectors of one length."""
+
+STEPS = tuple(step for step in dict.fromkeys(step_texts()) if not any(name in step for name in CHANGING))
 SUPPORTS = ("real", "real", "real", "positive", "unit", "interval(-1, 1)")
 BLOCKS = ("{}", "{}", "{}", "{}", "inverse {{ {} }}", "repeat 2 as k {{ {} }}")
 WORST = 1e5
