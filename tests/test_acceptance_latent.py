@@ -56,6 +56,15 @@ def test_a_vae_on_mnist_in_ten_minutes(tmp_path: Path, capsys: pytest.CaptureFix
     assert -found["nll_nats"] >= -96 and found["importance"]["nll_nats"] < found["nll_nats"]
 
 
+@pytest.mark.parametrize("spec", ["made", "pixel_cnn"])
+def test_autoregressive_laws_on_digits_are_below_a_mixture_of_categoricals(spec: str, tmp_path: Path) -> None:
+    report = dgmspec.train(dgmspec.load(SPECS / f"{spec}.dgm"), out=tmp_path / "run").report
+    bits, mixture = report["test"]["bits_per_dim"], report["baselines"]["mixture"]
+    print(f"\n{spec}.dgm on digits: {bits:.3f} bits/dim; a mixture of categoricals {mixture:.3f}")
+    print("digits.dgm, the best flow here: 1.85 (`test_acceptance.py`)")
+    assert bits < mixture - 0.1
+
+
 # ---- posterior estimation on a simulator with a known posterior -----------------------------------------------------
 
 

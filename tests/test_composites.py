@@ -29,10 +29,13 @@ WORST = 1e5
 """Maps whose Jacobian is worse conditioned than this lose more digits than the laws allow for."""
 
 
+SHAPES = ("[2]", "[3]", "[4]", "[1]", "", "[2, 2]", "[1, 2, 2]")
+
+
 @st.composite
-def flows(draw: DrawFn) -> tuple[str, int]:
+def flows(draw: DrawFn, shapes: tuple[str, ...] = SHAPES) -> tuple[str, int]:
     """A text that the checker accepts, and a seed: steps one after another, those refused where they stand left out."""
-    shape = draw(st.sampled_from(["[2]", "[3]", "[4]", "[1]", "", "[2, 2]", "[1, 2, 2]"]))
+    shape = draw(st.sampled_from(shapes))
     before = draw(st.sampled_from(SUPPORTS)) + shape
     context = draw(st.booleans())
     steps: list[str] = []

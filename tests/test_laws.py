@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 from scipy import stats
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from dgmspec.ops import library
 from dgmspec.ops.distributions.product import AbstractProduct
 from dgmspec.runtime.quadrature import integrate
 from tests.flows import compiled, flow
+from tests.test_composites import flows
 from tests.zoo import step_texts
 
 DOUBLE = torch.float64
@@ -226,6 +228,20 @@ def test_a_flow_of_a_context_is_normalised(step: str) -> None:
     if text is None:
         pytest.skip("refused on two coordinates")
     assert total(compiled(text, seed=2, scale=0.1)) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("examples", [6, pytest.param(200, marks=pytest.mark.slow)])
+def test_random_flows_are_normalised(examples: int) -> None:
+    """Chains of several steps on one coordinate; those on more are held against determinants (`test_composites.py`)."""
+
+    def holds(found: tuple[str, int]) -> None:
+        model = compiled(*found, scale=0.1)
+        if model.density == "exact":
+            assert total(model) == pytest.approx(1, abs=1e-3), found[0]
+
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    decorate = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks)
+    decorate(given(flows(shapes=("", "[1]")))(holds))()
 
 
 CHAIN = (

@@ -175,7 +175,7 @@ def test_moments_that_are_none() -> None:
     model, flow = compiled(text), compiled(text.replace("ode x -> z over t in 0..1 { velocity(y) = -y }", FLOW))
     with pytest.raises(ValueError, match=r"runs from 0 to 1, and 1\.5 lies outside"):
         model.sample(2, t=1.5)
-    with pytest.raises(UnavailableError, match="no `ode` arrows"):
+    with pytest.raises(UnavailableError, match="no time to stop at"):
         flow.log_prob(points(2, 2), t=0.5)
     with pytest.raises(UnavailableError, match="only log_prob and sample"):
         at_moment(model, 0.5).encode(points(2, 2))

@@ -86,7 +86,7 @@ class Case:
 
 def small(spec: dgmspec.Spec, depth: int = 2) -> dgmspec.Spec:
     """A shipped spec with fewer layers, smaller images and narrower nets, where it has params for them."""
-    sizes = {"depth": depth, "side": 8, "width": 16, "base": 4, "T": 50, "columns": 4}
+    sizes = {"depth": depth, "side": 8, "width": 16, "base": 4, "T": 25, "stops": 20, "columns": 4}
     sizes |= {"steps": 1} if depth == 1 else {}
     return spec.with_params(**{name: value for name, value in sizes.items() if name in spec.params})
 
