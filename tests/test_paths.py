@@ -244,6 +244,9 @@ def test_prior_mismatch_in_nats() -> None:
     path = KNOWN["vp"]().path
     assert path.prior_mismatch(1.0) == pytest.approx(2.16e-5, rel=0.01)
     assert path.prior_mismatch(3.0) == pytest.approx((1 / 9 - 1 + math.log(9)) / 2, rel=1e-3)
+    assert math.isinf(path.prior_mismatch(1e-200))
+    with pytest.raises(Refusal, match="no longer than t = 130"):
+        chain("sqrt(200) * x", "sqrt(0.1)", 200)
 
 
 # ---- closed forms ---------------------------------------------------------------------------------------------------

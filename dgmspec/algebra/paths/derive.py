@@ -89,6 +89,10 @@ def of_drift(
     return GaussianPath(times, tuple(curves), tuple(processes))
 
 
+_LARGEST = 300 * math.log(10)
+"""The logarithm of the largest variance of a chain."""
+
+
 @_remembered
 def of_chain(
     loc: AbstractExpr, scale: AbstractExpr, state: str, name: str, low: int, high: int, shape: Shape
@@ -113,8 +117,21 @@ def of_chain(
         for t, step in enumerate(steps, low):
             _check_step(step, name, t)
         curves.append(Chain.of_steps(tuple(steps), low))
+        _check_growth(curves[-1], name, low, high)
     exact = Times(name, low, high)
     return GaussianPath(exact, tuple(curves), levels=tuple(float(t) for t in range(low, high + 1)))
+
+
+def _check_growth(chain: AbstractCurve, name: str, low: int, high: int) -> None:
+    """Refused where α² or σ² leaves the numbers that float64 holds, as those of an `sde` are."""
+    for t in range(low, high + 1):
+        if not max(2 * chain.log_alpha(t), chain.log_variance(t)) < _LARGEST:
+            raise Refusal(
+                "DGM646",
+                f"float64 holds x_{name} no longer than {name} = {t - 1}: its variance passes 1e300 there",
+                "loc",
+                help=("multiply the state by less, such as `sqrt(1 - β(t)) * x`, or take fewer steps",),
+            )
 
 
 def _check_step(step: Step, name: str, t: int) -> None:

@@ -124,9 +124,10 @@ class GaussianPath:
         """
         total = 0.0
         for curve in self.curves:
-            alpha, shift = curve.alpha(self.high), curve.mean(self.high) - mean
-            ratio = curve.sigma(self.high) ** 2 / scale**2
-            total += (ratio + (alpha**2 * second_moment + shift**2) / scale**2 - 1 - math.log(ratio)) / 2
+            alpha, shift, sigma = curve.alpha(self.high), curve.mean(self.high) - mean, curve.sigma(self.high)
+            a, d, s = alpha / scale, shift / scale, sigma / scale
+            # Products and not powers: beyond floats the law is infinitely far, which is no error.
+            total += (s * s + a * a * second_moment + d * d - 1) / 2 - math.log(sigma) + math.log(scale)
         return total / len(self.curves)
 
 

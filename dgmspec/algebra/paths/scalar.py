@@ -149,7 +149,7 @@ class Chain(AbstractCurve):
         for step in steps:
             log_alpha += _log(step.alpha)
             mean = step.alpha * mean + step.shift
-            variance = step.alpha**2 * variance + step.sigma**2
+            variance = step.alpha * step.alpha * variance + step.sigma * step.sigma
             logs.append(log_alpha)
             means.append(mean)
             variances.append(_log(variance))
