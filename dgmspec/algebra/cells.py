@@ -11,7 +11,6 @@ from typing import Final, Literal
 from dgmspec.algebra.functions import function_of
 from dgmspec.algebra.nodes import (
     AbstractExpr,
-    Argument,
     Call,
     Constant,
     Index,
@@ -23,6 +22,7 @@ from dgmspec.algebra.nodes import (
     Sum,
     Vector,
     add,
+    call_of,
     expr,
     multiply,
 )
@@ -71,7 +71,7 @@ def cells(formula: AbstractExpr, shapes: Mapping[str, Shape], leaves: Mapping[st
             return shape[1:], inner[place * count : (place + 1) * count]
         case Call() if function_of(formula.name).kind == "map":
             parts = [cells(arg.value, shapes, leaves) for arg in formula.args]
-            return _joined(lambda row: _call(formula.name, *row), parts)
+            return _joined(lambda row: call_of(formula.name, *row), parts)
         case Call():
             return _reduced(formula, [cells(arg.value, shapes, leaves) for arg in formula.args])
     raise TooLarge
@@ -147,10 +147,6 @@ def _matmul(a: Cells, b: Cells) -> Cells:
     return (*a[0][:-1], *b[0][1:]), tuple(found)
 
 
-def _call(name: str, *args: AbstractExpr) -> Call:
-    return Call(name=name, args=tuple(Argument(value=arg) for arg in args))
-
-
 def _reduced(call: Call, args: list[Cells]) -> Cells:
     """Reductions and `transpose`."""
     shape, inner = args[0]
@@ -162,7 +158,7 @@ def _reduced(call: Call, args: list[Cells]) -> Cells:
         case "dot":
             return (), (total(_joined(lambda row: multiply(row[0], "*", row[1]), args)[1]),)
         case "logsumexp":
-            return (), (_call("log", total([_call("exp", cell) for cell in inner])),)
+            return (), (call_of("log", total([call_of("exp", cell) for cell in inner])),)
         case "transpose":
             rows, columns = shape
             return (columns, rows), tuple(inner[i * columns + j] for j in range(columns) for i in range(rows))

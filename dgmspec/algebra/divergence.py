@@ -24,7 +24,6 @@ from dgmspec.algebra.functions import function_of
 from dgmspec.algebra.intervals import Interval
 from dgmspec.algebra.nodes import (
     AbstractExpr,
-    Argument,
     Call,
     Factor,
     Index,
@@ -35,6 +34,7 @@ from dgmspec.algebra.nodes import (
     Sum,
     Vector,
     add,
+    call_of,
     children,
     expr,
     multiply,
@@ -219,15 +219,15 @@ def _matrix(field: _Field, term: Product) -> AbstractExpr | None:
         return None
     if len(shape_of(matrix, field.shapes)) != 2 or not _coordinatewise(field, vector):
         return None
-    diagonal = _call("diagonal", matrix)
+    diagonal = call_of("diagonal", matrix)
     slope = _derivative(field, vector)
     if slope is None:
         return None
     if slope == expr(1):
-        return _product(numbers, _call("sum", diagonal))
+        return _product(numbers, call_of("sum", diagonal))
     if not shape_of(slope, field.shapes):
-        return _product(numbers, multiply(slope, "*", _call("sum", diagonal)))
-    return _product(numbers, _call("dot", diagonal, slope))
+        return _product(numbers, multiply(slope, "*", call_of("sum", diagonal)))
+    return _product(numbers, call_of("dot", diagonal, slope))
 
 
 def _coordinatewise(field: _Field, formula: AbstractExpr) -> bool:
@@ -256,12 +256,8 @@ def _summed(field: _Field, slope: AbstractExpr | None) -> AbstractExpr | None:
     times = prod(field.shape) // prod(shape)
     if slope == expr(0):
         return slope
-    body = _call("sum", slope) if shape else slope
+    body = call_of("sum", slope) if shape else slope
     return body if times == 1 else _product([Factor(of=expr(times))], body)
-
-
-def _call(name: str, *args: AbstractExpr) -> Call:
-    return Call(name=name, args=tuple(Argument(value=arg) for arg in args))
 
 
 # ---- derivatives ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Final
 
 from dgmspec.algebra.builder import Builder
 from dgmspec.algebra.intervals import decimal, nearest
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Factor, Name, Neg, Power, expr, product_of, sum_of
+from dgmspec.algebra.nodes import AbstractExpr, Factor, Name, Neg, Power, call_of, expr, product_of, sum_of
 from dgmspec.algebra.nodes import Term as Summand
 from dgmspec.algebra.terms import Add, Fn, Mul, Num, Opaque, Sym, Term
 
@@ -36,10 +36,6 @@ def emit(b: Builder, term: Term) -> AbstractExpr:
     raise AssertionError(f"{term!r} has no formula")
 
 
-def _call(name: str, *args: AbstractExpr) -> Call:
-    return Call(name=name, args=tuple(Argument(value=arg) for arg in args))
-
-
 def _number(value: Fraction) -> AbstractExpr:
     """A rational number: whole as it is, a decimal or the nearest float otherwise."""
     return expr(int(value)) if value.denominator == 1 and abs(value) < 2**53 else expr(nearest(value))
@@ -50,10 +46,10 @@ def _function(b: Builder, term: Fn) -> AbstractExpr:
     if term.name == "log" and isinstance(u, Add) and (balanced := _log_of_exponentials(b, u)) is not None:
         return balanced
     if term.name == "log" and isinstance(u, Add) and u.constant == 1:
-        return _call("log1p", emit(b, b.combine(u.parts)))
+        return call_of("log1p", emit(b, b.combine(u.parts)))
     if term.name == "bell":
-        return _joined([("*", _call("sigmoid", emit(b, u))), ("*", _call("sigmoid", emit(b, b.neg(u))))])
-    return _call(term.name, *(emit(b, arg) for arg in term.args))
+        return _joined([("*", call_of("sigmoid", emit(b, u))), ("*", call_of("sigmoid", emit(b, b.neg(u))))])
+    return call_of(term.name, *(emit(b, arg) for arg in term.args))
 
 
 def _log_of_exponentials(b: Builder, u: Add) -> AbstractExpr | None:
@@ -63,7 +59,7 @@ def _log_of_exponentials(b: Builder, u: Add) -> AbstractExpr | None:
     items = grown if rest == Num(0) else [*grown, rest]
     if not grown or len(items) < 2 or any(b.sign(item) != 1 for item in items):
         return None
-    return reduce(partial(_call, "logaddexp"), (emit(b, b.log(item)) for item in items))
+    return reduce(partial(call_of, "logaddexp"), (emit(b, b.log(item)) for item in items))
 
 
 def _exponential(part: Term) -> bool:
@@ -90,7 +86,7 @@ def _sum(b: Builder, term: Add) -> AbstractExpr:
             constant = Fraction(0)
             part = Fn("expm1", part.args)
         if coefficient < 0 and isinstance(part, Fn) and part.name == "max" and _all_negative(b, part):
-            items.append((True, _scaled(size, _call("min", *(emit(b, b.neg(arg)) for arg in part.args)))))
+            items.append((True, _scaled(size, call_of("min", *(emit(b, b.neg(arg)) for arg in part.args)))))
         else:
             items.append((coefficient > 0, _scaled(size, emit(b, part))))
     if constant:
@@ -145,7 +141,7 @@ def _power(b: Builder, base: Term, exponent: Term) -> AbstractExpr:
         if exponent.value == 1:
             return formula
         if rest == Fraction(1, 2):
-            root = _call("sqrt", formula)
+            root = call_of("sqrt", formula)
             return root if whole == 0 else _joined([("*", _raised(formula, Num(whole), b)), ("*", root)])
     return _raised(formula, exponent, b)
 

@@ -320,6 +320,11 @@ def expr(value: object) -> AbstractExpr:
     raise TypeError(f"{value!r} is no expression")
 
 
+def call_of(name: str, *args: AbstractExpr) -> Call:
+    """A function of formulas, all by place."""
+    return Call(name=name, args=tuple(Argument(value=arg) for arg in args))
+
+
 def sum_of(first: AbstractExpr, rest: Iterable[Term]) -> Sum:
     """A sum read from the left: where the first term is a sum, in brackets or not, its terms come first."""
     head = first.terms if isinstance(first, Sum) else (Term(of=first),)

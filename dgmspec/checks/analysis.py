@@ -11,13 +11,13 @@ from typing import Literal
 
 import networkx as nx
 
-from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.diagnostics import Diagnostic, Refusal
 from dgmspec.core.jacobian import Jacobian
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.steps import Cost, Direction, Facts
 from dgmspec.core.types import Type, Unknown
 from dgmspec.graph.dependence import Dependence, Group
-from dgmspec.graph.graph import ArrowNode, Graph, StepNode, VariableNode
+from dgmspec.graph.graph import ArrowNode, Graph, LossTerm, StepNode, VariableNode
 from dgmspec.graph.infer import arriving
 
 
@@ -218,6 +218,17 @@ class Analysis:
         if "none" in kinds:
             return "none"
         return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
+
+
+def nothing_to_fit(term: LossTerm) -> Diagnostic:
+    """DGM706: a term that fits data, in a model that observes none."""
+    return Diagnostic(
+        "DGM706",
+        f"`{term.op.name}` needs an observed variable, and the model has none",
+        term.address,
+        "nothing to fit",
+        help=("declare the data: `observe x : real[2]`",),
+    )
 
 
 def place(step: StepNode) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import networkx as nx
 
-from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.analysis import Analysis, nothing_to_fit
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.losses import AbstractBound
@@ -130,13 +130,7 @@ def check_bound(analysis: Analysis, term: LossTerm, op: AbstractBound) -> Iterat
     """DGM706, 702, 730, 731, 732, 733, 735."""
     names = [term.binds] if term.binds else _observed(analysis)
     if not names:
-        yield Diagnostic(
-            "DGM706",
-            f"`{op.name}` needs an observed variable, and the model has none",
-            term.address,
-            "nothing to fit",
-            help=("declare the data: `observe x : real[2]`",),
-        )
+        yield nothing_to_fit(term)
         return
     for name in names:
         if not analysis.priors(name):

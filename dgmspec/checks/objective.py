@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import networkx as nx
 
 from dgmspec.algebra.rewrite import free_names
-from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.analysis import Analysis, nothing_to_fit
 from dgmspec.checks.inference import check_bound, check_tractable
 from dgmspec.checks.scores import check_score, check_score_term
 from dgmspec.core.address import child
@@ -143,13 +143,7 @@ def _estimated(
 def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Iterator[Diagnostic]:
     variable = analysis.graph.variables.get(term.binds or "")
     if variable is None:
-        yield Diagnostic(
-            "DGM706",
-            f"`{op.name}` needs an observed variable, and the model has none",
-            term.address,
-            "nothing to fit",
-            help=("declare the data: `observe x : real[2]`",),
-        )
+        yield nothing_to_fit(term)
         return
     if op.against_target and variable.target is None:
         yield Diagnostic(

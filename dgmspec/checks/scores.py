@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.analysis import Analysis, nothing_to_fit
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
 from dgmspec.core.losses import AbstractScoreLoss
@@ -35,13 +35,7 @@ def check_score_term(analysis: Analysis, term: LossTerm, op: AbstractScoreLoss) 
     """DGM703, 706, 752, 753, 754."""
     variable = analysis.graph.variables.get(term.binds or "")
     if variable is None:
-        yield Diagnostic(
-            "DGM706",
-            f"`{op.name}` needs an observed variable, and the model has none",
-            term.address,
-            "nothing to fit",
-            help=("declare the data: `observe x : real[2]`",),
-        )
+        yield nothing_to_fit(term)
         return
     lacking = list(_lacking(analysis, term, op, variable))
     yield from lacking

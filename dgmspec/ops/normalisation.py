@@ -6,14 +6,12 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from dgmspec.core.jacobian import Fact, Jacobian, Structure
 from dgmspec.core.parameters import ParamSpec
-from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import Type
-from dgmspec.ops.structure import need_real
+from dgmspec.ops.structure import AbstractScale, need_real
 
 
-class BatchNorm(AbstractStep):
+class BatchNorm(AbstractScale):
     """Batch normalisation, then a learned scale and shift.
 
     Formula: ``y = (x - m) / √(v + eps) · exp(log_scale) + shift``, per coordinate, or per channel from two dimensions
@@ -46,12 +44,6 @@ class BatchNorm(AbstractStep):
     def infer_input(self, y: Type, c: Type | None) -> Type:
         need_real(f"inverse {self.name}", y)
         return y
-
-    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
-        return Jacobian.of(Structure.DIAGONAL, x.size, constant=Fact.YES, unit_det=Fact.NO, orthogonal=Fact.NO)
-
-    def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost("O(1)", Direction(passes=0), Direction(passes=0))
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         shape = x.shape[:1]

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.jacobian import Fact, Jacobian, Structure
 from dgmspec.core.parameters import ParamSpec
-from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import REAL, Type
+from dgmspec.ops.structure import AbstractScale
 
 __all__ = ["Standardize"]
 
 
-class Standardize(AbstractStep):
+class Standardize(AbstractScale):
     """Each coordinate less its mean, over its standard deviation, both recorded from the training rows and then fixed.
 
     The setting `standardize = true` of a train block puts it at the data end of the flow and before the given variables
@@ -37,12 +36,6 @@ class Standardize(AbstractStep):
 
     def infer_input(self, y: Type, c: Type | None) -> Type:
         return self.infer_type(y, c)
-
-    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
-        return Jacobian.of(Structure.DIAGONAL, x.size, constant=Fact.YES, unit_det=Fact.NO, orthogonal=Fact.NO)
-
-    def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost("O(1)", Direction(passes=0), Direction(passes=0))
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         return ParamSpec("mean", x.shape, trainable=False), ParamSpec("log_std", x.shape, trainable=False)

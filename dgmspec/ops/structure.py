@@ -43,7 +43,17 @@ def need_real(step: str, x: Type) -> None:
         )
 
 
-class ActNorm(AbstractStep):
+class AbstractScale(AbstractStep, ABC):
+    """A scale and a shift for each coordinate that do not depend on x: diagonal, with a constant log-determinant."""
+
+    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
+        return Jacobian.of(Structure.DIAGONAL, x.size, constant=Fact.YES, unit_det=Fact.NO, orthogonal=Fact.NO)
+
+    def cost(self, x: Type, c: Type | None) -> Cost:
+        return Cost("O(1)", Direction(passes=0), Direction(passes=0))
+
+
+class ActNorm(AbstractScale):
     """Activation normalisation: a learned scale and shift, started so that the first batch is standardised.
 
     Formula: ``y = exp(log_scale) · x + shift``, per coordinate, or per channel from two dimensions on.
@@ -65,12 +75,6 @@ class ActNorm(AbstractStep):
     def infer_input(self, y: Type, c: Type | None) -> Type:
         need_real(f"inverse {self.name}", y)
         return y
-
-    def jacobian(self, x: Type, c: Type | None) -> Jacobian:
-        return Jacobian.of(Structure.DIAGONAL, x.size, constant=Fact.YES, unit_det=Fact.NO, orthogonal=Fact.NO)
-
-    def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost("O(1)", Direction(passes=0), Direction(passes=0))
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         shape = x.shape[:1]
