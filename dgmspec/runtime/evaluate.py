@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.runtime.data import FromPython
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.report import test_figures
 from dgmspec.runtime.rows import open_parts
@@ -23,7 +24,7 @@ __all__ = ["evaluate", "model_of"]
 def evaluate(
     run: str | Path,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: FromPython | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     paths: Mapping[str, str | Path] | None = None,
     seed: int | None = None,
@@ -45,7 +46,7 @@ def evaluate(
     directory = RunDirectory(Path(run))
     task = recorded_task(directory, data, nets, paths)
     model = model_of(directory.path, nets, processes.device)
-    parts = open_parts(model, task.plan, task.arrays, task.places, whole)
+    parts = open_parts(model, task.plan, task.data, task.places, whole)
     test = parts.test.reseeded(seed) if parts.test is not None and seed is not None else parts.test
     seed = task.plan.seed if seed is None else seed
     figures = test_figures(model, test, parts.toy, seed, draws, processes, visible and processes.main, samples)

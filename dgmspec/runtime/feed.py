@@ -1,17 +1,19 @@
-"""A table as training reads it: the batches of each step as tensors on the model's device."""
+"""Data as training reads them: the batches of each step as tensors on the model's device."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import AbstractTable, Batches, Piece, held_rows
+from dgmspec.runtime.data import AbstractTable, Batches, Piece, Simulated, Simulator, held_rows
 
-__all__ = ["Feed", "columns_of"]
+__all__ = ["AbstractFeed", "Feed", "columns_of", "feed_of"]
 
 Tensors = dict[str, Tensor]
 
@@ -24,7 +26,41 @@ def columns_of(model: CompiledModel, table: AbstractTable, blocks: Sequence[int]
     return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
-class Feed:
+def feed_of(model: CompiledModel, table: AbstractTable, batch: int, seed: int) -> AbstractFeed:
+    """The batches that training takes from a table, or from the simulator that drew it."""
+    if isinstance(table, Simulated):
+        return SimulatedFeed(model, table.simulator)
+    return Feed(model, table, batch, seed)
+
+
+class AbstractFeed(ABC):
+    """Batches by step: which rows step number s sees is a function of the data, the seed and s alone.
+
+    `size` is the number of rows of a batch, over all processes; each takes its own share, rows `offset` to
+    `offset + share`.
+    """
+
+    size: int
+
+    @abstractmethod
+    def walk(self, start: int, stop: int, offset: int = 0, share: int | None = None) -> Iterator[Tensors]:
+        """The batches of steps start, …, stop - 1, or a share of each."""
+
+
+class SimulatedFeed(AbstractFeed):
+    """The batches that a simulator draws, one a step. Every process draws the whole of each, so that the rows of a step
+    do not depend on the number of processes."""
+
+    def __init__(self, model: CompiledModel, simulator: Simulator) -> None:
+        self.model, self.simulator, self.size = model, simulator, simulator.size
+
+    def walk(self, start: int, stop: int, offset: int = 0, share: int | None = None) -> Iterator[Tensors]:
+        last = offset + (self.size if share is None else share)
+        for columns in islice(self.simulator.batches(start=start), stop - start):
+            yield {name: self.model.as_input(name, column[offset:last]) for name, column in columns.items()}
+
+
+class Feed(AbstractFeed):
     """The batches of a table by step; of a table that streams, a few blocks are held at a time (see `Batches`).
 
     Every process reads every block that is held and keeps its own share of each batch, rows `offset` to
@@ -35,12 +71,17 @@ class Feed:
     def __init__(self, model: CompiledModel, table: AbstractTable, batch: int, seed: int) -> None:
         self.model, self.table, self.seed, self.tops = model, table.levels, seed, table.redrawn
         self.order = Batches(table.sizes, batch, seed, held_rows(table) if table.streams else None)
+        self.size = self.order.size
         self._blocks: tuple[int, ...] = ()
         self._held: Tensors = {}
 
+    @property
+    def per_epoch(self) -> int:
+        """Steps in one pass over the rows."""
+        return self.order.per_epoch
+
     def walk(self, start: int, stop: int, offset: int = 0, share: int | None = None) -> Iterator[Tensors]:
-        """The batches of steps start, …, stop - 1, or a share of each."""
-        share = self.order.size if share is None else share
+        share = self.size if share is None else share
         for step, pieces in enumerate(self.order.walk(start, stop), start):
             parts = [self._take(piece) for piece in _cut(pieces, offset, share)]
             rows = parts[0] if len(parts) == 1 else {name: torch.cat([p[name] for p in parts]) for name in parts[0]}
@@ -49,7 +90,7 @@ class Feed:
     def _bits(self, name: str, levels: Tensor, step: int, offset: int) -> Tensor:
         """Bits that are 1 with the share of their level in the brightest as probability."""
         generator = torch.Generator().manual_seed(seed_of(self.seed, f"binarize {name}", step))
-        drawn = torch.rand(self.order.size, *levels.shape[1:], generator=generator)[offset : offset + len(levels)]
+        drawn = torch.rand(self.size, *levels.shape[1:], generator=generator)[offset : offset + len(levels)]
         return (drawn.to(levels.device) < levels / self.tops[name]).to(levels.dtype)
 
     def _take(self, piece: Piece) -> Tensors:

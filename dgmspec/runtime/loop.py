@@ -15,7 +15,7 @@ from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.training import Holdout, Patience
 from dgmspec.runtime.failure import explain
-from dgmspec.runtime.feed import Feed
+from dgmspec.runtime.feed import AbstractFeed
 from dgmspec.runtime.generators import own_generator
 from dgmspec.runtime.interrupts import Interrupts
 from dgmspec.runtime.likelihood import Validation
@@ -49,7 +49,7 @@ class Loop:
     def __init__(
         self,
         model: CompiledModel,
-        feed: Feed | None,
+        feed: AbstractFeed | None,
         plan: TrainPlan,
         processes: Processes,
         directory: RunDirectory,

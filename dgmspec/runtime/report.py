@@ -175,6 +175,9 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
         held_out = f"{streamed['validation_rows']:,} held-out rows"
         others = f", baselines on {streamed['baseline_rows']:,} of each part" if report.get("baselines") else ""
         lines.append(f"streamed {streamed['training_rows']:,} training rows; each validation on {held_out}{others}")
+    if simulated := report.get("simulated"):
+        held_out = f"; each validation on {simulated['validation_rows']:,} others" if len(simulated) > 1 else ""
+        lines.append(f"simulated {simulated['training_rows']:,} training rows{held_out}")
     if report["verdict"] != OK:
         lines.append(f"FAILED: {report['verdict']}")
     return "\n".join([*lines, *(f"wrote {path}" for path in pictures)])

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
+from dgmspec.core.types import Type
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.data import AbstractFile, AbstractToy
 from dgmspec.ops.training import Holdout
-from dgmspec.runtime.data import AbstractTable, DataError, Places, from_arrays, open_source
+from dgmspec.runtime.data import (
+    AbstractTable,
+    DataError,
+    FromPython,
+    Places,
+    Simulate,
+    Simulator,
+    from_arrays,
+    open_source,
+)
 from dgmspec.runtime.report import Toy
+from dgmspec.runtime.rundir import RunError
 
 __all__ = ["Parts", "open_parts"]
+
+DRAWN_ROWS: Final = 10_000
+"""Of rows that a callable draws, the first so many (in whole batches) give statistics, and as many are held out at most
+for validation and for the test."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +46,19 @@ class Parts:
 def open_parts(
     model: CompiledModel,
     plan: TrainPlan,
-    arrays: Mapping[str, Any] | None,
+    data: FromPython | None,
     places: Places | None = None,
     whole: bool = False,
 ) -> Parts:
-    """The parts of a plan's data, or of arrays given in their place; no rows where the loss draws its own points.
+    """The parts of a plan's data, or of those given in their place; no rows where the loss draws its own points.
 
     `places` says where the files of the data lie; `whole`, that all rows are for the test.
     """
     reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
-    if arrays is not None:
-        arrays = {name: array for name, array in arrays.items() if name not in model.empirical}
+    if callable(data):
+        return _simulated(data, reads, plan, whole)
+    if data is not None:
+        arrays = {name: array for name, array in data.items() if name not in model.empirical}
         given = from_arrays(arrays, reads)
         return Parts(test=given) if whole else _split(given, plan, None)
     if not reads:
@@ -52,7 +68,7 @@ def open_parts(
         raise DataError(
             "DGM853",
             f"training {model.graph.name} needs data for {names}",
-            "write `data = …` in the train block, or pass arrays: `train(spec, data={'x': array})`",
+            "write `data = …` in the train block, or pass arrays: `train(spec, data={'x': array})`, or what draws them",
         )
     reads_folder = isinstance(plan.data, AbstractFile) and plan.data.reads_folder
     context = (places or Places()).context(plan.data_name, _seed(plan), reads_folder)
@@ -72,6 +88,28 @@ def _toy(model: CompiledModel, plan: TrainPlan) -> Toy | None:
         return None
     constants = {name: value for name, value in plan.data.arguments().items() if name != "n"}
     return Toy(plan.data.name, constants, _seed(plan))
+
+
+def _simulated(simulate: Simulate, reads: dict[str, Type], plan: TrainPlan, whole: bool) -> Parts:
+    """The first rows that training draws, and others that are held out: the share that `holdout` says of all that
+    training draws, up to `DRAWN_ROWS`."""
+    if plan.steps is None:
+        raise RunError(
+            f"`epochs` counts passes over rows, and a callable gives rows without end: write `steps = …` in the train "
+            f"block of {plan.model}"
+        )
+    if whole:
+        raise RunError("a callable gives rows without end, so there are no whole rows to test on: leave `whole` out")
+    simulator, most = Simulator(simulate, reads, plan.batch, plan.seed), max(1, DRAWN_ROWS // plan.batch)
+    train = simulator.table("training", min(plan.steps, most))
+    if not isinstance(plan.validate, Holdout):
+        return Parts(train)
+    held, steps = plan.validate.fraction, plan.steps
+    validation, test = (
+        simulator.table(name, max(1, min(round(share * steps), most)))
+        for name, share in (("validation", held), ("test", plan.validate.test or held))
+    )
+    return Parts(train, validation, test)
 
 
 def _split(data: AbstractTable, plan: TrainPlan, toy: Toy | None) -> Parts:

@@ -16,7 +16,7 @@ from dgmspec.core.address import seed_of
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.compiling import compiled_step, told
-from dgmspec.runtime.feed import Feed
+from dgmspec.runtime.feed import AbstractFeed, Feed
 from dgmspec.runtime.generators import seed_generators
 from dgmspec.runtime.optim import rate_factor
 from dgmspec.runtime.processes import Processes
@@ -49,10 +49,10 @@ class Steps:
     `model` is the wrapped form of `plain` that processes share; `fit` counts the steps that were taken.
     """
 
-    def __init__(self, model: CompiledModel, feed: Feed | None, plan: TrainPlan, processes: Processes) -> None:
+    def __init__(self, model: CompiledModel, feed: AbstractFeed | None, plan: TrainPlan, processes: Processes) -> None:
         self.plain, self.feed, self.plan, self.processes = model, feed, plan, processes
-        self.count = plan.steps or (plan.epochs or 1) * (feed.order.per_epoch if feed else 1)
-        self.parts = parts_of(feed.order.size if feed else plan.batch, plan.accumulate, processes)
+        self.count = plan.steps or (plan.epochs or 1) * (feed.per_epoch if isinstance(feed, Feed) else 1)
+        self.parts = parts_of(feed.size if feed else plan.batch, plan.accumulate, processes)
         self.factor = rate_factor(plan.schedule, self.count)
         self.fit, self.doublings = Fit(), 0
 

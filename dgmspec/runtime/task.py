@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
@@ -14,13 +14,16 @@ from dgmspec.core.diagnostics import SpecError, did_you_mean, has_errors
 from dgmspec.graph.lower import lower
 from dgmspec.graph.plans import TrainPlan, lower_train
 from dgmspec.ops.data import AbstractFile
-from dgmspec.runtime.data import Places
+from dgmspec.runtime.data import FromPython, Places
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.spec import Spec, parse
 from dgmspec.spec.defaults import with_defaults
 from dgmspec.spec.model import Setting, Train
 
-__all__ = ["Task", "recorded_task", "task_of"]
+__all__ = ["FROM_PYTHON", "Task", "recorded_task", "task_of"]
+
+FROM_PYTHON: Final = {"arrays": "arrays", "callable": "a callable"}
+"""What a run's folder calls data that were given from Python, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,22 @@ class Task:
 
     spec: Spec
     plan: TrainPlan
-    arrays: Mapping[str, Any] | None = None
+    data: FromPython | None = None
     nets: Mapping[str, nn.Module] | None = None
     places: Places = field(default_factory=Places)
     files: frozenset[str | None] = frozenset()
     """The names of the data sources that are files, None for one without; of those whose rows laws draw too."""
     init: Path | None = None
+
+    @property
+    def arrays(self) -> Mapping[str, Any] | None:
+        """The data where they are arrays."""
+        return None if callable(self.data) else self.data
+
+    @property
+    def source(self) -> str | None:
+        """What a run's folder calls the data: the name of a source, or one of `FROM_PYTHON`."""
+        return self.plan.data_name if self.data is None else "callable" if callable(self.data) else "arrays"
 
     def recorded_places(self) -> dict[str, Any]:
         """Where the data's files lie, as a run's folder keeps it for `recorded_task`; nothing for other data."""
@@ -49,7 +62,7 @@ def task_of(
     spec: Spec,
     model: str | None,
     seed: int | None,
-    arrays: Mapping[str, Any] | None,
+    data: FromPython | None,
     nets: Mapping[str, nn.Module] | None,
     places: Places | None = None,
 ) -> Task:
@@ -63,18 +76,19 @@ def task_of(
     plan, found = lower_train(spec, block)
     if plan is None or has_errors(found):
         raise SpecError(found)
-    files = frozenset(_files(spec, plan, arrays))
+    files = frozenset(_files(spec, plan, data))
     _check_paths(places, plan, files)
-    return Task(spec, plan, arrays, nets, places, files)
+    return Task(spec, plan, data, nets, places, files)
 
 
-def _files(spec: Spec, plan: TrainPlan, arrays: Mapping[str, Any] | None) -> Iterator[str | None]:
+def _files(spec: Spec, plan: TrainPlan, given: FromPython | None) -> Iterator[str | None]:
     """The names of the sources that are files: of the block's data, and of the rows that laws of the model draw."""
-    if isinstance(plan.data, AbstractFile) and arrays is None:
+    if isinstance(plan.data, AbstractFile) and given is None:
         yield plan.data_name
+    arrays = {} if given is None or callable(given) else given
     for law in lower(spec, plan.model)[0].laws:
         data = law.op.data()
-        if data is not None and isinstance(data[0], AbstractFile) and law.variable not in (arrays or {}):
+        if data is not None and isinstance(data[0], AbstractFile) and law.variable not in arrays:
             yield data[1]
 
 
@@ -122,14 +136,15 @@ def _with_seed(spec: Spec, block: Train, seed: int) -> tuple[Spec, Train]:
 
 def recorded_task(
     directory: RunDirectory,
-    arrays: Mapping[str, Any] | None,
+    data: FromPython | None,
     nets: Mapping[str, nn.Module] | None,
     paths: Mapping[str, str | Path] | None = None,
 ) -> Task:
     """The task that a run folder records; `paths` are for files that have moved since."""
     config = directory.config()
-    if config.get("data") == "arrays" and arrays is None:
-        raise RunError(f"{directory.path} was trained on arrays given from Python; give them again as `data`")
+    kind = FROM_PYTHON.get(str(config.get("data")))
+    if kind is not None and data is None:
+        raise RunError(f"{directory.path} was trained on {kind} given from Python; give the same again as `data`")
     try:
         text = (directory.path / "bundle.dgm").read_text(encoding="utf-8")
         spec = parse(text, config["sources"])
@@ -137,6 +152,6 @@ def recorded_task(
         given = {**config.get("data_paths", {}), **(paths or {})}
         places = Places(folder, {name: Path(path) for name, path in given.items()})
         first = Path(config["init"]) if "init" in config else None
-        return replace(task_of(spec, config["model"], None, arrays, nets, places), init=first)
+        return replace(task_of(spec, config["model"], None, data, nets, places), init=first)
     except (OSError, UnicodeDecodeError, KeyError, SpecError) as error:
         raise RunError(f"{directory.path} is no folder of a dgmspec run: {error}") from error

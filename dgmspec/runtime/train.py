@@ -14,8 +14,8 @@ from torch import nn
 from dgmspec.compiler import compile
 from dgmspec.core.op import AbstractOp
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import Places
-from dgmspec.runtime.feed import Feed
+from dgmspec.runtime.data import FromPython, Places, Simulated
+from dgmspec.runtime.feed import feed_of
 from dgmspec.runtime.gallery import draw_run
 from dgmspec.runtime.likelihood import VALIDATION_ROWS, Validation
 from dgmspec.runtime.loop import Loop
@@ -71,7 +71,7 @@ def train(
     spec: Spec,
     *,
     model: str | None = None,
-    data: Mapping[str, Any] | None = None,
+    data: FromPython | None = None,
     out: str | Path | None = None,
     params: Mapping[str, Any] | None = None,
     nets: Mapping[str, nn.Module] | None = None,
@@ -83,8 +83,10 @@ def train(
 ) -> Run:
     """Train a model of a spec as its train block says and leave a run folder; see the folder's ``report.json``.
 
-    `data` maps variables to arrays (rows, *event) and stands in place of the block's own data; `out` is the folder
-    (``runs/<model>`` by default); `params` and `seed` override those of the spec; `nets` supplies external networks.
+    `data` stands in place of the block's own: it maps variables to arrays (rows, *event), or is a callable
+    ``simulate(n, generator)`` that gives n rows as such a dict, drawn by the torch.Generator, one call a step (or an
+    iterator over such dicts), whose rows are new at each step. `out` is the folder (``runs/<model>`` by default);
+    `params` and `seed` override those of the spec; `nets` supplies external networks.
     Paths of data files start from `folder` (the current one by default); `paths` gives, by the name of a data source,
     another place for its file. `visible` draws progress. `init` is the folder of a run, or of a saved model, whose
     weights this training begins with instead of random ones. A mistake in the spec raises `SpecError`, one in the data
@@ -109,7 +111,7 @@ def train_spec(
     spec: Spec,
     *,
     model: str | None = None,
-    data: Mapping[str, Any] | None = None,
+    data: FromPython | None = None,
     out: str | Path | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     seed: int | None = None,
@@ -134,7 +136,7 @@ def train_spec(
 def resume_run(
     path: str | Path,
     *,
-    data: Mapping[str, Any] | None = None,
+    data: FromPython | None = None,
     nets: Mapping[str, nn.Module] | None = None,
     paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
@@ -158,7 +160,7 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     model = _compiled(task, processes.device)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise RunError(f"there is nothing to train: {task.plan.model} learns no parameter")
-    parts = open_parts(model, task.plan, task.arrays, task.places)
+    parts = open_parts(model, task.plan, task.data, task.places)
     visible = visible and processes.main
     if not processes.on_main(lambda: directory.trained):
         _begin(model, task, parts)
@@ -182,7 +184,7 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
         "validation": fit.best if fit.best_step else None,
         "test": test_figures(model, parts.test, parts.toy, task.plan.seed, processes=processes, visible=visible),
         **({"steps_doubled_at": fit.doubled} if fit.doubled else {}),
-        **_sampled(parts),
+        **_sampled(parts, fit.step),
     }
     if processes.main:
         report |= _ending(model, task, parts, directory, report["test"])
@@ -221,7 +223,7 @@ def _ending(
 def _compiled(task: Task, device: torch.device) -> CompiledModel:
     """The model at its starting weights, in the precision of the plan."""
     dtype = torch.float64 if task.plan.precision == "float64" else torch.float32
-    items = task.spec.items if task.arrays is None else [_without_data(item) for item in task.spec.items]
+    items = task.spec.items if task.data is None else [_without_data(item) for item in task.spec.items]
     spec = Spec(*items, edition=task.spec.edition, sources=task.spec.sources)
     return compile(
         spec, model=task.plan.model, nets=dict(task.nets or {}), seed=task.plan.seed, dtype=dtype, device=device
@@ -229,7 +231,7 @@ def _compiled(task: Task, device: torch.device) -> CompiledModel:
 
 
 def _without_data(item: Item) -> Item:
-    """A train block without its data: arrays stand in their place, so that what is wrong with them is no mistake."""
+    """A train block without its data: others stand in their place, so that what is wrong with them is no mistake."""
     if not isinstance(item, Train):
         return item
     return Train(model=item.model, settings=tuple(s for s in item.settings if s.name != "data"))
@@ -237,13 +239,17 @@ def _without_data(item: Item) -> Item:
 
 def _loop(model: CompiledModel, task: Task, parts: Parts, processes: Processes, directory: RunDirectory) -> Loop:
     plan = task.plan
-    feed = Feed(model, parts.train, plan.batch, plan.seed) if parts.train else None
+    feed = feed_of(model, parts.train, plan.batch, plan.seed) if parts.train else None
     validate = Validation(model, parts.validation, plan.seed, processes) if plan.validate is not None else None
     return Loop(model, feed, plan, processes, directory, validate, warm=task.init is not None)
 
 
-def _sampled(parts: Parts) -> dict[str, Any]:
-    """Of data that stream, how many rows each figure read that did not read all of its part."""
+def _sampled(parts: Parts, step: int) -> dict[str, Any]:
+    """Of data that stream, how many rows each figure read that did not read all of its part; of rows that a callable
+    draws, how many there were."""
+    if isinstance(parts.train, Simulated):
+        found = {"training_rows": step * parts.train.simulator.size}
+        return {"simulated": found | ({} if parts.validation is None else {"validation_rows": parts.validation.rows})}
     if parts.train is None or parts.validation is None or not parts.train.streams:
         return {}
     held_out = parts.validation.rows
@@ -258,7 +264,7 @@ def _write_beginning(task: Task, directory: RunDirectory) -> None:
     config = {
         "format_version": FORMAT_VERSION,
         "model": task.plan.model,
-        "data": "arrays" if task.arrays is not None else task.plan.data_name,
+        "data": task.source,
         "train": settings,
         "sources": task.spec.sources,
         "versions": versions(),

@@ -32,7 +32,7 @@ from dgmspec.runtime.kolmogorov.picture import draw_histograms
 from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite
 from dgmspec.runtime.selfcheck import POINTS, draw_event, moved, own_parameters, part_of, step_trial
-from dgmspec.runtime.task import recorded_task
+from dgmspec.runtime.task import FROM_PYTHON, recorded_task
 from dgmspec.runtime.trials import Trial, thorough
 from dgmspec.runtime.wholes import check_whole
 
@@ -187,12 +187,12 @@ def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -
 
 
 def _held_out(model: CompiledModel, path: Path) -> dict[str, Tensor] | None:
-    """The first rows that the run did not train on; None for a saved model, or a run on arrays given from Python."""
+    """The first rows that the run did not train on; None for a saved model, or a run on data given from Python."""
     directory = RunDirectory(path)
-    if not directory.begun or directory.config().get("data") == "arrays":
+    if not directory.begun or directory.config().get("data") in FROM_PYTHON:
         return None
     task = recorded_task(directory, None, None)
-    parts = open_parts(model, task.plan, task.arrays, task.places)
+    parts = open_parts(model, task.plan, task.data, task.places)
     rows = parts.test or parts.validation
     return None if rows is None else {n: model.as_input(n, c) for n, c in rows.head(ROWS).columns.items()}
 

@@ -4,6 +4,7 @@ from dgmspec.runtime.data.context import Context, Places
 from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, Dataset
 from dgmspec.runtime.data.moments import Moments
 from dgmspec.runtime.data.order import Batches, Piece
+from dgmspec.runtime.data.simulated import FromPython, Simulate, Simulated, Simulator
 from dgmspec.runtime.data.sources import SOURCES, from_arrays, open_source
 from dgmspec.runtime.data.streamed import held_rows
 from dgmspec.runtime.data.support import check_column
@@ -16,9 +17,13 @@ __all__ = [
     "Context",
     "DataError",
     "Dataset",
+    "FromPython",
     "Moments",
     "Piece",
     "Places",
+    "Simulate",
+    "Simulated",
+    "Simulator",
     "check_column",
     "from_arrays",
     "held_rows",

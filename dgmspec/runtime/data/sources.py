@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.datasets import load_digits
+from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.binarized import Levels
@@ -24,7 +25,7 @@ from dgmspec.runtime.data.dataset import AbstractTable, Column, DataError
 from dgmspec.runtime.data.streamed import Rows, table_of
 from dgmspec.runtime.toys import TOYS
 
-__all__ = ["SOURCES", "from_arrays", "open_source"]
+__all__ = ["SOURCES", "from_arrays", "named_columns", "open_source"]
 
 Source = Callable[..., Rows]
 
@@ -102,6 +103,12 @@ def open_source(
 
 def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> AbstractTable:
     """The data of a model's variables from arrays by variable name, checked against their types."""
+    columns = named_columns(arrays, variables)
+    return table_of(Rows.of(columns), {name: name for name in variables}, variables)
+
+
+def named_columns(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> dict[str, Column]:
+    """One array for each variable, and none for anything else."""
     for given in arrays:
         if given not in variables:
             raise DataError(
@@ -113,13 +120,13 @@ def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) 
     missing = [name for name in variables if name not in columns]
     if missing:
         raise DataError("DGM853", f"there are no data for {_names(missing)}", "give an array for it")
-    return table_of(Rows.of({name: columns[name] for name in variables}), {name: name for name in variables}, variables)
+    return {name: columns[name] for name in variables}
 
 
 def _array(name: str, values: ArrayLike) -> Column:
     """`values` as an array; rows of unequal length have no shape."""
     try:
-        return np.asarray(values)
+        return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     except ValueError as mistake:
         raise DataError(
             "DGM851", f"the rows of `{name}` do not have one common shape", "give a rectangular array"

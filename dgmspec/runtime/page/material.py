@@ -122,7 +122,7 @@ def _parts(directory: RunDirectory, model: CompiledModel, paths: Mapping[str, st
     """The run's rows, or why they cannot be had."""
     try:
         task = recorded_task(directory, None, None, paths)
-        return open_parts(model, task.plan, task.arrays, task.places), ""
+        return open_parts(model, task.plan, task.data, task.places), ""
     except RunError as error:
         return Parts(), str(error)
     except DataError as error:
