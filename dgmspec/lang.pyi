@@ -265,7 +265,7 @@ coupling: _Coupling
 
 class _Csv(Word):
     """data: A CSV file: UTF-8, the names of the columns in line 1, then one row a line, every field read a number."""
-    def __call__(self, *args: Value, path: Value = ..., delimiter: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., delimiter: Value = ..., stream: Value = ..., binarize: Value = ..., white: Value = ..., **others: Value) -> Name | Call: ...
 
 csv: _Csv
 
@@ -511,13 +511,13 @@ hutchinson: _Hutchinson
 
 class _Idx(Word):
     """data: An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own."""
-    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., binarize: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ..., binarize: Value = ..., white: Value = ..., **others: Value) -> Name | Call: ...
 
 idx: _Idx
 
 class _Images(Word):
     """data: A folder of PNG images of one size and mode, in alphabetical order: levels 0..255, [channels, height, width]."""
-    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., flat: Value = ..., stream: Value = ..., binarize: Value = ..., white: Value = ...) -> Name | Call: ...
 
 images: _Images
 
@@ -751,13 +751,13 @@ normal: _Normal
 
 class _Npy(Word):
     """data: A file of `numpy.save`, (rows, *event), for the one variable that has no file of its own. Pickles are refused."""
-    def __call__(self, *args: Value, path: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., stream: Value = ..., binarize: Value = ..., white: Value = ..., **others: Value) -> Name | Call: ...
 
 npy: _Npy
 
 class _Npz(Word):
     """data: A file of `numpy.savez`: a variable takes the array whose key the call gives it, else the one of its name."""
-    def __call__(self, *args: Value, path: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., binarize: Value = ..., white: Value = ..., **others: Value) -> Name | Call: ...
 
 npz: _Npz
 
@@ -775,7 +775,7 @@ orthogonal: _Orthogonal
 
 class _Parquet(Word):
     """data: A Parquet file with columns of numbers, none of them null; only the columns in use are read."""
-    def __call__(self, *args: Value, path: Value = ..., stream: Value = ..., **others: Value) -> Name | Call: ...
+    def __call__(self, *args: Value, path: Value = ..., stream: Value = ..., binarize: Value = ..., white: Value = ..., **others: Value) -> Name | Call: ...
 
 parquet: _Parquet
 

@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
+from pyarrow import parquet
 
 import dgmspec
 from dgmspec import cli
@@ -20,6 +23,7 @@ from tests.test_files import idx
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 2, 3)).astype(np.uint8)
 IMAGES[:, 0, 0], IMAGES[:, 0, 1] = 0, 255
 FLAT = {"x": Type(BINARY, (6,))}
+IMAGE = {"x": Type(BINARY, (1, 2, 3))}
 SPEC = """dgm 1
 data images = idx("images.gz", flat = true, binarize = dynamic)
 model VAE {
@@ -92,10 +96,68 @@ def test_labels_stay_and_files_of_other_numbers_are_refused(folder: Path) -> Non
     arguments = {"path": "images", "flat": True, "variables": (("label", "labels"),), "binarize": "stochastic"}
     both = open_source("idx", arguments, declared, Context(0, folder)).whole()
     assert np.array_equal(both["label"], np.arange(40) % 3) and set(np.unique(both["x"])) == {0, 1}
-    with pytest.raises(DataError, match="unsigned whole numbers, and the file holds float64"):
-        opened(folder, "floats", binarize="dynamic")
+    with pytest.raises(DataError, match=r"column \[0, 0, 1\].* is 255, and grey levels are 0\.\.1"):
+        open_source("idx", {"path": "floats", "binarize": "dynamic"}, IMAGE, Context(0, folder))
     with pytest.raises(DataError, match="shape"):
+        open_source("idx", {"path": "images", "binarize": "dynamic"}, {"x": Type(BINARY, (6,))}, Context(0, folder))
+    with pytest.raises(DataError, match=r"declared `binary`, and `x` is real\[6\]"):
         open_source("idx", {"path": "images", "binarize": "dynamic"}, {"x": Type(REAL, (6,))}, Context(0, folder))
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments"),
+    [
+        ("npy", {"path": "levels.npy", "white": 255.0}),
+        ("npy", {"path": "shares.npy", "stream": True}),
+        ("npz", {"path": "levels.npz"}),
+        ("images", {"path": "pictures", "flat": True}),
+        ("csv", {"path": "levels.csv", "white": 255.0}),
+        ("csv", {"path": "shares.csv", "stream": True}),
+        ("parquet", {"path": "levels.parquet"}),
+    ],
+)
+def test_every_source_of_levels_gives_bits(source: str, arguments: dict[str, object], sources: Path) -> None:
+    """Whole numbers and fractions, in every kind of file; real columns beside them stay as they are."""
+    tabular = source in ("csv", "parquet", "npz")
+    declared = FLAT | ({"c": Type(REAL)} if tabular else {})
+    threshold = open_source(source, {**arguments, "binarize": "threshold"}, declared, Context(0, sources)).whole()
+    assert np.array_equal(threshold["x"], IMAGES.reshape(-1, 6) >= 128)
+    assert not tabular or np.allclose(threshold["c"], np.arange(40) / 4)
+    drawn = open_source(source, {**arguments, "binarize": "dynamic"}, declared, Context(0, sources))
+    assert drawn.redrawn == {"x": drawn.redrawn["x"]} and drawn.redrawn["x"] in (1.0, 255.0)
+    bits, shares = drawn.whole()["x"], IMAGES.reshape(-1, 6) / 255
+    assert (bits[:, 0] == 0).all() and (bits[:, 1] == 1).all()
+    assert abs((bits - shares).sum()) < 5 * np.sqrt((shares * (1 - shares)).sum())
+
+
+def test_what_levels_are_white_is_never_guessed(sources: Path) -> None:
+    with pytest.raises(DataError, match="int64, which do not tell how bright") as wrong:
+        open_source("npy", {"path": "levels.npy", "binarize": "dynamic"}, FLAT, Context(0, sources))
+    assert "`white = 255`" in wrong.value.help
+    with pytest.raises(DataError, match=r"line 2, column `x\[1\]` .* is 255, and grey levels are 0\.\.1"):
+        open_source("csv", {"path": "levels.csv", "binarize": "dynamic"}, FLAT, Context(0, sources))
+    with pytest.raises(DataError, match="`white` is the brightest level of `binarize`"):
+        open_source("csv", {"path": "levels.csv", "white": 255.0}, FLAT, Context(0, sources))
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same levels, as whole numbers and as shares of the brightest, in files of every kind."""
+    found = tmp_path_factory.mktemp("levels")
+    flat, other = IMAGES.reshape(-1, 6), np.arange(40) / 4
+    np.save(found / "levels.npy", flat.astype(np.int64))
+    np.save(found / "shares.npy", flat / 255)
+    np.savez(found / "levels.npz", x=flat, c=other)
+    names = [f"x[{i}]" for i in range(6)]
+    for name, levels in (("levels", flat), ("shares", flat / 255)):
+        rows = [",".join(map(repr, [*row, c])) for row, c in zip(levels.tolist(), other.tolist(), strict=True)]
+        (found / f"{name}.csv").write_text("\n".join([",".join([*names, "c"]), *rows]) + "\n")
+    columns = {name: flat[:, i] for i, name in enumerate(names)} | {"c": other}
+    parquet.write_table(pa.table(columns), found / "levels.parquet")
+    (found / "pictures").mkdir()
+    for i, image in enumerate(IMAGES):
+        Image.fromarray(image).save(found / "pictures" / f"{i:02}.png")
+    return found
 
 
 def test_the_command_line_states_it_and_tests_on_whole_files(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import Type
 
 Binarize = Literal["none", "threshold", "stochastic", "dynamic"]
+White = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 
 
 class AbstractData(AbstractOp, ABC):

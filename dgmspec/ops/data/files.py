@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import Keywords
 from dgmspec.core.types import Type
-from dgmspec.ops.data.base import AbstractData, Binarize
+from dgmspec.ops.data.base import AbstractData, Binarize, White
 
 Text = Annotated[str, Field(min_length=1, strict=True)]
 Pairs = tuple[tuple[str, Text], ...]
@@ -28,11 +28,20 @@ _PARTS = Field(
 )
 
 Stream = Annotated[bool, Field(strict=True)] | Literal["auto"]
+_BINARIZE: Any = Field("none", description="how grey levels become 0 and 1, for variables declared `binary`")
+_WHITE: Any = Field(
+    None, description="the level that is surely 1: of unsigned numbers their greatest (255 of bytes), of fractions 1"
+)
 _STREAM: Any = Field("auto", description="read in blocks, `true`, or held whole, `false`; `auto` streams above 1 GiB")
 
 
 class AbstractFile(AbstractData, ABC):
-    """A source whose rows stand in a file at `path`; what they are is known when it is read."""
+    """A source whose rows stand in a file at `path`; what they are is known when it is read.
+
+    `binarize` makes bits of the grey levels of each variable of several numbers that is declared `binary`: 1 from half
+    of `white` on (``threshold``), or with the level's share of it as probability, drawn once by the run's seed
+    (``stochastic``), or again at each step of training (``dynamic``), where what is tested is drawn once.
+    """
 
     path: Text = _PATH
 
@@ -98,6 +107,8 @@ class Csv(AbstractTable):
 
     delimiter: Literal["comma", "semicolon", "tab", "space"] = Field("comma", description="what parts the fields")
     stream: Stream = _STREAM
+    binarize: Binarize = _BINARIZE
+    white: White | None = _WHITE
 
 
 class Parquet(AbstractTable):
@@ -113,15 +124,23 @@ class Parquet(AbstractTable):
     )
 
     stream: Stream = _STREAM
+    binarize: Binarize = _BINARIZE
+    white: White | None = _WHITE
 
 
 class Npz(AbstractFile):
     """A file of `numpy.savez`: a variable takes the array whose key the call gives it, else the one of its name."""
 
     name: ClassVar[str] = "npz"
-    examples: ClassVar[tuple[str, ...]] = ('npz("events.npz")', 'npz("events.npz", x = "train", c = "labels")')
+    examples: ClassVar[tuple[str, ...]] = (
+        'npz("events.npz")',
+        'npz("events.npz", x = "train", c = "labels")',
+        'npz("digits.npz", binarize = dynamic, white = 16)',
+    )
 
     variables: Annotated[Pairs, Keywords()] = Field((), description="the key of its array")
+    binarize: Binarize = _BINARIZE
+    white: White | None = _WHITE
 
     def mapping(self) -> Mapping[str, int | None]:
         return dict.fromkeys(name for name, _ in self.variables)
@@ -147,15 +166,15 @@ class Npy(AbstractArrays):
     examples: ClassVar[tuple[str, ...]] = ('npy("x.npy")', 'npy("x.npy", c = "labels.npy", stream = true)')
 
     stream: Stream = _STREAM
+    binarize: Binarize = _BINARIZE
+    white: White | None = _WHITE
 
 
 class Idx(AbstractArrays):
     """An IDX file, the format of MNIST, compressed by gzip or not, for the one variable without a file of its own.
 
     A file of three dimensions (rows, height, width) gives images of one channel, [1, height, width]. A compressed one
-    is held whole. `binarize` makes bits of bytes: 1 from level 128 on (`threshold`), or with the share of 255 as
-    probability, drawn once by the run's seed (`stochastic`) or again at each step of training (`dynamic`, where what is
-    tested is drawn once). Files of labels, one number a row, are left as they are.
+    is held whole.
     Source: Y. LeCun, C. Cortes and C. Burges, The MNIST database of handwritten digits, 1998.
     """
 
@@ -166,8 +185,9 @@ class Idx(AbstractArrays):
     )
 
     flat: bool = Field(False, description="one vector a row, in place of an image")
-    binarize: Binarize = Field("none", description="how grey levels become 0 and 1")
     stream: Stream = _STREAM
+    binarize: Binarize = _BINARIZE
+    white: White | None = _WHITE
 
 
 class Images(AbstractFile):
@@ -178,11 +198,17 @@ class Images(AbstractFile):
     """
 
     name: ClassVar[str] = "images"
-    examples: ClassVar[tuple[str, ...]] = ('images("faces")', 'images("faces", flat = true, stream = true)')
+    examples: ClassVar[tuple[str, ...]] = (
+        'images("faces")',
+        'images("faces", flat = true, stream = true)',
+        'images("faces", binarize = dynamic)',
+    )
 
     path: Text = Field(description="the folder, relative to that of the spec and inside it")
     flat: bool = Field(False, description="one vector a row, in place of an image")
     stream: Stream = _STREAM
+    binarize: Binarize = _BINARIZE
+    white: White | None = _WHITE
 
     @property
     def reads_folder(self) -> bool:

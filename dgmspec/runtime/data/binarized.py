@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from dgmspec.runtime.data.dataset import AbstractTable, Column, Columns
+from dgmspec.core.types import BINARY, Type
+from dgmspec.runtime.data.dataset import AbstractTable, AbstractView, Column, Columns, DataError
 from dgmspec.runtime.keyed import keyed_generator
 
 __all__ = ["Binarized", "Levels"]
@@ -16,7 +16,7 @@ __all__ = ["Binarized", "Levels"]
 
 @dataclass(frozen=True)
 class Levels:
-    """Columns of grey levels that are read as bits; `tops` are their brightest levels.
+    """Columns of grey levels that are read as bits, by the names of variables; `tops` are the levels that are surely 1.
 
     With `how` = ``threshold`` a bit is 1 from half the brightest level on, else it is 1 with its level's share as
     probability, drawn by the seed and the block: whoever reads a block finds the same bits. With ``dynamic`` training
@@ -28,18 +28,18 @@ class Levels:
     seed: int
 
     @staticmethod
-    def of(columns: Mapping[str, np.dtype[Any]], how: str, seed: int) -> Levels | None:
-        """The columns of bytes; None where nothing is to become bits."""
-        if how == "none":
-            return None
-        for dtype in columns.values():
-            if dtype.kind != "u":
-                raise ValueError(f"`binarize` takes grey levels, unsigned whole numbers, and the file holds {dtype}")
-        return Levels({name: float(np.iinfo(dtype).max) for name, dtype in columns.items()}, how, seed)
-
-    def named(self, names: Mapping[str, str]) -> Levels:
-        """The same for tables whose columns have other names: each new name with its old."""
-        return replace(self, tops={new: self.tops[old] for new, old in names.items() if old in self.tops})
+    def of(columns: Columns, variables: Mapping[str, Type], how: str, white: float | None, seed: int) -> Levels:
+        """Those of the variables that are declared binary, but for single bits a row (labels); `columns` hold some rows
+        of each, which tell what numbers the levels are."""
+        binary = [name for name, declared in variables.items() if declared.support == BINARY and declared.shape]
+        if not binary:
+            listed = ", ".join(f"`{name}` is {declared}" for name, declared in variables.items())
+            raise DataError(
+                "DGM852",
+                f"`binarize` makes bits of levels for a variable that is declared `binary`, and {listed}",
+                "declare it `binary`, or leave `binarize` out",
+            )
+        return Levels({name: white or _white(name, columns[name]) for name in binary}, how, seed)
 
     def bits(self, columns: Columns, index: int) -> Columns:
         """The columns of block number `index` with bits for levels."""
@@ -55,24 +55,27 @@ class Levels:
         return np.asarray(drawn < shares, np.uint8)
 
 
+def _white(name: str, levels: Column) -> float:
+    """The brightest level that numbers of this kind can be."""
+    kind = levels.dtype.kind
+    if kind == "u":
+        return float(np.iinfo(levels.dtype).max)
+    if kind == "f":
+        return 1.0
+    what = "bits already" if kind == "b" else f"{levels.dtype}, which do not tell how bright the brightest is"
+    help_ = "leave `binarize` out" if kind == "b" else "write the level that is surely 1, `white = 255`"
+    raise DataError("DGM852", f"`binarize` takes levels, and the data of `{name}` are {what}", help_)
+
+
 @dataclass(frozen=True)
-class Binarized(AbstractTable):
+class Binarized(AbstractView):
     """A table whose columns of grey levels are read as bits."""
 
-    table: AbstractTable
     drawn: Levels
 
     @property
     def sizes(self) -> tuple[int, ...]:
         return self.table.sizes
-
-    @property
-    def row_bytes(self) -> int:
-        return self.table.row_bytes
-
-    @property
-    def streams(self) -> bool:
-        return self.table.streams
 
     @property
     def levels(self) -> AbstractTable:

@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 
 from dgmspec.runtime.keyed import keyed_generator
 
-__all__ = ["AbstractTable", "Column", "Columns", "DataError", "Dataset", "Indices", "common_rows", "joined"]
+__all__ = [
+    "AbstractTable",
+    "AbstractView",
+    "Column",
+    "Columns",
+    "DataError",
+    "Dataset",
+    "Indices",
+    "common_rows",
+    "joined",
+]
 
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
@@ -156,17 +166,10 @@ class Dataset(AbstractTable):
 
 
 @dataclass(frozen=True)
-class _Part(AbstractTable):
-    """Some rows of each block of a table: those between two places of the block's keyed order."""
+class AbstractView(AbstractTable, ABC):
+    """Rows that are read from another table."""
 
     table: AbstractTable
-    bounds: tuple[tuple[int, int], ...]
-    purpose: str
-    seed: int
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        return tuple(stop - start for start, stop in self.bounds)
 
     @property
     def row_bytes(self) -> int:
@@ -175,6 +178,19 @@ class _Part(AbstractTable):
     @property
     def streams(self) -> bool:
         return self.table.streams
+
+
+@dataclass(frozen=True)
+class _Part(AbstractView):
+    """Some rows of each block of a table: those between two places of the block's keyed order."""
+
+    bounds: tuple[tuple[int, int], ...]
+    purpose: str
+    seed: int
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return tuple(stop - start for start, stop in self.bounds)
 
     @property
     def levels(self) -> AbstractTable:

@@ -17,7 +17,6 @@ from typing import IO, Any, Final
 
 import numpy as np
 
-from dgmspec.runtime.data.binarized import Levels
 from dgmspec.runtime.data.context import Context, missing, reading
 from dgmspec.runtime.data.dataset import Column, Columns, DataError, common_rows
 from dgmspec.runtime.data.streamed import BLOCK_BYTES, Block, Rows, Stream
@@ -44,27 +43,19 @@ def idx(
     path: str,
     variables: Mapping = (),
     flat: bool = False,
-    binarize: str = "none",
     stream: Stream = "auto",
 ) -> Rows:
-    """Arrays of IDX files likewise; images get one channel, or become vectors where `flat`, and bits by `binarize`."""
+    """Arrays of IDX files likewise; images get one channel, or become vectors where `flat`."""
     files = _own_files(context, "idx", path, variables)
     packed = {name: file for name, file in files.items() if _compressed(file)}
     if not packed:
-        found = _rows(files, {name: partial(_map_idx, file, flat) for name, file in files.items()}, stream)
-        return replace(found, levels=_levels(found.blocks[0].read(), binarize, context.seed))
+        return _rows(files, {name: partial(_map_idx, file, flat) for name, file in files.items()}, stream)
     if stream is True:
         file = next(iter(packed.values()))
         raise DataError("DGM853", f"{file} is compressed and cannot be streamed", "unpack it with `gunzip`")
     arrays = {name: (_unpacked if name in packed else _map_idx)(file, flat) for name, file in files.items()}
     columns = {name: _native(np.array(array)) for name, array in arrays.items()}
-    levels = _levels(columns, binarize, context.seed)
-    return Rows.of(columns, {name: _origin(file) for name, file in files.items()}, levels)
-
-
-def _levels(columns: Columns, binarize: str, seed: int) -> Levels | None:
-    """The columns of images, whose grey levels `binarize` makes bits; labels have one number a row."""
-    return Levels.of({name: column.dtype for name, column in columns.items() if column.ndim > 1}, binarize, seed)
+    return Rows.of(columns, {name: _origin(file) for name, file in files.items()})
 
 
 def npz(context: Context, *, path: str, variables: Mapping = ()) -> Rows:

@@ -30,18 +30,18 @@ __all__ = ["SOURCES", "from_arrays", "named_columns", "open_source"]
 Source = Callable[..., Rows]
 
 
-def digits(context: Context, *, flat: bool = False, labels: bool = False, binarize: str = "none") -> Rows:
+def digits(context: Context, *, flat: bool = False, labels: bool = False) -> Rows:
     """The 1,797 handwritten digits of scikit-learn (8 × 8, grey levels 0..16).
 
-    `x`: integer(0..16)[1, 8, 8], or [64] when flat, row by row from the top left, binary with `binarize`; with
-    `labels` also `label`: category(10).
+    `x`: integer(0..16)[1, 8, 8], or [64] when flat, row by row from the top left; with `labels` also `label`:
+    category(10).
     Source: E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998 (its test part).
     """
     table = load_digits()
     columns: dict[str, Column] = {"x": table.images.astype(np.uint8).reshape((-1, 64) if flat else (-1, 1, 8, 8))}
     if labels:
         columns["label"] = table.target.astype(np.int64)
-    return Rows.of(columns, levels=None if binarize == "none" else Levels({"x": 16.0}, binarize, context.seed))
+    return replace(Rows.of(columns), white=16.0)
 
 
 def _toy(name: str) -> Source:
@@ -85,11 +85,13 @@ def open_source(
 ) -> AbstractTable:
     """The data of a model's variables from a built-in source, checked against their types.
 
-    A column goes to the variable of its own name, the others to the remaining variables in order of declaration.
+    A column goes to the variable of its own name, the others to the remaining variables in order of declaration. Beside
+    the source's own arguments `binarize` says how grey levels become bits, and `white` which level is surely 1.
     """
     if name not in SOURCES:
         raise DataError("DGM853", f"there is no data source `{name}`", f"the sources are {', '.join(sorted(SOURCES))}")
-    source = SOURCES[name]
+    source, arguments = SOURCES[name], dict(arguments)
+    how, white = arguments.pop("binarize", "none"), arguments.pop("white", None)
     try:
         inspect.signature(source).bind(context, **arguments)
     except TypeError as mistake:
@@ -98,7 +100,21 @@ def open_source(
         rows = source(replace(context, variables=variables), **arguments)
     except ValueError as mistake:
         raise DataError("DGM853", f"`{name}`: {mistake}", "change the argument") from mistake
-    return table_of(rows, _bind(name, rows.names, variables), variables)
+    bound = _bind(name, rows.names, variables)
+    return table_of(rows, bound, variables, _drawn(rows, bound, variables, how, white, context.seed))
+
+
+def _drawn(
+    rows: Rows, bound: Mapping[str, str], variables: Mapping[str, Type], how: str, white: float | None, seed: int
+) -> Levels | None:
+    """The grey levels among a source's columns that become bits."""
+    if how != "none":
+        first = rows.blocks[0].read()
+        columns = {variable: first[column] for variable, column in bound.items()}
+        return Levels.of(columns, variables, how, white or rows.white, seed)
+    if white is not None:
+        raise DataError("DGM853", "`white` is the brightest level of `binarize`", "write `binarize`, or leave it out")
+    return None
 
 
 def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> AbstractTable:

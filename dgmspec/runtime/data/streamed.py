@@ -9,7 +9,7 @@ from typing import Final, Literal
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.binarized import Binarized, Levels
 from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, common_rows, joined
-from dgmspec.runtime.data.support import Origin, check_column
+from dgmspec.runtime.data.support import Origin, check_column, check_levels
 
 __all__ = ["BLOCK_BYTES", "HELD_BYTES", "LARGE_BYTES", "Block", "Rows", "Stream", "Streamed", "held_rows", "table_of"]
 
@@ -39,20 +39,20 @@ class Block:
 class Rows:
     """What a source gives: columns by name in blocks, the memory a row takes, and whether they shall be streamed.
 
-    `levels` says which columns are grey levels that shall become bits, and how.
+    `white` is the brightest of its grey levels, where the source tells.
     """
 
     names: tuple[str, ...]
     blocks: tuple[Block, ...]
     row_bytes: int = 0
     stream: Stream = False
-    levels: Levels | None = None
+    white: float | None = None
 
     @staticmethod
-    def of(columns: Columns, origins: Mapping[str, Origin] | None = None, levels: Levels | None = None) -> Rows:
+    def of(columns: Columns, origins: Mapping[str, Origin] | None = None) -> Rows:
         """Rows that are in memory already."""
         rows = common_rows({name: column.shape for name, column in columns.items()})
-        return Rows(tuple(columns), (Block(rows, lambda: columns, origins or {}),), levels=levels)
+        return Rows(tuple(columns), (Block(rows, lambda: columns, origins or {}),))
 
     @property
     def streams(self) -> bool:
@@ -64,10 +64,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Streamed(AbstractTable):
-    """A table whose blocks are read from their files each time; `names` are the variables with their columns."""
+    """A table whose blocks are read from their files each time; `names` are the variables with their columns, and
+    `drawn` those whose columns are grey levels that become bits."""
 
     source: Rows
     names: Mapping[str, str]
+    drawn: Levels | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -85,18 +87,15 @@ class Streamed(AbstractTable):
         columns = self.source.blocks[index].read()
         return {variable: columns[name] for variable, name in self.names.items()}
 
-    @property
-    def drawn(self) -> Levels | None:
-        """The variables whose columns are grey levels that become bits."""
-        return self.source.levels and self.source.levels.named(self.names)
-
     def checked(self, index: int, variables: Mapping[str, Type]) -> Columns:
-        """A block, once every value of it (every bit of a level) is what its variable declares."""
-        columns = self.block(index)
+        """A block, once every value of it (every level, and its bit) is what its variable declares."""
+        columns, tops = self.block(index), self.drawn.tops if self.drawn else {}
+        origins = {name: self.source.blocks[index].origins.get(column) for name, column in self.names.items()}
+        for variable, top in tops.items():
+            check_levels(variable, columns[variable], variables[variable], top, origins[variable])
         values = self.drawn.bits(columns, index) if self.drawn else columns
-        block = self.source.blocks[index]
         for variable, declared in variables.items():
-            check_column(variable, values[variable], declared, block.origins.get(self.names[variable]))
+            check_column(variable, values[variable], declared, origins[variable])
         return columns
 
 
@@ -105,9 +104,12 @@ def held_rows(table: AbstractTable) -> int:
     return max(1, HELD_BYTES // max(1, table.row_bytes))
 
 
-def table_of(source: Rows, names: Mapping[str, str], variables: Mapping[str, Type]) -> AbstractTable:
-    """The table of a source's columns by variable; every value is checked, once, also of one that streams."""
-    table = Streamed(source, names)
+def table_of(
+    source: Rows, names: Mapping[str, str], variables: Mapping[str, Type], drawn: Levels | None = None
+) -> AbstractTable:
+    """The table of a source's columns by variable, grey levels `drawn` as bits; every value is checked, once, also of
+    one that streams."""
+    table = Streamed(source, names, drawn)
     if not table.rows:
         listed = ", ".join(f"`{name}`" for name in variables)
         raise DataError("DGM851", f"there are no rows for {listed}", "give at least one row")
@@ -116,7 +118,7 @@ def table_of(source: Rows, names: Mapping[str, str], variables: Mapping[str, Typ
         columns = table.checked(index, variables)
         kept += [] if source.streams else [columns]
     held: AbstractTable = table if source.streams else joined(kept)
-    if table.drawn is None:
+    if drawn is None:
         return held
-    read = Binarized(held, table.drawn)
+    read = Binarized(held, drawn)
     return read if source.streams or read.redrawn else read.whole()

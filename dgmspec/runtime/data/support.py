@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.runtime.data.dataset import Column, DataError
 
-__all__ = ["Origin", "check_column"]
+__all__ = ["Origin", "check_column", "check_levels"]
 
 _CHUNK: Final = 65_536  # rows tested at once, so that a large column needs no second copy of itself
 _SIMPLEX_TOLERANCE: Final = 1e-5
@@ -51,8 +51,35 @@ class Origin:
 
 def check_column(name: str, column: Column, declared: Type, origin: Origin | None = None) -> None:
     """Raise a `DataError`, naming the first offending place, unless `column` (rows, *event) holds `declared` values."""
-    source = f" in {origin.of}" if origin else ""
+    _check_shape(name, column, declared, origin)
     origin = origin or Origin(f"`{name}`")
+    for start in range(0, len(column), _CHUNK):
+        rows = column[start : start + _CHUNK]
+        wrong = _outside(rows, declared.support)
+        if wrong.any():
+            first = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise _refusal(name, origin, (start + first[0], *first[1:]), rows[first], declared)
+
+
+def check_levels(name: str, column: Column, declared: Type, top: float, origin: Origin | None = None) -> None:
+    """Raise a `DataError` at the first of the grey levels of a column that is no number from 0 to `top`."""
+    _check_shape(name, column, declared, origin)
+    origin = origin or Origin(f"`{name}`")
+    for start in range(0, len(column), _CHUNK):
+        wrong = ~((column[start : start + _CHUNK] >= 0) & (column[start : start + _CHUNK] <= top))
+        if wrong.any():
+            row, *place = (int(i) for i in np.argwhere(wrong)[0])
+            where = origin.value(start + row, tuple(place), declared.shape)
+            raise DataError(
+                "DGM852",
+                f"{where} is {float(column[(start + row, *place)]):g}, and grey levels are 0..{top:g}",
+                "write the level that is surely 1, such as `white = 255`, beside `binarize`",
+            )
+
+
+def _check_shape(name: str, column: Column, declared: Type, origin: Origin | None) -> None:
+    """Numbers, in the declared shape."""
+    source = f" in {origin.of}" if origin else ""
     if column.dtype.kind not in "biuf":
         raise DataError(
             "DGM852",
@@ -66,12 +93,6 @@ def check_column(name: str, column: Column, declared: Type, origin: Origin | Non
             f"{_shape(column.shape[1:])} a row",
             f"declare `{name} : {declared.with_shape(column.shape[1:])}`, or {_reshaping(column, declared)}",
         )
-    for start in range(0, len(column), _CHUNK):
-        rows = column[start : start + _CHUNK]
-        wrong = _outside(rows, declared.support)
-        if wrong.any():
-            first = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise _refusal(name, origin, (start + first[0], *first[1:]), rows[first], declared)
 
 
 def _outside(rows: Column, support: Support) -> NDArray[np.bool_]:
