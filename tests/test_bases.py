@@ -350,7 +350,7 @@ def test_a_resampled_base_is_the_base_at_the_start_and_trains_towards_two_modes(
 
 def test_what_an_estimated_base_cannot_do_is_said() -> None:
     model = resampled()
-    with pytest.raises(UnavailableError, match="no gradient passes the choice among"):
+    with pytest.raises(UnavailableError, match="no gradient passes a choice by a learned law"):
         model.rsample(3)
     x, log_prob = model.sample_and_log_prob(8, seed=0)
     torch.testing.assert_close(log_prob, model.log_prob(x, seed=0))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.choices import check_choices
 from dgmspec.checks.costs import check_costs
 from dgmspec.checks.inference import check_inference
 from dgmspec.checks.invertibility import check_invertibility
@@ -33,6 +34,7 @@ CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
     (check_supports, False),
     (check_conditional_priors, False),
     (check_objective, False),
+    (check_choices, False),
     (check_rows, False),
     (check_invertibility, True),
     (check_costs, True),

@@ -134,7 +134,7 @@ def _relation(analysis: Analysis, chain: ChainFacts) -> str:
 
 
 def _along(chain: ChainFacts) -> str:
-    kinds = {step.node.op.density for step in chain.steps}
+    kinds = {step.node.op.density_along(not step.node.inverse, step.event) for step in chain.steps}
     return "lower bound" if "lower bound" in kinds else "estimate" if "estimate" in kinds else "exact"
 
 
@@ -145,12 +145,16 @@ def _row(number: int, step: StepFacts) -> Row:
     return Row(
         number,
         step.label,
-        "none, it draws" if step.resizes else _structure(step.jacobian),
+        _unmapped(step) if step.resizes else _structure(step.jacobian),
         step.cost.log_det,
         str(step.cost.forward),
         str(step.cost.inverse),
         step.size,
     )
+
+
+def _unmapped(step: StepFacts) -> str:
+    return "none, many to one" if step.node.op.folds and not step.node.inverse else "none, it draws"
 
 
 def _structure(jacobian: Jacobian) -> str:
@@ -190,8 +194,9 @@ def _totals(chain: ChainFacts) -> Row:
         structure = f"dense from step {full}"
     count = len(chain.steps)
     label = f"all {count} steps" if count > 1 else "the step"
-    if any(step.resizes for step in chain.steps):
-        structure = "none, it draws"
+    resizing = next((step for step in chain.steps if step.resizes), None)
+    if resizing is not None:
+        structure = _unmapped(resizing)
     return Row(count, label, structure, log_det, str(forward), str(inverse), sum(step.size for step in chain.steps))
 
 
@@ -238,6 +243,7 @@ def _possible(chain: ChainFacts) -> str:
 
 def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
     stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.event)]
+    folding = _folding(chain)
     invertible = "invertible but for what is assumed" if assumed else "invertible"
     chained, drawn = _chained(chain), _drawn(chain)
     if drawn is not None:
@@ -245,6 +251,8 @@ def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
         return (law, *dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved))
     if chained is not None:
         invertible = f"step {chained} draws both ways: log_prob is a variational bound, and nothing is inverted"
+    elif folding:
+        invertible = f"step {folding[0]} takes several values to one, and the way back draws among them"
     elif stochastic:
         invertible += f"; step {stochastic[0]} is stochastic, undone exactly"
     said = [invertible]
@@ -272,6 +280,11 @@ def _chained(chain: ChainFacts) -> int | None:
     return next((i for i, step in enumerate(chain.steps, 1) if step.cost.log_det == "bound"), None)
 
 
+def _folding(chain: ChainFacts) -> list[int]:
+    """The numbers of the steps that take several values to one."""
+    return [i for i, step in enumerate(chain.steps, 1) if step.node.op.folds and not step.node.inverse]
+
+
 def _drawn(chain: ChainFacts) -> int | None:
     """The number of a step that draws its end given its start."""
     return next((i for i, step in enumerate(chain.steps, 1) if step.node.op.random), None)
@@ -283,7 +296,9 @@ def _classes(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
     structure = chain.whole.structure
     if _chained(chain) is not None or _drawn(chain) is not None:
         return "chains of random steps: a law of the data, not a map"
-    if any(step.resizes for step in chain.steps):
+    if _folding(chain):
+        return "surjections: a map towards the latent, random from it on"
+    if any(step.resizes or step.node.op.folds for step in chain.steps):
         return "surjections: invertible from the latent on, random towards it"
     if chain.whole.dependency is None:
         return invertible

@@ -84,6 +84,9 @@ class AbstractStep(AbstractOp, ABC):
     """Whether samplers of the library run along the step, from its end to its start."""
     random: ClassVar[bool] = False
     """Whether the way forward draws its end given its start: a law, no map that could be tried or undone."""
+    folds: ClassVar[bool] = False
+    """Whether several events before the step have one behind it, so that it is undone by a draw among them; going
+    forward nothing is drawn."""
     aside: ClassVar[int] = 0
     """How many parts the step sets aside for the flow's end, beside the event that goes on (`Type.aside`)."""
 
@@ -164,9 +167,9 @@ class AbstractStep(AbstractOp, ABC):
         raise AssertionError(f"{self.name} integrates nothing along its way")
 
     def stochastic(self, x: Type) -> bool:
-        """Whether the value behind the step depends on its draws, so that the step has no Jacobian; a step may also
-        draw for an estimate of its log-determinant alone."""
-        return bool(self.draws(x))
+        """Whether the value behind the step depends on its draws, or that before it where it folds, so that the step
+        has no Jacobian; a step may also draw for an estimate of its log-determinant alone."""
+        return self.folds or bool(self.draws(x))
 
     def refined(self) -> AbstractStep:
         """The same map worked out more finely, where it is solved for: what reported likelihoods use."""
@@ -178,9 +181,16 @@ class AbstractStep(AbstractOp, ABC):
         where it adds an estimate or a bound of a logarithm."""
         return self.density != "estimate"
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the draw that undoes it is a choice by a learned law, through which no gradient passes."""
+        return False
+
     def density_along(self, forward: bool, x: Type) -> Literal["exact", "estimate", "lower bound"]:
         """What the density becomes where data pass the step this way: undoing a draw, they have the exact one, of what
-        remains times that of the draw."""
+        remains times that of the draw; where a draw undoes the step, a bound."""
+        if self.folds:
+            return self.density if forward else "lower bound"
         return "exact" if not forward and self.density == "lower bound" and self.stochastic(x) else self.density
 
     def tightened(self) -> AbstractStep:

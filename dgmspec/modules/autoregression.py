@@ -13,7 +13,7 @@ from torch import Tensor
 from dgmspec.core.masking import AbstractOrder
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Type
-from dgmspec.modules.nets import below, context_features, evaluate, features_of
+from dgmspec.modules.nets import below, context_of, evaluate, features_of
 from dgmspec.modules.registry import net_twin
 from dgmspec.modules.twin import MaskedTwin, Parameters, Solve, StepContext
 from dgmspec.ops.nets import AbstractMasked, context_shape, features
@@ -52,7 +52,7 @@ def planes(net: AbstractNet, p: Parameters, flat: Tensor, ctx: StepContext) -> T
     read = features_of(image, ctx.event.support, 1)
     if net.reads == "sequence":  # a token for each coordinate
         read = read.reshape(len(read), -1, ctx.event.size).mT
-    out = evaluate(ctx.plan.reading, own, (read,), context(flat, ctx), ctx.training).flatten(1)
+    out = evaluate(ctx.plan.reading, own, (read,), context_of(ctx, flat), ctx.training).flatten(1)
     found = out.reshape(len(out), out.shape[1] // ctx.event.size, ctx.event.size).transpose(0, 1)
     if net.reads == "sequence" and "ranks" in own:
         found = found.index_select(2, own["ranks"])
@@ -67,16 +67,9 @@ def solved(net: AbstractNet, p: Parameters, y: Tensor, solve: Solve, ctx: StepCo
 
     y = y.flip(1) if ctx.plan.turned else y
     with torch.autocast(y.device.type, enabled=False):  # coordinate by coordinate, where errors would add up
-        c = context(y, ctx)
+        c = context_of(ctx, y)
         x, log_det = _twin(net).invert(ctx.plan.reading, below(p, "net"), y, c, solve, read, ctx.plan.net, ctx.training)
     return x.flip(1) if ctx.plan.turned else x, log_det
-
-
-def context(x: Tensor, ctx: StepContext) -> Tensor | None:
-    """The context as nets read it, a row for each of x."""
-    if ctx.given is None or ctx.given_type is None:
-        return None
-    return context_features(ctx.given, ctx.given_type, x)
 
 
 def _twin(net: AbstractNet) -> MaskedTwin:

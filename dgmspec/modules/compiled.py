@@ -144,7 +144,7 @@ class CompiledModel(AbstractTrained):
         if self.redraws:
             raise UnavailableError("rsample: the density is a lower bound, whose samples are redrawn; use sample")
         if not self.differentiable:
-            raise UnavailableError("rsample: no gradient passes the choice among a law's proposals; use sample")
+            raise UnavailableError("rsample: no gradient passes a choice by a learned law; use sample")
         inputs, rows, shape = self._read_given("sample", n, given)
         noise = self._noise(self.program("sample"), start, rows, seed)
         found = self.run("sample", inputs | noise)

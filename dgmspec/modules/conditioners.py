@@ -14,8 +14,7 @@ from torch import Tensor
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import Type
 from dgmspec.modules import autoregression
-from dgmspec.modules.autoregression import context
-from dgmspec.modules.nets import below, evaluate, features_of
+from dgmspec.modules.nets import below, context_of, evaluate, features_of
 from dgmspec.modules.registry import scalar_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.conditioners import Autoregressive, Coupling, Elementwise
@@ -57,7 +56,7 @@ def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, in
     if constants is not None:
         raw = constants.to(x.dtype).reshape(constants.shape[0], 1, event.size)
     elif p:
-        c = context(x, ctx)
+        c = context_of(ctx, x)
         raw = _planes(evaluate(op.net, below(p, "net"), (flat[:, :0],), c, ctx.training), event.size)
     else:
         raw = flat[:0]
@@ -118,7 +117,7 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
     """The planes (P, batch, count) that the net gives for part B, from part A as it reads it."""
     if not op.by_image(ctx.event.shape):
         return _raw_of_vector(op, p, kept, x, count, ctx)
-    own, c = below(p, "net"), context(x, ctx)
+    own, c = below(p, "net"), context_of(ctx, x)
     shape = ctx.event.shape[1:]
     image = x * p["read"] if "read" in p else kept.reshape(len(kept), kept.shape[1] // math.prod(shape), *shape)
     found = evaluate(op.net, own, (image,) if kept.shape[1] else (), c, ctx.training).flatten(1)
@@ -131,7 +130,7 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
 def _raw_of_vector(op: Coupling, p: Parameters, kept: Tensor, x: Tensor, count: int, ctx: StepContext) -> Tensor:
     """Likewise from part A as numbers side by side; `x` has the rows and the precision of the result."""
     read = features_of(kept, ctx.event.support, 1)
-    return _planes(evaluate(op.net, below(p, "net"), (read,), context(x, ctx), ctx.training), count)
+    return _planes(evaluate(op.net, below(p, "net"), (read,), context_of(ctx, x), ctx.training), count)
 
 
 def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:

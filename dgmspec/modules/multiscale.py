@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from dgmspec.modules.nets import below, context_features, evaluate, planes_of
+from dgmspec.modules.nets import below, context_of, evaluate, planes_of
 from dgmspec.modules.parts import Parts, packed, unpacked
 from dgmspec.modules.registry import scalar_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
@@ -32,10 +32,7 @@ def _placed(
     """σ aside + μ, or its inverse, with μ and σ from the net of what goes on."""
     if op.prior is None:
         return aside, aside.new_zeros(())
-    c = None
-    if ctx.given is not None and ctx.given_type is not None:
-        c = context_features(ctx.given, ctx.given_type, kept)
-    out = evaluate(op.prior, below(p, "prior"), (kept,), c, ctx.training)
+    out = evaluate(op.prior, below(p, "prior"), (kept,), context_of(ctx, kept), ctx.training)
     raw = planes_of(op.prior, out, 2, tuple(aside.shape[1:]))
     twin = scalar_twin(SCALE)
     y, slopes = (twin.inverse if inverse else twin.forward)(SCALE, raw, aside, ctx.event.support)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dgmspec.modules.linear import widened
-from dgmspec.modules.nets import context_features
+from dgmspec.modules.nets import context_of
 from dgmspec.modules.nets.activations import ACTIVATIONS
 from dgmspec.modules.nets.slopes import WITH_SLOPE
 from dgmspec.modules.norms import norm_bound
@@ -107,9 +107,8 @@ def _newton_step(tangent: Tensor, error: Tensor) -> Tensor:
 
 
 def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
-    if ctx.given is None or ctx.given_type is None:
-        return None
-    return context_features(ctx.given, ctx.given_type, x).flatten(1)
+    c = context_of(ctx, x)
+    return None if c is None else c.flatten(1)
 
 
 def residual_forward(op: Residual, p: Parameters, x: Tensor, ctx: StepContext) -> Result:

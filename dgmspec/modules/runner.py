@@ -116,8 +116,9 @@ class AbstractRunner(AbstractStore, ABC):
 
     @property
     def differentiable(self) -> bool:
-        """Whether gradients pass through samples: none are redrawn, none chosen among proposals of a learned law."""
-        return not self.redraws and all(law.op.density != "estimate" for law in self.graph.laws)
+        """Whether gradients pass through samples: none are redrawn, none chosen by a learned law."""
+        chosen = any(step.op.chooses for step in self.graph.steps.values())
+        return not (self.redraws or chosen) and all(law.op.density != "estimate" for law in self.graph.laws)
 
     @property
     def weighs(self) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import UNIT, Support, Type
-from dgmspec.modules.nets import below, context_features, evaluate, planes_of
+from dgmspec.modules.nets import below, context_of, evaluate, planes_of
 from dgmspec.modules.registry import scalar_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.stochastic import Dequantize, Variational
@@ -31,9 +31,7 @@ def shaped(
 ) -> tuple[Tensor, Tensor]:
     """``T(v; net(read, c))`` or its inverse, and the log-slopes, both in the shape of v; `p` holds the net's
     parameters."""
-    c, shape = None, tuple(v.shape[1:])
-    if ctx.given is not None and ctx.given_type is not None:
-        c = context_features(ctx.given, ctx.given_type, v)
+    c, shape = context_of(ctx, v), tuple(v.shape[1:])
     raw = planes_of(net, evaluate(net, p, (read,), c, ctx.training), len(scalar.raw(support)), shape)
     twin = scalar_twin(scalar)
     y, slopes = (twin.inverse if inverse else twin.forward)(scalar, raw, v, support)

@@ -20,10 +20,11 @@ from dgmspec.core.op import AbstractOp
 from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.steps import AbstractStep, Cost, Direction
-from dgmspec.core.types import UNIT, Shape, Support, SupportKind, Type, integers, interval
+from dgmspec.core.types import REAL, UNIT, Shape, Support, SupportKind, Type, integers, interval
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.nets.planes import plane_output
 from dgmspec.ops.scalar import Rqs
+from dgmspec.ops.structure import need_real
 
 FREE = Direction(passes=0)
 
@@ -54,6 +55,17 @@ def require_onto_itself(name: str, scalar: AbstractScalar, support: Support) -> 
             argument="scalar",
             help=("use a scalar bijector that maps the support onto itself, such as `rqs`",),
         )
+
+
+def require_line(step: str, does: str, x: Type) -> None:
+    """Refuse an event beside which a draw on the line would live on another support."""
+    if x.support.continuous and not x.support.circular and x.support != REAL:
+        raise Refusal(
+            "DGM303",
+            f"`{step}` {does} on all of ℝ, and {x} lives on {x.support.describe()}",
+            help=("map the event onto ℝ first: `logit` on a bounded interval, `inverse exp` on the positive numbers",),
+        )
+    need_real(step, x)
 
 
 class AbstractDequantizer(AbstractOp, ABC):

@@ -1,4 +1,4 @@
-"""Steps that a flow undoes by forgetting: further coordinates that are noise, and labels as the largest of numbers."""
+"""Steps that draw and are undone by forgetting: coordinates that are noise, and labels as the largest of numbers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.steps import AbstractStep, Cost, Direction
 from dgmspec.core.types import REAL, Shape, SupportKind, Type
 from dgmspec.ops.scalar import Affine
-from dgmspec.ops.stochastic import FREE, drawn_parameters, require_onto_itself
-from dgmspec.ops.structure import need_real
+from dgmspec.ops.stochastic import FREE, drawn_parameters, require_line, require_onto_itself
 
 
 class Augment(AbstractStep):
@@ -40,7 +39,7 @@ class Augment(AbstractStep):
     scalar: AbstractScalar = Field(Affine(), description="the scalar bijector T of ℝ onto itself")
 
     def infer_type(self, x: Type, c: Type | None) -> Type:
-        _need_line(self.name, x)
+        require_line(self.name, "draws", x)
         if not x.shape:
             raise Refusal("DGM304", f"`augment` lengthens a vector, and {x} is one number", help=(f"write {x}[1]",))
         if self.net is not None:
@@ -48,7 +47,7 @@ class Augment(AbstractStep):
         return x.with_shape((x.shape[0] + self.count, *x.shape[1:]))
 
     def infer_input(self, y: Type, c: Type | None) -> Type:
-        _need_line(f"inverse {self.name}", y)
+        require_line(f"inverse {self.name}", "draws", y)
         if not y.shape or y.shape[0] <= self.count:
             raise Refusal(
                 "DGM304",
@@ -74,17 +73,6 @@ class Augment(AbstractStep):
     def added(self, x: Type) -> Shape:
         """The shape of the noise."""
         return self.count, *x.shape[1:]
-
-
-def _need_line(step: str, x: Type) -> None:
-    """Refuse an event beside which a normal draw would live on another support."""
-    if x.support.continuous and not x.support.circular and x.support != REAL:
-        raise Refusal(
-            "DGM303",
-            f"`{step}` draws from all of ℝ, and {x} lives on {x.support.describe()}",
-            help=("map the event onto ℝ first: `logit` on a bounded interval, `inverse exp` on the positive numbers",),
-        )
-    need_real(step, x)
 
 
 class Argmax(AbstractStep):

@@ -98,7 +98,8 @@ def _plain(link: Link) -> bool:
     """Whether a step is a bijection without parameters: free of draws, of bounds and of anything learned."""
     op, step = link.step.op, link.step
     x = link.after if step.inverse else link.before
-    return op.density == "exact" and not op.draws(x) and step.context is None and not op.parameters(x, None)
+    drawn = op.draws(x) or op.inverse_draws(x)
+    return op.density == "exact" and not drawn and step.context is None and not op.parameters(x, None)
 
 
 def _joined(first: Link, second: Link, op: AbstractStep) -> Link:

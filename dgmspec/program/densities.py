@@ -161,6 +161,9 @@ def sampling_walk(graph: Graph, routes: Routes, listing: Listing, exact: bool = 
             walk.log_prob(prior)
         for variable in component.observed:
             walk.need(variable.value)
+    bound = next((entry.label for entry in walk.ledger if entry.density == "lower bound"), None)
+    if exact and bound is not None:
+        raise MissingValueError(f"`{bound}` forgets what a sample was made of: only log_prob knows its density")
     return walk
 
 

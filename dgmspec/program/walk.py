@@ -236,7 +236,7 @@ class Walk:
                     way,
                     cost,
                     component.name,
-                    node.op.density_along(forward, event),
+                    node.op.density_along(forward is (self.sign > 0), event),
                 )
             )
 

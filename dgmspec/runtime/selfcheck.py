@@ -83,7 +83,11 @@ def step_trial(
     part = part_of(op, parameters, False, before, given, len(x), generator)
     after = op.infer_type(before, given)
     far = draw_event(after, len(x), generator)
-    return Trial(address, label, (part,), before, after, op.jacobian(before, given), x, c, far)
+    facts = op.jacobian(before, given)
+    if op.folds:  # tried the other way: what its way back draws, it undoes
+        part = replace(part, inverse=True)
+        return Trial(address, label, (part,), after, before, facts, far, c, x)
+    return Trial(address, label, (part,), before, after, facts, x, c, far)
 
 
 def part_of(
@@ -98,7 +102,8 @@ def part_of(
     """An operation with its tables and draws for `count` points, in float64."""
     tables = step_twin(op).tables(op, event, given)
     known = {n: t.double() if t.is_floating_point() else t for n, t in {**tables, **parameters}.items()}
-    draws = {d.name: draw_rows(d, count, generator, torch.float64) for d in op.draws(event)}
+    specs = op.inverse_draws(event) if op.folds else op.draws(event)
+    draws = {d.name: draw_rows(d, count, generator, torch.float64) for d in specs}
     return Part(op, known, inverse, event, given, draws)
 
 

@@ -14,7 +14,8 @@ CODES: tuple[Code, ...] = (
         "DGM342",
         "error",
         "an image whose sides or channels a squeeze does not divide",
-        "`squeeze` and `haar` halve height and width, so both are even; their inverses need channels in fours.",
+        "`squeeze` and `haar` halve height and width, so both are even; their inverses need channels in fours. "
+        "`max_pool(k)` divides every side by k.",
         "A block of pixels that reaches over the border has no place in the smaller image.",
         wrong=_flow("squeeze; actnorm; squeeze", "real[1, 14, 14]"),
         right=_flow("squeeze; actnorm; squeeze", "real[1, 16, 16]"),
@@ -78,6 +79,15 @@ CODES: tuple[Code, ...] = (
         right=_flow("actnorm", "real[2]")
         .replace("    latent", "    observe y : real\n    latent")
         .replace("flow x", "flow [x, y]"),
+    ),
+    Code(
+        "DGM349",
+        "error",
+        "a magnitude of numbers that do not lie evenly about 0",
+        "`abs` takes `real` or `interval(-b, b)` onto the numbers above 0, and its inverse takes these to both signs.",
+        "Each magnitude stands for two values, of either sign; where one of them is none, there is nothing to draw.",
+        wrong=_flow("abs", "interval(-1, 2)[2]", "positive[2] ~ exponential(1)"),
+        right=_flow("abs", "real[2]", "positive[2] ~ exponential(1)"),
     ),
     Code(
         "DGM447",

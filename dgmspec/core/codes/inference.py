@@ -288,6 +288,27 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     Code(
+        "DGM737",
+        "error",
+        "a learned choice that is drawn while training",
+        "What a loss passes is drawn by smooth maps: `abs(net)` and `max_pool`, whose way back chooses a sign or a "
+        "place by a learned law, are passed as they are written.",
+        "A choice does not change a little when its law does, so the gradient of what follows does not reach the law: "
+        "it would be trained by noise. The choices of `abs` and `sort` are fair, with nothing to learn.",
+        wrong=model_text(
+            "observe x : positive[2]",
+            "latent z : real[2] ~ normal(0, 1)",
+            "flow x -> z { inverse abs(net = mlp(8)) }",
+            "loss = nll",
+        ),
+        right=model_text(
+            "observe x : real[2]",
+            "latent z : positive[2] ~ exponential(1)",
+            "flow x -> z { abs(net = mlp(8)) }",
+            "loss = nll",
+        ),
+    ),
+    Code(
         "DGM740",
         "error",
         "the density of a row of data",

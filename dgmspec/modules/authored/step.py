@@ -13,7 +13,7 @@ from dgmspec.modules.authored.lines import backward, forward, prepared
 from dgmspec.modules.expressions import Prepared, as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.initial import constrain
-from dgmspec.modules.nets import below, context_features, evaluate
+from dgmspec.modules.nets import below, context_of, evaluate
 from dgmspec.modules.registry import net_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows, sum_event
 from dgmspec.ops.authored import AuthoredStep, Definition, Reading
@@ -135,10 +135,7 @@ def _read(
             at = p[f"at/{written.id}"]
             value = x.new_zeros(x.shape[0], math.prod(event)).index_copy(1, at, value).reshape(x.shape[0], *event)
         inputs.append(value)
-    c = None
-    if ctx.given is not None and ctx.given_type is not None:
-        c = context_features(ctx.given, ctx.given_type, x)
-    out = evaluate(net.op, below(p, net.name), inputs, c, ctx.training)
+    out = evaluate(net.op, below(p, net.name), inputs, context_of(ctx, x), ctx.training)
     if net.size.like and op.whole(net, net.size.like, event, shapes):
         out = out.flatten(1).index_select(1, p[f"at/{net.size.like}"])
     env[reading.symbol] = constrain(net.support, out.reshape(x.shape[0], *net.size.at(shapes)))

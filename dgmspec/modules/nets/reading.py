@@ -10,7 +10,7 @@ from torch import Tensor
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape, Support, SupportKind, Type
 from dgmspec.modules.registry import embedding_twin, net_twin
-from dgmspec.modules.twin import Parameters, flat_rows
+from dgmspec.modules.twin import Parameters, StepContext, flat_rows
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.nets.convolutional import images_and_conditions
 
@@ -97,3 +97,10 @@ def context_features(c: Tensor, type_: Type, like: Tensor) -> Tensor:
     shape = context_shape(type_)
     assert shape is not None
     return c.to(like.dtype).reshape(c.shape[0], *shape).expand(like.shape[0], *shape)
+
+
+def context_of(ctx: StepContext, like: Tensor) -> Tensor | None:
+    """The context of a step as nets read it, a row for each of `like`; None where there is none."""
+    if ctx.given is None or ctx.given_type is None:
+        return None
+    return context_features(ctx.given, ctx.given_type, like)

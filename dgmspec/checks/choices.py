@@ -1,0 +1,46 @@
+"""Choices that a loss would have to learn: a step undone by one is trained the way in which it draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dgmspec.checks.analysis import Analysis, Leg, place
+from dgmspec.core.diagnostics import Diagnostic, Label
+from dgmspec.core.losses import AbstractBound, AbstractDensityLoss
+from dgmspec.graph.graph import LossTerm
+
+
+def check_choices(analysis: Analysis) -> Iterator[Diagnostic]:
+    """DGM737."""
+    loss = analysis.graph.loss
+    if loss is None or not analysis.graph.complete:
+        return
+    for term in loss.terms.values():
+        for leg in _walked(analysis, term):
+            chain = analysis.chains.get(leg.arrow.address)
+            for step in chain.steps if chain else ():
+                if step.node.op.chooses and leg.along is step.node.inverse:
+                    yield _unlearned(term, step.node.op.name, place(step.node))
+
+
+def _walked(analysis: Analysis, term: LossTerm) -> Iterator[Leg]:
+    """The arrows that a term passes, as it passes them."""
+    op, variables = term.op, analysis.graph.variables
+    if isinstance(op, AbstractDensityLoss) and term.binds in variables:
+        yield from analysis.walk(term.binds, op.walk) or ()
+    elif isinstance(op, AbstractBound):
+        names = [term.binds] if term.binds else [v.name for v in variables.values() if v.role == "observe"]
+        drawn = [group.posterior.variable for group in analysis.dependence.latents(names) if group.posterior]
+        for name in (*names, *drawn):
+            yield from analysis.walk(name, "log_prob" if op.origin == "posterior" else "sample_and_log_prob") or ()
+
+
+def _unlearned(term: LossTerm, step: str, at: str) -> Diagnostic:
+    return Diagnostic(
+        "DGM737",
+        f"`{term.op.name}` passes `{step}` the way that chooses at random, and no gradient reaches the law of choices",
+        at,
+        "drawn while training",
+        (Label(term.address, "trained by this"),),
+        help=("turn the flow round, so that what is trained passes the step as it is written, or drop the step",),
+    )
