@@ -60,8 +60,8 @@ class Word(AbstractOperand):
     def as_expr(self) -> AbstractExpr: ...
 
 class _Abs(Word):
-    """a function of formulas."""
-    def __call__(self, *args: Value) -> Name | Call: ...
+    """a function of formulas; step: The magnitude of each coordinate; the way back draws its sign."""
+    def __call__(self, *args: Value, net: Value = ...) -> Name | Call: ...
 
 abs: _Abs
 
@@ -665,6 +665,12 @@ class _Max(Word):
 
 max: _Max
 
+class _MaxPool(Word):
+    """step: The largest number of each window; the way back draws where it stood, and by how much the others fall short."""
+    def __call__(self, *args: Value, size: Value = ..., net: Value = ...) -> Name | Call: ...
+
+max_pool: _MaxPool
+
 class _Mc(Word):
     """loss: The naive Monte-Carlo likelihood ``-log 1/n Σ_i p(x | z_i)`` over n draws of the prior."""
     def __call__(self, *args: Value, samples: Value = ...) -> Name | Call: ...
@@ -1013,6 +1019,12 @@ class _Solve(Word):
 
 solve: _Solve
 
+class _Sort(Word):
+    """step: A vector's numbers without their order: the least, and the logarithms of the gaps between the sorted ones."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+sort: _Sort
+
 class _Sos(Word):
     """scalar: ``y = c + ∫_0^x (0.001 + Σ_j (Σ_l a_{jl} t^l)²) dt``: a polynomial of degree 2r + 1, increasing by construction."""
     def __call__(self, *args: Value, degree: Value = ..., terms: Value = ...) -> Name | Call: ...
@@ -1314,6 +1326,7 @@ __all__ = [
     "mala",
     "markov",
     "masked_conv",
+    "max_pool",
     "mc",
     "mean",
     "midpoint",
@@ -1384,6 +1397,7 @@ __all__ = [
     "softplus",
     "softsign",
     "solve",
+    "sort",
     "sos",
     "split",
     "sqrt",
