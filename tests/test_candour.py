@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import dgmspec
-from dgmspec.modules.noising import denoiser_of
+from dgmspec.modules.journeys import denoiser_of
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.runtime import kernels
 from dgmspec.runtime.report import of_density

@@ -13,7 +13,7 @@ from torch import Tensor
 import dgmspec
 from dgmspec import lang
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.modules.noising import Noise, denoiser_of, noising_step
+from dgmspec.modules.journeys import Noise, denoiser_of, noising_step
 from dgmspec.modules.paths.denoiser import Denoiser
 from dgmspec.modules.paths.samplers import Journey
 from tests.zoo import randomise

@@ -18,7 +18,7 @@ import dgmspec
 from dgmspec import lang
 from dgmspec.core.steps import Direction
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.modules.noising import Noise, denoiser_of, journey, noising_step, sampler_of, times_of
+from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, sampler_of, times_of
 from dgmspec.modules.paths import chain, flow
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted

@@ -41,7 +41,7 @@ class ClosingLaw:
 
     def fields(self) -> dict[str, Any]:
         """The closed formulas of the law, and the name of the state in them; raises `Reported`."""
-        calls = frozenset(("grad",) if self.simulates else ())
+        calls = frozenset(("grad",) if self.member.head == "sde" else ())
         scope = self.building.scope.constants
         names = frozenset(self.numbers.own)
         own = Definitions(self.building.findings, self.building.functions, scope, names, calls)
@@ -52,21 +52,11 @@ class ClosingLaw:
         drift, diffusion = self.parts["drift"], self.parts["diffusion"]
         assert isinstance(drift, Definition) and isinstance(diffusion, Definition)
         state = self._state(drift)
-        reads = len(diffusion.args) == 2
-        names = (state, self.time) if reads else (self.time,)
-        if reads and not self.simulates:
-            self.building.findings.refuse(
-                "DGM647",
-                "a diffusion that reads the state gives no normal kernel, so nothing can be learned along this arrow",
-                child(self.at, "diffusion"),
-                "reads the state",
-                (f"write `diffusion({self.time}) = …`",),
-            )
+        names = (state, self.time) if len(diffusion.args) == 2 else (self.time,)
         moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
-        if self.simulates:
-            event = self.building.variables[self.member.source[0]].declared
-            with self.building.findings.refusals_at(self.places["drift"]):
-                moved = differentiated(moved, state, Times(self.time, **self.times), event)
+        event = self.building.variables[self.member.source[0]].declared
+        with self.building.findings.refusals_at(self.places["drift"]):
+            moved = differentiated(moved, state, Times(self.time, **self.times), event)
         return {
             "state": state,
             "drift": moved,

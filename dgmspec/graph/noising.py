@@ -8,9 +8,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dgmspec.algebra.nodes import Argument
+from dgmspec.algebra.paths.affine import Times
+from dgmspec.algebra.paths.slopes import bends
+from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
-from dgmspec.core.types import REAL, UNKNOWN
+from dgmspec.core.types import REAL, UNKNOWN, Type
 from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
@@ -27,6 +30,7 @@ from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.predictions import PREDICTIONS
 from dgmspec.ops.paths.simulation import Moments, Simulation
+from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.spec.model import Definition, Fn, Kernel, Learn, LearnFunction, Net, Path, Setting
 
 __all__ = ["lower_noising"]
@@ -55,7 +59,7 @@ class _Lowering:
 
     def __init__(self, building: Building, member: Path, at: Address) -> None:
         self.building, self.member, self.at = building, member, at
-        self.cls: type[AbstractNoising | Simulation]
+        self.cls: type[AbstractNoising | Simulation | Unsolved]
         self.cls, self.names, self.words = _LAWS[member.head]
         self.simulates = member.head == "sde" and _has_prior(building, member.source[0])
         if self.simulates:
@@ -84,12 +88,31 @@ class _Lowering:
         if member.head == "markov":
             fields["end"] = _moments_of(building.variables[end])
         self._check_start(fields)
+        if self.cls is Sde and self._unsolved(fields):
+            self.cls = Unsolved
         op = self.cls(time=self.time, **fields)
         step = child(self.at, "path")
         building.steps[step] = StepNode(
             step, op, False, source, target, context, self.at, self._label(), self.at, tuple(self.places.items())
         )
         building.arrows[self.at] = ArrowNode(self.at, member.source[0], end, context, (step,))
+
+    def _unsolved(self, fields: dict[str, Any]) -> bool:
+        """Whether the law of x_t has no formula: the noise reads the state, or the drift is not affine in it."""
+        event = self.building.variables[self.member.source[0]].declared
+        times = Times(self.time, fields["low"], fields["high"])
+        shape = event.shape if isinstance(event, Type) else None
+        if fields["state"] in free_names(fields["diffusion"]) or bends(fields["drift"], fields["state"], times, shape):
+            return True
+        if fields["settings"].solver is not None:
+            self.building.findings.refuse(
+                "DGM655",
+                "x at any time is drawn from its kernel, which is derived, and `solver` says how to simulate it",
+                child(self.at, "solver"),
+                "simulates nothing",
+                ("leave `solver` out; samplers have their own, as in `reverse_sde(steps = 500, solver = heun)`",),
+            )
+        return False
 
     def _target(self) -> str:
         """The name of the variable at the arrow's end; a `perturb` without one gets a latent that nobody names."""

@@ -13,8 +13,9 @@ from torch import Tensor
 from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.sampling import check_sampler
 from dgmspec.modules.inputs import as_event, batch_of, read_given
+from dgmspec.modules.journeys import Noise, sampler_of
 from dgmspec.modules.langevin import Field, run_chains
-from dgmspec.modules.noising import AbstractNoised, Noise, sampler_of
+from dgmspec.modules.noising import AbstractNoised
 from dgmspec.modules.randomness import fresh_seed
 from dgmspec.modules.results import Chains
 from dgmspec.modules.runner import Given, UnavailableError

@@ -17,8 +17,8 @@ from dgmspec.core.samplers import AbstractSampler
 from dgmspec.modules.bundle import CheckpointError, write_bundle
 from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
+from dgmspec.modules.journeys import sampler_of
 from dgmspec.modules.law import Law
-from dgmspec.modules.noising import sampler_of
 from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.results import Ledger
 from dgmspec.modules.runner import Given, UnavailableError

@@ -5,136 +5,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgmspec.algebra.nodes import AbstractOperand
-from dgmspec.core.address import seed_of
-from dgmspec.core.diagnostics import SpecError
-from dgmspec.core.parameters import Draw
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import REAL, Type
-from dgmspec.graph.arguments import Caller
-from dgmspec.graph.findings import Findings, Reported
-from dgmspec.graph.graph import Graph, StepNode
+from dgmspec.graph.graph import StepNode
 from dgmspec.modules.inputs import as_event, read_given
-from dgmspec.modules.paths.denoiser import Denoiser, plan_of
-from dgmspec.modules.paths.samplers import TWINS, Journey, Known
+from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, reversed_of
+from dgmspec.modules.paths.denoiser import Denoiser
+from dgmspec.modules.paths.samplers import Known
+from dgmspec.modules.paths.unsolved import Reversed, run_back
 from dgmspec.modules.prepared import ANCHOR
-from dgmspec.modules.randomness import BLOCK, draw_rows
-from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError
 from dgmspec.ops.paths.arrows import Perturb
-from dgmspec.ops.paths.noising import AbstractNoising
-from dgmspec.ops.paths.samplers import (
-    AbstractPathSampler,
-    Ancestral,
-    AnnealedLangevin,
-    PfOde,
-    ReverseSde,
-)
+from dgmspec.ops.paths.learned import AbstractLearnedPath
+from dgmspec.ops.paths.samplers import AbstractPathSampler, Ancestral, AnnealedLangevin, ReverseSde
+from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.program.build import CONTEXT, END, START, Unavailable
 
-__all__ = ["AbstractNoised", "Noise", "NoisePath", "noising_step", "sampler_of"]
-
-
-def noising_step(graph: Graph) -> StepNode | None:
-    """The model's noising arrow, where it has exactly one."""
-    found = [step for step in graph.steps.values() if isinstance(step.op, AbstractNoising)]
-    return found[0] if len(found) == 1 else None
-
-
-def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], given: Tensor | None = None) -> Denoiser:
-    """The arrow with the model's parameters; a context is (batch, *event)."""
-    event, c = graph.type_of(node.source), None if node.context is None else graph.type_of(node.context)
-    op = node.op
-    assert isinstance(op, AbstractNoising) and isinstance(event, Type) and (c is None or isinstance(c, Type))
-    p = {spec.name: values[spec.key(node.address)] for spec in op.parameters(event, c)}
-    device = values[ANCHOR].device
-    p |= {name: table.to(device) for name, table in _tables(op, event).items()}
-    return Denoiser(op, p, event, plan_of(op, event), given, c)
-
-
-@lru_cache(maxsize=64)
-def _tables(op: AbstractNoising, event: Type) -> dict[str, Tensor]:
-    return step_twin(op).tables(op, event, None)
-
-
-def sampler_of(method: Any) -> AbstractSampler:
-    """A sampler from what callers write: the operation itself, or its call ``lang.ddim(steps = 50)``."""
-    if isinstance(method, AbstractSampler):
-        return method
-    if not isinstance(method, AbstractOperand):
-        raise TypeError(f"a sampler is a call such as dgmspec.lang.ddim(steps = 50), not {method!r}")
-    findings = Findings()
-    try:
-        op = Caller(findings).operation("sampler", method.as_expr(), "method")
-    except Reported:
-        raise SpecError(findings.found) from None
-    assert isinstance(op, AbstractSampler)
-    return op
-
-
-class Noise:
-    """Standard normal (or uniform) rows, drawn step after step: by (seed, address, block of 256 sample indices), so
-    that a sample is the same in any batch."""
-
-    def __init__(
-        self,
-        seed: int,
-        name: str,
-        start: int,
-        count: int,
-        like: Tensor,
-        shape: tuple[int, ...],
-        law: Literal["normal", "uniform"] = "normal",
-    ) -> None:
-        first, last = start // BLOCK, (start + max(count, 1) - 1) // BLOCK
-        self.generators = [
-            torch.Generator().manual_seed(seed_of(seed, name, block)) for block in range(first, last + 1)
-        ]
-        self.rows = slice(start - first * BLOCK, start - first * BLOCK + count)
-        self.draw, self.like = Draw("noise", shape, law), like
-
-    def __call__(self) -> Tensor:
-        """The next draw, (count, *event)."""
-        dtype, wide = self.like.dtype, torch.float64
-        blocks = [draw_rows(self.draw, BLOCK, generator, dtype, wide) for generator in self.generators]
-        joined = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
-        return joined[self.rows].to(self.like.device)
-
-
-def times_of(op: AbstractPathSampler, net: Denoiser) -> tuple[float, ...]:
-    """The falling times of a sampler's grid."""
-    path, start = net.path, net.op.start(net.event.shape)
-    match op:
-        case ReverseSde():
-            return path.grid(op.steps, op.spacing, start, path.latest())
-        case Ancestral():
-            return path.grid(op.steps or (len(path.levels) or 500), op.spacing, start)
-        case AnnealedLangevin():
-            return path.grid(len(path.levels) or op.levels, "log_snr", start, path.latest())
-        case PfOde():
-            # Heun's rule needs the slopes at the end of time, which a path without signal there may not have.
-            return path.grid(op.steps, op.spacing, start, path.latest() if op.solver == "euler" else None)
-    return path.grid(getattr(op, "steps", 50), getattr(op, "spacing", "uniform"), start)
-
-
-def journey(
-    op: AbstractPathSampler,
-    net: Denoiser,
-    noise: Noise,
-    x: Tensor,
-    known: Known | None = None,
-    told: Callable[[int], None] = lambda done: None,
-    guidance: float = 0.0,
-) -> Tensor:
-    """Clean data from the values `x` at the end of time."""
-    road = Journey(net, times_of(op, net), noise, x, known, told, guidance)
-    return TWINS[type(op)](op, road, road.settle(x, 0))
+__all__ = ["AbstractNoised", "NoisePath"]
 
 
 @dataclass(frozen=True)
@@ -209,7 +101,18 @@ class AbstractNoised(AbstractRunner, ABC):
     @property
     def path(self) -> NoisePath:
         """The derived path of the model's `sde`, `markov` or `perturb`; `UnavailableError` where it has none."""
-        return NoisePath(denoiser_of(self._noising(), self.graph, self.values()))
+        node = self._noising()
+        if isinstance(node.op, Unsolved):
+            raise UnavailableError(f"the law of x_{node.op.time} of {self.name} is not affine, and has no formula")
+        return NoisePath(denoiser_of(node, self.graph, self.values()))
+
+    @property
+    def process(self) -> Reversed:
+        """The `sde` of a model whose law is not affine, and its way back by the learned score."""
+        node = self._noising()
+        if not isinstance(node.op, Unsolved):
+            raise UnavailableError(f"the law of {self.name} has a formula: see `path`")
+        return reversed_of(node, self.graph, self.values())
 
     def score(self, x: Any, t: Any = None, given: Given = None) -> Tensor:
         """∇ log p_t(x), (batch, *event): the learned score at a time (or level) of the noising arrow; without a time
@@ -219,7 +122,11 @@ class AbstractNoised(AbstractRunner, ABC):
             return self._slope(x, given)
         node = self._noising()
         value = as_event("x", x, self._event(node).with_support(REAL), self.dtype, self.device)
-        net = denoiser_of(node, self.graph, self.values(), self._context_of(node, given, value.shape[0]))
+        context = self._context_of(node, given, value.shape[0])
+        if isinstance(node.op, Unsolved):
+            times = _times(t, value).reshape(-1, *(1,) * (value.dim() - 1))
+            return reversed_of(node, self.graph, self.values(), context).score(value, times)
+        net = denoiser_of(node, self.graph, self.values(), context)
         found = net(value, _times(t, value))
         return -found.noise / found.at.sigma
 
@@ -265,7 +172,7 @@ class AbstractNoised(AbstractRunner, ABC):
         """The sampler of a model whose own direction is no program: step by step along its noising arrow."""
         node = noising_step(self.graph)
         op = None if node is None else node.op
-        if not isinstance(op, AbstractNoising) or op.learn is None or not op.missing(False):
+        if not isinstance(op, AbstractLearnedPath) or op.learn is None or not op.missing(False):
             return None
         if not op.discrete:
             return ReverseSde()
@@ -286,7 +193,9 @@ class AbstractNoised(AbstractRunner, ABC):
         node = self._noising()
         if not isinstance(method, AbstractPathSampler) or not method.fits(node.op):
             raise UnavailableError(f"`{method.name}` does not run along the `{node.op.name}` of {self.name}")
-        assert isinstance(node.op, AbstractNoising)
+        assert isinstance(node.op, AbstractLearnedPath)
+        if (wrong := method.refusal(node.op)) is not None:
+            raise UnavailableError(f"{wrong.message}; {wrong.help[0]}")
         if node.op.learn is None:
             raise UnavailableError(f"{self.name}: {node.op.missing(False)}")
         if guidance is not None and not node.op.drop:
@@ -295,9 +204,17 @@ class AbstractNoised(AbstractRunner, ABC):
             )
         noise = Noise(seed, f"{node.address}/{method.name}", start, rows, self._like(), self._event(node).shape)
         x, context = self._end(node, inputs, rows, seed, start, noise)
-        net = denoiser_of(node, self.graph, self.values(), context)
-        fixed = self._known(node, net, known)
-        clean = net.values(journey(method, net, noise, x, fixed, told, guidance or 0.0))
+        if isinstance(node.op, Unsolved):
+            if known:
+                raise UnavailableError(
+                    f"known coordinates are kept by the kernel, and that of {self.name} has no formula"
+                )
+            net = reversed_of(node, self.graph, self.values(), context)
+            clean = run_back(method, net, x, noise, told, guidance or 0.0)
+        else:
+            denoiser = denoiser_of(node, self.graph, self.values(), context)
+            fixed = self._known(node, denoiser, known)
+            clean = denoiser.values(journey(method, denoiser, noise, x, fixed, told, guidance or 0.0))
         program = self.program("after")
         return self.run("after", inputs | {START: clean} | self._noise(program, start, rows, seed))
 
@@ -313,6 +230,8 @@ class AbstractNoised(AbstractRunner, ABC):
         found = self.run("before", inputs | self._noise(program, start, rows, seed)) if program.outputs else {}
         if END in found:
             return found[END], found.get(CONTEXT)
+        if isinstance(node.op, Unsolved):
+            raise UnavailableError("samples start from the prior at the end of the `sde`, and it has none")
         net = denoiser_of(node, self.graph, self.values())
         here = net.at(torch.tensor([net.path.high], device=self.device, dtype=torch.float64), self.dtype)
         return here.mean + here.sigma * noise(), found.get(CONTEXT)

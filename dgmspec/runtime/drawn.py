@@ -24,7 +24,7 @@ from torch import Tensor
 from dgmspec.core.disk import reason, replacing
 from dgmspec.core.types import Type
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.modules.noising import sampler_of
+from dgmspec.modules.journeys import sampler_of
 from dgmspec.modules.results import Chains
 from dgmspec.ops.langevin import AbstractChain
 from dgmspec.runtime.pictures import draw_samples

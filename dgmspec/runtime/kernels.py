@@ -20,7 +20,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.noising import denoiser_of
+from dgmspec.modules.journeys import denoiser_of
 from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.noising import AbstractNoising

@@ -1,4 +1,5 @@
-"""What numerical schemes ask of a diffusion g(x, t) that reads the state: ∂g_i/∂x_i, derived from its formula.
+"""What numerical schemes ask of a diffusion g(x, t) that reads the state: ∂g_i/∂x_i, derived from its formula; and
+whether a drift bends at all.
 
 A diagonal diffusion drives coordinate i by noise of its own, dx_i = f_i dt + g_i(x, t) dW_i. Milstein's correction and
 the difference between Itô's and Stratonovich's calculus both need g_i ∂g_i/∂x_i and nothing else of the derivative.
@@ -16,7 +17,7 @@ from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.emit import emit
 from dgmspec.algebra.intervals import REALS
 from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Vector, expr
-from dgmspec.algebra.paths.affine import Times
+from dgmspec.algebra.paths.affine import NotAffine, Times, affine
 from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.reading import Reader
 from dgmspec.algebra.rewrite import free_names, substitute
@@ -24,7 +25,7 @@ from dgmspec.algebra.shapes import broadcast, shape_of
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Shape
 
-__all__ = ["OwnSlope", "own_slope", "require_shape"]
+__all__ = ["OwnSlope", "bends", "own_slope", "require_shape"]
 
 _BUDGET: Final = 60_000
 _WRITTEN_OUT: Final = 64
@@ -52,6 +53,27 @@ def own_slope(formula: AbstractExpr, state: str, times: Times, shape: Shape) -> 
     except Exhausted:
         pass
     return _written_out(formula, state, times, shape)
+
+
+def bends(formula: AbstractExpr, state: str, times: Times, shape: Shape | None) -> bool:
+    """Whether a drift is not affine in the state, whose coordinates it may mix: some derivative still reads the state.
+    False where that is not found out, without a `shape` or for many coordinates."""
+    try:
+        return isinstance(affine(formula, state, times), NotAffine)
+    except Refusal as refusal:
+        if refusal.code != "DGM455" or shape is None or len(shape) > 1 or prod(shape) > _WRITTEN_OUT:
+            return False
+    names = [f"{state}__{i}" for i in range(prod(shape))]
+    box = dict.fromkeys(names, REALS) | {times.name: times.interval}
+    try:
+        for cell in cells(formula, {state: shape, times.name: ()}, {state: [Name(id=name) for name in names]})[1]:
+            for name in {*names} & {*free_names(cell)}:
+                b = Builder(box, [_BUDGET])
+                if derivative_term(b, Reader(Prover(b), name).read(cell), name).names & {*names}:
+                    return True
+    except (TooLarge, Exhausted, Refusal):
+        pass
+    return False
 
 
 def require_shape(formula: AbstractExpr, state: str, time: str, shape: Shape, what: str) -> None:

@@ -105,12 +105,11 @@ CODES: tuple[Code, ...] = (
         "DGM647",
         "error",
         "a law that is not affine in the state",
-        "Along a noising arrow the drift, or the mean of `step` and `kernel`, is a(t) x + b(t); the diffusion and the "
-        "scales depend on the time alone.",
-        "Only then is x_t given x_0 normal, with a mean and a variance that have formulas: losses, samplers and bounds "
-        "all rest on that kernel.",
-        wrong=model_text(_X, _Z, _sde("drift(x, t) = x - x^3", _DIFFUSION)),
-        right=model_text(_X, _Z, _OU),
+        "`dsm`, `vlb` and the steps of `markov` and `perturb` take a mean a(t) x + b(t) and a scale of the time alone.",
+        "Only then is x_t given x_0 normal, with a mean and a variance that have formulas. An `sde` with any other law "
+        "is simulated, and its score learned by `ism` or `ssm`.",
+        wrong=model_text(_X, _Z, "markov x -> z over t in 1..50 { step(x, t) ~ normal(0.9 * x^3, 0.44) }"),
+        right=model_text(_X, _Z, "markov x -> z over t in 1..50 { step(x, t) ~ normal(0.9 * x, 0.44) }"),
     ),
     Code(
         "DGM648",
@@ -210,13 +209,23 @@ CODES: tuple[Code, ...] = (
         "DGM654",
         "error",
         "a scheme that does not solve this process",
-        "`exact` simulates an `sde` with an affine drift, `srk` one whose diffusion is a function of the time, "
-        "`milstein` and `heun` one where each coordinate of the diffusion reads its own coordinate of the state alone.",
+        "`exact` simulates an `sde` from a prior with an affine drift, `srk` one whose diffusion is a function of the "
+        "time, `milstein` and `heun` one where each coordinate of the diffusion reads its own coordinate of the state "
+        "alone.",
         "A scheme has its order for the processes that it is made for; for others it converges more slowly, or to "
         "another law.",
         wrong=model_text(_START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = exact")),
         right=model_text(
             _START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = srk(steps = 100)")
         ),
+    ),
+    Code(
+        "DGM655",
+        "error",
+        "a scheme where nothing is simulated",
+        "`solver` in the braces of an `sde` from data to noise says how a law is simulated that is not affine.",
+        "The kernel of an affine law is derived: to simulate it would be slower and less exact.",
+        wrong=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, "solver = srk(steps = 50)")),
+        right=model_text(_X, _Z, _OU),
     ),
 )

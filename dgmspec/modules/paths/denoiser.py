@@ -22,7 +22,7 @@ from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.noising import AbstractNoising, scale_of
 
-__all__ = ["Denoiser", "Predicted", "plan_of", "step_plan", "step_tables"]
+__all__ = ["Denoiser", "Predicted", "plan_of", "seen", "step_plan", "step_tables"]
 
 
 class Predicted(NamedTuple):
@@ -117,11 +117,7 @@ class Denoiser:
         clock, read = self.clock(t, here), x
         if deviation is not None:
             read = y / (here.alpha**2 * deviation**2 + here.sigma**2).sqrt()
-        c = None
-        if self.given is not None and self.given_type is not None:
-            c = context_features(self.given, self.given_type, x)
-            if self.dropped is not None:
-                c = torch.where(self.dropped.reshape(-1, *(1,) * (c.dim() - 1)), self.p["null"], c)
+        c = seen(self.p, x, self.given, self.given_type, self.dropped)
         clock = clock.to(x.dtype)
         out = evaluate(net, below(self.p, "net"), (read,), c, self.training, clock)
         return planes_of(net, out, self.op.planes, x.shape[1:])
@@ -134,6 +130,16 @@ class Denoiser:
             snr = here.log_snr.flatten(1).mean(1) if here.log_snr.dim() > 1 else here.log_snr
             return (first - snr) / (first - last)
         return (t - path.low) / (path.high - path.low)
+
+
+def seen(
+    p: Parameters, x: Tensor, given: Tensor | None, given_type: Type | None, dropped: Tensor | None
+) -> Tensor | None:
+    """What the net of an arrow sees of its context beside x, the learned `null` in the `dropped` rows."""
+    if given is None or given_type is None:
+        return None
+    c = context_features(given, given_type, x)
+    return c if dropped is None else torch.where(dropped.reshape(-1, *(1,) * (c.dim() - 1)), p["null"], c)
 
 
 def step_tables(op: AbstractNoising, event: Type, given: Type | None) -> dict[str, Tensor]:

@@ -15,12 +15,17 @@ from dgmspec.modules.expressions import Prepared, as_tensor, prepare
 from dgmspec.modules.paths.chain import noised, term
 from dgmspec.modules.paths.coefficients import At, Plan
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
+from dgmspec.modules.paths.simulation import Process, process_of
+from dgmspec.modules.paths.unsolved import Reversed, implicit
+from dgmspec.modules.paths.unsolved import noised as simulated
 from dgmspec.modules.traces import estimate, exact_trace
 from dgmspec.modules.twin import EXACT, Parameters, ScoreContext, ScoreTwin, StepContext, TermTwin, sum_event
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Ism, Ssm, Vlb, quantiles
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.settings import Importance, Uniform
+from dgmspec.ops.paths.unsolved import Unsolved
 
 __all__ = ["SCORES", "TWINS"]
 
@@ -38,7 +43,7 @@ def dsm(op: Dsm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     return 0.5 * sum_event(squares if factor is None else factor * squares, ctx.event) * counted
 
 
-def _times(step: AbstractNoising, p: Parameters, u: Tensor) -> tuple[Tensor, Tensor]:
+def _times(step: AbstractLearnedPath, p: Parameters, u: Tensor) -> tuple[Tensor, Tensor]:
     """A time for each uniform draw (batch,), and how much its row counts against a uniform time."""
     if not isinstance(step.drawn_times, Uniform):
         count = u.shape[0]
@@ -77,11 +82,14 @@ def _factor(op: Dsm, net: Denoiser, here: At, t: Tensor, weight: Prepared | None
 class _Plan:
     """The step's plan, and the weight that is a formula."""
 
-    step: Plan
+    step: Plan | Process
     weight: Prepared | None
 
 
-def _plan(op: AbstractPathLoss, step: AbstractNoising, event: Type) -> _Plan:
+def _plan(op: AbstractPathLoss, step: AbstractLearnedPath, event: Type) -> _Plan:
+    if isinstance(step, Unsolved):
+        return _Plan(process_of(step, event, sloped=True), None)
+    assert isinstance(step, AbstractNoising)
     weight = op.weight if isinstance(op, Dsm) and isinstance(op.weight, AbstractExpr) else None
     return _Plan(plan_of(step, event), None if weight is None else prepare(weight))
 
@@ -92,15 +100,21 @@ def _denoiser(step: AbstractNoising, p: Parameters, ctx: StepContext) -> Denoise
     return Denoiser(step, p, ctx.event, ctx.plan.step, ctx.given, ctx.given_type, ctx.training, dropped)
 
 
-def _tables(op: AbstractPathLoss, step: AbstractNoising, event: Type) -> dict[str, Tensor]:
+def _tables(op: AbstractPathLoss, step: AbstractLearnedPath, event: Type) -> dict[str, Tensor]:
     """The quantiles of the time, or the times of a path that has certain ones only."""
+    if isinstance(step, Unsolved):
+        return {_TIMES: torch.tensor(step.quantiles(event.shape), dtype=torch.float64)}
+    assert isinstance(step, AbstractNoising)
     path = step.path(event.shape)
     knots = path.levels or quantiles(op, step, event.shape)
     return {_TIMES: torch.tensor(knots, dtype=torch.float64)}
 
 
-def ism(op: Ism, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+def ism(op: Ism, step: AbstractLearnedPath, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
     """(batch,): σ² (½ ‖s‖² + tr ∂s/∂x) at x_t."""
+    if isinstance(step, Unsolved):
+        return _simulated(op, step, p, x, ctx)
+    assert isinstance(step, AbstractNoising)
     net = _denoiser(step, p, ctx)
     t, counted = _times(step, p, ctx.noise["time"])
     here = net.at(t, x.dtype)
@@ -110,14 +124,29 @@ def ism(op: Ism, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     return (0.5 * sum_event((scaled / here.sigma) ** 2, ctx.event) + trace) * counted
 
 
-def ssm(op: Ssm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+def ssm(op: Ssm, step: AbstractLearnedPath, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
     """(batch,): the same with the trace, or the trace and the square, along random directions."""
+    if isinstance(step, Unsolved):
+        return _simulated(op, step, p, x, ctx)
+    assert isinstance(step, AbstractNoising)
     net, probe = _denoiser(step, p, ctx), ctx.noise["probe"]
     t, counted = _times(step, p, ctx.noise["time"])
     here = net.at(t, x.dtype)
     x = noised(here, net.data(x), ctx.noise["noise"])
     scaled, trace, _ = estimate(lambda at: -here.sigma * net(at, t, here).noise, x, probe)
     return (_sliced(op, scaled / here.sigma, probe) + trace) * counted
+
+
+def _simulated(op: Ism | Ssm, step: Unsolved, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+    """(batch,): ½ sᵀ W s + ∇·(W s) at simulated states."""
+    dropped = ctx.noise["drop"] < step.drop if step.drop and ctx.training else None
+    net = Reversed(step, p, ctx.event, ctx.plan.step, ctx.given, ctx.given_type, ctx.training, dropped)
+    t, _ = _times(step, p, ctx.noise["time"])
+    found, trace, weight = implicit(net, simulated(step, net.law, x, t, ctx.noise), t, ctx.noise.get("probe"))
+    # √W s, which is 0 where no noise moves the state.
+    score = found / weight.clamp(min=torch.finfo(weight.dtype).tiny).sqrt()
+    square = _sliced(op, score, ctx.noise["probe"]) if isinstance(op, Ssm) else 0.5 * sum_event(score**2, ctx.event)
+    return square + trace
 
 
 def _sliced(op: Ssm, score: Tensor, probe: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Torch twin of an `sde` that is run forwards: the schemes, step by step, and the way back of normal laws."""
+"""Torch twin of an `sde` that is run forwards: the schemes, step by step, and the way back of normal laws.
+
+`advance` and `process_of` serve every process that is simulated, over times that may differ from row to row.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.types import Type
 from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.twin import EXACT, Parameters, StepContext, StepTwin
+from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.ops.paths.schemes import AbstractScheme, EulerMaruyama, Exact, Heun, Milstein, Srk
 from dgmspec.ops.paths.simulation import Simulation
 
-__all__ = ["STEPS", "TWINS", "Process", "process_of", "states"]
+__all__ = ["STEPS", "TWINS", "Process", "Time", "advance", "process_of", "states"]
 
-Field = Callable[[Tensor, float], Tensor]
-"""(x (batch, *event), t) -> a value of the shape of x."""
+Time = float | Tensor
+"""One time for all rows, or one a row that broadcasts against events, (batch, 1, …)."""
+Field = Callable[[Tensor, Any], Tensor]
+"""(x (batch, *event), t: Time) -> a value of the shape of x."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +37,30 @@ class Process:
     spread: Field
     slope: Field | None = None
 
-    def half_square(self, x: Tensor, t: float) -> Tensor | float:
+    def half_square(self, x: Tensor, t: Time) -> Tensor | float:
         """g_i ∂g_i/∂x_i / 2: what Stratonovich's drift lacks to Itô's."""
         return 0.0 if self.slope is None else 0.5 * self.spread(x, t) * self.slope(x, t)
 
 
-def process_of(op: Simulation, event: Type) -> Process:
-    """The law of a step as functions of tensors."""
+def process_of(op: AbstractProcess, event: Type, sloped: bool = False) -> Process:
+    """The law of a step as functions of tensors, `sloped` where others than its scheme ask for ∂g_i/∂x_i."""
 
     def field(formula: AbstractExpr) -> Field:
         run = prepare(formula)
-        return lambda x, t: as_tensor(run({op.state: x, op.time: t}, x), x).expand_as(x)
+
+        def values(x: Tensor, t: Time) -> Tensor:
+            found = as_tensor(run({op.state: x, op.time: t.reshape(-1) if isinstance(t, Tensor) else t}, x), x)
+            missing = x.dim() - found.dim() if found.dim() else 0
+            return found.reshape(*found.shape[:1], *(1,) * missing, *found.shape[1:]).expand_as(x)
+
+        return values
 
     drift, spread = field(op.drift), field(op.diffusion)
-    stratonovich = op.reads_state and op.settings.calculus == "stratonovich"
-    scheme = op.scheme(event.shape)
-    if not op.reads_state or not (stratonovich or isinstance(scheme, (Heun, Milstein))):
+    sloped = sloped or isinstance(op.scheme(event.shape), (Heun, Milstein))
+    if not op.reads_state or not (op.stratonovich or sloped):
         return Process(drift, spread)
     slope = field(op.slope(event.shape).formula)
-    if not stratonovich:
+    if not op.stratonovich:
         return Process(drift, spread, slope)
     return Process(lambda x, t: drift(x, t) + 0.5 * spread(x, t) * slope(x, t), spread, slope)
 
@@ -57,28 +68,28 @@ def process_of(op: Simulation, event: Type) -> Process:
 # ---- one step -------------------------------------------------------------------------------------------------------
 
 
-def _euler_maruyama(law: Process, x: Tensor, t: float, h: float, dw: Tensor, dz: Tensor) -> Tensor:
+def _euler_maruyama(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
     return x + h * law.drift(x, t) + law.spread(x, t) * dw
 
 
-def _milstein(law: Process, x: Tensor, t: float, h: float, dw: Tensor, dz: Tensor) -> Tensor:
+def _milstein(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
     return _euler_maruyama(law, x, t, h, dw, dz) + law.half_square(x, t) * (dw**2 - h)
 
 
-def _heun(law: Process, x: Tensor, t: float, h: float, dw: Tensor, dz: Tensor) -> Tensor:
+def _heun(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
     first, spread = law.drift(x, t) - law.half_square(x, t), law.spread(x, t)
     y = x + h * first + spread * dw
     second = law.drift(y, t + h) - law.half_square(y, t + h)
     return x + h / 2 * (first + second) + (spread + law.spread(y, t + h)) / 2 * dw
 
 
-def _srk(law: Process, x: Tensor, t: float, h: float, dw: Tensor, dz: Tensor) -> Tensor:
+def _srk(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
     first, before, after = law.drift(x, t), law.spread(x, t), law.spread(x, t + h)
     y = x + 0.75 * h * first + 1.5 * after * dz
     return x + h / 3 * (first + 2 * law.drift(y, t + 0.75 * h)) + after * (dw - dz) + before * dz
 
 
-Step = Callable[[Process, Tensor, float, float, Tensor, Tensor], Tensor]
+Step = Callable[[Process, Tensor, Any, Any, Tensor, Tensor], Tensor]
 """(law, x, t, h, ΔW, ΔZ) -> x at t + h; only `srk` looks at ΔZ."""
 
 STEPS: Final[dict[type[AbstractScheme], Step]] = {
@@ -103,14 +114,17 @@ def states(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> Iterat
             x = alpha * x + mean + sigma * noise[:, i]
             yield t, x
         return
-    step = STEPS[type(scheme)]
     for i, (t, after) in enumerate(pairwise(grid)):
-        h = after - t
-        first, second = (noise[:, i, 0], noise[:, i, 1]) if scheme.noises == 2 else (noise[:, i], noise[:, i])
-        dw = h**0.5 * first
-        # ΔZ given ΔW is N(ΔW / 2, h / 12).
-        x = step(ctx.plan, x, t, h, dw, dw / 2 + (h / 12) ** 0.5 * second)
+        x = advance(scheme, ctx.plan, x, t, after - t, noise[:, i])
         yield after, x
+
+
+def advance(scheme: AbstractScheme, law: Process, x: Tensor, t: Time, h: Time, noise: Tensor) -> Tensor:
+    """x at t + h from x at t, by standard normal numbers (batch, [noises,] *event)."""
+    first, second = (noise[:, 0], noise[:, 1]) if scheme.noises == 2 else (noise, noise)
+    dw = h**0.5 * first
+    # ΔZ given ΔW is N(ΔW / 2, h / 12).
+    return STEPS[type(scheme)](law, x, t, h, dw, dw / 2 + (h / 12) ** 0.5 * second)
 
 
 def grid_of(op: Simulation, steps: int) -> list[float]:

@@ -20,8 +20,10 @@ from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.settings import Importance, LogNormal
+from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.ops.scores import require_line
 
 __all__ = ["ALONG", "Dsm", "Ism", "Ssm", "Vlb", "quantiles"]
@@ -37,15 +39,21 @@ _KNOTS = 1024
 class AbstractPathLoss(AbstractArrowLoss, ABC):
     """A loss that needs a noising arrow with something learned."""
 
+    of_kernel: ClassVar[bool] = True
+    """Whether it needs the kernel of x_t given x_0."""
+
     def fits(self, step: AbstractStep) -> bool:
-        return isinstance(step, AbstractNoising)
+        return isinstance(step, AbstractLearnedPath)
 
     def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        assert isinstance(step, AbstractNoising)
-        return (Draw("time", ()), Draw("noise", event.shape, "normal"), *step.term_draws())
+        assert isinstance(step, AbstractLearnedPath)
+        noised = step.simulation_draws(event) if isinstance(step, Unsolved) else (Draw("noise", event.shape, "normal"),)
+        return (Draw("time", ()), *noised, *step.term_draws())
 
     def check(self, step: AbstractStep, event: Type) -> None:
-        assert isinstance(step, AbstractNoising)
+        assert isinstance(step, AbstractLearnedPath)
+        if isinstance(step, Unsolved):
+            self._check_unsolved(step)
         if step.learn is None:
             raise Refusal(
                 "DGM651",
@@ -58,6 +66,23 @@ class AbstractPathLoss(AbstractArrowLoss, ABC):
                 f"`{self.name}` compares predictions along a path that is fixed, and this one reads "
                 f"`{step.law_parameters()[0].name}`, which is learned",
                 help=("write `vlb` or `nll`, which say how good the path itself is, or make the number a param",),
+            )
+
+    def _check_unsolved(self, step: Unsolved) -> None:
+        """What is said without a kernel: nothing of x_0, and of the time no more than that it is uniform."""
+        if self.of_kernel:
+            raise Refusal(
+                "DGM647",
+                f"`{self.name}` compares with the score of x_{step.time} given x_0, and this law, which is not affine "
+                f"in `{step.state}` or whose noise reads it, has no kernel with a formula",
+                help=("write `ism`, or `ssm` for events of many coordinates: both take the score at simulated states",),
+            )
+        if isinstance(step.drawn_times, (Importance, LogNormal)):
+            raise Refusal(
+                "DGM652",
+                f"`times = {step.drawn_times.name}` is read off the kernel, and this law, which is not affine, has "
+                "none with a formula",
+                help=("write `times = stratified`",),
             )
 
 
@@ -162,6 +187,9 @@ class Ism(AbstractPathLoss, AbstractScoreLoss):
     """Implicit score matching: E w(t) [½ ‖s(x_t, t)‖² + tr ∂s/∂x] with w = σ², which differs from
     ``dsm(weight = simple)`` by a number that no net changes. The trace is exact, one derivative for each coordinate.
 
+    Of an `sde` whose law is not affine, at simulated x_t: E [½ sᵀ W s + ∇·(W s)] with W = diag(σ_0² + (t - t_0) g_i²),
+    σ_0 the `init_noise`, about the variance of the noise added, where √(t - t_0) is uniform.
+
     Of an energy or a score without an arrow: E [½ ‖s(x)‖² + tr ∂s/∂x]: the trace has a closed form where
     the score is an mlp of up to two hidden layers.
 
@@ -169,6 +197,7 @@ class Ism(AbstractPathLoss, AbstractScoreLoss):
     """
 
     name: ClassVar[str] = "ism"
+    of_kernel: ClassVar[bool] = False
     examples: ClassVar[tuple[str, ...]] = ("ism",)
 
     def check_score(self, event: Type) -> None:
@@ -186,6 +215,7 @@ class Ssm(AbstractPathLoss, AbstractScoreLoss):
     """
 
     name: ClassVar[str] = "ssm"
+    of_kernel: ClassVar[bool] = False
     examples: ClassVar[tuple[str, ...]] = ("ssm", "ssm(projections = 4, variance_reduced = false)")
 
     projections: Annotated[int, Field(ge=1, le=4096, strict=True)] = Field(1, description="random directions a row")
@@ -221,9 +251,6 @@ class Vlb(AbstractPathLoss):
     examples: ClassVar[tuple[str, ...]] = ("vlb", "vlb(trains = variance)")
 
     trains: Literal["all", "variance"] = Field("all", description="what its gradient reaches")
-
-    def fits(self, step: AbstractStep) -> bool:
-        return isinstance(step, AbstractNoising)
 
     def check(self, step: AbstractStep, event: Type) -> None:
         super().check(step, event)

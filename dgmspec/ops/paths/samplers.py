@@ -15,6 +15,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.samplers import MOST_STEPS, AbstractSampler
 from dgmspec.core.steps import AbstractStep
 from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.unsolved import Unsolved
 
 __all__ = ["AbstractPathSampler", "Ancestral", "AnnealedLangevin", "Ddim", "PfOde", "ReverseSde"]
 
@@ -23,6 +24,20 @@ Steps = Annotated[int, Field(ge=0, le=MOST_STEPS, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Spacing = Literal["uniform", "quadratic", "log_snr", "karras"]
+
+
+def _needs_kernel(sampler: str, name: str, value: object, known: tuple[object, ...]) -> Refusal | None:
+    """An argument whose value is none of those that work without a kernel."""
+    if value in known:
+        return None
+    return Refusal(
+        "DGM715",
+        f"`{name} = {value}` of `{sampler}` is worked out from the kernel's α and σ, and this law, which is not "
+        "affine, has none with a formula",
+        name,
+        help=(f"write `{name} = {known[-1]}`",),
+    )
+
 
 _SPACING = "how the times are spaced: in t, in t², in log-SNR, or in (σ/α)^(1/7)"
 
@@ -36,7 +51,9 @@ class AbstractPathSampler(AbstractSampler, ABC):
     """Whether `steps` says how many of a path's certain times it stops at."""
 
     def refusal(self, step: AbstractStep) -> Refusal | None:
-        """More steps than the path has times."""
+        """More steps than the path has times, or a rule that needs the kernel where there is none."""
+        if isinstance(step, Unsolved):
+            return self.without_kernel(step)
         steps, count = getattr(self, "steps", None), step.count if isinstance(step, AbstractNoising) else None
         if not self.thins or steps is None or count is None or steps <= count:
             return None
@@ -46,8 +63,19 @@ class AbstractPathSampler(AbstractSampler, ABC):
             help=(f"write `steps = {count}` or fewer",),
         )
 
+    def without_kernel(self, step: Unsolved) -> Refusal | None:
+        """What the sampler needs of a kernel that has no formula."""
+        return Refusal(
+            "DGM715",
+            f"`{self.name}` moves by the kernel of x_{step.time} given x_0, and this law, which is not affine, has "
+            "none with a formula",
+            help=("write `reverse_sde(steps = 500)` or `pf_ode(steps = 50, solver = heun)`",),
+        )
+
     def fits(self, step: AbstractStep) -> bool:
         """Whether the sampler runs along this step."""
+        if isinstance(step, Unsolved):
+            return True
         return isinstance(step, AbstractNoising) and (self.discrete if step.discrete else self.continuous)
 
 
@@ -73,6 +101,13 @@ class ReverseSde(AbstractPathSampler):
     corrector: Steps = Field(0, description="Langevin steps after each step")
     snr: Positive = Field(0.16, description="size of a corrector's step beside the noise")
 
+    def without_kernel(self, step: Unsolved) -> Refusal | None:
+        return (
+            _needs_kernel(self.name, "solver", self.solver, ("euler_maruyama",))
+            or _needs_kernel(self.name, "spacing", self.spacing, ("quadratic", "uniform"))
+            or _needs_kernel(self.name, "corrector", self.corrector, (0,))
+        )
+
 
 class PfOde(AbstractPathSampler):
     """The probability flow, dx = (f - g² s / 2) dt: the same laws at every time, and no noise but the start's.
@@ -90,7 +125,12 @@ class PfOde(AbstractPathSampler):
 
     steps: Count = Field(50, description="steps from the noise to the data")
     solver: Literal["euler", "heun", "dpm_solver", "deis"] = Field("heun", description="rule of a step")
-    spacing: Spacing = Field("log_snr", description=_SPACING)
+    spacing: Spacing | None = Field(None, description=f"{_SPACING}; `log_snr`, or `quadratic` without a kernel")
+
+    def without_kernel(self, step: Unsolved) -> Refusal | None:
+        return _needs_kernel(self.name, "solver", self.solver, ("euler", "heun")) or _needs_kernel(
+            self.name, "spacing", self.spacing, (None, "uniform", "quadratic")
+        )
 
 
 class Ancestral(AbstractPathSampler):

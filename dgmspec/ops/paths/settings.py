@@ -11,10 +11,12 @@ from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import Type
 from dgmspec.ops.continuous import AbstractSolver, AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.solvers import Rk4
+from dgmspec.ops.paths.schemes import AbstractScheme
 
 NotNegative = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Calculus = Literal["ito", "stratonovich"]
 
 
 class AbstractTimes(AbstractOp, ABC):
@@ -115,6 +117,7 @@ _T_EPS = "earliest time of losses, samples and likelihoods; 1e-5 of the span, or
 _LIKELIHOOD = "how the probability flow is run, for likelihoods and for samples without a `method`"
 _EXACT_UP_TO = 8
 _TIMES = "how losses draw the time of a row"
+_CALCULUS = "what dW means where the diffusion reads the state"
 _PRECONDITION = "how the net's input and value are scaled"
 
 
@@ -146,6 +149,12 @@ class SdeSettings(AbstractSettings):
     times: AbstractTimes = Field(Uniform(), description=_TIMES)
     precondition: AbstractPrecondition | None = Field(None, description=_PRECONDITION)
     likelihood: Flow = Field(Flow(), description=_LIKELIHOOD)
+    solver: AbstractScheme | None = Field(
+        None,
+        description="how x_t is simulated where the law is not affine, so that its kernel has no formula: "
+        "`srk(steps = 50)`, or `milstein` or `euler_maruyama` where the diffusion reads the state",
+    )
+    calculus: Calculus = Field("ito", description=_CALCULUS)
 
 
 class MarkovSettings(AbstractSettings):
@@ -177,3 +186,20 @@ class PerturbSettings(AbstractSettings):
     times: AbstractTimes = Field(Uniform(), description=_TIMES)
     precondition: AbstractPrecondition | None = Field(None, description=_PRECONDITION)
     likelihood: Flow = Field(Flow(), description=_LIKELIHOOD)
+
+
+class SimulationSettings(AbstractSettings):
+    """Settings in the braces of an `sde` that starts at the prior."""
+
+    name: ClassVar[str] = "simulation"
+    examples: ClassVar[tuple[str, ...]] = (
+        "sde x0 -> x over t in 0..1 { drift(x, t) = -x^3; diffusion(x, t) = 0.3 * x; solver = milstein(steps = 100); "
+        "calculus = stratonovich }",
+    )
+
+    solver: AbstractScheme | None = Field(
+        None,
+        description="how the process is simulated: `exact` where the drift is affine, else `srk(steps = 200)`, or "
+        "`milstein` or `euler_maruyama` where the diffusion reads the state",
+    )
+    calculus: Calculus = Field("ito", description=_CALCULUS)

@@ -5,51 +5,27 @@ Where the drift is affine and the start normal, every x_t is normal with derived
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from dgmspec.algebra.evaluate import evaluate, is_constant
-from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.paths.affine import NotAffine, Times, affine
+from dgmspec.algebra.paths.affine import NotAffine, affine
 from dgmspec.algebra.paths.derive import of_drift
 from dgmspec.algebra.paths.gaussian import GaussianPath
-from dgmspec.algebra.paths.slopes import OwnSlope, own_slope, require_shape
-from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import Jacobian, Structure
 from dgmspec.core.parameters import Draw
-from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
+from dgmspec.core.steps import Cost, Direction, Facts
 from dgmspec.core.types import REAL, Shape, Type
-from dgmspec.ops.paths.schemes import AbstractScheme, EulerMaruyama, Exact, Milstein, Srk
-from dgmspec.ops.paths.settings import AbstractSettings
+from dgmspec.ops.paths.process import AbstractProcess
+from dgmspec.ops.paths.schemes import AbstractScheme, Exact
+from dgmspec.ops.paths.settings import SimulationSettings
 
-__all__ = ["Moments", "Simulation", "SimulationSettings"]
+__all__ = ["Moments", "Simulation"]
 
-Calculus = Literal["ito", "stratonovich"]
 Moments = tuple[tuple[float, ...], tuple[float, ...]]
 """Means and standard deviations, one number for all coordinates or one for each."""
 
 
-class SimulationSettings(AbstractSettings):
-    """Settings in the braces of an `sde` that starts at the prior."""
-
-    name: ClassVar[str] = "simulation"
-    examples: ClassVar[tuple[str, ...]] = (
-        "sde x0 -> x over t in 0..1 { drift(x, t) = -x^3; diffusion(x, t) = 0.3 * x; solver = milstein(steps = 100); "
-        "calculus = stratonovich }",
-    )
-
-    solver: AbstractScheme | None = Field(
-        None,
-        description="how the process is simulated: `exact` where the drift is affine, else `srk(steps = 200)`, or "
-        "`milstein` or `euler_maruyama` where the diffusion reads the state",
-    )
-    calculus: Calculus = Field("ito", description="what dW means where the diffusion reads the state")
-
-
-class Simulation(AbstractStep):
+class Simulation(AbstractProcess):
     """dx = drift(x, t) dt + diffusion(x, t) dW from the prior at `low` to the data at `high`, or up to `until`.
 
     `start` are mean and standard deviation of a normal prior whose parameters are numbers. With an affine drift, the
@@ -60,34 +36,14 @@ class Simulation(AbstractStep):
     written: ClassVar[bool] = False
     random: ClassVar[bool] = True
 
-    state: str
-    time: str
-    low: float
-    high: float
-    drift: AbstractExpr
-    diffusion: AbstractExpr
     start: Moments | None = None
     until: float | None = None
     settings: SimulationSettings = SimulationSettings()
 
     @property
-    def times(self) -> Times:
-        """The time and its ends."""
-        return Times(self.time, self.low, self.high)
-
-    @property
     def end(self) -> float:
         """The time of the value behind the step."""
         return self.high if self.until is None else self.until
-
-    @property
-    def reads_state(self) -> bool:
-        """Whether the diffusion depends on the state."""
-        return self.state in free_names(self.diffusion)
-
-    def slope(self, shape: Shape) -> OwnSlope:
-        """∂g_i/∂x_i."""
-        return own_slope(self.diffusion, self.state, self.times, shape)
 
     def gaussian(self, shape: Shape) -> GaussianPath | None:
         """The kernel of x_t given x_0, where the drift is affine and the diffusion a function of the time."""
@@ -107,9 +63,7 @@ class Simulation(AbstractStep):
             return self.settings.solver
         if self.gaussian(shape) is not None:
             return Exact()
-        if not self.reads_state:
-            return Srk(steps=200)
-        return Milstein() if self.slope(shape).own else EulerMaruyama(steps=1000)
+        return self.stepwise(shape, 200)
 
     def settled(self, x: Type) -> Simulation:
         settings = self.settings.model_copy(update={"solver": self.scheme(x.shape)})
@@ -147,35 +101,7 @@ class Simulation(AbstractStep):
                 f"a process with noise takes values in all of ℝ, and `{self.state}` is {x}",
                 help=("let it run on a real variable, and map that to the data by a flow",),
             )
-        for formula, what in ((self.drift, "drift"), (self.diffusion, "diffusion")):
-            require_shape(formula, self.state, self.time, x.shape, what)
-        if is_constant(self.diffusion, {}) and not any(_numbers(evaluate(self.diffusion, {}))):
-            raise Refusal(
-                "DGM644",
-                "the diffusion is 0, so nothing is random behind the start",
-                "diffusion",
-                help=(f"write an `ode`: `ode … over {self.time} in … {{ velocity({self.state}, {self.time}) = … }}`",),
-            )
-        self.gaussian(x.shape)
-        self._check_scheme(x.shape)
-
-    def _check_scheme(self, shape: Shape) -> None:
-        """DGM654 where the law is none that the scheme solves."""
-        scheme = self.settings.solver
-        if scheme is None:
-            return
-        why, instead = "", "euler_maruyama"
-        if isinstance(scheme, Exact) and self.gaussian(shape) is None:
-            why = (
-                "draws from the law of a later state given an earlier one, which has a formula for affine drifts alone"
-            )
-            instead = "milstein" if self.reads_state else "srk"
-        elif scheme.additive and self.reads_state:
-            why, instead = "takes a diffusion of the time alone, and this one reads the state", "milstein"
-        elif scheme.separate and not self.slope(shape).own:
-            why = "takes a diffusion whose coordinates each read their own coordinate of the state alone"
-        if why:
-            raise Refusal("DGM654", f"`{scheme.name}` {why}", "solver", help=(f"write `solver = {instead}`",))
+        self.check_law(x.shape, self.gaussian(x.shape) is not None)
 
     def jacobian(self, x: Type, c: Type | None) -> Jacobian:
         return Jacobian.of(Structure.DENSE, x.size)
@@ -187,9 +113,7 @@ class Simulation(AbstractStep):
         return Cost("O(d)", forward) if self.marginal(x.shape) else Cost("none", forward, Direction("free"))
 
     def draws(self, x: Type) -> tuple[Draw, ...]:
-        scheme = self.scheme(x.shape)
-        several = (scheme.noises,) if scheme.noises > 1 else ()
-        return (Draw("path", (scheme.steps, *several, *x.shape), "normal"),)
+        return (self.path_draw(x.shape),)
 
     def inverse_draws(self, x: Type) -> tuple[Draw, ...]:
         return ()
@@ -213,16 +137,6 @@ class Simulation(AbstractStep):
         known = ("the law at its end is normal, its moments derived",) if self.marginal(x.shape) else ()
         if isinstance(scheme, Exact):
             return Facts(proved=("its steps are draws from the derived transition law", *known))
-        how = f"the process by {scheme.steps} step{'s' * (scheme.steps > 1)} of {scheme.name}"
-        said = f", {self.settings.calculus.capitalize().replace('Ito', 'Itô')}'s calculus" if self.reads_state else ""
-        tried = (f"{how}{said}, against the Fokker-Planck equation in `verify`",)
-        return Facts(checked=tried, proved=known) if x.size <= 2 else Facts(assumed=(how + said,), proved=known)
-
-
-def _numbers(value: Any) -> Iterator[Any]:
-    """The numbers of an array of the evaluator."""
-    if isinstance(value, tuple):
-        for item in value:
-            yield from _numbers(item)
-    else:
-        yield value
+        how = self.simulated(x.shape)
+        tried = (f"{how}, against the Fokker-Planck equation in `verify`",)
+        return Facts(checked=tried, proved=known) if x.size <= 2 else Facts(assumed=(how,), proved=known)

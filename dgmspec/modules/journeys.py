@@ -1,0 +1,143 @@
+"""A model's noising arrow with its parameters, and samplers from its end to its start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dgmspec.algebra.nodes import AbstractOperand
+from dgmspec.core.address import seed_of
+from dgmspec.core.diagnostics import SpecError
+from dgmspec.core.parameters import Draw
+from dgmspec.core.samplers import AbstractSampler
+from dgmspec.core.types import Type
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.findings import Findings, Reported
+from dgmspec.graph.graph import Graph, StepNode
+from dgmspec.modules.paths.denoiser import Denoiser, plan_of
+from dgmspec.modules.paths.samplers import TWINS, Journey, Known
+from dgmspec.modules.paths.simulation import process_of
+from dgmspec.modules.paths.unsolved import Reversed
+from dgmspec.modules.prepared import ANCHOR
+from dgmspec.modules.randomness import BLOCK, draw_rows
+from dgmspec.modules.registry import step_twin
+from dgmspec.ops.paths.learned import AbstractLearnedPath
+from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.samplers import AbstractPathSampler, Ancestral, AnnealedLangevin, PfOde, ReverseSde
+from dgmspec.ops.paths.unsolved import Unsolved
+
+__all__ = ["Noise", "denoiser_of", "journey", "noising_step", "reversed_of", "sampler_of", "times_of"]
+
+
+def noising_step(graph: Graph) -> StepNode | None:
+    """The model's noising arrow, where it has exactly one."""
+    found = [step for step in graph.steps.values() if isinstance(step.op, AbstractLearnedPath)]
+    return found[0] if len(found) == 1 else None
+
+
+def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], given: Tensor | None = None) -> Denoiser:
+    """The arrow with the model's parameters; a context is (batch, *event)."""
+    op, event, c, p = _parts(node, graph, values)
+    assert isinstance(op, AbstractNoising)
+    device = values[ANCHOR].device
+    p |= {name: table.to(device) for name, table in _tables(op, event).items()}
+    return Denoiser(op, p, event, plan_of(op, event), given, c)
+
+
+def reversed_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], given: Tensor | None = None) -> Reversed:
+    """The same of an arrow whose law has no formula."""
+    op, event, c, p = _parts(node, graph, values)
+    assert isinstance(op, Unsolved)
+    return Reversed(op, p, event, process_of(op, event, sloped=True), given, c)
+
+
+def _parts(
+    node: StepNode, graph: Graph, values: Mapping[str, Tensor]
+) -> tuple[AbstractLearnedPath, Type, Type | None, dict[str, Tensor]]:
+    """An arrow's operation, the types of its event and its context, its parameters."""
+    op, event, c = node.op, graph.type_of(node.source), None if node.context is None else graph.type_of(node.context)
+    assert isinstance(op, AbstractLearnedPath) and isinstance(event, Type) and (c is None or isinstance(c, Type))
+    return op, event, c, {spec.name: values[spec.key(node.address)] for spec in op.parameters(event, c)}
+
+
+@lru_cache(maxsize=64)
+def _tables(op: AbstractNoising, event: Type) -> dict[str, Tensor]:
+    return step_twin(op).tables(op, event, None)
+
+
+def sampler_of(method: Any) -> AbstractSampler:
+    """A sampler from what callers write: the operation itself, or its call ``lang.ddim(steps = 50)``."""
+    if isinstance(method, AbstractSampler):
+        return method
+    if not isinstance(method, AbstractOperand):
+        raise TypeError(f"a sampler is a call such as dgmspec.lang.ddim(steps = 50), not {method!r}")
+    findings = Findings()
+    try:
+        op = Caller(findings).operation("sampler", method.as_expr(), "method")
+    except Reported:
+        raise SpecError(findings.found) from None
+    assert isinstance(op, AbstractSampler)
+    return op
+
+
+class Noise:
+    """Standard normal (or uniform) rows, drawn step after step: by (seed, address, block of 256 sample indices), so
+    that a sample is the same in any batch."""
+
+    def __init__(
+        self,
+        seed: int,
+        name: str,
+        start: int,
+        count: int,
+        like: Tensor,
+        shape: tuple[int, ...],
+        law: Literal["normal", "uniform"] = "normal",
+    ) -> None:
+        first, last = start // BLOCK, (start + max(count, 1) - 1) // BLOCK
+        self.generators = [
+            torch.Generator().manual_seed(seed_of(seed, name, block)) for block in range(first, last + 1)
+        ]
+        self.rows = slice(start - first * BLOCK, start - first * BLOCK + count)
+        self.draw, self.like = Draw("noise", shape, law), like
+
+    def __call__(self) -> Tensor:
+        """The next draw, (count, *event)."""
+        dtype, wide = self.like.dtype, torch.float64
+        blocks = [draw_rows(self.draw, BLOCK, generator, dtype, wide) for generator in self.generators]
+        joined = blocks[0] if len(blocks) == 1 else torch.cat(blocks)
+        return joined[self.rows].to(self.like.device)
+
+
+def times_of(op: AbstractPathSampler, net: Denoiser) -> tuple[float, ...]:
+    """The falling times of a sampler's grid."""
+    path, start = net.path, net.op.start(net.event.shape)
+    match op:
+        case ReverseSde():
+            return path.grid(op.steps, op.spacing, start, path.latest())
+        case Ancestral():
+            return path.grid(op.steps or (len(path.levels) or 500), op.spacing, start)
+        case AnnealedLangevin():
+            return path.grid(len(path.levels) or op.levels, "log_snr", start, path.latest())
+        case PfOde():
+            # Heun's rule needs the slopes at the end of time, which a path without signal there may not have.
+            return path.grid(op.steps, op.spacing or "log_snr", start, path.latest() if op.solver == "euler" else None)
+    return path.grid(getattr(op, "steps", 50), getattr(op, "spacing", "uniform"), start)
+
+
+def journey(
+    op: AbstractPathSampler,
+    net: Denoiser,
+    noise: Noise,
+    x: Tensor,
+    known: Known | None = None,
+    told: Callable[[int], None] = lambda done: None,
+    guidance: float = 0.0,
+) -> Tensor:
+    """Clean data from the values `x` at the end of time."""
+    road = Journey(net, times_of(op, net), noise, x, known, told, guidance)
+    return TWINS[type(op)](op, road, road.settle(x, 0))

@@ -1,0 +1,194 @@
+"""Torch twin of an `sde` from data to noise whose law has no formula: states simulated, the way back by the score.
+
+With G = diag(g_i²) and (∇·G)_i = 2 g_i ∂g_i/∂x_i the reverse process is dx = (f - ∇·G - G s) dt + g dW, the probability
+flow dx/dt = f - (∇·G + G s) / 2. The flow runs over √t, as that of a Gaussian path.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from dgmspec.core.types import Type
+from dgmspec.modules.continuous.ode import solver_of
+from dgmspec.modules.nets import below, evaluate
+from dgmspec.modules.paths.denoiser import seen
+from dgmspec.modules.paths.simulation import Process, Time, advance, process_of
+from dgmspec.modules.solvers import SolverError, integrate
+from dgmspec.modules.traces import estimate, exact_trace, probes
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.ops.continuous import Hutchinson
+from dgmspec.ops.paths.samplers import AbstractPathSampler, PfOde, ReverseSde
+from dgmspec.ops.paths.unsolved import Unsolved
+
+__all__ = ["TWINS", "Reversed", "implicit", "noised", "run_back"]
+
+_PROBES, _CONTEXT = "probes", "context"
+
+
+def _rows(t: Tensor, x: Tensor) -> Tensor:
+    """One time a row, or one for all of them, against events."""
+    return t.reshape(-1, *(1,) * (x.dim() - 1)).to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Reversed:
+    """The process with its learned score and its context: reads (x_t, t), times as in `Time`."""
+
+    op: Unsolved
+    p: Parameters
+    event: Type
+    law: Process
+    given: Tensor | None = None
+    given_type: Type | None = None
+    training: bool = False
+    dropped: Tensor | None = None
+    """The rows (batch,) whose context the net does not see."""
+    guidance: float = 0.0
+    """How far the score goes beyond what the context says, as in `Journey`."""
+
+    def score(self, x: Tensor, t: Time) -> Tensor:
+        """The learned ∇ log p_t(x)."""
+        if not self.guidance or self.given is None:
+            return self._read(x, t, self.given, self.dropped)
+        c = self.given.expand(x.shape[0], *self.given.shape[1:])
+        free = torch.arange(2 * x.shape[0], device=x.device) >= x.shape[0]
+        with_it, without = self._read(torch.cat((x, x)), t, torch.cat((c, c)), free).chunk(2)
+        return with_it + self.guidance * (with_it - without)
+
+    def _read(self, x: Tensor, t: Time, given: Tensor | None, dropped: Tensor | None) -> Tensor:
+        net, op = self.op.net, self.op
+        assert net is not None, "nothing is learned along this path"
+        c = seen(self.p, x, given, self.given_type, dropped)
+        share = (torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1) - op.low) / (op.high - op.low)
+        # The net reads √t, in which the law moves evenly at first too.
+        out = evaluate(net, below(self.p, "net"), (x,), c, self.training, share.sqrt().expand(x.shape[0]))
+        return out.reshape(x.shape)
+
+    def spread(self, x: Tensor, t: Time) -> Tensor:
+        """G, by the coordinate."""
+        return self.law.spread(x, t) ** 2
+
+    def divergence(self, x: Tensor, t: Time) -> Tensor | float:
+        """∇·G, by the coordinate."""
+        return 4.0 * self.law.half_square(x, t)
+
+    def reverse_drift(self, x: Tensor, t: Time) -> Tensor:
+        """f - ∇·G - G s."""
+        return self.law.drift(x, t) - self.divergence(x, t) - self.spread(x, t) * self.score(x, t)
+
+    def velocity(self, x: Tensor, t: Time) -> Tensor:
+        """f - (∇·G + G s) / 2."""
+        return self.law.drift(x, t) - (self.divergence(x, t) + self.spread(x, t) * self.score(x, t)) / 2
+
+
+# ---- losses ---------------------------------------------------------------------------------------------------------
+
+
+def noised(op: Unsolved, law: Process, x: Tensor, t: Tensor, noise: Mapping[str, Tensor]) -> Tensor:
+    """x_t at a time of its own for each row, in equally many steps."""
+    if op.settings.init_noise:
+        x = x + op.settings.init_noise * noise["first"]
+    scheme, path = op.scheme(x.shape[1:]), noise["path"]
+    h = _rows(t - op.low, x) / scheme.steps
+    for i in range(scheme.steps):
+        x = advance(scheme, law, x, op.low + i * h, h, path[:, i])
+    return x
+
+
+def implicit(net: Reversed, x: Tensor, t: Tensor, probe: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """(W s, its divergence (batch,), W) at x_t, for the weight W = σ_0² + (t - t_0) G, about the noise's variance.
+
+    E [½ sᵀ W s + ∇·(W s)] differs from ½ E (s - ∇ log p)ᵀ W (s - ∇ log p) by a number that no net changes, W depending
+    on the state or not.
+    """
+    rows, first = _rows(t, x), net.op.settings.init_noise**2
+
+    def weight(at: Tensor) -> Tensor:
+        return first + (rows - net.op.low) * net.spread(at, rows)
+
+    def weighed(at: Tensor) -> Tensor:
+        return weight(at) * net.score(at, rows)
+
+    found = exact_trace(weighed, x) if probe is None else estimate(weighed, x, probe)[:2]
+    return found[0], found[1], weight(x)
+
+
+# ---- the probability flow -------------------------------------------------------------------------------------------
+
+
+def _forward(op: Unsolved, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
+    return _solved(op, p, x, ctx, along=True)
+
+
+def _backward(op: Unsolved, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
+    return _solved(op, p, y, ctx, along=False)
+
+
+def _solved(op: Unsolved, p: Parameters, x: Tensor, ctx: StepContext, along: bool) -> tuple[Tensor, Tensor]:
+    how, span = op.likelihood, op.high - op.low
+    assert how is not None
+    trace = how.trace_of(ctx.event)
+    known: dict[str, Tensor] = dict(p)
+    if ctx.given is not None:
+        known[_CONTEXT] = ctx.given
+    if ctx.counted and isinstance(trace, Hutchinson):
+        known[_PROBES] = probes(trace.probes, ctx.noise["probe"])
+
+    def field(u: float | Tensor, y: Tensor, q: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        net = Reversed(op, q, ctx.event, ctx.plan, q.get(_CONTEXT), ctx.given_type, ctx.training)
+        share = _rows(torch.as_tensor(u, dtype=y.dtype, device=y.device), y)
+        t, pace = op.low + span * share**2, 2 * span * share
+
+        def paced(at: Tensor) -> Tensor:
+            return pace * net.velocity(at, t)
+
+        if not ctx.counted:
+            return (paced(y),)
+        return estimate(paced, y, q[_PROBES])[:2] if isinstance(trace, Hutchinson) else exact_trace(paced, y)
+
+    early = math.sqrt((op.start(ctx.event.shape) - op.low) / span)
+    ends = (early, 1.0) if along else (1.0, early)
+    try:
+        found = integrate(field, x, *ends, known, solver_of(how.solver), rates=int(ctx.counted))
+    except SolverError as error:
+        raise error.at(ctx.address) from error
+    return found.y, found.integrals[0] if ctx.counted else x.new_zeros(())
+
+
+# ---- samplers -------------------------------------------------------------------------------------------------------
+
+
+def run_back(
+    op: AbstractPathSampler,
+    net: Reversed,
+    x: Tensor,
+    noise: Callable[[], Tensor],
+    told: Callable[[int], None] = lambda done: None,
+    guidance: float = 0.0,
+) -> Tensor:
+    """The state at the earliest time in use from values `x` at the end of time."""
+    assert isinstance(op, (ReverseSde, PfOde))
+    net = replace(net, guidance=guidance)
+    times = net.op.grid(op.steps, op.spacing, net.event.shape)
+    for i, (t, s) in enumerate(pairwise(times)):
+        if isinstance(op, ReverseSde):
+            x = x - (t - s) * net.reverse_drift(x, t) + math.sqrt(t - s) * net.law.spread(x, t) * noise()
+        else:
+            first = net.velocity(x, t)
+            y = x - (t - s) * first
+            x = y if op.solver == "euler" else x - (t - s) * (first + net.velocity(y, s)) / 2
+        told(i + 1)
+    return x
+
+
+def _plan(op: Unsolved, event: Type, given: Type | None) -> Process:
+    return process_of(op, event, sloped=True)
+
+
+TWINS = {Unsolved: StepTwin(_forward, _backward, plan=_plan, loop="bounded")}
