@@ -943,7 +943,7 @@ rqs: _Rqs
 
 class _Sde(Word):
     """settings: Settings in the braces of an `sde`."""
-    def __call__(self, *args: Value, init_noise: Value = ..., t_eps: Value = ..., times: Value = ..., precondition: Value = ..., likelihood: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, init_noise: Value = ..., t_eps: Value = ..., times: Value = ..., precondition: Value = ..., likelihood: Value = ..., solver: Value = ..., calculus: Value = ...) -> Name | Call: ...
 
 sde: _Sde
 
