@@ -11,7 +11,9 @@ from torch.func import jacrev, vmap
 
 import dgmspec
 from dgmspec import lang
-from dgmspec.algebra.divergence import divergence, gradient
+from dgmspec.algebra.coordinates import gradient
+from dgmspec.algebra.divergence import divergence
+from dgmspec.algebra.fields import Moving
 from dgmspec.algebra.lipschitz import unproved
 from dgmspec.algebra.nodes import AbstractExpr, Name, expr
 from dgmspec.core.types import Shape, Type
@@ -95,9 +97,10 @@ def test_fields_free_of_divergence_are_proved_so(text: str) -> None:
 
 def test_a_net_in_a_sum_leaves_its_trace_by_name() -> None:
     shapes = names_at(3)[0] | {"v": (3,)}
-    found = divergence(formula("-y + 0.1 * v * a", "v"), "y", shapes, {}, {"v": Name(id="trace_of_v")})
+    known = {"v": Moving(0b111, traces={None: Name(id="trace_of_v")})}
+    found = divergence(formula("-y + 0.1 * v * a", "v"), "y", shapes, {}, known)
     assert found is not None and formula_text(found) == "0.1 * a * trace_of_v - 3"
-    assert divergence(formula("y * v", "v"), "y", shapes, {}, {"v": Name(id="trace_of_v")}) is None
+    assert divergence(formula("y * v", "v"), "y", shapes, {}, known) is None
 
 
 def test_what_no_rule_covers_has_no_formula() -> None:

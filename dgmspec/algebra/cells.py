@@ -30,7 +30,7 @@ from dgmspec.algebra.rewrite import size
 from dgmspec.algebra.shapes import broadcast
 from dgmspec.core.types import Shape
 
-__all__ = ["Cells", "TooLarge", "cells", "spread", "total"]
+__all__ = ["Cells", "TooLarge", "cells", "indexed", "spread", "total"]
 
 Cells = tuple[Shape, tuple[AbstractExpr, ...]]
 """An array by its shape and its numbers, row-major, each a formula of numbers."""
@@ -49,7 +49,7 @@ def cells(formula: AbstractExpr, shapes: Mapping[str, Shape], leaves: Mapping[st
             return (), (formula,)
         case Name():
             own = leaves.get(formula.id)
-            return shapes[formula.id], _indexed(formula, shapes[formula.id]) if own is None else tuple(own)
+            return shapes[formula.id], indexed(formula, shapes[formula.id]) if own is None else tuple(own)
         case Neg():
             shape, inner = cells(formula.of, shapes, leaves)
             return shape, tuple(Neg(of=cell) for cell in inner)
@@ -89,7 +89,7 @@ def _signed(signs: Sequence[Literal["+", "-"]], items: Sequence[AbstractExpr]) -
     return found
 
 
-def _indexed(name: Name, shape: Shape) -> tuple[AbstractExpr, ...]:
+def indexed(name: Name, shape: Shape) -> tuple[AbstractExpr, ...]:
     """``A[0][0]``, ``A[0][1]``, …"""
     if prod(shape) > MAX_PARTS:
         raise TooLarge

@@ -260,7 +260,7 @@ def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
     if volume is not Fact.UNKNOWN:
         said.append("volume-preserving" if volume is Fact.YES else "not volume-preserving")
     if chain.whole.dependency is not None:
-        if chain.whole.structure in (*_TRIANGULAR, *_DIAGONAL):
+        if chain.whole.pattern in (*_TRIANGULAR, *_DIAGONAL):
             said.append("Jacobian triangular as a whole")
         else:
             said.append("Jacobian not triangular as a whole")
@@ -293,7 +293,7 @@ def _drawn(chain: ChainFacts) -> int | None:
 def _classes(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
     """Invertible maps, maps with lower-triangular Jacobian, or both."""
     invertible = "invertible maps" + (" (assumed)" if assumed else "")
-    structure = chain.whole.structure
+    structure = chain.whole.pattern
     if _chained(chain) is not None or _drawn(chain) is not None:
         return "chains of random steps: a law of the data, not a map"
     if _folding(chain):

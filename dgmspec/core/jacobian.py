@@ -89,6 +89,13 @@ class Jacobian:
         found = self.dependency.structure()
         return _EXACT_NAME[found] if self.named in _EXACT and found in _EXACT_NAME else found
 
+    @property
+    def pattern(self) -> Structure:
+        """The named class of what depends on what, of a Jacobian too that is not formed."""
+        if self.named is Structure.TRACE and self.dependency is not None:
+            return self.dependency.structure()
+        return self.structure
+
     def describe(self) -> str:
         """The structure in words with what holds beyond it: ``diagonal, constant``, ``triangular (1, 0)``."""
         structure = self.structure

@@ -48,6 +48,17 @@ class Precedence:
             found[i] = max((found[j] + 1 for j in bit_indices(self.parents[i])), default=0)
         return tuple(found)
 
+    @cached_property
+    def before(self) -> tuple[int, ...]:
+        """What each coordinate is conditioned on, as bits."""
+        if self.parents is not None:
+            return self.parents
+        found, placed = [0] * len(self.ranks), 0
+        for i in sorted(range(len(self.ranks)), key=self.ranks.__getitem__):
+            found[i] = placed
+            placed |= 1 << i
+        return tuple(found)
+
     @property
     def depth(self) -> int:
         """How many passes find every coordinate."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dgmspec.algebra.divergence import WRITTEN_OUT, gradient
+from dgmspec.algebra.coordinates import gradient
+from dgmspec.algebra.fields import WRITTEN_OUT
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name, children
 from dgmspec.algebra.paths.affine import Times
 from dgmspec.algebra.rewrite import rebuild

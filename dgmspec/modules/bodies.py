@@ -16,7 +16,7 @@ from dgmspec.modules.prepared import Call, Resources
 from dgmspec.modules.registry import score_twin
 from dgmspec.modules.traces import Chain, exact_trace, forward, tangent_trace, trace_core, value_and_trace
 from dgmspec.modules.twin import Parameters, ScoreContext
-from dgmspec.ops.continuous.placed import CLOSED
+from dgmspec.ops.continuous.moving import CLOSED
 from dgmspec.ops.nets import Mlp, ResMlp
 from dgmspec.program.program import Instruction, Program
 

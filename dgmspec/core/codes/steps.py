@@ -55,9 +55,10 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM445",
         "error",
-        "a masked net outside an autoregressive step",
-        "`made` is the net of an autoregressive step and of nothing else.",
-        "Its zeros follow from the order of the coordinates it conditions; elsewhere there is no such order.",
+        "a masked net without an order of its coordinates, or with two",
+        "`made` and `masked_conv` are nets of autoregressive steps and laws, in the order stated there, and of the "
+        "velocity of an `ode`, in their own.",
+        "Their zeros follow from the order of the coordinates that they condition; elsewhere there is no such order.",
         wrong=flow_text(
             "coupling(affine, mask = half, net = made(8)); permute(reverse); "
             "coupling(affine, mask = half, net = mlp(8))"

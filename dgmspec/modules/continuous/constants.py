@@ -18,8 +18,9 @@ from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import below, context_features
 from dgmspec.modules.traces import norm_core, trace_core
 from dgmspec.modules.twin import Parameters, StepContext, flat_rows
+from dgmspec.ops.continuous.moving import closed
 from dgmspec.ops.continuous.ode import Ode
-from dgmspec.ops.continuous.placed import closed, seen_shape
+from dgmspec.ops.continuous.placed import seen_shape
 
 __all__ = [
     "CONTEXT",
@@ -52,11 +53,11 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
         for seen in op.velocity.seen:
             found[seen.name] = _seen(ctx.given, found[CONTEXT], seen.start, seen.type)
     for used in (*known.readings, *(inner for g in known.gradients for inner in g.readings)):
-        if used.state is not None:
+        if used.names:
             parts = below(p, used.net.name)
             found |= _columns(used, parts)
             weights = weights_of(used, parts, found)
-        if used.trace and closed(used.net.op):
+        if used.names and used.trace and closed(used.net.op):
             found[used.core] = trace_core(weights)
             if "jacobian" in op.rates and known.norm == "closed form":
                 found[NORM] = norm_core(weights)

@@ -12,17 +12,18 @@ from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import Prepared, prepare
 from dgmspec.modules.registry import net_twin, resolve_held
 from dgmspec.ops.authored import OwnNet, Reading
+from dgmspec.ops.continuous.moving import Traced, layered
 from dgmspec.ops.continuous.ode import Ode
-from dgmspec.ops.continuous.placed import chained, potential
-from dgmspec.ops.nets import AbstractLayered
+from dgmspec.ops.continuous.placed import Placed
+from dgmspec.ops.nets import AbstractLayered, AbstractOrdered
 
 __all__ = ["NetGradient", "NetReading", "Ready", "ready"]
 
 
 @dataclass(frozen=True)
 class NetReading:
-    """One use of a net: what it reads besides the time, at which place of its input the state stands, where its trace
-    goes."""
+    """One use of a net: what it reads besides the time; where its trace goes, about which of its arguments, and which
+    coordinates of the state these are (all where None); whether it follows a scan of the image turned upside down."""
 
     symbol: str
     net: OwnNet
@@ -31,10 +32,12 @@ class NetReading:
     timed: bool
     context: bool
     shape: Shape
+    turned: bool = False
     state: int | None = None
     trace: str = ""
+    coordinates: tuple[int, ...] | None = None
     names: tuple[str, ...] = ()
-    """Of a chain of layers: theirs, in order."""
+    """Of a chain of layers whose trace follows from them: theirs, in order."""
     skips: tuple[int | None, ...] = ()
 
     @property
@@ -79,36 +82,16 @@ class Ready:
 def ready(op: Ode, event: Type) -> Ready:
     """The closures of an ode's velocity."""
     found, velocity = op.at(event), op.velocity
-    traces = {symbol: name for name, symbol in found.plan.traces}
-
-    def reading(used: Reading, layered: bool) -> NetReading:
-        net, rest = velocity.net(used.net), [arg for arg in used.args if not velocity.is_time(arg)]
-        net_twin(net.op)
-        resolve_held(net.op)
-        shapes = [shape_of(arg, found.shapes) for arg in rest]
-        state = Name(id=velocity.state)
-        return NetReading(
-            used.symbol,
-            net,
-            tuple(map(prepare, rest)),
-            tuple(map(math.prod, shapes)),
-            len(rest) < len(used.args),
-            net.name in velocity.in_place,
-            net.size.at(found.shapes),
-            rest.index(state) if layered else None,
-            traces.get(used.symbol, ""),
-            *_links(net.op),
-        )
-
+    traces = {traced.symbol: traced for traced in found.plan.traces}
     gradients = []
     for g in found.gradients:
-        layered = potential(velocity, g)
-        inner = tuple(reading(used, layered) for used in g.readings)
-        gradients.append(NetGradient(g.symbol, prepare(g.energy), inner, traces.get(g.symbol, "")))
+        trace = traces.get(g.symbol)
+        inner = tuple(_reading(found, used, trace) for used in g.readings)
+        gradients.append(NetGradient(g.symbol, prepare(g.energy), inner, trace.name if trace else ""))
     formula = found.plan.formula
     return Ready(
         prepare(found.value),
-        tuple(reading(used, chained(velocity, used, event)) for used in velocity.readings),
+        tuple(_reading(found, used, traces.get(used.symbol)) for used in velocity.readings),
         tuple(gradients),
         None if formula is None else prepare(formula),
         found.plan.vanishes,
@@ -117,14 +100,44 @@ def ready(op: Ode, event: Type) -> Ready:
     )
 
 
+def _reading(found: Placed, used: Reading, trace: Traced | None) -> NetReading:
+    """One use of a net; `trace` is that of its value, or of a gradient that it is in."""
+    velocity = found.velocity
+    net, rest = velocity.net(used.net), velocity.inputs(used)
+    net_twin(net.op)
+    resolve_held(net.op)
+    shapes = [shape_of(arg, found.shapes) for arg in rest]
+    own = trace is not None and trace.symbol == used.symbol
+    state = trace.place if trace is not None and own else rest.index(Name(id=velocity.state)) if trace else None
+    return NetReading(
+        used.symbol,
+        net,
+        tuple(map(prepare, rest)),
+        tuple(map(math.prod, shapes)),
+        len(rest) < len(used.args),
+        net.name in velocity.in_place,
+        net.size.at(found.shapes),
+        bool(shapes) and _turned(net.op, shapes[0]),
+        state,
+        trace.name if trace is not None and own else "",
+        trace.coordinates if trace is not None else None,
+        *(_links(net.op) if trace is not None and layered(net.op) else ()),
+    )
+
+
+def _turned(op: AbstractNet, shape: Shape) -> bool:
+    """Whether a net of images follows a scan backwards, which is the forward one of the image turned upside down."""
+    order = op.own_order(shape) if isinstance(op, AbstractOrdered) and op.reads == "image" else None
+    return order is not None and order.scan is not None and order.scan.backwards
+
+
 def _end(written: float | AbstractExpr) -> float | Prepared:
     return prepare(written) if isinstance(written, AbstractExpr) else written
 
 
 def _links(op: AbstractNet) -> tuple[tuple[str, ...], tuple[int | None, ...]]:
     """The layers' names and what they skip from, none where none does."""
-    if not isinstance(op, AbstractLayered):
-        return (), ()
+    assert isinstance(op, AbstractLayered)
     links = op.links()
     skips = tuple(link.skip for link in links)
     return ("0", *(link.name for link in links)), (None, *skips) if any(s is not None for s in skips) else ()

@@ -18,6 +18,8 @@ from dgmspec.modules.registry import embedding_twin
 from dgmspec.modules.traces import (
     Chain,
     closed_norm,
+    estimate,
+    exact_trace,
     forward,
     gradient_and_laplacian,
     product,
@@ -97,32 +99,61 @@ class Evaluation:
 
     def _read(self, used: NetReading, t: Time, y: Tensor, p: Values, env: dict[str, Value], traced: bool) -> None:
         """The value of a net put into the environment, and its trace where that is asked for."""
-        own = below(p, used.net.name)
         if traced and used.trace:
-            chain = self._chain(used, own, t, y, p, env)
-            flat = y if y.dim() == 2 else flat_rows(y)
-            if used.core in p and self.op.estimator is None:
-                value, trace = value_and_trace(chain, p[used.core], flat)
-            else:
-                value, slopes = forward(chain, flat)
-                trace = self._trace(chain, slopes, p, y)
-            env[used.symbol] = _shaped(value.to(y.dtype), y)
+            own = below(p, used.net.name)
+            value, trace = (self._layered if used.names else self._differentiated)(used, own, t, y, p, env)
+            env[used.symbol] = value.to(y.dtype)
             env[used.trace] = trace.to(y.dtype)
             return
         inputs = [as_tensor(arg(env, y), y) for arg in used.args]
+        env[used.symbol] = self._evaluated(used, t, y, p, inputs)
+
+    def _evaluated(self, used: NetReading, t: Time, y: Tensor, p: Values, inputs: list[Tensor]) -> Tensor:
+        """The value of a net, (batch, *shape), of what it is given beside the time."""
         context = p.get(CONTEXT) if used.context else None
         time = self._time(t, y, p) if used.timed else None
         rows = max(v.shape[0] for v in (*inputs, context, time) if v is not None)
         inputs = [v.expand(rows, *v.shape[1:]) for v in inputs] or [y.new_zeros(rows, 0)]
-        out = evaluate(used.net.op, own, inputs, context, self.training, time)
-        env[used.symbol] = constrain(used.net.support, out.reshape(out.shape[0], *used.shape))
+        if used.turned:
+            inputs[0] = inputs[0].flip(1, 2, 3)
+        out = evaluate(used.net.op, below(p, used.net.name), inputs, context, self.training, time)
+        out = out.reshape(out.shape[0], *used.shape)
+        if used.turned:  # of each image that it gives
+            out = out.reshape(out.shape[0], -1, *inputs[0].shape[1:]).flip(2, 3, 4).reshape(out.shape)
+        return constrain(used.net.support, out)
 
-    def _trace(self, chain: Chain, slopes: list[Tensor], p: Values, y: Tensor) -> Tensor:
-        """The trace of a chain without closed form, or its estimate."""
-        if self.op.estimator is not None:
-            e = p[PROBES]
-            return (product(chain, slopes, e) * e).sum(2).mean(1)
-        return tangent_trace(chain, slopes, y.shape[0])
+    def _layered(
+        self, used: NetReading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]
+    ) -> tuple[Tensor, Tensor]:
+        """The value of a layered net, and its trace about the state or a block of it from its layers."""
+        assert used.state is not None
+        chain = self._chain(used, own, t, y, p, env)
+        block = y if used.coordinates is None else as_tensor(used.args[used.state](env, y), y)
+        flat = block if block.dim() == 2 else flat_rows(block)
+        if used.core in p and self.op.estimator is None:
+            value, trace = value_and_trace(chain, p[used.core], flat)
+        else:
+            value, slopes = forward(chain, flat)
+            if self.op.estimator is None:
+                trace = tangent_trace(chain, slopes, y.shape[0])
+            else:
+                e = _probes(used, p)
+                trace = (product(chain, slopes, e) * e).sum(2).mean(1)
+        return _shaped(value, block), trace
+
+    def _differentiated(
+        self, used: NetReading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]
+    ) -> tuple[Tensor, Tensor]:
+        """The same of any net, by products with its Jacobian about the state or the block."""
+        assert used.state is not None
+        inputs, place = [as_tensor(arg(env, y), y) for arg in used.args], used.state
+
+        def value(block: Tensor) -> Tensor:
+            return self._evaluated(used, t, y, p, [*inputs[:place], block, *inputs[place + 1 :]])
+
+        if self.op.estimator is None:
+            return exact_trace(value, inputs[place])
+        return estimate(value, inputs[place], _probes(used, p))[:2]
 
     def _chain(
         self, used: NetReading, own: Parameters, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]
@@ -198,6 +229,11 @@ def _gated(op: Mlp, own: Parameters, weights: tuple[Tensor, ...], offsets: tuple
     moved = [gated(offset, gate) for offset, gate in zip(offsets, gates, strict=False)]
     factors = (*(factor for factor, _ in gates), torch.ones_like(offsets[-1]))
     return Chain(op.activation, weights, (*moved, *offsets[len(gates) :]), factors)
+
+
+def _probes(used: NetReading, p: Values) -> Tensor:
+    """The probes, (batch, k, numbers), of the coordinates that a net's trace is about."""
+    return p[PROBES] if used.coordinates is None else p[PROBES][:, :, list(used.coordinates)]
 
 
 def _shaped(value: Tensor, y: Tensor) -> Tensor:

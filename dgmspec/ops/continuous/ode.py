@@ -23,7 +23,7 @@ from dgmspec.ops.continuous.placed import TANGENTS, Placed, placed
 from dgmspec.ops.continuous.solvers import AbstractFixed, AbstractSolver, Dopri8
 from dgmspec.ops.continuous.traces import AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.velocity import Velocity
-from dgmspec.ops.nets import context_shape
+from dgmspec.ops.nets import AbstractOrdered, context_shape
 
 CLOSE = 1e-10
 """The tolerance of solves that others are held against."""
@@ -110,7 +110,7 @@ class Ode(AbstractStep):
         plan = self.at(x).plan
         if self.trace is not None and not (plan.vanishes and self.estimator):
             return self
-        exact = plan.kind != "tangents" or x.size <= TANGENTS
+        exact = plan.derivatives <= TANGENTS
         return self.model_copy(update={"trace": Exact() if exact else Hutchinson()})
 
     def with_rates(self, rates: tuple[str, ...]) -> Ode:
@@ -175,9 +175,9 @@ class Ode(AbstractStep):
         """Which coordinate's path can depend on which start: the velocity's pattern, followed any number of times."""
         if x.size > TRACED_UP_TO:
             return Dependency.full(x.size)
-        found, everything = self.at(x), (1 << x.size) - 1
+        found = self.at(x)
         known: dict[str, Reads] = {name: (shape, 0) for name, shape in found.shapes.items()}
-        known |= {name: (found.shapes[name], everything) for name in self.velocity.moving}
+        known |= {name: (found.shapes[name], moving.reads) for name, moving in found.moving.items()}
         known[self.velocity.state] = (x.shape, tuple(1 << i for i in range(x.size)))
         rows = spread(pattern(found.value, known), x.shape)
         dependency = Dependency(tuple(row | row_bits((i,)) for i, row in enumerate(rows)), x.size)
@@ -197,7 +197,7 @@ class Ode(AbstractStep):
         if self.estimator is not None:
             count = self.estimator.samples
             return f"∫ trace, {count} {self.estimator.probes} probe{'s' * (count > 1)}"
-        return f"∫ trace, {plan.kind if plan.kind != 'tangents' else f'exact, {x.size} derivatives'}"
+        return f"∫ trace, {f'exact, {plan.derivatives} derivatives' if plan.derivatives else plan.kind}"
 
     def facts(self, x: Type, c: Type | None) -> Facts:
         state, plan = self.velocity.state, self.at(x).plan
@@ -215,12 +215,12 @@ class Ode(AbstractStep):
 
     def remarks(self, x: Type, c: Type | None) -> tuple[Refusal, ...]:
         plan = self.at(x).plan
-        if self.estimator is not None and plan.kind != "tangents":
+        if self.estimator is not None and not plan.derivatives:
             what = "a formula" if plan.kind == "symbolic" else "a closed form"
             message, help_ = f"the trace of this velocity has {what}, and is estimated", "leave `trace` out"
             return (Refusal("DGM607", message, "trace", help=(help_,), label="noise for nothing"),)
-        if self.estimator is None and plan.kind == "tangents" and x.size >= DEAR_FROM:
-            message = f"this exact trace costs {x.size} derivatives at every evaluation of the velocity"
+        if self.estimator is None and plan.derivatives >= DEAR_FROM:
+            message = f"this exact trace costs {plan.derivatives} derivatives at every evaluation of the velocity"
             help_ = "write `trace = hutchinson`, or a velocity with a formula: `mlp` with at most two hidden layers"
             return (Refusal("DGM606", message, "trace", help=(help_,), label="dear"),)
         return ()
@@ -241,6 +241,8 @@ class Ode(AbstractStep):
 
     def _net_parameters(self, net: OwnNet, use: NetUse) -> tuple[ParamSpec, ...]:
         try:
+            if isinstance(net.op, AbstractOrdered):
+                return net.op.ordered_parameters(use)
             return net.op.net_parameters(use)
         except Refusal as refusal:
             refusal.place = net.place
@@ -266,7 +268,7 @@ class Ode(AbstractStep):
 
     def _form(self, reading: Reading, known: Mapping[str, Shape]) -> _Form:
         """The shapes of what a reading gives its net beside the time, and whether it gives it that."""
-        rest = [arg for arg in reading.args if not self.velocity.is_time(arg)]
+        rest = self.velocity.inputs(reading)
         return tuple(shape_of(arg, known) for arg in rest), len(rest) < len(reading.args)
 
 

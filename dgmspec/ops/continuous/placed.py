@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import Final, Literal
 
-from dgmspec.algebra.divergence import divergence, gradient
+from dgmspec.algebra.coordinates import gradient
+from dgmspec.algebra.divergence import divergence
 from dgmspec.algebra.enclosure import enclosed
+from dgmspec.algebra.fields import Field, Moving
 from dgmspec.algebra.intervals import Interval
 from dgmspec.algebra.nodes import AbstractExpr, Name, expr
 from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.algebra.shapes import shape_of, show_shape
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.nets import AbstractNet
-from dgmspec.core.types import REAL, Shape, Type
-from dgmspec.ops.authored import Reading
+from dgmspec.core.types import Shape, Type
+from dgmspec.ops.continuous.moving import CLOSED, Traced, layered, reads_and_traces
 from dgmspec.ops.continuous.velocity import Gradient, Velocity
-from dgmspec.ops.nets import Mlp, ResMlp, context_shape
+from dgmspec.ops.nets import Mlp, context_shape
 
-__all__ = ["TANGENTS", "Placed", "TracePlan", "chained", "closed", "placed", "potential", "seen_shape"]
+__all__ = ["TANGENTS", "Placed", "TracePlan", "placed", "seen_shape"]
 
 TANGENTS: Final = 4
 """Coordinates up to which a trace without a formula is exact by default, one derivative for each."""
-
-CLOSED: Final = 2
-"""Hidden layers up to which the trace of an mlp has a closed form."""
 
 Kind = Literal["symbolic", "closed form", "tangents"]
 
@@ -36,14 +35,15 @@ Kind = Literal["symbolic", "closed form", "tangents"]
 class TracePlan:
     """How the exact trace is had.
 
-    ``symbolic``: as a `formula` of what the velocity reads. ``closed form``: as a `formula` in which nets' traces have
-    names, (name, value's name) in `traces`, each with a closed form. ``tangents``: by one derivative for each
-    coordinate, of the nets in such a formula or, where there is none, of the whole velocity.
+    ``symbolic``: as a `formula` of what the velocity reads. ``closed form``: as a `formula` in which nets' `traces`
+    have names, each with a closed form. ``tangents``: by `derivatives`, of the nets in such a formula each by those of
+    its own block or, where there is none, of the whole velocity by every coordinate.
     """
 
     kind: Kind
     formula: AbstractExpr | None = None
-    traces: tuple[tuple[str, str], ...] = ()
+    traces: tuple[Traced, ...] = ()
+    derivatives: int = 0
 
     @property
     def vanishes(self) -> bool:
@@ -62,16 +62,17 @@ class Placed:
     box: Mapping[str, Interval]
     value: AbstractExpr
     gradients: tuple[Gradient, ...]
+    moving: Mapping[str, Moving]
     plan: TracePlan
 
     @property
     def shallow(self) -> bool:
         """Whether the velocity is one mlp of at most one hidden layer, whose Jacobian's norm has a closed form."""
-        symbols = [symbol for _, symbol in self.plan.traces]
+        symbols = [traced.symbol for traced in self.plan.traces]
         if not symbols or self.value != Name(id=symbols[0]) or symbols[0] not in self.velocity.values():
             return False
         op = self.velocity.net(self.velocity.values()[symbols[0]].net).op
-        return isinstance(op, Mlp) and len(op.hidden) < CLOSED
+        return layered(op) and isinstance(op, Mlp) and len(op.hidden) < CLOSED
 
 
 @lru_cache(maxsize=256)
@@ -90,7 +91,9 @@ def placed(velocity: Velocity, event: Type, low: float | AbstractExpr, high: flo
     left = tuple(found for found in velocity.gradients if found.symbol not in values)
     value = substitute(velocity.value, values)
     _require_shape(velocity, value, shapes)
-    return Placed(velocity, event, shapes, box, value, left, _plan(velocity, value, left, event, shapes, box))
+    moving, traces = reads_and_traces(velocity, left, event, shapes)
+    plan = _plan(value, Field(velocity.state, shapes, box, moving), traces)
+    return Placed(velocity, event, shapes, box, value, left, moving, plan)
 
 
 def _shapes(velocity: Velocity, event: Type) -> dict[str, Shape]:
@@ -113,8 +116,9 @@ def seen_shape(type_: Type) -> Shape:
 
 
 def _box(velocity: Velocity, low: float | AbstractExpr, high: float | AbstractExpr) -> dict[str, Interval]:
-    """Where names that do not depend on the state lie."""
+    """Where learned numbers, contexts, nets' values and the time lie."""
     found = {own.name: as_interval(own.support) for own in velocity.learned}
+    found |= {reading.symbol: as_interval(velocity.net(reading.net).support) for reading in velocity.all_readings}
     found |= {seen.name: as_interval(seen.type.support) for seen in velocity.seen if seen.type.support.continuous}
     ends = [enclosed(end, found) for end in (low, high)]  # refused where a learned end has no value
     if velocity.time:
@@ -122,73 +126,15 @@ def _box(velocity: Velocity, low: float | AbstractExpr, high: float | AbstractEx
     return found
 
 
-def _plan(
-    velocity: Velocity,
-    value: AbstractExpr,
-    gradients: tuple[Gradient, ...],
-    event: Type,
-    shapes: Mapping[str, Shape],
-    box: Mapping[str, Interval],
-) -> TracePlan:
-    """The exact trace: a formula where each net in it has a closed form and stands in a sum, else tangents."""
-    names: dict[str, str] = {}
-    known: dict[str, AbstractExpr | None] = {}
-    for found in gradients:
-        named = f"trace_of_{found.symbol}" if potential(velocity, found) else ""
-        names |= {named: found.symbol} if named else {}
-        known[found.symbol] = Name(id=named) if named else None
-    for reading in velocity.readings:
-        if reading.symbol not in velocity.moving:
-            continue
-        named = f"trace_of_{reading.symbol}" if chained(velocity, reading, event) else ""
-        names |= {named: reading.symbol} if named else {}
-        known[reading.symbol] = Name(id=named) if named else None
-    formula = divergence(value, velocity.state, shapes, box, known)
+def _plan(value: AbstractExpr, field: Field, traces: Sequence[Traced]) -> TracePlan:
+    """The exact trace: a formula in which nets' traces have names, else a derivative for each coordinate."""
+    formula = divergence(value, field.state, field.shapes, field.box, field.known)
     if formula is None:
-        return TracePlan("tangents")
-    used = tuple((name, names[name]) for name in free_names(formula) if name in names)
-    forms = [_has_closed_form(velocity, gradients, symbol) for _, symbol in used]
-    kind: Kind = "symbolic" if not forms else "closed form" if all(forms) else "tangents"
-    return TracePlan(kind, formula, used)
-
-
-def _has_closed_form(velocity: Velocity, gradients: tuple[Gradient, ...], symbol: str) -> bool:
-    """Whether no derivative is taken for the trace of a net's value, or of its gradient."""
-    for found in gradients:
-        if found.symbol == symbol:
-            op = velocity.net(found.readings[0].net).op
-            return isinstance(op, Mlp) and len(op.hidden) == 1
-    return closed(velocity.net(velocity.values()[symbol].net).op)
-
-
-def potential(velocity: Velocity, gradient: Gradient) -> bool:
-    """Whether a gradient is that of an mlp of the state, whose second derivatives follow from its layers."""
-    if [Name(id=reading.symbol) for reading in gradient.readings] != [gradient.energy]:
-        return False
-    (reading,) = gradient.readings
-    net = velocity.net(reading.net)
-    number = not net.size.like and net.size.shape == () and net.support == REAL
-    return number and _of_state_alone(velocity, reading) and isinstance(net.op, Mlp) and len(net.op.hidden) > 0
-
-
-def closed(op: AbstractNet) -> bool:
-    """Whether the trace of a layered net has a closed form: no skips, and at most two hidden layers."""
-    return isinstance(op, Mlp) and len(op.hidden) <= CLOSED
-
-
-def chained(velocity: Velocity, reading: Reading, event: Type) -> bool:
-    """Whether a net's value is a chain of linear layers and activations applied to the state by itself."""
-    net = velocity.net(reading.net)
-    shaped = net.size.like == velocity.state or net.size.shape == event.shape
-    return shaped and net.support == REAL and _of_state_alone(velocity, reading)
-
-
-def _of_state_alone(velocity: Velocity, reading: Reading) -> bool:
-    """Whether a net of linear layers and activations is applied to the state, and to nothing else that moves."""
-    op = velocity.net(reading.net).op
-    moving = [arg for arg in reading.args if velocity.moving.intersection(free_names(arg))]
-    plain = isinstance(op, (Mlp, ResMlp)) and not op.normed() and op.input_embedding() is None
-    return plain and moving == [Name(id=velocity.state)]
+        return TracePlan("tangents", derivatives=prod(field.shape))
+    names = free_names(formula)
+    used = tuple(traced for traced in traces if traced.name in names)
+    derivatives = max((traced.derivatives for traced in used), default=0)
+    return TracePlan("tangents" if derivatives else "closed form" if used else "symbolic", formula, used, derivatives)
 
 
 def _require_number(end: float | AbstractExpr, shapes: Mapping[str, Shape]) -> None:

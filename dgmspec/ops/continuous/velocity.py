@@ -85,6 +85,10 @@ class Velocity:
         """Whether an argument of a net is the time by itself."""
         return isinstance(arg, Name) and arg.id == self.time
 
+    def inputs(self, reading: Reading) -> tuple[AbstractExpr, ...]:
+        """What a reading gives its net beside the time."""
+        return tuple(arg for arg in reading.args if not self.is_time(arg))
+
     @property
     def all_readings(self) -> Iterator[Reading]:
         """Every reading, those inside gradients too."""

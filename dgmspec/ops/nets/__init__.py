@@ -3,7 +3,7 @@
 from dgmspec.ops.nets.convolutional import Conv, ResNet
 from dgmspec.ops.nets.fourier import Fourier
 from dgmspec.ops.nets.layered import AbstractLayered, Made, Mlp, ResMlp
-from dgmspec.ops.nets.masked import AbstractMasked, masked_net, masked_use, unit_levels
+from dgmspec.ops.nets.masked import AbstractMasked, AbstractOrdered, masked_net, masked_use, unit_levels
 from dgmspec.ops.nets.masked_conv import MaskedConv
 from dgmspec.ops.nets.reading import context_shape, features
 from dgmspec.ops.nets.transformer import Transformer
@@ -12,6 +12,7 @@ from dgmspec.ops.nets.unet import Unet
 __all__ = [
     "AbstractLayered",
     "AbstractMasked",
+    "AbstractOrdered",
     "Conv",
     "Fourier",
     "Made",

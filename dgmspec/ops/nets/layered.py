@@ -18,13 +18,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.masking import Precedence, WeightMask
+from dgmspec.core.masking import AbstractOrder, Precedence, WeightMask
 from dgmspec.core.nets import AbstractEmbedding, NetUse
 from dgmspec.core.op import Variadic
 from dgmspec.core.parameters import Init, ParamSpec
 from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
-from dgmspec.ops.nets.masked import AbstractMasked, prefixes_seen, weight_masks
+from dgmspec.ops.nets.masked import AbstractMasked, AbstractOrdered, prefixes_seen, weight_masks
 
 Activation = Literal["silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu"]
 Width = Annotated[int, Field(ge=1)]
@@ -199,8 +199,14 @@ class ResMlp(AbstractLayered):
         return self.inputs
 
 
-class Made(AbstractLayered):
-    """Masked net of an autoregressive step; `residual` adds each hidden z to the next, which needs equal widths."""
+class Made(AbstractOrdered, AbstractLayered):
+    """Masked net: what it gives for a coordinate depends on the coordinates before it alone.
+
+    In an `autoregressive` step or law the order is the step's; in the velocity of an `ode` it is `order`, over what the
+    net reads first, so that ∂(number i)/∂(coordinate i) is 0. `residual` adds each hidden z to the next, which needs
+    equal widths.
+    Reference: Germain, Gregor, Murray and Larochelle 2015, "MADE: Masked autoencoder for distribution estimation".
+    """
 
     name: ClassVar[str] = "made"
     examples: ClassVar[tuple[str, ...]] = (
@@ -213,6 +219,7 @@ class Made(AbstractLayered):
     activation: Activation = Field("silu", description="what comes between two layers")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
     residual: bool = Field(False, description="whether each hidden layer is added to the next")
+    order: AbstractOrder | None = Field(None, description="the order in a velocity, `natural` where left out")
 
     @model_validator(mode="after")
     def _equal(self) -> Made:
@@ -227,10 +234,6 @@ class Made(AbstractLayered):
         last = len(self.hidden) - 1
         return tuple(Link(str(i + 1), skip=i if self.residual and i < last else None) for i in range(last + 1))
 
-    def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
-        raise Refusal(
-            "DGM445",
-            "`made` is the masked net of an autoregressive step; here every output may read every input",
-            argument="net",
-            help=("write `mlp` with the same widths",),
-        )
+    @property
+    def unmasked(self) -> str:
+        return "mlp"

@@ -11,21 +11,32 @@ Reference: Germain, Gregor, Murray and Larochelle 2015, "MADE: Masked autoencode
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from operator import or_
+from typing import TYPE_CHECKING
 
 from dgmspec.core.dependency import bit_indices
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.masking import DegreeMask, Precedence, SubsetMask, WeightMask
+from dgmspec.core.masking import AbstractOrder, DegreeMask, Precedence, SubsetMask, WeightMask
 from dgmspec.core.nets import AbstractNet, NetUse
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import Shape, Type
 from dgmspec.ops.nets.reading import context_shape, features
+from dgmspec.ops.orders import Natural
 
-__all__ = ["AbstractMasked", "masked_net", "masked_use", "prefixes_seen", "unit_levels", "weight_masks"]
+__all__ = [
+    "AbstractMasked",
+    "AbstractOrdered",
+    "masked_net",
+    "masked_use",
+    "prefixes_seen",
+    "unit_levels",
+    "weight_masks",
+]
 
 
 class AbstractMasked(AbstractNet, ABC):
@@ -52,6 +63,49 @@ class AbstractMasked(AbstractNet, ABC):
         """The pass of the inverse in which each coordinate is found."""
         return order.levels
 
+    def own_order(self, shape: Shape) -> Precedence | None:
+        """The order over what the net reads first that it keeps by itself, where nobody states one: then what it gives
+        for a coordinate depends on those before it alone. None where it keeps none."""
+        return None
+
+
+class AbstractOrdered(AbstractMasked, ABC):
+    """A net that is nothing but its autoregressive reading: in the order of the step or the law that it serves, or, in
+    the velocity of an `ode`, in its own."""
+
+    if TYPE_CHECKING:
+        order: AbstractOrder | None
+
+    def own_order(self, shape: Shape) -> Precedence:
+        return (self.order or Natural()).precedence(shape)
+
+    def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
+        raise Refusal(
+            "DGM445",
+            f"`{self.name}` is masked along an order of coordinates, and here every output may read every input",
+            argument="net",
+            help=(f"write `{self.unmasked}` with the same widths",),
+        )
+
+    @property
+    @abstractmethod
+    def unmasked(self) -> str:
+        """The net without masks that has the same layers."""
+
+    def ordered_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
+        """The parameters in the net's own order over what it reads first, for each of whose numbers it gives as many;
+        what it reads besides conditions all of them."""
+        size = math.prod(use.inputs[0]) if use.inputs else 0
+        if not size or use.size % size:
+            read = f"reads {size} first" if size else "reads none"
+            raise Refusal(
+                "DGM445",
+                f"`{self.name}` gives as many numbers for each coordinate, and is asked for {use.size} where it {read}",
+                argument="net",
+                help=("let its first argument be an array, and its value one of the same shape or a list of such",),
+            )
+        return self.masked_parameters(use, self.own_order(use.inputs[0]))
+
 
 def masked_net(net: AbstractNet) -> AbstractMasked:
     """The net, as one that can be masked."""
@@ -65,6 +119,14 @@ def masked_net(net: AbstractNet) -> AbstractMasked:
                 "as their masked versions",
             ),
         )
+    if isinstance(net, AbstractOrdered) and net.order is not None:
+        raise Refusal(
+            "DGM445",
+            f"the coordinates are conditioned in an order that is stated beside the net, and `{net.name}` states one "
+            "too",
+            argument="net",
+            help=(f"leave `order = …` out of `{net.name}(…)`; it is for the velocity of an `ode`",),
+        )
     return net
 
 
@@ -75,14 +137,14 @@ def masked_use(net: AbstractNet, x: Type, planes: int, c: Type | None) -> NetUse
 
 
 def weight_masks(widths: Sequence[int], use: NetUse, order: Precedence) -> list[WeightMask]:
-    """The masks of a chain of linear layers, first to last."""
-    size = len(order.ranks)
-    features, planes, context = use.read // size, use.size // size, use.given > 0
-    hidden = [_labels(width, order, context) for width in widths]
+    """The masks of a chain of linear layers, first to last; inputs behind the first condition like a context."""
+    size, read = len(order.ranks), math.prod(use.inputs[0])
+    features, planes, given = read // size, use.size // size, use.read - read + use.given
+    hidden = [_labels(width, order, given > 0) for width in widths]
     if order.parents is None:
-        levels = [tuple(r + 1 for r in order.ranks) * features + (0,) * use.given, *hidden, order.ranks * planes]
+        levels = [tuple(r + 1 for r in order.ranks) * features + (0,) * given, *hidden, order.ranks * planes]
         return [DegreeMask(after, before) for before, after in pairwise(levels)]
-    inputs = tuple(1 << i for i in range(size)) * features + (0,) * use.given
+    inputs = tuple(1 << i for i in range(size)) * features + (0,) * given
     levels = [inputs, *hidden, order.parents * planes]
     return [SubsetMask(after, before) for before, after in pairwise(levels)]
 

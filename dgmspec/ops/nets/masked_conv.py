@@ -8,20 +8,20 @@ from pydantic import Field, field_validator, model_validator
 
 from dgmspec.core.dependency import bit_indices
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.masking import Precedence, Scan, ScanMask
+from dgmspec.core.masking import AbstractOrder, Precedence, Scan, ScanMask
 from dgmspec.core.nets import NetUse
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
 from dgmspec.ops.nets.convolutional import Odd, odd, read_image
 from dgmspec.ops.nets.layered import Activation, Link, Widths
-from dgmspec.ops.nets.masked import AbstractMasked
+from dgmspec.ops.nets.masked import AbstractOrdered
 
 Bits = dict[int, list[int]]
 """For each group of channels, what each pixel can depend on, as bits of the event's coordinates."""
 
 
-class MaskedConv(AbstractMasked):
+class MaskedConv(AbstractOrdered):
     """Masked convolutions (PixelCNN): ``masked_conv(32, 32, kernel = [7, 3, 3, 1])``.
 
     The hidden channels are dealt to the channels of the event in turn. A tap is free where it comes before the pixel
@@ -30,7 +30,7 @@ class MaskedConv(AbstractMasked):
     ``natural`` and ``reverse`` channel by channel. The inverse finds all pixels of a diagonal at once: the value in row
     r and column j waits for those at most h columns to the right in each row above, h the reach of the widest kernel,
     so (w + (h + 1) · (height - 1)) passes find a channel. A context image of the event's height and width is read
-    whole, all else conditions by FiLM.
+    whole, all else conditions by FiLM. In the velocity of an `ode` the order is `order`, over the image read first.
     Caveat: a stack of small kernels has a blind spot, a wedge above and to the right; ``check --explain`` counts it.
     Reference: van den Oord, Kalchbrenner and Kavukcuoglu 2016, "Pixel recurrent neural networks", sections 3.4 and 3.5.
     """
@@ -50,6 +50,7 @@ class MaskedConv(AbstractMasked):
     activation: Activation = Field("silu", description="what comes between two layers")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of activations dropped while training")
     residual: bool = Field(False, description="whether each hidden layer is added to the next")
+    order: AbstractOrder | None = Field(None, description="the order in a velocity, `natural` where left out")
 
     @field_validator("kernel")
     @classmethod
@@ -91,13 +92,9 @@ class MaskedConv(AbstractMasked):
 
     # ---- the masked reading -----------------------------------------------------------------------------------------
 
-    def net_parameters(self, use: NetUse) -> tuple[ParamSpec, ...]:
-        raise Refusal(
-            "DGM445",
-            "`masked_conv` is the masked net of an autoregressive step; here every output may read every input",
-            argument="net",
-            help=("write `conv` with the same channels",),
-        )
+    @property
+    def unmasked(self) -> str:
+        return "conv"
 
     def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
         scan, (planes, height, width) = self.scan(use.output, order), use.output

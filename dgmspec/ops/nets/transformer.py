@@ -70,6 +70,13 @@ class Transformer(AbstractMasked):
     def reading(self) -> AbstractNet:
         return self.model_copy(update={"causal": True})
 
+    def own_order(self, shape: Shape) -> Precedence | None:
+        if not self.causal or not shape:
+            return None
+        numbers = math.prod(shape[1:])
+        before = tuple((1 << i // numbers * numbers) - 1 for i in range(math.prod(shape)))
+        return Precedence(tuple(range(math.prod(shape))), before)
+
     def masked_parameters(self, use: NetUse, order: Precedence) -> tuple[ParamSpec, ...]:
         self._require_chain(order)
         size = len(order.ranks)
