@@ -636,8 +636,8 @@ class _LowRank(Word):
 low_rank: _LowRank
 
 class _Made(Word):
-    """net: Masked net of an autoregressive step; `residual` adds each hidden z to the next, which needs equal widths."""
-    def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ...) -> Name | Call: ...
+    """net: Masked net: what it gives for a coordinate depends on the coordinates before it alone."""
+    def __call__(self, *args: Value, hidden: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ..., order: Value = ...) -> Name | Call: ...
 
 made: _Made
 
@@ -655,7 +655,7 @@ markov: _Markov
 
 class _MaskedConv(Word):
     """net: Masked convolutions (PixelCNN): ``masked_conv(32, 32, kernel = [7, 3, 3, 1])``."""
-    def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ...) -> Name | Call: ...
+    def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ..., order: Value = ...) -> Name | Call: ...
 
 masked_conv: _MaskedConv
 
