@@ -20,7 +20,7 @@ PROGRAMS = [p for folder in FOLDERS for p in sorted(folder.glob("*.dgm")) if p.s
 SHARDS = 5
 WORST = 1.0
 """CPU seconds that no text may need."""
-TOTALS = pytest.mark.parametrize("texts", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
+TOTALS = pytest.mark.parametrize("texts", [1_000, pytest.param(100_000, marks=pytest.mark.slow)])
 
 
 def located(found: list[Diagnostic], texts: dict[str, str]) -> bool:

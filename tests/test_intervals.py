@@ -72,7 +72,7 @@ def test_functions(name: str) -> None:
     domain = INCREASING[name][0] if name in INCREASING else intervals.REALS
 
     @given(placed(domain.low, domain.high))
-    @settings(deadline=None, max_examples=120)
+    @settings(deadline=None, max_examples=50)
     def check(a: tuple[Interval, float]) -> None:
         x = abs(a[1])
         if x > 1e4 and name in EXPONENTIAL:

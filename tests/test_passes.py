@@ -104,7 +104,7 @@ def every_level(plain: CompiledModel) -> None:
     same(plain.eval(), x if len(x) > 1 else x[next(iter(x))], context, 1e-8)
 
 
-@pytest.mark.parametrize("examples", [15, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(500, marks=pytest.mark.slow)])
 def test_random_flows_are_the_same_at_every_level(examples: int) -> None:
     def holds(found: tuple[str, int]) -> None:
         plain = compiled(*found, optimize="O0")

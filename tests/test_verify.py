@@ -53,7 +53,14 @@ def verified(text: str) -> Verification:
 # ---- the truth ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [path for path in SPECS if not noises(path)], ids=lambda p: p.stem)
+DEAR = {"bnaf", "flow_matching", "glow", "nsf_ar", "ot_cnf", "realnvp_image", "reflow", "sos", "umnn"}
+"""Specs that take seconds each: their inverses are solved for, or their density over the plane is."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in DEAR else []) for p in SPECS if not noises(p)],
+)
 def test_every_spec_is_verified(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wholes, "BUDGET", 80_000)
     monkeypatch.setattr(wholes, "WITNESSES", 5_000)

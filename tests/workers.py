@@ -15,7 +15,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["dgmspec.cli", "dgmspec.console", "dgmspec.runtime.train", "dgmspec.runtime.sample"])
+SERVER.set_forkserver_preload(
+    ["dgmspec.cli", "dgmspec.console", "dgmspec.runtime.train", "dgmspec.runtime.sample"]
+    + [
+        "dgmspec.runtime.gallery",
+        "matplotlib.backends.backend_agg",
+        "torch._dynamo",
+    ]  # what every training imports late
+)
 
 
 def start(

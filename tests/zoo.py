@@ -7,8 +7,8 @@ so a new operation is under every law as soon as it has examples. No operation i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 import dgmspec
+from dgmspec.core.diagnostics import has_errors
 from dgmspec.core.types import Type
+from dgmspec.graph.infer import arriving
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops import library
 
@@ -50,12 +52,6 @@ WRAPPERS = {
     "step": ("{}", "inverse {}"),
 }
 """How an example of each role becomes a step."""
-
-AFTER = ("real", "unit", "positive", "interval(0, 17)", "interval(-1, 1)", "integer(0..16)", "circle")
-"""Supports tried for what comes out; the shape is always inferred."""
-
-OTHER_SUPPORT = {"DGM301", "DGM302", "DGM303", "DGM313"}
-"""What the checker says where another support after the step may do; with any other finding none does."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +109,9 @@ def steps() -> tuple[Case, ...]:
     found: list[Case] = []
     for step in dict.fromkeys(step_texts()):
         conditioned = step.startswith(("elementwise", "coupling", "autoregressive"))
-        found += list(islice(_accepted(step, context=False), 1 if conditioned else 2))
-        found += list(islice(_accepted(step, context=True), 1))
+        alone = list(islice(_accepted(step, TYPES), 1 if conditioned else 2))
+        found += alone
+        found += list(islice(_accepted(step, [case.before for case in alone], context=True), 1))
     return tuple(found)
 
 
@@ -127,16 +124,20 @@ def step_texts() -> list[str]:
     return texts
 
 
-def _accepted(step: str, context: bool) -> Iterator[Case]:
+def _accepted(step: str, types: Iterable[str], context: bool = False) -> Iterator[Case]:
     """The step behind every type that the checker lets it follow, before the support that it gives."""
-    for before in TYPES:
-        for after in dict.fromkeys((before.partition("[")[0], *AFTER)):
-            case = Case(step, before, after, context)
-            wrong = {d.code for d in dgmspec.diagnose(case.text).diagnostics if d.severity == "error"}
-            if not wrong:
+    for before in types:
+        case = Case(step, before, before.partition("[")[0], context)
+        found = dgmspec.diagnose(case.text)
+        if not has_errors(found.diagnostics):
+            yield case
+            continue
+        graph = found.graphs.get("M")
+        given = arriving(graph, next(iter(graph.steps.values()))) if graph and graph.steps else None
+        if given is not None and str(given.support) != case.after:  # else it may not stand here at all
+            case = replace(case, after=str(given.support))
+            if not has_errors(dgmspec.diagnose(case.text).diagnostics):
                 yield case
-            if not wrong & OTHER_SUPPORT:
-                break
 
 
 def draw_event(type_: Type, batch: int, seed: int = 0, spread: float = 1.5) -> Tensor:
