@@ -15,13 +15,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 SERVER = multiprocessing.get_context("forkserver")
+LATE = ("dgmspec.runtime.gallery", "matplotlib.backends.backend_agg", "torch._dynamo")
+"""What every training imports on its way."""
 SERVER.set_forkserver_preload(
-    ["dgmspec.cli", "dgmspec.console", "dgmspec.runtime.train", "dgmspec.runtime.sample"]
-    + [
-        "dgmspec.runtime.gallery",
-        "matplotlib.backends.backend_agg",
-        "torch._dynamo",
-    ]  # what every training imports late
+    ["dgmspec.cli", "dgmspec.console", "dgmspec.runtime.train", "dgmspec.runtime.sample", *LATE]
 )
 
 
