@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
 import dgmspec
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.norms import norm_bound
+from dgmspec.modules.norms import convolution_bound, frequencies, norm_bound
 from tests.zoo import randomise
 
 ACTIVATIONS = ("silu", "relu", "gelu", "elu", "tanh", "softplus", "leaky_relu")
@@ -198,3 +200,91 @@ def test_gradients_of_the_inverse_by_series_are_implicit() -> None:
         model.decode(z, given=given).square().sum().backward()
     for (name, one), (_, other) in zip(exact.named_parameters(), series.named_parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-7, atol=1e-9, msg=name)
+
+
+# ---- convolutions ---------------------------------------------------------------------------------------------------
+
+
+def matrix_of(weight: Tensor, sides: tuple[int, int]) -> Tensor:
+    """A convolution with zeros beyond the border, as the matrix that it is."""
+    shape = (weight.shape[1], *sides)
+    basis = torch.eye(math.prod(shape), dtype=weight.dtype).reshape(-1, *shape)
+    return torch.nn.functional.conv2d(basis, weight, padding=weight.shape[-1] // 2).flatten(1).mT
+
+
+@pytest.mark.parametrize("sides", [(1, 1), (3, 8), (9, 2), (13, 14)])
+@pytest.mark.parametrize(("out", "read", "kernel"), [(1, 1, 3), (2, 3, 5), (4, 2, 3), (1, 2, 7), (3, 3, 1)])
+def test_the_norm_of_a_convolution_is_bounded_from_above(
+    sides: tuple[int, int], out: int, read: int, kernel: int
+) -> None:
+    sign = (-1.0) ** torch.arange(kernel, dtype=torch.float64)
+    noise = torch.randn(out, read, kernel, kernel, dtype=torch.float64)
+    board = torch.ones_like(noise) * sign[:, None] * sign
+    for weight in (noise, torch.ones_like(noise), board, noise * board.abs().cumsum(2)):
+        found = convolution_bound(weight, frequencies(kernel, sides))
+        norm = torch.linalg.matrix_norm(matrix_of(weight, sides), 2)
+        assert norm * (1 - 1e-12) <= found
+        if min(sides) > 4 * kernel:
+            assert found <= 1.12 * norm
+
+
+def images(lipschitz: float, log_det: str, shape: str = "[1, 2, 2]", given: str = "real[2]") -> CompiledModel:
+    """A block of convolutions under a context, its weights far beyond the bound."""
+    text = f"""dgm 1
+    model M {{
+        observe x : real{shape}
+        given c : {given}
+        latent z : real{shape} ~ normal(0, 1)
+        flow x -> z | c {{ residual(conv(3, 4, activation = silu), lipschitz = {lipschitz}, log_det = {log_det}) }}
+    }}
+    """
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    randomise(model, scale=2.0)
+    return model
+
+
+@pytest.mark.parametrize("given", ["real[3]", "real[1, 5, 6]"])
+@torch.no_grad()
+def test_a_net_of_convolutions_contracts_whatever_its_weights(given: str) -> None:
+    model = images(0.97, "exact", "[2, 5, 6]", given)
+    x = 3 * torch.randn(80, 2, 5, 6, dtype=torch.float64)
+    c = {"c": 5 * torch.randn(1, *model.givens["c"].shape, dtype=torch.float64).expand(80, *model.givens["c"].shape)}
+    for other in (x + 1e-3 * torch.randn_like(x), x.flip(0)):
+        moved = (model.encode(x, given=c) - x) - (model.encode(other, given=c) - other)
+        assert (moved.flatten(1).norm(dim=1) <= 0.97 * (x - other).flatten(1).norm(dim=1) + 1e-12).all()
+    some = {"c": c["c"][:4]}
+    torch.testing.assert_close(model.decode(model.encode(x[:4], given=some), given=some), x[:4])
+
+
+def test_the_series_of_convolutions_is_unbiased_and_its_inverse_has_gradients() -> None:
+    exact, series = images(0.8, "exact"), images(0.8, "series")
+    x, given = torch.randn(1, 1, 2, 2, dtype=torch.float64), {"c": torch.randn(1, 2, dtype=torch.float64)}
+    with torch.no_grad():
+        many = series.log_prob(x.expand(3_000, 1, 2, 2), given=given, seed=3)
+        assert agrees(many, exact.log_prob(x, given=given)[0])
+    expected = torch.autograd.grad(exact.log_prob(x, given=given).sum(), list(exact.parameters()))
+    direction = [torch.randn_like(value) for value in expected]
+    found = []
+    for seed in range(30):
+        value = series.log_prob(x.expand(100, 1, 2, 2), given=given, seed=seed).mean()
+        grads = torch.autograd.grad(value, list(series.parameters()))
+        found.append(torch.stack([(g * d).sum() for g, d in zip(grads, direction, strict=True)]))
+    assert agrees(torch.stack(found), torch.stack([(g * d).sum() for g, d in zip(expected, direction, strict=True)]))
+    z = torch.randn(1, 1, 2, 2, dtype=torch.float64)
+    for model in (exact, series):
+        model.zero_grad()
+        model.decode(z, given=given).square().sum().backward()
+    for (name, one), (_, other) in zip(exact.named_parameters(), series.named_parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-7, atol=1e-9, msg=name)
+
+
+def test_blocks_of_convolutions_take_images_and_say_what_their_density_is() -> None:
+    def density(x: str, net: str) -> str:
+        text = f"dgm 1\nmodel M {{ observe x : {x}; latent z : {x} ~ normal(0, 1); flow x -> z {{ residual({net}) }} }}"
+        found = [d.code for d in dgmspec.diagnose(text).diagnostics if d.severity == "error"]
+        return found[0] if found else dgmspec.compile(dgmspec.parse(text)).density
+
+    assert density("real[1, 8, 8]", "conv(4)") == "exact"
+    assert density("real[1, 8, 10]", "conv(4)") == "estimate"
+    assert density("real[4]", "conv(4)") == density("real[1, 2, 2]", "mlp(4)") == "DGM304"
+    assert density("real[1, 2, 2]", "conv(4, norm = layer)") == density("real[1, 2, 2]", "resnet(4)") == "DGM465"

@@ -1,23 +1,21 @@
-"""The twin of `residual`: the net with its weights held to their norms, and its Jacobian carried along or, for the
-series, only multiplied with."""
+"""The twin of `residual`: the identity plus a net that contracts, and its inverse."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from dgmspec.core.types import Type
+from dgmspec.modules.contractions import Contraction, Point, contraction, symbol
 from dgmspec.modules.linear import widened
 from dgmspec.modules.nets import context_of
-from dgmspec.modules.nets.activations import ACTIVATIONS
-from dgmspec.modules.nets.slopes import WITH_SLOPE
-from dgmspec.modules.norms import norm_bound
+from dgmspec.modules.norms import frequencies
 from dgmspec.modules.roulette import power_series
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.ops.nets import Conv
 from dgmspec.ops.residual import REFINED, Residual
 
 Result = tuple[Tensor, Tensor]
@@ -36,50 +34,6 @@ LEAST_RATE: Final = 0.1
 
 CLOSED: Final = 1e3
 """An error of so many rounding errors counts as none."""
-
-STEEPEST: Mapping[str, float] = {"silu": 1.1, "gelu": 1.13}
-"""Upper bounds of the slopes that exceed 1: silu's largest is 1.0998, gelu's 1.1290."""
-
-
-def _held(op: Residual, p: Parameters, d: int) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-    """Weight and bias of each layer, every factor of ∂g/∂x at most L^(1/n) in spectral norm, and the product of their
-    norms."""
-    names = ("0", *(link.name for link in op.chain().links()))
-    bound = op.lipschitz ** (1 / len(names))
-    layers, norms = [], p["net/0/weight"].new_ones(())
-    for i, name in enumerate(names):
-        weight = p[f"net/{name}/weight"]
-        moved, rest = (weight[:, :d], weight[:, d:]) if i == 0 else (weight, weight[:, :0])
-        norm = norm_bound(moved)
-        held, norms = moved * (bound / norm.clamp(min=bound)), norms * norm.detach().clamp(max=bound)
-        layers.append((torch.cat((held, rest), 1) if rest.shape[1] else held, p[f"net/{name}/bias"]))
-    return layers, norms
-
-
-def _value(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, c: Tensor | None) -> Tensor:
-    """g(x, c), (batch, d)."""
-    kind = op.chain().activation
-    scale = 1 / STEEPEST.get(kind, 1.0)
-    (weight, bias), *others = layers
-    z = F.linear(x if c is None else torch.cat((x, c), 1), weight, bias)
-    for weight, bias in others:
-        z = F.linear(scale * ACTIVATIONS[kind](z), weight, bias)
-    return z
-
-
-def _move(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor]:
-    """g(x, c) and ∂g/∂x, (batch, d) and (batch, d, d)."""
-    kind = op.chain().activation
-    scale = 1 / STEEPEST.get(kind, 1.0)
-    (weight, bias), *others = layers
-    z = F.linear(x if c is None else torch.cat((x, c), 1), weight, bias)
-    # (batch, d, units), so that each layer is one product for all rows.
-    turned = weight[:, : x.shape[1]].mT.contiguous().expand(x.shape[0], -1, -1)
-    for weight, bias in others:
-        a, slope = WITH_SLOPE[kind](z)
-        turned = F.linear((scale * slope).unsqueeze(1) * turned, weight)
-        z = F.linear(scale * a, weight, bias)
-    return z, turned.mT
 
 
 def _with_identity(tangent: Tensor) -> Tensor:
@@ -106,38 +60,40 @@ def _newton_step(tangent: Tensor, error: Tensor) -> Tensor:
     return step
 
 
-def _context(x: Tensor, ctx: StepContext) -> Tensor | None:
-    c = context_of(ctx, x)
-    return None if c is None else c.flatten(1)
+def _net(op: Residual, p: Parameters, x: Tensor, ctx: StepContext) -> Contraction:
+    return contraction(op, p, ctx.event.shape, context_of(ctx, x))
 
 
 def residual_forward(op: Residual, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
     with torch.autocast(x.device.type, enabled=False):
         x = widened(x, p)
-        (layers, norm), c = _held(op, p, x.shape[1]), _context(x, ctx)
+        net, flat = _net(op, p, x, ctx), x.flatten(1)
+        if not ctx.counted:
+            return x + net.value(flat).reshape(x.shape), x.new_zeros(())
         if op.log_det == "series":
-            at = _at(op, layers, x, c)
-            return x + at.moved, _estimate(op, at, norm, ctx)
-        moved, tangent = _move(op, layers, x, c)
-        return x + moved, _log_det(tangent)
+            at = net.at(flat)
+            return x + at.moved.reshape(x.shape), _estimate(op, at, net.norm, ctx)
+        moved, tangent = net.with_jacobian(flat)
+        return x + moved.reshape(x.shape), _log_det(tangent)
 
 
 def residual_inverse(op: Residual, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
     with torch.autocast(y.device.type, enabled=False):
         y = widened(y, p)
-        (layers, norm), c = _held(op, p, y.shape[1]), _context(y, ctx)
+        net, flat = _net(op, p, y, ctx), y.flatten(1)
         if op.log_det == "series":
-            x = _solve_by_series(op, layers, y, c)
-            return x, -_estimate(op, _at(op, layers, x, c), norm, ctx)
+            x = _solve_by_series(op, net, flat)
+            log_det = -_estimate(op, net.at(x), net.norm, ctx) if ctx.counted else y.new_zeros(())
+            return x.reshape(y.shape), log_det
         with torch.no_grad():
-            x = _solve(op, layers, y, c)
+            x = _solve(op, net, flat)
         if torch.is_grad_enabled():  # a Newton step of value zero, which brings the gradients of the implicit function
-            moved, tangent = _move(op, layers, x, c)
-            x = x - _newton_step(tangent.detach(), x + moved - y)
-        return x, -_log_det(_move(op, layers, x, c)[1])
+            moved, tangent = net.with_jacobian(x)
+            x = x - _newton_step(tangent.detach(), x + moved - flat)
+        return x.reshape(y.shape), -_log_det(net.with_jacobian(x)[1]) if ctx.counted else y.new_zeros(())
 
 
-def _solve(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], y: Tensor, c: Tensor | None) -> Tensor:
+def _solve(op: Residual, net: Contraction, y: Tensor) -> Tensor:
     """x with x + g(x) = y; NaN in rows where the steps did not suffice.
 
     Outside of a compiled graph the device is asked now and then whether all rows have settled: first along the fixed
@@ -145,21 +101,21 @@ def _solve(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], y: Tensor, c: 
     """
     asks, start = not torch.compiler.is_compiling(), y
     if asks:
-        start, settled = _fixed_point(op, layers, y, c, CHEAP)
+        start, settled = _fixed_point(net, y, CHEAP)
         if settled:
             return start
     x = start
-    moved, tangent = _move(op, layers, x, c)
+    moved, tangent = net.with_jacobian(x)
     error = y - x - moved
     for _ in range(STEPS):
         if asks and bool(_closed(error, y, 1).all()):
             break
         newton = x + _newton_step(tangent, error)
-        there, slope = _move(op, layers, newton, c)
+        there, slope = net.with_jacobian(newton)
         left = y - newton - there
         shrinks = (left.square().sum(1) <= (op.lipschitz**2) * error.square().sum(1)).unsqueeze(1)
         plain = y - moved
-        again, other = _move(op, layers, plain, c)
+        again, other = net.with_jacobian(plain)
         x = torch.where(shrinks, newton, plain)
         moved = torch.where(shrinks, there, again)
         tangent = torch.where(shrinks.unsqueeze(2), slope, other)
@@ -173,67 +129,25 @@ def _closed(error: Tensor, y: Tensor, factor: float) -> Tensor:
     return error.abs().amax(1, keepdim=True) <= factor * torch.finfo(y.dtype).eps * size
 
 
-def _fixed_point(
-    op: Residual, layers: Sequence[tuple[Tensor, Tensor]], y: Tensor, c: Tensor | None, steps: int
-) -> tuple[Tensor, int]:
+def _fixed_point(net: Contraction, y: Tensor, steps: int) -> tuple[Tensor, int]:
     """Steps ``x ← y - g(x)``, and how many were taken until all rows settled to rounding, 0 where they have not."""
     x = y
     for count in range(1, steps + 1):
-        x, last = y - _value(op, layers, x, c), x
+        x, last = y - net.value(x), x
         if (count % ASKED == 0 or count == steps) and bool(_closed(x - last, y, 4).all()):
             return x, count
     return x, 0
 
 
-# ---- products with the Jacobian, which is never formed --------------------------------------------------------------
+# ---- the log-determinant as a series, without the Jacobian -----------------------------------------------------------
 
 
-class _Point(NamedTuple):
-    """g at x, and the factors of its Jacobian: weights (out, in) and, between them, slopes (batch, units)."""
-
-    moved: Tensor
-    weights: list[Tensor]
-    slopes: list[Tensor]
-
-    def ordered(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
-        """w -> wᵀ J, both (n, d), at the first n of `rows`."""
-        slopes = [slope.index_select(0, rows) for slope in self.slopes]
-
-        def left(w: Tensor) -> Tensor:
-            for weight, slope in zip(self.weights[:0:-1], slopes[::-1], strict=True):
-                w = (w @ weight).mul_(slope[: len(w)])
-            return w @ self.weights[0]
-
-        return left
-
-    def right(self, v: Tensor) -> Tensor:
-        """J v, (batch, d)."""
-        v = v @ self.weights[0].mT
-        for weight, slope in zip(self.weights[1:], self.slopes, strict=True):
-            v = (v * slope) @ weight.mT
-        return v
-
-
-def _at(op: Residual, layers: Sequence[tuple[Tensor, Tensor]], x: Tensor, c: Tensor | None) -> _Point:
-    kind = op.chain().activation
-    scale = 1 / STEEPEST.get(kind, 1.0)
-    (weight, bias), *others = layers
-    z = F.linear(x if c is None else torch.cat((x, c), 1), weight, bias)
-    weights, slopes = [weight[:, : x.shape[1]]], []
-    for weight, bias in others:
-        weights.append(weight)
-        a, slope = WITH_SLOPE[kind](z)
-        slopes.append(scale * slope)
-        z = F.linear(scale * a, weight, bias)
-    return _Point(z, weights, slopes)
-
-
-def _estimate(op: Residual, at: _Point, norm: Tensor, ctx: StepContext) -> Tensor:
+def _estimate(op: Residual, at: Point, norm: Tensor, ctx: StepContext) -> Tensor:
     """The estimate of the log-determinant; a term of value zero brings the estimate of its gradient.
 
     Further terms are taken with the chance ``norm^1.5`` each: above norm², so that the variance is finite.
     """
-    probe, terms = ctx.noise["probe"], op.terms if ctx.training else max(op.terms, REFINED)
+    probe, terms = ctx.noise["probe"].flatten(1), op.terms if ctx.training else max(op.terms, REFINED)
     rate = float(norm.clamp(LEAST_RATE)) ** 1.5
     value, u = power_series(at.ordered, probe, ctx.noise["stop"], terms, rate)
     if not torch.is_grad_enabled():
@@ -242,15 +156,15 @@ def _estimate(op: Residual, at: _Point, norm: Tensor, ctx: StepContext) -> Tenso
     return value + (slope - slope.detach())
 
 
-def _solve_by_series(op: Residual, layers: list[tuple[Tensor, Tensor]], y: Tensor, c: Tensor | None) -> Tensor:
+def _solve_by_series(op: Residual, net: Contraction, y: Tensor) -> Tensor:
     """The fixed point, and a Newton step of value zero whose inverse Jacobian is a series of as many terms."""
     limit = math.ceil(math.log(torch.finfo(y.dtype).eps) / math.log(op.lipschitz))
     with torch.no_grad():
-        x, count = _fixed_point(op, layers, y, c, limit)
-        x = torch.where(_closed(y - x - _value(op, layers, x, c), y, CLOSED), x, math.nan)
+        x, count = _fixed_point(net, y, limit)
+        x = torch.where(_closed(y - x - net.value(x), y, CLOSED), x, math.nan)
     if torch.is_grad_enabled():
-        at = _at(op, layers, x, c)
-        still = _Point(at.moved, [w.detach() for w in at.weights], [s.detach() for s in at.slopes])
+        at = net.at(x)
+        still = at.still()
         term = step = x + at.moved - y
         for _ in range(count or limit):
             term = -still.right(term)
@@ -259,4 +173,12 @@ def _solve_by_series(op: Residual, layers: list[tuple[Tensor, Tensor]], y: Tenso
     return x
 
 
-TWINS: Final = {Residual: StepTwin(residual_forward, residual_inverse, loop="bounded")}
+def _tables(op: Residual, event: Type, given: Type | None) -> dict[str, Tensor]:
+    """The frequencies at which convolutions are looked at."""
+    net = op.chain()
+    if not isinstance(net, Conv):
+        return {}
+    return {symbol(k): frequencies(k, event.shape[1:]) for k in set(net.kernels()) - {1}}
+
+
+TWINS: Final = {Residual: StepTwin(residual_forward, residual_inverse, _tables, loop="bounded")}

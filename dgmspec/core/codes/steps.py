@@ -71,7 +71,7 @@ CODES: tuple[Code, ...] = (
         "DGM465",
         "error",
         "a net whose Lipschitz constant is not certified",
-        "The net of a `residual` step is an `mlp` without normalisation and dropout.",
+        "The net of a `residual` step is an `mlp`, or of images a `conv`, without normalisation and dropout.",
         "The step is invertible because its net contracts: the norms of the layers multiply to less than 1. Skips, "
         "normalisation and masks of dropped units have no such product.",
         wrong=flow_text("residual(mlp(8, norm = layer))"),
