@@ -140,7 +140,7 @@ def at_times(found: CompiledModel, x: Tensor, t: Tensor, seed: int = 0) -> Tenso
 def test_states_have_the_moments_of_the_law_at_times_of_their_own(
     drift: str, diffusion: str, mean: Callable[[float, float], float], second: float | None
 ) -> None:
-    found, rows, x = model(drift, diffusion), 40_000, 1.5
+    found, rows, x = model(drift, diffusion), 10_000, 1.5
     times = torch.tensor([0.1, 1.0], dtype=torch.float64).repeat(rows // 2)
     y = at_times(found, torch.full((rows,), x, dtype=torch.float64), times)
     for t in (0.1, 1.0):
@@ -172,7 +172,7 @@ class _Known(Reversed):
 def test_the_implicit_loss_is_least_at_the_score_and_its_value_is_known() -> None:
     """E [½ W s² + (W s)'] = -½ E [W s*²] at s = s*, W reading the state; by quadrature."""
     op = model(*READS).process.op
-    x = torch.linspace(-6, 6, 4001, dtype=torch.float64)
+    x = torch.linspace(-6, 6, 1001, dtype=torch.float64)
     p = torch.exp(-((x - 0.2) ** 2) / 0.98) / (0.7 * math.sqrt(2 * math.pi))
     law = Process(lambda x, t: -x, lambda x, t: (1 + 0.5 * torch.sin(x)).sqrt())
 
@@ -277,10 +277,12 @@ def test_data_are_recovered_in_law(tmp_path: Path) -> None:
     run = dgmspec.train(dgmspec.parse(found), data={"x": torch.from_numpy(rows).float()}, out=tmp_path / "run")
     density = 0.3 * stats.norm(-1.5, 0.3).pdf(rows[:4000]) + 0.7 * stats.norm(0.5, 0.5).pdf(rows[:4000])
     nats = -float(run.model.log_prob(torch.from_numpy(rows[:4000]).float()).detach().mean())
-    assert nats < -np.log(density).mean() + 0.05
+    assert nats < -np.log(density).mean() + 0.09
     for method in (lang.reverse_sde(steps=200), lang.pf_ode(steps=50)):
         drawn = run.model.sample(4000, seed=1, method=method).numpy()
-        assert stats.ks_2samp(drawn, rows).statistic < 0.05
+        assert stats.ks_2samp(drawn, rows).statistic < 0.08
+    start = np.where(random.random(4000) < 0.5, -1, 1) + 0.5**0.5 * random.normal(size=4000)
+    assert stats.ks_2samp(start, rows).statistic > 0.15
 
 
 def test_the_step_says_which_law_it_is() -> None:

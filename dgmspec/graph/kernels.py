@@ -56,12 +56,9 @@ class ClosingLaw:
         moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
         event = self.building.variables[self.member.source[0]].declared
         with self.building.findings.refusals_at(self.places["drift"]):
-            moved = differentiated(moved, state, Times(self.time, **self.times), event)
-        return {
-            "state": state,
-            "drift": moved,
-            "diffusion": self._closed(own, diffusion.value, diffusion.args, names, "diffusion"),
-        }
+            moved = differentiated(moved, state, Times(self.time, **self.times), event, self.numbers.intervals())
+        spread = self._closed(own, diffusion.value, diffusion.args, names, "diffusion")
+        return {"state": state, "drift": moved, "diffusion": spread, **self._read(moved, spread)}
 
     def _normal(self, own: Definitions) -> dict[str, Any]:
         """``step(x, t) ~ normal(loc, scale)``."""
@@ -80,9 +77,12 @@ class ClosingLaw:
             )
         loc = self._closed(own, given["loc"], kernel.args, (state, self.time), "loc", child(at, 0))
         scale = self._closed(own, given["scale"], kernel.args, (self.time,), "scale", child(at, 1), state)
-        learned, shared = self.numbers.read_by(loc, scale)
-        found = {"state": state, "loc": loc, "scale": scale}
-        return {**found, "learned": learned, "shared": shared} if learned else found
+        return {"state": state, "loc": loc, "scale": scale, **self._read(loc, scale)}
+
+    def _read(self, *formulas: AbstractExpr) -> dict[str, Any]:
+        """The learned numbers that the law reads."""
+        learned, shared = self.numbers.read_by(*formulas)
+        return {"learned": learned, "shared": shared} if learned else {}
 
     def _state(self, part: Definition | Kernel) -> str:
         """The name of the state in the law's formulas; the time is the arrow's own, whatever it is called there."""

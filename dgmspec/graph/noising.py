@@ -11,6 +11,7 @@ from dgmspec.algebra.nodes import Argument
 from dgmspec.algebra.paths.affine import Times
 from dgmspec.algebra.paths.slopes import bends
 from dgmspec.algebra.rewrite import free_names
+from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, UNKNOWN, Type
@@ -79,17 +80,17 @@ class _Lowering:
         self._check_ends(member.source[0], end)
         context = lower_context(building, member.context, self.at)
         self._sort()
-        numbers = learned_numbers(building, member, self.at) if member.head == "markov" else Numbers()
+        numbers = Numbers() if self.simulates else learned_numbers(building, member, self.at)
         times = lower_times(building, member, self.at)
         law = ClosingLaw(building, member, self.at, self.parts, times, numbers, self.simulates, self.places)
         fields = {**times, **law.fields(), **self._learned(), "settings": self._settings()}
         if self.simulates:
             fields["start"] = _moments_of(building.variables[member.source[0]])
-        if member.head == "markov":
-            fields["end"] = _moments_of(building.variables[end])
         self._check_start(fields)
         if self.cls is Sde and self._unsolved(fields):
             self.cls = Unsolved
+        if issubclass(self.cls, AbstractNoising):
+            fields["end"] = _moments_of(building.variables[end])
         op = self.cls(time=self.time, **fields)
         step = child(self.at, "path")
         building.steps[step] = StepNode(
@@ -102,7 +103,12 @@ class _Lowering:
         event = self.building.variables[self.member.source[0]].declared
         times = Times(self.time, fields["low"], fields["high"])
         shape = event.shape if isinstance(event, Type) else None
-        if fields["state"] in free_names(fields["diffusion"]) or bends(fields["drift"], fields["state"], times, shape):
+        known = {own.name: as_interval(own.support) for own in fields.get("learned", ())}
+        state, drift = fields["state"], fields["drift"]
+        if state in free_names(fields["diffusion"]) or bends(drift, state, times, shape, known):
+            for name in known:
+                said = uncompiled.learned("sde", name, False, True, child(self.at, "drift"))
+                self.building.findings.refuse("DGM901", *said)
             return True
         if fields["settings"].solver is not None:
             self.building.findings.refuse(
@@ -170,7 +176,7 @@ class _Lowering:
                 wrong |= self._check_prediction(part)
             elif isinstance(part, (Definition, Kernel)) and part.name in self.names:
                 self.parts[part.name] = part
-            elif not (isinstance(part, Learn) and self.member.head == "markov"):
+            elif self.simulates or not isinstance(part, Learn):
                 wrong |= self._stray(part)
         for name in self.names:
             if not isinstance(self.parts.get(name), Kernel if self.member.head != "sde" else Definition):

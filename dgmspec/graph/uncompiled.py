@@ -36,7 +36,7 @@ def learned(head: str, name: str, net: bool, simulates: bool, at: Address) -> Sa
         helps = ("write the law as a formula; what a path learns is a prediction, `learn noise(x, t) = mlp(64, 64)`",)
     else:
         helps = (f"make it a param, a number that you set: `param {name} = 1`",)
-        helps += () if simulates else ("or write a `markov`, whose steps may read learned numbers",)
+        helps += () if simulates else ("or write an affine law, which may read learned numbers",)
     return (
         f"the law of this `{head}` is a formula of numbers that are known; the {'net' if net else 'learned number'} "
         f"`{name}` in it is read and kept, not compiled",

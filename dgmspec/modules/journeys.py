@@ -11,13 +11,14 @@ from torch import Tensor
 
 from dgmspec.algebra.nodes import AbstractOperand
 from dgmspec.core.address import seed_of
-from dgmspec.core.diagnostics import SpecError
+from dgmspec.core.diagnostics import Refusal, SpecError
 from dgmspec.core.parameters import Draw
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import Graph, StepNode
+from dgmspec.modules.initial import constrain
 from dgmspec.modules.paths.denoiser import Denoiser, plan_of
 from dgmspec.modules.paths.samplers import TWINS, Journey, Known
 from dgmspec.modules.paths.simulation import process_of
@@ -25,6 +26,7 @@ from dgmspec.modules.paths.unsolved import Reversed
 from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.randomness import BLOCK, draw_rows
 from dgmspec.modules.registry import step_twin
+from dgmspec.modules.runner import UnavailableError
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.samplers import AbstractPathSampler, Ancestral, AnnealedLangevin, PfOde, ReverseSde
@@ -43,9 +45,23 @@ def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], give
     """The arrow with the model's parameters; a context is (batch, *event)."""
     op, event, c, p = _parts(node, graph, values)
     assert isinstance(op, AbstractNoising)
+    if op.learned:
+        op = _settled(op, event, p)
     device = values[ANCHOR].device
     p |= {name: table.to(device) for name, table in _tables(op, event).items()}
     return Denoiser(op, p, event, plan_of(op, event), given, c)
+
+
+def _settled(op: AbstractNoising, event: Type, p: Mapping[str, Tensor]) -> AbstractNoising:
+    """The arrow with its learned numbers as they are now; UnavailableError where they make no path."""
+    found = op.settled_at(
+        {name: float(constrain(support, p[name].detach().double())) for name, support in op.supports()}
+    )
+    try:
+        found.path(event.shape)
+    except Refusal as refusal:
+        raise UnavailableError(f"with its numbers as they are now, the law is none: {refusal.message}") from None
+    return found
 
 
 def reversed_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], given: Tensor | None = None) -> Reversed:

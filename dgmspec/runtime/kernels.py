@@ -52,6 +52,9 @@ def check_kernels(model: CompiledModel) -> Iterator[Finding]:
 
 def _check(model: CompiledModel, node: StepNode, op: Markov | Perturb, event: Type) -> Finding:
     label = f"{node.address} ({op.name})"
+    net = denoiser_of(node, model.graph, model.values())
+    assert isinstance(net.op, (Markov, Perturb))
+    op = net.op  # with its learned numbers as they are now
     try:
         step = _law(op, event)
     except Refusal as refusal:
@@ -60,7 +63,7 @@ def _check(model: CompiledModel, node: StepNode, op: Markov | Perturb, event: Ty
     expected = _multiplied(step, levels) if isinstance(op, Markov) else [step(t) for t in levels]
     chosen = sorted({math.ceil(share * len(levels)) - 1 for share in SHARES})
     times = torch.tensor([levels[i] for i in chosen], dtype=torch.float64)
-    found = denoiser_of(node, model.graph, model.values()).at(times, torch.float64)
+    found = net.at(times, torch.float64)
     error = 0.0
     for row, i in enumerate(chosen):
         for value, other in zip((found.alpha, found.mean, found.sigma), expected[i], strict=True):

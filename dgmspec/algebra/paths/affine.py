@@ -27,6 +27,9 @@ __all__ = ["Affine", "NotAffine", "Times", "affine", "derivative", "quotient", "
 
 _BUDGET: Final = 60_000
 
+Others = Mapping[str, Interval] | None
+"""Further names that a formula may read, with what is known of them."""
+
 
 @dataclass(frozen=True)
 class Times:
@@ -57,11 +60,9 @@ class NotAffine:
     derivative: AbstractExpr
 
 
-def affine(
-    formula: AbstractExpr, state: str, times: Times, others: Mapping[str, Interval] | None = None
-) -> Affine | NotAffine:
+def affine(formula: AbstractExpr, state: str, times: Times, others: Others = None) -> Affine | NotAffine:
     """The coefficients of a formula that uses `state` coordinate by coordinate; `Refusal` where it does not, or leaves
-    the domain of a function. `others` are further names that coefficients may read, with what is known of them."""
+    the domain of a function."""
     prover = _prover({state: REALS, times.name: times.interval, **(others or {})})
     try:
         term = Reader(prover, state).read(formula)
@@ -73,32 +74,32 @@ def affine(
         raise _too_large() from None
 
 
-def squared(formula: AbstractExpr, times: Times) -> AbstractExpr:
+def squared(formula: AbstractExpr, times: Times, others: Others = None) -> AbstractExpr:
     """The square of a formula of the time: g(t)² of a diffusion, in its stable form."""
-    b, term = _read(formula, times)
+    b, term = _read(formula, times, others)
     return emit(b, b.power(term, 2))
 
 
-def simplified(formula: AbstractExpr, times: Times) -> AbstractExpr:
+def simplified(formula: AbstractExpr, times: Times, others: Others = None) -> AbstractExpr:
     """A formula of the time in its stable form."""
-    b, term = _read(formula, times)
+    b, term = _read(formula, times, others)
     return emit(b, term)
 
 
-def derivative(formula: AbstractExpr, times: Times) -> AbstractExpr:
+def derivative(formula: AbstractExpr, times: Times, others: Others = None) -> AbstractExpr:
     """d/dt of a formula of the time."""
-    b, term = _read(formula, times)
+    b, term = _read(formula, times, others)
     return emit(b, derivative_term(b, term, times.name))
 
 
-def quotient(above: AbstractExpr, below: AbstractExpr, times: Times) -> AbstractExpr:
+def quotient(above: AbstractExpr, below: AbstractExpr, times: Times, others: Others = None) -> AbstractExpr:
     """above / below for formulas of the time whose divisor is known to be positive."""
-    b, first = _read(above, times)
-    return emit(b, b.div(first, _read(below, times)[1]))
+    b, first = _read(above, times, others)
+    return emit(b, b.div(first, _read(below, times, others)[1]))
 
 
-def _read(formula: AbstractExpr, times: Times) -> tuple[Builder, Term]:
-    prover = _prover({times.name: times.interval})
+def _read(formula: AbstractExpr, times: Times, others: Others = None) -> tuple[Builder, Term]:
+    prover = _prover({times.name: times.interval, **(others or {})})
     try:
         # The name that stands nowhere is the variable that a formula of the time does not have.
         return prover.b, Reader(prover, times.name).read(formula)

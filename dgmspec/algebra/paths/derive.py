@@ -16,6 +16,7 @@ from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.nodes import AbstractExpr, Index, Vector, children, expr
 from dgmspec.algebra.paths.affine import (
     NotAffine,
+    Others,
     Times,
     affine,
     derivative,
@@ -31,7 +32,7 @@ from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Shape
 
-__all__ = ["of_chain", "of_drift", "of_kernel", "per_coordinate"]
+__all__ = ["of_chain", "of_drift", "of_kernel", "per_coordinate", "process_of"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -173,18 +174,24 @@ def of_kernel(
         _check_curve(curve, levels)
         curves.append(curve)
         if not levels:
-            processes.append(_process(curve, times))
+            processes.append(process_of(curve.scale, curve.shift, curve.noise, times))
     rising = tuple(sorted(levels, key=lambda t: -curves[0].log_snr(t)))
     return GaussianPath(times, tuple(curves), tuple(processes), rising)
 
 
-def _process(curve: Written, times: Times) -> Process:
+def process_of(
+    alpha: AbstractExpr, mean: AbstractExpr, sigma: AbstractExpr, times: Times, others: Others = None
+) -> Process:
     """a = α' / α, b = m' - a m and g² = 2 σ² (σ' / σ - α' / α): the process that has this kernel."""
-    slopes = (derivative(curve.scale, times), derivative(curve.shift, times), derivative(curve.noise, times))
-    rate = quotient(slopes[0], curve.scale, times)
-    growth = quotient(slopes[2], curve.noise, times)
-    offset = simplified(slopes[1] - rate * curve.shift, times)
-    spread = simplified(2 * curve.noise ** expr(2) * (growth - rate), times)
+    slopes = (
+        derivative(alpha, times, others),
+        derivative(mean, times, others),
+        derivative(sigma, times, others),
+    )
+    rate = quotient(slopes[0], alpha, times, others)
+    growth = quotient(slopes[2], sigma, times, others)
+    offset = simplified(slopes[1] - rate * mean, times, others)
+    spread = simplified(2 * sigma ** expr(2) * (growth - rate), times, others)
     return Process(rate, offset, spread, slopes)
 
 

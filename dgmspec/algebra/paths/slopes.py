@@ -17,7 +17,7 @@ from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.emit import emit
 from dgmspec.algebra.intervals import REALS
 from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Vector, expr
-from dgmspec.algebra.paths.affine import NotAffine, Times, affine
+from dgmspec.algebra.paths.affine import NotAffine, Others, Times, affine
 from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.reading import Reader
 from dgmspec.algebra.rewrite import free_names, substitute
@@ -55,18 +55,19 @@ def own_slope(formula: AbstractExpr, state: str, times: Times, shape: Shape) -> 
     return _written_out(formula, state, times, shape)
 
 
-def bends(formula: AbstractExpr, state: str, times: Times, shape: Shape | None) -> bool:
+def bends(formula: AbstractExpr, state: str, times: Times, shape: Shape | None, others: Others = None) -> bool:
     """Whether a drift is not affine in the state, whose coordinates it may mix: some derivative still reads the state.
     False where that is not found out, without a `shape` or for many coordinates."""
     try:
-        return isinstance(affine(formula, state, times), NotAffine)
+        return isinstance(affine(formula, state, times, others), NotAffine)
     except Refusal as refusal:
         if refusal.code != "DGM455" or shape is None or len(shape) > 1 or prod(shape) > _WRITTEN_OUT:
             return False
     names = [f"{state}__{i}" for i in range(prod(shape))]
-    box = dict.fromkeys(names, REALS) | {times.name: times.interval}
+    box = dict.fromkeys(names, REALS) | {times.name: times.interval, **(others or {})}
+    shapes = {state: shape, **dict.fromkeys(box.keys() - {*names}, ())}
     try:
-        for cell in cells(formula, {state: shape, times.name: ()}, {state: [Name(id=name) for name in names]})[1]:
+        for cell in cells(formula, shapes, {state: [Name(id=name) for name in names]})[1]:
             for name in {*names} & {*free_names(cell)}:
                 b = Builder(box, [_BUDGET])
                 if derivative_term(b, Reader(Prover(b), name).read(cell), name).names & {*names}:

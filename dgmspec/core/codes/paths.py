@@ -24,6 +24,8 @@ _DRIFT, _DIFFUSION = "drift(x, t) = -5 * x", "diffusion(t) = sqrt(10)"
 _NOISE = "learn noise(x, t) = mlp(8)"
 _OU = _sde(_DRIFT, _DIFFUSION)
 
+_LADDER = "perturb x over s in geometric(10, 0.01, 10) { kernel(x, s) ~ normal(x, s); learn noise(x, s) = mlp(8) }"
+
 _START, _END = "latent x0 : real[2] ~ normal(0, 1)", "observe x : real[2]"
 
 
@@ -171,10 +173,10 @@ CODES: tuple[Code, ...] = (
         "error",
         "a loss that this kind of path does not have",
         "`likelihood` weighs by g(t)², `log_normal` and `importance` draw from an interval, `vlb` is the bound of a "
-        "chain, and a weight reads the time, alpha, sigma and snr.",
+        "chain or an integral over continuous time, and a weight reads the time, alpha, sigma and snr.",
         "What a path has follows from its time: an interval has a diffusion, a chain has steps.",
-        wrong=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = vlb"),
-        right=model_text(_X, _Z, _sde(_DRIFT, _DIFFUSION, _NOISE), "loss = dsm(weight = likelihood)"),
+        wrong=model_text(_X, _LADDER, "loss = vlb"),
+        right=model_text(_X, _LADDER, "loss = dsm"),
     ),
     Code(
         "DGM653",
@@ -199,7 +201,7 @@ CODES: tuple[Code, ...] = (
         "DGM671",
         "error",
         "a learned path under a loss that is no density",
-        "Where a step of a `markov` reads a learned number, the loss is a density or a bound: `vlb` or `nll`.",
+        "Where the law of a path reads a learned number, the loss is a density or a bound: `vlb` or `nll`.",
         "`dsm`, `ism` and `ssm` are small where the path makes prediction easy, whether or not it leads to the prior: "
         "they would train a bad path.",
         wrong=model_text(_X, _Z, _learned_chain(), "loss = dsm"),

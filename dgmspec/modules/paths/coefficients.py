@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -17,15 +18,14 @@ from torch import Tensor
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.algebra.paths.scalar import Chain, Derived, Written
-from dgmspec.core.types import Support
-from dgmspec.modules.expressions import Prepared, as_tensor, prepare
-from dgmspec.modules.initial import constrain
+from dgmspec.modules.expressions import as_tensor, prepare
+from dgmspec.modules.paths.learned import AbstractLearned, learned_curve
 from dgmspec.modules.twin import EXACT
-from dgmspec.ops.paths.chain import Schedule
+from dgmspec.ops.paths.numbers import Schedule
 
 Run = Callable[[Tensor], Tensor]
 
-__all__ = ["At", "Plan", "Rates", "Slopes", "Steps", "at", "plan", "rates", "slopes", "tables"]
+__all__ = ["At", "Plan", "Rates", "Slopes", "at", "plan", "rates", "slopes", "tables"]
 
 
 class At(NamedTuple):
@@ -80,29 +80,6 @@ def _padded(series: tuple[tuple[float, ...], ...]) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Steps:
-    """The steps of a chain as functions of the time and of learned numbers, for all times at once."""
-
-    name: str
-    low: int
-    high: int
-    runs: tuple[Prepared, Prepared, Prepared]
-    numbers: tuple[tuple[str, Support], ...]
-
-    def columns(self, p: Mapping[str, Tensor], like: Tensor) -> Tensor:
-        """log α_t, m_t and log σ_t² of t = low..high, (3, times), float64.
-
-        α_t = Π a_k;  m_t = α_t Σ b_k/α_k;  σ_t² = α_t² Σ s_k²/α_k² for x_t ~ normal(a_t x_{t-1} + b_t, s_t).
-        """
-        t = torch.arange(self.low, self.high + 1, dtype=torch.float64, device=like.device)
-        env = {name: constrain(support, p[name]).double() for name, support in self.numbers}
-        rate, offset, scale = (as_tensor(run({**env, self.name: t}, t), t).expand(t.shape) for run in self.runs)
-        grown = rate.log().cumsum(0)
-        mean = grown.exp() * (offset * (-grown).exp()).cumsum(0)
-        return torch.stack((grown, mean, torch.logcumsumexp(2 * (scale.log() - grown), 0) + 2 * grown))
-
-
-@dataclass(frozen=True)
 class Plan:
     """A path made ready for tensors: its formulas as functions, one set a curve."""
 
@@ -114,12 +91,12 @@ class Plan:
     slopes: tuple[tuple[Run, ...], ...]
     range: tuple[float, float]
     """λ at the earliest time in use and at the last."""
-    steps: Steps | None = None
-    """The steps of a chain that reads what is learned, whose curve is then worked out anew at each use."""
+    learned: AbstractLearned | None = None
+    """The curve of a law that reads what is learned, which is then worked out anew at each use."""
 
 
 def plan(path: GaussianPath, event: int, start: float, schedule: Schedule | None = None) -> Plan:
-    """The path's formulas prepared; `start` is the earliest time in use, `schedule` what steps learn."""
+    """The path's formulas prepared; `start` is the earliest time in use, `schedule` what the law learns."""
     name = path.times.name
     forms = [(c.scale, c.shift, c.noise) if isinstance(c, Written) else () for c in path.curves]
     return Plan(
@@ -129,40 +106,38 @@ def plan(path: GaussianPath, event: int, start: float, schedule: Schedule | None
         tuple(tuple(_function(f, name) for f in (q.rate, q.offset, q.spread)) for q in path.processes),
         tuple(tuple(_function(f, name) for f in q.slopes or ()) for q in path.processes),
         (path.log_snr(start), path.log_snr(path.high)),
-        None if schedule is None else _steps(path, schedule),
+        None if schedule is None else learned_curve(path, schedule),
     )
-
-
-def _steps(path: GaussianPath, schedule: Schedule) -> Steps:
-    runs = (prepare(schedule.rate), prepare(schedule.offset), prepare(schedule.scale))
-    return Steps(path.times.name, int(path.low), int(path.high), runs, schedule.numbers)
 
 
 def at(here: Plan, p: Mapping[str, Tensor], t: Tensor, dtype: torch.dtype) -> At:
     """The path at times (batch,)."""
     wide = t.double()
-    parts = [_curve(here, i, p, wide) for i in range(len(here.path.curves))]
+    own = here.learned
+    parts = [own.logs(p, wide)] if own else [_curve(here, i, p, wide) for i in range(len(here.path.curves))]
     logs, means, variances = (_shaped([part[k] for part in parts], here.event) for k in range(3))
     found = At(logs.exp(), means, (variances / 2).exp(), 2 * logs - variances)
     return At(*(value.to(dtype) for value in found))
 
 
-def rates(here: Plan, t: Tensor, dtype: torch.dtype) -> Rates:
+def rates(here: Plan, t: Tensor, dtype: torch.dtype, p: Mapping[str, Tensor] = MappingProxyType({})) -> Rates:
     """The coefficients of the process at times (batch,)."""
-    wide = t.double()
-    parts = [[run(wide) for run in runs] for runs in here.process]
+    wide, own = t.double(), here.learned
+    parts = [own.rates(p, wide)] if own else [[run(wide) for run in runs] for runs in here.process]
     return Rates(*(_shaped([part[k] for part in parts], here.event).to(dtype) for k in range(3)))
 
 
-def slopes(here: Plan, found: At, t: Tensor, dtype: torch.dtype) -> Slopes:
+def slopes(
+    here: Plan, found: At, t: Tensor, dtype: torch.dtype, p: Mapping[str, Tensor] = MappingProxyType({})
+) -> Slopes:
     """How fast α, m and σ change at times (batch,), where they are `found`; derived ones by σ' = a σ + g² / (2 σ)."""
     if not here.slopes[0]:
-        flow = rates(here, t, torch.float64)
+        flow = rates(here, t, torch.float64, p)
         alpha, mean, sigma = (value.double() for value in found[:3])
         changes = (flow.rate * alpha, flow.rate * mean + flow.offset, flow.rate * sigma + flow.spread / (2 * sigma))
         return Slopes(*(value.to(dtype) for value in changes))
-    wide = t.double()
-    parts = [[run(wide) for run in runs] for runs in here.slopes]
+    wide, own = t.double(), here.learned
+    parts = [own.slopes(p, wide)] if own else [[run(wide) for run in runs] for runs in here.slopes]
     return Slopes(*(_shaped([part[k] for part in parts], here.event).to(dtype) for k in range(3)))
 
 
@@ -193,7 +168,7 @@ def _curve(here: Plan, index: int, p: Mapping[str, Tensor], t: Tensor) -> tuple[
         table = [p[_name(index, part)] for part in ("edges", "grown", "mean", "added")]
         return _derived(curve.init_noise, p[_name(index, "power")], table, t - curve.low)
     if isinstance(curve, Chain):
-        columns = p[_name(index, "chain")] if here.steps is None else here.steps.columns(p, t)
+        columns = p[_name(index, "chain")]
         place = (t - curve.low).round().long().clamp(0, columns.shape[1] - 1)
         log_alpha, mean, log_variance = columns[:, place].unbind(0)
         return log_alpha, mean, log_variance

@@ -19,7 +19,6 @@ from dgmspec.modules.nets import below, context_features, evaluate, features_of,
 from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.paths.arrows import Perturb
-from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.noising import AbstractNoising, scale_of
 
 __all__ = ["Denoiser", "Predicted", "plan_of", "seen", "step_plan", "step_tables"]
@@ -65,11 +64,11 @@ class Denoiser:
 
     def rates(self, t: Tensor, dtype: torch.dtype) -> Rates:
         """The process at times (batch,)."""
-        return rates(self.plan, t, dtype)
+        return rates(self.plan, t, dtype, self.p)
 
     def slopes(self, t: Tensor, here: At) -> Slopes:
         """How fast the path changes at times (batch,)."""
-        return slopes(self.plan, here, t, here.sigma.dtype)
+        return slopes(self.plan, here, t, here.sigma.dtype, self.p)
 
     def data(self, x: Tensor) -> Tensor:
         """Data as the path has them: reals as they are, whole numbers in the middles of their cells in (-1, 1)."""
@@ -154,5 +153,4 @@ def step_plan(op: AbstractNoising, event: Type, given: Type | None) -> Plan:
 
 def plan_of(op: AbstractNoising, event: Type) -> Plan:
     """The arrow's path made ready for tensors."""
-    schedule = op.schedule() if isinstance(op, Markov) else None
-    return plan(op.path(event.shape), len(event.shape), op.start(event.shape), schedule)
+    return plan(op.path(event.shape), len(event.shape), op.start(event.shape), op.schedule())

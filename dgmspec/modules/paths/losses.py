@@ -179,17 +179,25 @@ def ssm_of(op: Ssm, p: Parameters, x: Tensor, ctx: ScoreContext) -> tuple[Tensor
     return _sliced(op, score, probe) + trace, {}
 
 
-def vlb(op: Vlb, step: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
-    """(batch,): T · (L_{t-1} or L_0) + L_T."""
+def vlb(op: Vlb, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
+    """(batch,): T · (L_{t-1} or L_0) + L_T; in continuous time (T - t_0) ½ g²/σ² ‖ε̂ - ε‖² + L_0 + L_T."""
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
-    x, (t, _) = net.data(x), _times(step, p, ctx.noise["time"])
+    x, (t, counted) = net.data(x), _times(step, p, ctx.noise["time"])
+    if not isinstance(step, Markov):
+        begin, here = step.start(ctx.event.shape), net.at(t, x.dtype)
+        found = net(noised(here, x, noise), t, here)
+        lost = net.rates(t, x.dtype).spread / here.sigma**2 * (found.noise - noise) ** 2
+        first = net.at(torch.full((1,), begin, dtype=torch.float64, device=x.device), x.dtype)
+        entropy = (0.5 * math.log(2 * math.pi * math.e) - first.log_snr / 2).expand_as(x)
+        ends = sum_event(_end(net, step, x) + entropy, ctx.event)
+        return counted * (net.path.high - begin) * 0.5 * sum_event(lost, ctx.event) + ends
     kept = term(net, step, x, t, noise, op.trains == "variance")
     return (step.high - step.low + 1) * kept + sum_event(_end(net, step, x), ctx.event)
 
 
-def _end(net: Denoiser, step: Markov, x: Tensor) -> Tensor:
+def _end(net: Denoiser, step: AbstractNoising, x: Tensor) -> Tensor:
     """KL(q(x_T | x_0) ‖ p(x_T)), by the coordinate."""
-    last = net.at(torch.full((1,), step.high, dtype=torch.float64, device=x.device), x.dtype)
+    last = net.at(torch.full((1,), net.path.high, dtype=torch.float64, device=x.device), x.dtype)
     if step.end is None:
         return 0.5 * (last.alpha * x / last.sigma) ** 2
     loc, scale = (torch.tensor(v, dtype=x.dtype, device=x.device).reshape(_sides(v, x)) for v in step.end)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.paths.affine import NotAffine, Times
-from dgmspec.algebra.paths.derive import of_drift, of_kernel
+from dgmspec.algebra.paths.affine import Affine, NotAffine, Times, simplified, squared
+from dgmspec.algebra.paths.derive import of_drift, of_kernel, process_of
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.types import Shape
 from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.numbers import Schedule
 from dgmspec.ops.paths.settings import (
     Flow,
     PerturbSettings,
@@ -26,6 +27,7 @@ class Sde(AbstractNoising):
     """dx = drift(x, t) dt + diffusion(t) dW from the data at `low` to the noise at `high`."""
 
     name: ClassVar[str] = "sde"
+    laws: ClassVar[tuple[str, ...]] = ("drift", "diffusion")
 
     low: float
     high: float
@@ -34,8 +36,28 @@ class Sde(AbstractNoising):
     settings: SdeSettings = SdeSettings()
 
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        times = Times(self.time, self.low, self.high)
-        return of_drift(self.drift, self.diffusion, self.state, times, shape, self.settings.init_noise)
+        if self.learned and isinstance(law := self.coefficients(self.drift, self.times), NotAffine):
+            return law
+        drift, diffusion = self.started(self.drift, self.diffusion)
+        found = of_drift(drift, diffusion, self.state, self.times, shape, self.settings.init_noise)
+        if isinstance(found, GaussianPath):
+            self.schedule()
+        return found
+
+    def schedule(self) -> Schedule | None:
+        """The rate, the offset and g² as formulas."""
+        if not self.learned:
+            return None
+        law = self.coefficients(self.drift, self.times)
+        assert isinstance(law, Affine), "checked where the path is derived"
+        self.require_alike(law.rate, law.offset, self.diffusion)
+        process = (law.rate, law.offset, squared(self.diffusion, self.times, self.intervals()))
+        return Schedule(process, self.supports(), process)
+
+    @property
+    def times(self) -> Times:
+        """The time and its ends."""
+        return Times(self.time, self.low, self.high)
 
     def law_at(self) -> str:
         return "drift"
@@ -52,6 +74,7 @@ class Perturb(AbstractNoising):
     """x_t ~ normal(loc, scale) given x_0, over an interval of times or at `levels` alone."""
 
     name: ClassVar[str] = "perturb"
+    laws: ClassVar[tuple[str, ...]] = ("loc", "scale")
 
     low: float
     high: float
@@ -69,8 +92,35 @@ class Perturb(AbstractNoising):
         return len(self.levels) or None
 
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        times = Times(self.time, self.low, self.high)
-        return of_kernel(self.loc, self.scale, self.state, times, shape, self.levels)
+        if self.learned and isinstance(law := self.coefficients(self.loc, self.times), NotAffine):
+            return law
+        loc, scale = self.started(self.loc, self.scale)
+        found = of_kernel(loc, scale, self.state, self.times, shape, self.levels)
+        if isinstance(found, GaussianPath):
+            self.schedule()
+        return found
+
+    def schedule(self) -> Schedule | None:
+        """α, m and σ as formulas, and in continuous time the process that has this kernel."""
+        if not self.learned:
+            return None
+        law, known = self.coefficients(self.loc, self.times), self.intervals()
+        assert isinstance(law, Affine), "checked where the path is derived"
+        self.require_alike(law.rate, law.offset, self.scale)
+        curve = (
+            simplified(law.rate, self.times, known),
+            simplified(law.offset, self.times, known),
+            simplified(self.scale, self.times, known),
+        )
+        if self.levels:
+            return Schedule(curve, self.supports())
+        process = process_of(*curve, self.times, known)
+        return Schedule(curve, self.supports(), (process.rate, process.offset, process.spread), process.slopes or ())
+
+    @property
+    def times(self) -> Times:
+        """The time and its ends."""
+        return Times(self.time, self.low, self.high)
 
     @property
     def likelihood(self) -> Flow | None:

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
-from dgmspec.algebra.nodes import AbstractExpr, expr
-from dgmspec.algebra.paths.affine import Affine, NotAffine, Times, affine
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.paths.affine import Affine, NotAffine, Times
 from dgmspec.algebra.paths.derive import of_chain
 from dgmspec.algebra.paths.gaussian import GaussianPath
-from dgmspec.algebra.rewrite import substitute
-from dgmspec.algebra.shapes import shape_of
-from dgmspec.algebra.updates import as_interval
-from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.steps import Cost, Direction
-from dgmspec.core.types import REAL, Shape, Support, SupportKind, Type
-from dgmspec.ops.authored import OwnConstant
-from dgmspec.ops.authored.starts import start, usual
+from dgmspec.core.types import REAL, Shape, SupportKind, Type
 from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.numbers import Schedule
 from dgmspec.ops.paths.settings import MarkovSettings
 
-__all__ = ["Markov", "Schedule"]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """x_t ~ normal(rate x_{t-1} + offset, scale): formulas of the time and of `numbers`, each in its support."""
-
-    rate: AbstractExpr
-    offset: AbstractExpr
-    scale: AbstractExpr
-    numbers: tuple[tuple[str, Support], ...]
-
-
-def _starting(own: OwnConstant) -> float:
-    assert not isinstance(own.initial, tuple), "one number"
-    return usual(own.support) if own.initial is None else own.initial
+__all__ = ["Markov"]
 
 
 class Markov(AbstractNoising):
@@ -49,17 +27,12 @@ class Markov(AbstractNoising):
 
     name: ClassVar[str] = "markov"
     bounded: ClassVar[bool] = True
+    laws: ClassVar[tuple[str, ...]] = ("loc", "scale")
 
     low: int
     high: int
     loc: AbstractExpr
     scale: AbstractExpr
-    learned: tuple[OwnConstant, ...] = ()
-    """The numbers that the steps read and that are learned; `shared` holds the addresses of those of the model."""
-    shared: tuple[tuple[str, Address], ...] = ()
-    end: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    """Mean and standard deviation of the prior at the end, one number each or one a coordinate; None where it is no
-    normal law of numbers."""
     settings: MarkovSettings = MarkovSettings()
 
     @property
@@ -90,35 +63,27 @@ class Markov(AbstractNoising):
 
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
         """With the numbers that are learned at their starting values."""
-        if self.learned and isinstance(law := self._coefficients(self.loc), NotAffine):
+        if self.learned and isinstance(law := self.coefficients(self.loc, self._around), NotAffine):
             return law
-        started = {own.name: expr(_starting(own)) for own in self.learned}
-        loc, scale = (substitute(formula, started) for formula in (self.loc, self.scale))
+        loc, scale = self.started(self.loc, self.scale)
         found = of_chain(loc, scale, self.state, self.time, self.low, self.high, shape)
         if isinstance(found, GaussianPath):
             self.schedule()
         return found
 
     def schedule(self) -> Schedule | None:
-        """The steps as formulas of what is learned, defined whatever its values; None where nothing is."""
+        """The steps as formulas of what is learned, defined whatever its values: rate, offset and scale."""
         if not self.learned:
             return None
-        loc, scale = self._coefficients(self.loc), self._coefficients(self.scale)
+        loc, scale = (self.coefficients(formula, self._around) for formula in (self.loc, self.scale))
         assert isinstance(loc, Affine) and isinstance(scale, Affine), "neither's slope reads the state"
-        numbers = dict.fromkeys((self.time, *(own.name for own in self.learned)), ())
-        if any(shape_of(formula, numbers) for formula in (loc.rate, loc.offset, scale.offset)):
-            raise Refusal("DGM901", "steps that read what is learned have one coefficient for all coordinates")
-        supports = tuple((own.name, own.support) for own in self.learned)
-        return Schedule(loc.rate, loc.offset, scale.offset, supports)
+        self.require_alike(loc.rate, loc.offset, scale.offset)
+        return Schedule((loc.rate, loc.offset, scale.offset), self.supports())
 
-    def _coefficients(self, formula: AbstractExpr) -> Affine | NotAffine:
-        """A formula as one of the state, whatever the numbers are that are learned."""
-        known = {own.name: as_interval(own.support) for own in self.learned}
-        return affine(formula, self.state, Times(self.time, self.low - 0.5, self.high + 0.5), known)
-
-    def law_parameters(self) -> tuple[ParamSpec, ...]:
-        at = dict(self.shared)
-        return tuple(ParamSpec(own.name, (), start(own, ()), at=at.get(own.name, "")) for own in self.learned)
+    @property
+    def _around(self) -> Times:
+        """The steps with room around the first and the last."""
+        return Times(self.time, self.low - 0.5, self.high + 0.5)
 
     def cost(self, x: Type, c: Type | None) -> Cost:
         return Cost("bound", Direction("solver"), Direction("sequential", self.high - self.low + 1))

@@ -18,7 +18,6 @@ from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
-from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.noising import AbstractNoising
@@ -158,13 +157,8 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
                 f"`times = {step.drawn_times.name}` draws from an interval, and this path has certain times only",
                 help=("write `times = stratified`",),
             )
-        start = step.start(event.shape)
-        if self.weight in ("likelihood",) and not math.isfinite(path.log_snr(start)):
-            raise Refusal(
-                "DGM653",
-                f"the weight g²/σ² has no finite integral from {step.time} = {start:g} on, where σ is 0",
-                help=("set `t_eps = 1e-5` in the arrow's braces",),
-            )
+        if self.weight == "likelihood":
+            _require_noise(path, step.start(event.shape), step.time)
 
     def factor(self, path: GaussianPath, t: float) -> float:
         """What multiplies ½‖ε̂ - ε‖² at a time, of the first curve: for drawing times by it."""
@@ -177,8 +171,7 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
         if self.weight == "min_snr":
             return min(1.0, self.gamma / snr)
         if self.weight == "likelihood":
-            step = 1e-4 * max(t - path.low, 1e-12)
-            return max(-(curve.log_snr(min(t + step, path.high)) - curve.log_snr(t - step)), 0.0) / (2 * step)
+            return _fall(path, t)
         found = evaluate(self.weight, {path.times.name: t, "alpha": alpha, "sigma": sigma, "snr": snr})
         return float(found) / sigma**2
 
@@ -232,7 +225,15 @@ class Ssm(AbstractPathLoss, AbstractScoreLoss):
 
 
 class Vlb(AbstractPathLoss):
-    """The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times.
+    """The variational bound on the log-density.
+
+    Of an `sde` or a `perturb` in continuous time: KL(q(x_T | x_0) ‖ p(x_T)) + ½ (T - t_0) g²/σ² ‖ε̂ - ε‖² - log p(x_0 |
+    x_{t_0}), a time for each row, with the declared prior and p(x_0 | x_{t_0}) = N((x_{t_0} - m)/α, σ²/α²) at the
+    earliest time. It depends on the path through its ends alone, but for the variance of the estimate, and trains the
+    numbers that its law learns. Kingma, Salimans, Poole and Ho 2021, "Variational diffusion models", equations 11 to
+    17.
+
+    Of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times.
 
     L_{t-1} = KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)) and L_0 = -log p(x_0 | x_1), of whole numbers the mass of
     their cell, where p(x_{t-1} | x_t) has the mean of q with the predicted clean data and the `variance` of the arrow's
@@ -254,28 +255,64 @@ class Vlb(AbstractPathLoss):
 
     def check(self, step: AbstractStep, event: Type) -> None:
         super().check(step, event)
+        assert isinstance(step, AbstractNoising)
         if not isinstance(step, Markov):
-            raise Refusal(
-                "DGM652",
-                f"`vlb` is the bound of a chain, and a `{step.name}` is none",
-                help=("write `dsm(weight = likelihood)`" if not isinstance(step, Perturb) else "write `dsm`",),
-            )
+            self._check_continuous(step, event)
         if step.learned and step.end is None:
             raise Refusal(
                 "DGM671",
                 "`vlb` compares the end of a path with a normal prior of numbers, and this path is learned",
                 help=("write `~ normal(0, 1)` at its end, or `loss = nll`",),
             )
-        if self.trains == "variance" and step.settings.variance != "learned":
+        if self.trains == "variance" and not (isinstance(step, Markov) and step.settings.variance == "learned"):
             raise Refusal(
                 "DGM670",
-                f"`vlb(trains = variance)` trains the variance of the reverse steps, which is the {_words(step)} one",
+                f"`vlb(trains = variance)` trains the variance of the reverse steps, which is {_words(step)}",
                 help=("write `variance = learned` in the braces, or `vlb`",),
             )
 
+    def _check_continuous(self, step: AbstractNoising, event: Type) -> None:
+        """Continuous time, drawn for its integral, from a time on at which there is noise."""
+        if step.discrete:
+            raise Refusal(
+                "DGM652",
+                f"`vlb` is the bound of a chain or of continuous time, and this `{step.name}` has levels alone",
+                help=("write `dsm`",),
+            )
+        if isinstance(step.drawn_times, LogNormal):
+            raise Refusal(
+                "DGM652",
+                "`vlb` is an integral over the time, and `times = log_normal` weighs it otherwise",
+                help=("write `times = importance`, whose mean is that of `uniform`",),
+            )
+        _require_noise(step.path(event.shape), step.start(event.shape), step.time)
 
-def _words(step: Markov) -> str:
-    return {"posterior": "posterior's"}.get(step.settings.variance, step.settings.variance)
+    def factor(self, path: GaussianPath, t: float) -> float:
+        """What multiplies ½‖ε̂ - ε‖² at a time: g²/σ²."""
+        return _fall(path, t)
+
+
+def _words(step: AbstractNoising) -> str:
+    if not isinstance(step, Markov):
+        return "that of a process, given"
+    return {"posterior": "the posterior's"}.get(step.settings.variance, f"the {step.settings.variance} one")
+
+
+def _require_noise(path: GaussianPath, start: float, time: str) -> None:
+    """DGM653 where g²/σ² has no finite integral."""
+    if not math.isfinite(path.log_snr(start)):
+        raise Refusal(
+            "DGM653",
+            f"the weight g²/σ² has no finite integral from {time} = {start:g} on, where σ is 0",
+            help=("set `t_eps = 1e-5` in the arrow's braces",),
+        )
+
+
+def _fall(path: GaussianPath, t: float) -> float:
+    """-dλ/dt of the first curve."""
+    step = 1e-4 * max(t - path.low, 1e-12)
+    curve = path.curves[0]
+    return max(-(curve.log_snr(min(t + step, path.high)) - curve.log_snr(t - step)), 0.0) / (2 * step)
 
 
 def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, ...]) -> tuple[float, ...]:
@@ -293,7 +330,7 @@ def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, .
         masses = [_normal_cdf((-path.log_snr(max(t, first)) / 2 - law.mean) / law.std) for t in times]
         masses = [m - masses[0] for m in masses]
     else:
-        heights = [loss.factor(path, max(t, first)) if isinstance(loss, Dsm) else 1.0 for t in times]
+        heights = [loss.factor(path, max(t, first)) if isinstance(loss, (Dsm, Vlb)) else 1.0 for t in times]
         masses = [0.0]
         for i in range(_KNOTS):
             masses.append(masses[-1] + (heights[i] + heights[i + 1]) / 2 * (times[i + 1] - times[i]))

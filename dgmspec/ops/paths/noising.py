@@ -19,6 +19,7 @@ from dgmspec.core.steps import Facts, Kernel
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.paths.learned import AbstractLearnedPath
+from dgmspec.ops.paths.numbers import AbstractNumbered, Schedule
 from dgmspec.ops.paths.predictions import check_prediction
 from dgmspec.ops.paths.settings import AbstractPrecondition, Edm
 
@@ -28,8 +29,16 @@ _MISMATCH = 0.01
 """Nats per dimension of prior mismatch from which on it is worth a warning."""
 
 
-class AbstractNoising(AbstractLearnedPath, ABC):
+class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
     """An arrow from data to noise along a Gaussian path: x_t given x_0 is normal, with a mean that is affine in x_0."""
+
+    end: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """Mean and standard deviation of the prior at the end, one number each or one a coordinate; None where it is no
+    normal law of numbers."""
+
+    @abstractmethod
+    def schedule(self) -> Schedule | None:
+        """The law as formulas of what is learned, defined whatever its values; None where nothing is."""
 
     @abstractmethod
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
@@ -93,6 +102,8 @@ class AbstractNoising(AbstractLearnedPath, ABC):
         said = f"{self.state}_{self.time} = α {self.state}_0{shift} + σ ε"
         if not path.alike:
             said += ", of the first coordinate"
+        if self.learned:
+            said += ", at the starting values of what is learned"
         if found is None:
             how = "the recursion of the steps" if isinstance(path.curves[0], Chain) else "quadrature"
             return Kernel(self.time, f"{said}, its coefficients by {how}", (), ends)

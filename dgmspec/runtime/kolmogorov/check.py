@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from dgmspec.core.types import Shape, Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.expressions import as_tensor, prepare
+from dgmspec.modules.journeys import denoiser_of
 from dgmspec.modules.paths import coefficients
 from dgmspec.modules.paths.simulation import STEPS, Process
 from dgmspec.ops.paths.arrows import Sde
@@ -111,9 +112,11 @@ class _Tried:
     generator: torch.Generator
     rows: Mapping[str, Tensor] | None
 
-    @property
+    @cached_property
     def op(self) -> Any:
-        """The step."""
+        """The step, with its learned numbers as they are now."""
+        if isinstance(self.node.op, AbstractNoising):
+            return denoiser_of(self.node, self.model.graph, self.model.values()).op
         return self.node.op
 
     def findings(self, seen: list[Histogram], seed: int) -> Iterator[Finding]:

@@ -1,0 +1,95 @@
+"""Laws of paths that read learned numbers: known at their starting values, and as formulas whatever the values are."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from dgmspec.algebra.intervals import Interval
+from dgmspec.algebra.nodes import AbstractExpr, expr
+from dgmspec.algebra.paths.affine import Affine, NotAffine, Times, affine
+from dgmspec.algebra.rewrite import substitute
+from dgmspec.algebra.shapes import shape_of
+from dgmspec.algebra.updates import as_interval
+from dgmspec.core.address import Address
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.parameters import ParamSpec
+from dgmspec.core.steps import AbstractStep
+from dgmspec.core.types import Support
+from dgmspec.ops.authored import OwnConstant
+from dgmspec.ops.authored.starts import start, usual
+
+__all__ = ["AbstractNumbered", "Schedule"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Coefficients of a path as formulas of the time and of `numbers`, each in its support.
+
+    `curve` is what its kind is made of: the rate, offset and scale of a chain's steps; the rate, offset and g² of a
+    process; or α, m and σ, of which `slopes` are the derivatives. `process` are the rate, offset and g² in continuous
+    time.
+    """
+
+    curve: tuple[AbstractExpr, ...]
+    numbers: tuple[tuple[str, Support], ...]
+    process: tuple[AbstractExpr, ...] = ()
+    slopes: tuple[AbstractExpr, ...] = ()
+
+
+class AbstractNumbered(AbstractStep, ABC):
+    """A path whose law, its fields `laws`, may read learned numbers."""
+
+    laws: ClassVar[tuple[str, ...]]
+
+    state: str
+    time: str
+    learned: tuple[OwnConstant, ...] = ()
+    """The numbers that the law reads and that are learned; `shared` holds the addresses of those of the model."""
+    shared: tuple[tuple[str, Address], ...] = ()
+
+    def law_parameters(self) -> tuple[ParamSpec, ...]:
+        """The numbers of the law itself that are learned."""
+        at = dict(self.shared)
+        return tuple(ParamSpec(own.name, (), start(own, ()), at=at.get(own.name, "")) for own in self.learned)
+
+    def started(self, *formulas: AbstractExpr) -> tuple[AbstractExpr, ...]:
+        """Formulas with the numbers at their starting values."""
+        values = {own.name: expr(_starting(own)) for own in self.learned}
+        return tuple(substitute(formula, values) for formula in formulas) if values else formulas
+
+    def settled_at(self, values: Mapping[str, float]) -> Self:
+        """The same path, the numbers no longer learned but of these values."""
+        numbers = {name: expr(value) for name, value in values.items()}
+        laws = {law: substitute(getattr(self, law), numbers) for law in self.laws}
+        return self.model_copy(update={**laws, "learned": (), "shared": ()})
+
+    def intervals(self) -> dict[str, Interval]:
+        """Where the learned numbers lie."""
+        return {own.name: as_interval(own.support) for own in self.learned}
+
+    def supports(self) -> tuple[tuple[str, Support], ...]:
+        """The learned numbers with their supports."""
+        return tuple((own.name, own.support) for own in self.learned)
+
+    def coefficients(self, formula: AbstractExpr, times: Times) -> Affine | NotAffine:
+        """A formula as one of the state, whatever the numbers are that are learned."""
+        return affine(formula, self.state, times, self.intervals())
+
+    def require_alike(self, *formulas: AbstractExpr) -> None:
+        """Refuse coefficients that differ from coordinate to coordinate."""
+        numbers = dict.fromkeys((self.time, *(own.name for own in self.learned)), ())
+        if any(shape_of(formula, numbers) for formula in formulas):
+            raise Refusal(
+                "DGM901",
+                f"a law that reads what is learned has one coefficient for all coordinates, and `{self.state}` gets "
+                "several",
+                help=("write numbers for its coefficients, no vectors",),
+            )
+
+
+def _starting(own: OwnConstant) -> float:
+    assert not isinstance(own.initial, tuple), "one number"
+    return usual(own.support) if own.initial is None else own.initial
