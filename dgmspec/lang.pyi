@@ -1182,7 +1182,7 @@ class _Variational(Word):
 variational: _Variational
 
 class _Vlb(Word):
-    """loss: The variational bound of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times."""
+    """loss: The variational bound on the log-density."""
     def __call__(self, *args: Value, trains: Value = ...) -> Name | Call: ...
 
 vlb: _Vlb
