@@ -56,6 +56,38 @@ def test_a_vae_on_mnist_in_ten_minutes(tmp_path: Path, capsys: pytest.CaptureFix
     assert -found["nll_nats"] >= -96 and found["importance"]["nll_nats"] < found["nll_nats"]
 
 
+def test_a_vae_on_digits_and_all_its_figures(tmp_path: Path) -> None:
+    from PIL import Image
+
+    run = dgmspec.train(dgmspec.load(SPECS / "vae.dgm"), out=tmp_path / "run")
+    found = dgmspec.evaluate(run.path, samples=500)
+    bound, sampled = -found["nll_nats"], -found["importance"]["nll_nats"]
+    print(f"\nvae.dgm on digits: test bound {bound:.2f} ± {found['nll_stderr']:.2f} nats on {found['rows']} images")
+    print(f"importance-sampled (k = 500) {sampled:.2f}; divergence {found['divergences_nats']['z']:.2f}")
+    assert found["density"] == "lower bound" and not found["collapsed"]
+    assert -26 < bound < sampled - 0.3 and sampled > -25
+    for name in ("reconstructions", "samples", "codes"):
+        shown = np.asarray(Image.open(run.path / f"{name}.png").convert("L"), np.float64)
+        # Two panels; in each digits or points stand out from their ground.
+        spread = [float(half.std()) for half in np.array_split(shown, 2, axis=1)]
+        print(f"{name}.png {shown.shape[1]} x {shown.shape[0]}, spread of grey {spread[0]:.0f} and {spread[1]:.0f}")
+        assert min(spread) > 20
+    # What the pictures show: reconstructions are nearer to their rows than other rows are, and codes part the digits.
+    rows = torch.tensor(_digits(), dtype=torch.float32)
+    codes = run.model.encode(rows, seed=0, mean=True)
+    back = run.model.decode(codes, seed=0, mean=True)
+    own, other = ((back - r).square().sum(1).mean() for r in (rows, rows.roll(1, 0)))
+    print(f"squared distance to its reconstruction {own:.1f}, to another's {other:.1f}")
+    assert own < 0.75 * other and bool((codes.std(0) > 0.5).all())
+
+
+def _digits() -> np.ndarray[Any, Any]:
+    """The digits by a threshold."""
+    from sklearn.datasets import load_digits
+
+    return np.asarray(load_digits().data >= 8)
+
+
 @pytest.mark.parametrize("spec", ["made", "pixel_cnn"])
 def test_autoregressive_laws_on_digits_are_below_a_mixture_of_categoricals(spec: str, tmp_path: Path) -> None:
     report = dgmspec.train(dgmspec.load(SPECS / f"{spec}.dgm"), out=tmp_path / "run").report

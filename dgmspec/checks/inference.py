@@ -9,15 +9,17 @@ import networkx as nx
 from dgmspec.checks.analysis import Analysis, nothing_to_fit
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.losses import AbstractBound
+from dgmspec.core.losses import AbstractBound, AbstractPosteriorLoss
+from dgmspec.graph.conditioning import inferred, posteriors
 from dgmspec.graph.dependence import MAX_STATES, Group
-from dgmspec.graph.graph import LossTerm
+from dgmspec.graph.graph import Graph, LossTerm
 
 
 def check_inference(analysis: Analysis) -> Iterator[Diagnostic]:
-    """DGM722, 723, 724, 728."""
+    """DGM721, 722, 723, 724, 728."""
     if not analysis.graph.complete:
         return
+    yield from _observed_inferred(analysis)
     dependence = analysis.dependence
     circles = [
         *_circle(analysis, dependence.generative, "DGM722", "generates", "generation"),
@@ -27,6 +29,49 @@ def check_inference(analysis: Analysis) -> Iterator[Diagnostic]:
     if not circles:
         yield from _available(analysis)
         yield from _generated(analysis)
+
+
+def _observed_inferred(analysis: Analysis) -> Iterator[Diagnostic]:
+    """What is inferred of an observed variable is trained."""
+    loss = analysis.graph.loss
+    trained = [t.binds for t in loss.terms.values() if isinstance(t.op, AbstractPosteriorLoss)] if loss else []
+    for name in posteriors(analysis.graph) if loss else ():
+        law = analysis.dependence.of[name].posterior
+        if law is not None and name not in trained:
+            yield Diagnostic(
+                "DGM721",
+                f"`{name}` is observed, so nothing is to be inferred about it, and the loss does not train its `infer`",
+                law.address,
+                "known from the data",
+                (Label(analysis.graph.variables[name].address, "declared `observe` here"),),
+                help=(
+                    f"write `generate {name} | … ~ …` for its law, or declare `latent {name}`",
+                    f"to learn the posterior from pairs, add `forward_kl({name})` to the loss",
+                ),
+            )
+
+
+def check_posterior(analysis: Analysis, term: LossTerm) -> Graph | None:
+    """The graph of what a term about a posterior trains; None where the model infers no such thing."""
+    observed = _observed(analysis)
+    return inferred(analysis.graph, (name for name in observed if name != term.binds)) if term.binds else None
+
+
+def untrained(analysis: Analysis, term: LossTerm) -> Diagnostic:
+    """DGM738: a term about a posterior that the model does not have."""
+    observed = _observed(analysis)
+    name = term.binds or next(iter(observed), "x")
+    others = ", ".join(other for other in observed if other != name) or "…"
+    law = analysis.dependence.of[name].posterior if term.binds else None
+    missing = f"and the model has no `infer` of `{name}`" if law is None else "and this one reads more than that"
+    return Diagnostic(
+        "DGM738",
+        f"`{term.op.name}` learns what is inferred of an observed variable from the other observed ones, {missing}",
+        term.address,
+        "no posterior",
+        () if law is None else (Label(law.address, f"`{name}` is inferred here"),),
+        help=(f"write `infer {name} | {others} ~ …`, or `infer u ~ normal(0, 1)` and `flow u -> {name} | {others}`",),
+    )
 
 
 def _circle(analysis: Analysis, graph: nx.DiGraph, code: str, verb: str, what: str) -> Iterator[Diagnostic]:

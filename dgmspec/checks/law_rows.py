@@ -38,9 +38,9 @@ def law_rows(analysis: Analysis) -> Iterator[LawRow]:
         if not inferred and not law.inputs and not size:
             continue
         group = dependence.of[law.variable]
-        closed = dependence.closed_divergence(group) if inferred else False
-        how = ("in closed form" if closed else "by draws") if inferred else ""
-        gradient = _gradient(analysis, law) if inferred else ""
+        bounds = inferred and not group.observed
+        how = ("in closed form" if dependence.closed_divergence(group) else "by draws") if bounds else ""
+        gradient = _gradient(analysis, law) if bounds else ""
         yield LawRow("infer" if inferred else "generate", law_label(graph, law), size, how, gradient)
 
 

@@ -8,11 +8,17 @@ import networkx as nx
 
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis, nothing_to_fit
-from dgmspec.checks.inference import check_bound, check_tractable
+from dgmspec.checks.inference import check_bound, check_posterior, check_tractable, untrained
 from dgmspec.checks.scores import check_score, check_score_term
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
-from dgmspec.core.losses import AbstractArrowLoss, AbstractBound, AbstractDensityLoss, AbstractScoreLoss
+from dgmspec.core.losses import (
+    AbstractArrowLoss,
+    AbstractBound,
+    AbstractDensityLoss,
+    AbstractPosteriorLoss,
+    AbstractScoreLoss,
+)
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import LossTerm, VariableNode
 from dgmspec.graph.infer import arriving
@@ -31,6 +37,9 @@ def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
             yield from check_score_term(analysis, term, term.op)
         elif isinstance(term.op, AbstractArrowLoss):
             yield from _arrow(analysis, term, term.op)
+        elif isinstance(term.op, AbstractPosteriorLoss):
+            law = check_posterior(analysis, term)
+            yield from [untrained(analysis, term)] if law is None else _density(Analysis(law), term, term.op)
         elif isinstance(term.op, AbstractDensityLoss):
             yield from _density(analysis, term, term.op)
         elif isinstance(term.op, AbstractBound):

@@ -8,7 +8,7 @@ from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.training import check_columns
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label
-from dgmspec.core.losses import AbstractBound, AbstractDensityLoss, AbstractRateLoss
+from dgmspec.core.losses import AbstractBound, AbstractDensityLoss, AbstractPosteriorLoss, AbstractRateLoss
 from dgmspec.graph.graph import LossTerm, Prior
 
 __all__ = ["check_rows"]
@@ -36,7 +36,8 @@ def check_rows(analysis: Analysis) -> Iterator[Diagnostic]:
 
 def _term(analysis: Analysis, term: LossTerm) -> Iterator[Diagnostic]:
     """The laws whose density a loss term needs."""
-    if not isinstance(term.op, AbstractDensityLoss | AbstractBound | AbstractRateLoss):
+    needs = isinstance(term.op, AbstractDensityLoss | AbstractBound | AbstractRateLoss)
+    if not needs or isinstance(term.op, AbstractPosteriorLoss):  # whose law `check_rows` has looked at
         return
     graph = analysis.graph
     arrow = graph.arrows.get(term.binds or "")

@@ -39,6 +39,13 @@ class AbstractDensityLoss(AbstractLoss, ABC):
     """Whether the unnormalised density ``observe x ~ exp(e)`` is subtracted."""
 
 
+class AbstractPosteriorLoss(AbstractDensityLoss, ABC):
+    """-E[log q] of what `infer` says of an observed variable, given the other observed ones."""
+
+    walk: ClassVar[Literal["log_prob", "sample_and_log_prob"]] = "log_prob"
+    sign: ClassVar[Literal[1, -1]] = -1
+
+
 class AbstractCommitment(AbstractLoss, ABC):
     """weight · E of the squared distance between the vectors of a posterior and the codes that stand for them."""
 

@@ -84,7 +84,7 @@ def lower_conditional(building: Building, member: Conditional) -> None:
         building.complete = False
         return
     try:
-        _check_role(building, member, node, at)
+        _check_role(building, node, at)
         before = node.prior if member.head == "generate" else node.posterior
         if before is not None:
             _second(building, node, at, before)
@@ -108,8 +108,8 @@ def lower_conditional(building: Building, member: Conditional) -> None:
         building.complete = False
 
 
-def _check_role(building: Building, member: Conditional, node: VariableNode, at: Address) -> None:
-    """A given variable has no law, and only a latent one is inferred."""
+def _check_role(building: Building, node: VariableNode, at: Address) -> None:
+    """A given variable has no law."""
     if node.role == "given":
         building.findings.refuse(
             "DGM710",
@@ -117,15 +117,6 @@ def _check_role(building: Building, member: Conditional, node: VariableNode, at:
             at,
             labels=(Label(node.address, "declared `given` here"),),
             help=(f"leave it out, or declare `observe {node.name}` or `latent {node.name}`",),
-        )
-    if member.head == "infer" and node.role == "observe":
-        building.findings.refuse(
-            "DGM721",
-            f"`{node.name}` is observed, so nothing is to be inferred about it",
-            at,
-            label="known from the data",
-            labels=(Label(node.address, "declared `observe` here"),),
-            help=(f"write `generate {node.name} | … ~ …` for its law, or declare `latent {node.name}`",),
         )
 
 

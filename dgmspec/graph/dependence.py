@@ -56,6 +56,10 @@ class Dependence:
         self._makers |= {n.target: n.inputs for n in graph.formulas.values()}
         self._makers |= {s.target: (s.source,) for s in graph.steps.values()}
         self._names = {v.value: v.name for v in graph.variables.values()}
+        for variable in graph.variables.values():
+            # A step of the variable's own (`standardize`) is read from its side, whichever way the arrow runs.
+            own = (s for s in graph.steps.values() if s.address.startswith(f"{variable.address}/"))
+            self._makers |= {step.source: (step.target,) for step in own if step.target == variable.value}
         self.read = frozenset(self.variables(v for law in self._laws("prior") for v in law.inputs))
         contexts = (a.context for a in graph.arrows.values() if a.context is not None)
         self.read |= frozenset(self.variables(contexts))

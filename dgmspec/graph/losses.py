@@ -22,13 +22,14 @@ from dgmspec.core.losses import (
     AbstractCommitment,
     AbstractDensityLoss,
     AbstractLoss,
+    AbstractPosteriorLoss,
     AbstractScoreLoss,
 )
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import meant
-from dgmspec.graph.graph import Loss, LossTerm
+from dgmspec.graph.graph import Loss, LossTerm, VariableNode
 from dgmspec.ops import find, names, roles_of
 from dgmspec.ops.paths.losses import ALONG
 from dgmspec.spec.model import Path, Setting
@@ -193,6 +194,15 @@ def _one_density(building: Building, names: list[str]) -> bool:
     )
 
 
+def _inferred(building: Building, variable: VariableNode) -> bool:
+    """Whether a variable has an `infer`, or arrows join it to one that has."""
+    joined: nx.Graph = nx.Graph()
+    joined.add_nodes_from(building.variables)
+    joined.add_edges_from((arrow.source, arrow.target) for arrow in building.arrows.values())
+    near = nx.node_connected_component(joined, variable.name)
+    return any(building.variables[name].posterior is not None for name in near)
+
+
 def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) -> str | None:
     """The observed variable that a term is about; None where the model has none that fits."""
     observed = [v for v in building.variables.values() if v.role == "observe"]
@@ -212,6 +222,8 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
         observed = [v for v in observed if v.score is not None or v.target is not None] or observed
     if isinstance(op, (AbstractBound, AbstractCommitment)):
         return None
+    if isinstance(op, AbstractPosteriorLoss):
+        observed = [v for v in observed if _inferred(building, v)] or observed
     compares = isinstance(op, AbstractDensityLoss) and op.against_target
     fitting = [v.name for v in (with_target if compares and with_target else observed)]
     if len(fitting) > 1 and not _one_density(building, fitting):

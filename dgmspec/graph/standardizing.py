@@ -1,8 +1,9 @@
 """`standardize = true`: a graph whose flows and nets see the data less their mean, over their standard deviation.
 
-A fixed affine step stands at the data end of each flow, and one behind each variable that a net reads and no flow
-gives, labels, integers and angles aside. So log-densities, samples, ledgers and whatever else is derived from a graph
-are in the units of the data by construction. Formulas read variables in the units of the data.
+A fixed affine step stands at the data end of each flow, behind which other arrows and nets read the variable too, and
+one behind each variable that a net reads and no flow gives, labels, integers and angles aside. So log-densities,
+samples, ledgers and whatever else is derived from a graph are in the units of the data by construction. Formulas read
+variables in the units of the data.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import replace
 
 from dgmspec.algebra.nodes import Name, Vector
 from dgmspec.core.address import Address, child
-from dgmspec.core.types import REAL, Support, Type
-from dgmspec.graph.graph import FormulaNode, Graph, StepNode, Value, ValueId, VariableNode
+from dgmspec.core.types import REAL, UNKNOWN, Support, Type
+from dgmspec.graph.graph import ArrowNode, FormulaNode, Graph, StepNode, Value, ValueId, VariableNode
 from dgmspec.ops.standardizing import Standardize
 
 __all__ = ["standardized", "standardizer", "unstandardized"]
@@ -48,11 +49,17 @@ def unstandardized(graph: Graph, variable: VariableNode) -> str | None:
     ends = [a for a in graph.arrows.values() if variable.name in (a.source, a.target)]
     if _support(variable) != REAL:
         return f"shifts and scales numbers of all of ℝ, and `{variable.name}` is {variable.declared}"
-    if variable.prior is not None or len(ends) != 1:
+    if (variable.prior is not None and not _inferred(graph, ends)) or len(ends) != 1:
         return f"stands at the data end of a flow, and `{variable.name}` is the end of {len(ends) or 'no'} flow" + (
             "s" * (len(ends) > 1)
         )
     return None
+
+
+def _inferred(graph: Graph, arrows: list[ArrowNode]) -> bool:
+    """Whether the arrows at a variable are what infers it, so that its own law stands aside."""
+    ends = {end for arrow in arrows for end in (arrow.source, arrow.target)}
+    return any(graph.variables[name].posterior is not None for name in ends)
 
 
 def _scales(support: Support) -> bool:
@@ -70,13 +77,14 @@ def _at_end(graph: Graph, variable: VariableNode) -> Graph:
     at, begins = standardizer(variable), arrow.source == variable.name
     inner = f"{at}:out"
     ends = (variable.value, inner) if begins else (inner, variable.value)
-    label = f"{'' if begins else 'inverse '}{Standardize.name}"
-    node = StepNode(at, Standardize(), not begins, *ends, arrow.context, arrow.address, label, arrow.address)
+    node = StepNode(at, Standardize(), not begins, *ends, None, arrow.address, Standardize.name, arrow.address)
     steps = {k: _moved(s, variable.value, inner) for k, s in graph.steps.items()}
     steps = {at: node, **steps} if begins else {**steps, at: node}
     order = (at, *arrow.steps) if begins else (*arrow.steps, at)
     arrows = {**graph.arrows, arrow.address: replace(arrow, steps=order)}
-    return replace(graph, values={**graph.values, inner: Value(inner)}, steps=steps, arrows=arrows)
+    changed = replace(graph, steps=steps, arrows=arrows)
+    typed = variable.declared if isinstance(variable.declared, Type) else UNKNOWN
+    return replace(_reading(changed, variable, inner), values={**graph.values, inner: Value(inner, typed)})
 
 
 def _moved(step: StepNode, old: ValueId, new: ValueId) -> StepNode:
@@ -89,6 +97,17 @@ def _behind(graph: Graph, variable: VariableNode, type_: Type) -> Graph:
     """The step behind a given variable, and every net that reads the variable reading what the step gives."""
     old, at = variable.value, standardizer(variable)
     new = f"{at}:out"
+    changed = _reading(graph, variable, new)
+    if changed == graph or not graph.arrows:
+        return graph
+    arrow = next(iter(graph.arrows))
+    node = StepNode(at, Standardize(), False, old, new, None, arrow, Standardize.name, variable.address)
+    return replace(changed, values={**graph.values, new: Value(new, type_)}, steps={**changed.steps, at: node})
+
+
+def _reading(graph: Graph, variable: VariableNode, new: ValueId) -> Graph:
+    """The graph with every arrow and net that reads a variable by itself reading another value in its place."""
+    old = variable.value
     named = {s.arrow: s.context for s in graph.steps.values() if s.op.names_context()}
     steps = {
         k: replace(s, context=new) if s.context == old and s.arrow not in named else s for k, s in graph.steps.items()
@@ -97,11 +116,7 @@ def _behind(graph: Graph, variable: VariableNode, type_: Type) -> Graph:
     nets = {k: replace(n, inputs=tuple(new if v == old else v for v in n.inputs)) for k, n in graph.nets.items()}
     kept = set(named.values())
     formulas = {k: f if f.target in kept else _read(f, variable, new) for k, f in graph.formulas.items()}
-    changed = replace(graph, steps=steps, arrows=arrows, nets=nets, formulas=formulas)
-    if changed == graph or not arrows:
-        return graph
-    node = StepNode(at, Standardize(), False, old, new, None, next(iter(arrows)), Standardize.name, variable.address)
-    return replace(changed, values={**graph.values, new: Value(new, type_)}, steps={**steps, at: node})
+    return replace(graph, steps=steps, arrows=arrows, nets=nets, formulas=formulas)
 
 
 def _read(node: FormulaNode, variable: VariableNode, new: ValueId) -> FormulaNode:

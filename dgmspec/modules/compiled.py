@@ -40,7 +40,8 @@ class CompiledModel(AbstractTrained):
 
     Tensors are (batch, *event); log-densities are in nats, (batch,). A method takes and returns a tensor where one
     variable is concerned, a dict by name where there are several. `given` maps each given variable to a tensor of
-    batch 1 or of the full batch. Randomness comes from `seed` (a fresh one when None), keyed per sample: row i of a
+    batch 1 or of the full batch; with values of observed variables too, densities and samples are those of the others
+    given these (see `conditional`). Randomness comes from `seed` (a fresh one when None), keyed per sample: row i of a
     call draws what sample `start + i` draws in any other call. A new model is in evaluation mode; ``train()`` turns
     dropout on.
     """
@@ -64,6 +65,8 @@ class CompiledModel(AbstractTrained):
         """
         if t is not None:
             return self.until(t).log_prob(x, given, samples, seed, start)
+        if (law := self.under(given)) is not self:
+            return law.log_prob(x, given, samples, seed, start)
         inputs, batch = self._read("log_prob", x, given)
         program = self.program("log_prob")
         if not program.draws:
@@ -92,6 +95,8 @@ class CompiledModel(AbstractTrained):
 
         With ``direction="encode"`` the log-determinants alone, log|det ∂z/∂x|; no prior is needed.
         """
+        if (law := self.under(given)) is not self:
+            return law.ledger(x, given, seed, start, direction)
         inputs, batch = self._read(direction, x, given)
         program = self.program(direction)
         noise = self._noise(program, start, batch, seed)
@@ -130,6 +135,8 @@ class CompiledModel(AbstractTrained):
             return self.with_solver(chosen.solver).sample(n, given, seed, start)
         if isinstance(chosen, AbstractChain) and not known:
             return self.chains(n, chosen, given, seed, start).values
+        if (law := self.under(given)) is not self:
+            return law.sample(n, given, seed, start, method, known, guidance)
         if known and chosen is None:
             raise UnavailableError("known coordinates are kept by a sampler: say which with `method`")
         inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)
@@ -141,6 +148,8 @@ class CompiledModel(AbstractTrained):
 
         Not where steps floor or redraw their samples, through which no gradient passes.
         """
+        if (law := self.under(given)) is not self:
+            return law.rsample(n, given, seed, start)
         if self.redraws:
             raise UnavailableError("rsample: the density is a lower bound, whose samples are redrawn; use sample")
         if not self.differentiable:
@@ -154,6 +163,8 @@ class CompiledModel(AbstractTrained):
         self, n: int, given: Given = None, seed: int | None = None, start: int = 0
     ) -> tuple[Any, Tensor]:
         """n samples with their log-densities, in one walk where every step is a bijection; gradients pass."""
+        if (law := self.under(given)) is not self:
+            return law.sample_and_log_prob(n, given, seed, start)
         seed = fresh_seed() if seed is None else seed
         if isinstance(self.programs["sample_and_log_prob"], Unavailable):
             return self._sample_then_log_prob(n, given, seed, start)
@@ -232,6 +243,8 @@ class CompiledModel(AbstractTrained):
 
     def distribution(self, given: Given = None) -> Law:
         """p(x | given) as a torch Distribution with `rsample`, for one observed variable."""
+        if (law := self.under(given)) is not self:
+            return law.distribution(given)
         if len(self.observed) != 1:
             raise ValueError(f"a torch Distribution has one variable, and {self.graph.name} has {len(self.observed)}")
         return Law(self, next(iter(self.observed)), given)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
+from dgmspec.graph.conditioning import conditioned
 from dgmspec.graph.graph import Graph, StepNode
 from dgmspec.graph.words import describe
 from dgmspec.modules.bundle import Bundle
@@ -23,7 +24,7 @@ from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.store import AbstractStore
 from dgmspec.ops.continuous import AbstractSolver, Ode
 from dgmspec.program.apart import apart
-from dgmspec.program.build import Unavailable
+from dgmspec.program.build import Unavailable, build_programs
 from dgmspec.program.program import Instruction, Phase, Program
 
 __all__ = ["AbstractRunner", "Density", "Given", "Programs", "UnavailableError"]
@@ -32,6 +33,9 @@ Given = Mapping[str, Any] | None
 Density = Literal["exact", "estimate", "lower bound", "unnormalised", "none"]
 Programs = Mapping[Phase, Program | Unavailable]
 
+
+_MADE = ("_interpreters", "_walked", "_fast", "_resources", "_backend", "_conditionals")
+"""What a copy of a model makes anew."""
 
 _LARGE = 2**14
 """Numbers of a weight from which on its product is worth a call of oneDNN, which takes 15 µs."""
@@ -72,6 +76,7 @@ class AbstractRunner(AbstractStore, ABC):
         self._fast = {phase: apart(program) if self._in_pieces else program for phase, program in whole.items()}
         self._walked = {phase: Interpreter(program, self._resources) for phase, program in whole.items()}
         self._interpreters = {phase: Interpreter(program, self._resources) for phase, program in self._fast.items()}
+        self._conditionals: dict[frozenset[str], Self] = {}
         for key in self._resources.tables.keys() - self._masters.keys():
             self.add_table(key, self._resources.tables[key])
 
@@ -207,6 +212,24 @@ class AbstractRunner(AbstractStore, ABC):
         self._prepare()
         return True
 
+    def conditional(self, known: Iterable[str]) -> Self:
+        """The same model, parameters shared, as the law of its other observed variables given these: generated from
+        them, or inferred. `UnavailableError` where it says neither."""
+        names = frozenset(known)
+        if names not in self._conditionals:
+            law = conditioned(self.graph, names)
+            if law is None:
+                rest = ", ".join(f"`{name}`" for name in self.observed if name not in names)
+                given = ", ".join(f"`{name}`" for name in self.observed if name in names)
+                raise UnavailableError(
+                    f"given {given}, {self.name} neither generates nor infers {rest or 'anything'}: write an `infer` "
+                    "and train it by `forward_kl`, or draw by chains, `method = hmc(100, 0.1)`"
+                )
+            view = self.with_programs(build_programs(law))
+            view.graph = law
+            self._conditionals[names] = view
+        return self._conditionals[names].train(self.training)
+
     def _with_steps(self, change: Callable[[AbstractStep], AbstractStep]) -> Self:
         programs = {
             phase: _with_changed(program, change) if isinstance(program, Program) else program
@@ -224,6 +247,11 @@ class AbstractRunner(AbstractStore, ABC):
     def to_fx(self, phase: Phase) -> fx.GraphModule:
         """A program as a torch.fx GraphModule that shares this model's parameters; its inputs are the program's."""
         return to_fx(self.executed(phase), self.values(), self._resources, self.training)
+
+    def under(self, given: Given) -> Self:
+        """The model itself, or `conditional` on the observed variables that `given` has values of."""
+        known = [name for name in self.observed if name in (given or {})]
+        return self.conditional(known) if known else self
 
     # ---- reading what callers pass ----------------------------------------------------------------------------------
 
@@ -269,9 +297,7 @@ class AbstractRunner(AbstractStore, ABC):
 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
-        return {
-            k: v for k, v in state.items() if k not in ("_interpreters", "_walked", "_fast", "_resources", "_backend")
-        }
+        return {k: v for k, v in state.items() if k not in _MADE}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.core.losses import AbstractBound, AbstractCommitment, AbstractDensityLoss
+from dgmspec.core.losses import AbstractBound, AbstractCommitment, AbstractDensityLoss, AbstractPosteriorLoss
 
 
 class Nll(AbstractDensityLoss):
@@ -31,6 +31,21 @@ class ReverseKl(AbstractDensityLoss):
     sign: ClassVar[Literal[1, -1]] = 1
     against_target: ClassVar[bool] = True
     reads_data: ClassVar[bool] = False
+
+
+class ForwardKl(AbstractPosteriorLoss):
+    """``-E_data[log q(θ | x)]`` of the `infer` of an observed θ: the mean over x of KL(p(θ | x) ‖ q(θ | x)), up to the
+    entropy of p(θ | x).
+
+    Both are data, as the pairs of a simulator are. Beside `nll(x)`, which learns p(x | θ), one model has its likelihood
+    and an amortised posterior; each term trains its own part alone. The posterior that the term is least for is that of
+    the prior which the data were drawn from, whatever prior the model declares.
+    Reference: Papamakarios and Murray 2016, "Fast ε-free inference of simulation models with Bayesian conditional
+    density estimation"; Hinton, Dayan, Frey and Neal 1995, "The wake-sleep algorithm" (its sleep phase).
+    """
+
+    name: ClassVar[str] = "forward_kl"
+    examples: ClassVar[tuple[str, ...]] = ("forward_kl", "forward_kl(theta)")
 
 
 Draws = Annotated[int, Field(ge=1, le=100_000)]

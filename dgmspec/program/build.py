@@ -17,6 +17,7 @@ from dgmspec.graph.losses import STEP
 from dgmspec.program.assemble import assemble
 from dgmspec.program.densities import Terms, density, observed, sampling_walk, variables_of
 from dgmspec.program.listing import Listing, MissingValueError, StuckError
+from dgmspec.program.posteriors import initialise_posteriors
 from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot
 from dgmspec.program.routes import Routes
 from dgmspec.program.scores import known, score, target
@@ -112,6 +113,7 @@ def _initialise(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """
     if _laws_between(graph):
         density(graph, routes, listing, initialise=True)
+        initialise_posteriors(graph, listing)
         return {}, []
     walk = Walk(graph, routes, listing, initialise=True)
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))

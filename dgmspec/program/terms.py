@@ -15,6 +15,7 @@ from dgmspec.core.losses import (
     AbstractCommitment,
     AbstractDensityLoss,
     AbstractLoss,
+    AbstractPosteriorLoss,
     AbstractRateLoss,
     AbstractScoreLoss,
 )
@@ -23,14 +24,16 @@ from dgmspec.program.arrows import arrow_term, rate_term
 from dgmspec.program.bounds import bound_term
 from dgmspec.program.commitments import commitment_term
 from dgmspec.program.densities import Terms, density_term
+from dgmspec.program.posteriors import posterior_term
 from dgmspec.program.program import Slot
 from dgmspec.program.scores import score_term
 
 __all__ = ["TERMS", "build_term"]
 
-# The first kind that a term is of decides: one along a step's way is also one about a step, and one about a score or
-# a step is about what it is bound to.
+# The first kind that a term is of decides: one about a posterior is also one about a density, one along a step's way is
+# also one about a step, and one about a score or a step is about what it is bound to.
 TERMS: Final[tuple[tuple[type[AbstractLoss], Callable[[Terms, LossTerm], Slot]], ...]] = (
+    (AbstractPosteriorLoss, posterior_term),
     (AbstractDensityLoss, density_term),
     (AbstractBound, bound_term),
     (AbstractScoreLoss, score_term),

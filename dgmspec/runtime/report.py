@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmspec.core.types import SupportKind
+from dgmspec.graph.conditioning import posteriors
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
 from dgmspec.runtime.data import AbstractTable, Dataset
@@ -76,9 +77,22 @@ def test_figures(
         "nll_stderr": found.stderr,
         "bits_per_dim": found.bits_per_dim,
         **({"binarization": "dynamic"} if test.redrawn else {}),
+        **_posteriors(model, test, seed, processes),
         **_latent(model, test, seed, samples),
         **figures,
     }
+
+
+def _posteriors(
+    model: CompiledModel, test: AbstractTable, seed: int, processes: Processes | None
+) -> dict[str, dict[str, float]]:
+    """-log q of each observed variable that the model infers from the other ones, a mean over the rows."""
+    found = {}
+    for name in posteriors(model.graph):
+        law = model.conditional(other for other in model.observed if other != name)
+        draws = DRAWS if law.dequantises else 1
+        found[name] = test_likelihood(law, test, draws, seed, processes).nll_nats
+    return {"posterior_nll_nats": found} if found else {}
 
 
 def _latent(model: CompiledModel, test: AbstractTable, seed: int, samples: int | None) -> dict[str, Any]:
@@ -158,6 +172,8 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
         lines += ["", *_table(report["model"], test["bits_per_dim"], report["baselines"]), ""]
     if "nll_nats" in test:
         lines.append(_likelihood_line(test, kind or ""))
+    for name, nats in test.get("posterior_nll_nats", {}).items():
+        lines.append(f"posterior of `{name}` given the other variables {nats:.4f} nats")
     for name, nats in test.get("divergences_nats", {}).items():
         warning = "; it has collapsed onto its law and tells nothing" if name in test["collapsed"] else ""
         lines.append(f"divergence of `{name}` from its law {nats:.3f} nats{warning}")

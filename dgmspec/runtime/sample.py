@@ -163,10 +163,12 @@ def sample_block(model: CompiledModel) -> SamplePlan | None:
 def _values(model: CompiledModel, written: Sequence[str], follows: bool = False) -> dict[str, Array]:
     """Values of conditioning variables: right name, right count, inside its support.
 
-    Where the sampler `follows` a density, observed variables may be known too: it draws the one that is left.
+    Observed variables may be known too: the others are drawn given these, by the sampler where it `follows` a density,
+    else by the model itself, where it has such a law.
     """
     found: dict[str, Array] = {}
-    allowed = [*model.givens, *(model.observed if follows else ())]
+    several = len(model.observed) > 1
+    allowed = [*model.givens, *(model.observed if follows or several else ())]
     for pair in written:
         for name, text in _pairs(pair):
             if name not in allowed:

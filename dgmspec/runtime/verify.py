@@ -163,9 +163,11 @@ def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -
     first, last = chain.steps[0], chain.steps[-1]
     generator = torch.Generator().manual_seed(seed_of(seed, chain.arrow.address, 1))
     x = draw_event(first.before, POINTS, generator)
-    c = None if first.context is None else draw_event(first.context, POINTS, generator)
+    reader = next((step for step in chain.steps if step.context is not None), first)
+    c = None if reader.context is None else draw_event(reader.context, POINTS, generator)
     if (at := points.get(first.node.address)) is not None:
-        x, c = torch.cat([at[0], x]), None if c is None or at[2] is None else torch.cat([at[2], c])
+        seen = points[reader.node.address][2]
+        x, c = torch.cat([at[0], x]), None if c is None or seen is None else torch.cat([seen, c])
     parts = tuple(
         part_of(
             step.node.op.tightened(),

@@ -20,8 +20,9 @@ CODES: tuple[Code, ...] = (
         "DGM721",
         "error",
         "an observed variable that is inferred",
-        "`infer` gives the posterior of a latent variable.",
-        "An observed variable is known; a distribution over what it might be has no part in the bound.",
+        "`infer` gives the posterior of a latent variable; that of an observed one is learned by `forward_kl`.",
+        "An observed variable is known; a distribution over what it might be has no part in a bound, and a loss that "
+        "does not name it leaves it untrained.",
         wrong=model_text(_X, _Z, "generate x | z ~ normal(mlp(8))", "infer x | z ~ normal(mlp(8))", "loss = elbo"),
         right=model_text(_X, _Z, _GENERATE, _INFER, "loss = elbo"),
     ),
@@ -306,6 +307,28 @@ CODES: tuple[Code, ...] = (
             "latent z : positive[2] ~ exponential(1)",
             "flow x -> z { abs(net = mlp(8)) }",
             "loss = nll",
+        ),
+    ),
+    Code(
+        "DGM738",
+        "error",
+        "no posterior for `forward_kl`",
+        "`forward_kl(theta)` is about the `infer` of an observed variable, which reads the other observed ones, or "
+        "given ones.",
+        "The term is minus the mean of log q(θ | x) over pairs of data: q needs to be there, and to be a function of "
+        "the pair alone.",
+        wrong=model_text(
+            "observe theta : real[2] ~ normal(0, 1)",
+            _X,
+            "generate x | theta ~ normal(mlp(8))",
+            "loss = nll(x) + forward_kl(theta)",
+        ),
+        right=model_text(
+            "observe theta : real[2] ~ normal(0, 1)",
+            _X,
+            "generate x | theta ~ normal(mlp(8))",
+            "infer theta | x ~ normal(mlp(8))",
+            "loss = nll(x) + forward_kl(theta)",
         ),
     ),
     Code(
