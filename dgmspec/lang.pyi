@@ -449,6 +449,12 @@ class _FlowMatching(Word):
 
 flow_matching: _FlowMatching
 
+class _ForwardKl(Word):
+    """loss: ``-E_data[log q(θ | x)]`` of the `infer` of an observed θ: the mean over x of KL(p(θ | x) ‖ q(θ | x)), up to the."""
+    def __call__(self, *args: Value) -> Name | Call: ...
+
+forward_kl: _ForwardKl
+
 class _Fourier(Word):
     """embedding: ``[cos 2π f_k x, sin 2π f_k x]`` for n/2 frequencies f, in cycles per unit: n features, ``fourier(16)``."""
     def __call__(self, *args: Value, features: Value = ..., kind: Value = ..., scale: Value = ...) -> Name | Call: ...
@@ -1279,6 +1285,7 @@ __all__ = [
     "flow",
     "flow_matching",
     "fn",
+    "forward_kl",
     "fourier",
     "gamma",
     "generate",
