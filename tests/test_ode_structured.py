@@ -63,7 +63,7 @@ ORDERED = {
     "unmasked": (ode("velocity(y, t) = v(y) * y", "net v(y) = mlp(5)", SOLVER, size=3), "exact, 3 derivatives"),
     "one number by itself": (
         ode("velocity(y, t) = m(y, t)[0] * y - m(y, t)[2] * [0, 0, 1]", MADE, SOLVER, size=3),
-        None,
+        "symbolic",
     ),
     "images": (
         ode("velocity(y, t) = f(y, t) * y - f(y, t)", "net f(y, t) = masked_conv(4, 4)", SOLVER).replace(
