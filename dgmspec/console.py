@@ -174,9 +174,8 @@ def chosen(found: Diagnosis, model: str | None) -> str:
         stop(
             f"the spec has no model `{model}`; " + (f"did you mean `{near}`?" if near else f"it has {listed or 'none'}")
         )
-    external = [net.name for net in found.graphs[model].nets.values() if net.op == "external"]
-    if external:
-        stop(f"net `{external[0]}` is external: only Python can supply it, by nets={{'{external[0]}': module}}")
+    for name in found.graphs[model].externals:
+        stop(f"net `{name}` is external: only Python can supply it, by nets={{'{name}': module}}")
     return model
 
 

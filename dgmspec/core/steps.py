@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.jacobian import Jacobian
@@ -108,6 +109,10 @@ class AbstractStep(AbstractOp, ABC):
 
     def parameters(self, x: Type, c: Type | None) -> tuple[ParamSpec, ...]:
         """The parameters the twin reads, no more and no fewer."""
+        return ()
+
+    def externals(self) -> tuple[tuple[str, Address], ...]:
+        """The nets in it that Python supplies, each by its name and its address."""
         return ()
 
     def draws(self, x: Type) -> tuple[Draw, ...]:

@@ -206,6 +206,12 @@ class Graph:
         """The type of a value, `UNKNOWN` where inference could not tell."""
         return self.values[value].type
 
+    @property
+    def externals(self) -> dict[str, Address]:
+        """The addresses of the nets that Python supplies, by name."""
+        applied = {node.name: node.address for node in self.nets.values() if node.op == "external"}
+        return applied | {name: at for step in self.steps.values() for name, at in step.op.externals()}
+
     def joints(self) -> tuple[VariableNode, ...]:
         """The joint states among the variables."""
         return tuple(variable for variable in self.variables.values() if variable.parts)

@@ -11,15 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from dgmspec.algebra.nodes import AbstractExpr, Call, Index, Name, Vector, children, expr
-from dgmspec.algebra.rewrite import free_names, substitute
+from dgmspec.algebra.nodes import AbstractExpr, Call, Name, children
+from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import Address, child
-from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Support, Type
 from dgmspec.graph.building import Building
+from dgmspec.graph.contexts import net_operation
 from dgmspec.graph.declaring import Declaring
 from dgmspec.graph.differentiating import Differentiating, all_names
+from dgmspec.graph.divided import JointState, divided
 from dgmspec.graph.findings import Reported
 from dgmspec.graph.lipschitz import is_lipschitz, unproved_terms
 from dgmspec.graph.readings import Readings, folded
@@ -29,7 +30,7 @@ from dgmspec.graph.words import describe
 from dgmspec.ops import find
 from dgmspec.ops.authored import OwnConstant, OwnNet, Reading, Size
 from dgmspec.ops.continuous import Seen, Velocity
-from dgmspec.ops.nets import context_shape
+from dgmspec.ops.nets import External, context_shape
 from dgmspec.spec.model import Definition, Fn, Learn, Net, Path
 
 __all__ = ["close_velocity"]
@@ -61,10 +62,8 @@ class _Closing:
     nets: dict[str, OwnNet] = field(default_factory=dict)
     learned: dict[str, OwnConstant] = field(default_factory=dict)
     shared: dict[str, Address] = field(default_factory=dict)
-    whole: str = ""
-    """What the whole of a joint state is called, which no author names; empty where the state is one variable."""
-    parts: dict[str, AbstractExpr] = field(default_factory=dict)
-    """Of a joint state, what the name of each part stands for."""
+    joint: JointState | None = None
+    """Of an arrow with a list at an end."""
 
     def velocity(self) -> Velocity:
         """All of it; raises `Reported` where it holds a mistake."""
@@ -90,42 +89,8 @@ class _Closing:
                 "DGM604", f"a velocity takes {parts} and the time `{time}`, in this order", place, "", help_
             )
         if len(states) > 1:
-            self._divide(states, ends)
-        return self.whole or states[0], time if timed else ""
-
-    def _divide(self, states: list[str], ends: tuple[str, ...]) -> None:
-        """Give the whole of a joint state a name, and each part the numbers of the whole that it stands for."""
-        self.whole = "state"
-        while self.whole in (*states, *self.building.variables, *self.building.learned, *self.building.scope.constants):
-            self.whole += "_"
-        start = 0
-        for name, end in zip(states, ends, strict=True):
-            type_ = self.building.variables[end].declared
-            if not isinstance(type_, Type) or len(type_.shape) > 1:
-                message = f"`{end}` is part of a joint state: a number or a vector of a size that is written out"
-                self.building.findings.refuse(
-                    "DGM604", message, child(self.at, "ends"), "", (f"declare `{end} : real[2]`, say",)
-                )
-            numbers = tuple(Index(of=Name(id=self.whole), index=expr(start + i)) for i in range(type_.size))
-            self.parts[name] = Vector(items=numbers) if type_.shape else numbers[0]
-            start += type_.size
-
-    def _joined(self, formula: AbstractExpr) -> AbstractExpr:
-        """A formula of the parts of a joint state as one of the whole, its parts' velocities end to end."""
-        if not self.parts:
-            return formula
-        sizes = [len(part.items) if isinstance(part, Vector) else 0 for part in self.parts.values()]
-        if not isinstance(formula, Vector) or len(formula.items) != len(sizes):
-            raise Refusal(
-                "DGM602",
-                f"the velocity of a joint state lists those of its {len(sizes)} parts",
-                label="no list of them",
-                help=(f"write `[{', '.join(f'… for {name}' for name in self.parts)}]`",),
-            )
-        flat: list[AbstractExpr] = []
-        for item, size in zip(formula.items, sizes, strict=True):
-            flat += [Index(of=item, index=expr(i)) for i in range(size)] if size else [item]
-        return substitute(Vector(items=tuple(flat)), self.parts)
+            self.joint = divided(self.building, self.at, states, ends)
+        return self.joint.whole if self.joint else states[0], time if timed else ""
 
     def _declare(self, state: str) -> None:
         """The arrow's own numbers and nets; a net without a type gives a change of the state."""
@@ -196,13 +161,15 @@ class _Closing:
         self.share_numbers()
         self._share_nets(state)
         fns = {p.name: p for p in self.member.body if isinstance(p, Fn)}
-        names = frozenset((*(self.parts or (state,)), *filter(None, (time,)), *(s.name for s in seen), *self.learned))
+        parts = self.joint.parts if self.joint else (state,)
+        names = frozenset((*parts, *filter(None, (time,)), *(s.name for s in seen), *self.learned))
         functions = {name: fn for name, fn in building.functions.items() if name not in self.nets}
         calls = frozenset((*self.nets, "grad"))
         own = Definitions(building.findings, functions, building.scope.constants, names, calls)
         own.add_functions(fns, self.at)
         with building.findings.refusals_at(place):
-            closed = self._joined(folded(own.closed(value, frozenset())))
+            closed = folded(own.closed(value, frozenset()))
+            closed = self.joint.joined(closed) if self.joint else closed
             reader = Differentiating(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
             formula = reader.read(closed)
         found = Velocity(
@@ -245,13 +212,8 @@ class _Closing:
         written = [p.value for p in self.member.body if isinstance(p, (Definition, Fn))]
         if not any(_calls(value, net.name) for value in written):
             return None
-        if isinstance(net.value, Name) and net.value.id == "external":
-            message = f"`{net.name}` is external, and this version solves for nets of the library alone"
-            help_ = (f"write the net itself, `net {net.name}({', '.join(net.args)}) = mlp(64, 64)`, say",)
-            place = child(self.at, "velocity")
-            self.building.findings.refuse("DGM901", message, place, "read and kept, not compiled", help_)
-        op = self.building.caller().operation("net", net.value, child(at, "value"))
-        assert isinstance(op, AbstractNet)
+        found = net_operation(self.building, at, net)
+        op = External() if found == "external" else found
         support, size = self._net_type(at, net, state)
         return OwnNet(net.name, op, support, size, child(at, "value"))
 

@@ -19,9 +19,11 @@ from dgmspec.modules.bundle import Bundle
 from dgmspec.modules.fx import Backend, to_fx
 from dgmspec.modules.inputs import as_event, batch_of, broadcast, checked_event, read_given, read_variables
 from dgmspec.modules.interpreter import Interpreter
-from dgmspec.modules.prepared import Resources
+from dgmspec.modules.prepared import ANCHOR, Resources
 from dgmspec.modules.randomness import fresh_seed, noise_for
+from dgmspec.modules.registry import step_twin
 from dgmspec.modules.store import AbstractStore
+from dgmspec.modules.twin import Modules
 from dgmspec.ops.continuous import AbstractSolver, Ode
 from dgmspec.program.apart import apart
 from dgmspec.program.build import Unavailable, build_programs
@@ -68,6 +70,7 @@ class AbstractRunner(AbstractStore, ABC):
         self._prepare()
         self.to(device=device, dtype=dtype or torch.get_default_dtype())
         self.eval()
+        self._try_externals()
 
     def _prepare(self) -> None:
         """Closures of all programs: made again after copying, for they hold no tensor of the model."""
@@ -79,6 +82,13 @@ class AbstractRunner(AbstractStore, ABC):
         self._conditionals: dict[frozenset[str], Self] = {}
         for key in self._resources.tables.keys() - self._masters.keys():
             self.add_table(key, self._resources.tables[key])
+
+    def _try_externals(self) -> None:
+        """Run the user's own networks once where an operation knows what it will give them."""
+        for step in self.graph.steps.values():
+            event = self.graph.type_of(step.source)
+            if step.op.externals() and isinstance(event, Type):
+                step_twin(step.op).examine(step.op, event, self.externals, self._buffers[ANCHOR])  # type: ignore[arg-type]
 
     # ---- what the model is ------------------------------------------------------------------------------------------
 
@@ -130,6 +140,11 @@ class AbstractRunner(AbstractStore, ABC):
         """Whether exp of a draw of `log_prob` is right on average, so that draws join by the log of their mean."""
         laws = all(law.op.density != "estimate" for law in self.graph.laws)
         return laws and all(step.op.weighs for step in self.graph.steps.values())
+
+    @property
+    def externals(self) -> Modules:
+        """The user's own networks by address."""
+        return self._resources.modules
 
     @property
     def dequantises(self) -> bool:
@@ -324,7 +339,7 @@ def _doubled(node: StepNode) -> StepNode:
 
 def _attach(model: nn.Module, graph: Graph, nets: Mapping[str, nn.Module]) -> tuple[str, ...]:
     """Register the user's own networks under the addresses of the nets declared ``external``."""
-    wanted = {node.name: node.address for node in graph.nets.values() if node.op == "external"}
+    wanted = graph.externals
     missing = [name for name in wanted if name not in nets]
     if missing:
         raise ValueError(f"net `{missing[0]}` is external: pass nets={{'{missing[0]}': a torch.nn.Module}}")

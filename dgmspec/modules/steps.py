@@ -16,7 +16,7 @@ from dgmspec.core.types import Type
 from dgmspec.modules.prepared import Call, Resources
 from dgmspec.modules.registry import prepare_scalars, resolve_held, step_twin, term_twin
 from dgmspec.modules.sums import Run
-from dgmspec.modules.twin import StepContext, StepFunction
+from dgmspec.modules.twin import NO_MODULES, Modules, StepContext, StepFunction
 from dgmspec.program.program import Instruction
 
 __all__ = ["prepare_part", "prepare_step", "prepare_term"]
@@ -40,12 +40,14 @@ def prepare_step(line: Instruction, resources: Resources) -> Call:
         assert twin.update is not None, f"{op.name} says that it updates"
         run = _update(op, twin.update, line, event, given)
     else:
-        run = _directed(op, twin.forward if line.target == "forward" else twin.inverse, line, event, given)
+        run = _directed(op, twin.forward if line.target == "forward" else twin.inverse, line, event, given, resources)
     return Call(line, run, tuple(keys.items()))
 
 
-def _directed(op: AbstractStep, function: StepFunction, line: Instruction, event: Type, given: Type | None) -> Run:
-    context = _context(line, event, given, step_twin(op).plan(op, event, given))
+def _directed(
+    op: AbstractStep, function: StepFunction, line: Instruction, event: Type, given: Type | None, resources: Resources
+) -> Run:
+    context = _context(line, event, given, step_twin(op).plan(op, event, given), resources.modules)
 
     def run(training: bool, p: Mapping[str, Tensor], x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
         return function(op, p, x, context(training, x, *rest))
@@ -125,7 +127,7 @@ def prepare_term(line: Instruction, resources: Resources) -> Call:
     }
     keys |= {n: child(op.at, n) for n in resources.step_tables(op.at, lambda: twin.tables(op.loss, step, event))}
     keys |= {s.name: child(op.at, s.name) for s in op.loss.term_parameters(step, line.address, event, given)}
-    context = _context(line, event, given, twin.plan(op.loss, step, event))
+    context = _context(line, event, given, twin.plan(op.loss, step, event), resources.modules)
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
         ends, rest = [x.detach() for x in values[: line.parts]], values[line.parts :]
@@ -137,18 +139,24 @@ def prepare_term(line: Instruction, resources: Resources) -> Call:
     return Call(line, run, tuple(keys.items()))
 
 
-def _context(line: Instruction, event: Type, given: Type | None, plan: Any) -> Callable[..., StepContext]:
+def _context(
+    line: Instruction,
+    event: Type,
+    given: Type | None,
+    plan: Any,
+    modules: Modules = NO_MODULES,
+) -> Callable[..., StepContext]:
     """(training, x, *rest) -> what the step sees; built once where nothing varies."""
     noise, has_context, counted, at = line.noise, line.context, line.counted, line.address
     if not noise and not has_context:
-        seen = StepContext(event, counted=counted, plan=plan, address=at)
+        seen = StepContext(event, counted=counted, plan=plan, address=at, modules=modules)
         fixed = seen, replace(seen, training=True)
         return lambda training, x: fixed[training]
 
     def build(training: bool, x: Tensor, *rest: Tensor) -> StepContext:
         c = _rows_of(rest[0], x) if has_context else None
         draws = dict(zip(noise, rest[has_context:], strict=True))
-        return StepContext(event, given, c, draws, training, counted, plan, at)
+        return StepContext(event, given, c, draws, training, counted, plan, at, modules)
 
     return build
 

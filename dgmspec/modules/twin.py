@@ -12,14 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dgmspec.core.masking import Precedence
 from dgmspec.core.types import Shape, Support, Type
 
 Parameters = Mapping[str, Tensor]
+
+Modules = Mapping[str, nn.Module]
+"""The user's own networks by address."""
+
+NO_MODULES: Final[Modules] = MappingProxyType({})
 
 EXACT = ":exact"
 """Ending of the names of tables that stay float64 in a model of any precision."""
@@ -41,6 +47,7 @@ class StepContext:
     """What the twin's `plan` worked out for this use."""
     address: str = ""
     """Where the step stands in its model, for errors."""
+    modules: Modules = field(default_factory=dict)
 
 
 StepFunction = Callable[[Any, Parameters, Any, StepContext], tuple[Any, Tensor]]
@@ -55,12 +62,18 @@ def no_plan(op: Any, event: Type, given: Type | None) -> None:
     """Of an operation that works nothing out before."""
 
 
+def no_examination(op: Any, event: Type, modules: Modules, like: Tensor) -> None:
+    """Of an operation that reads no network of the user's own."""
+
+
 @dataclass(frozen=True)
 class StepTwin:
     """``forward(op, p, x, ctx) -> (y, log|det ∂y/∂x|)``; ``inverse(op, p, y, ctx) -> (x, log|det ∂x/∂y|)``.
 
     `tables` gives constants (index tensors, float64 constants) that become buffers, never part of the state dict.
     `plan` works out, before anything is traced, what the functions then find as `StepContext.plan`.
+    ``examine(op, event, modules, like)`` refuses networks of the user's own that do not serve the step, in the
+    precision and on the device of `like`.
     `initialise(op, p, batch, ctx, inverse)` returns new values for some parameters from the first batch, which arrives
     at the step's end where `inverse` is true. `update(op, p, batch, ctx)` does so from every batch of training that
     meets the step forward. A step that sets parts aside gives, and its inverse takes, a tuple (event, *parts).
@@ -75,6 +88,7 @@ class StepTwin:
     update: Callable[[Any, Parameters, Tensor, StepContext], dict[str, Tensor]] | None = None
     part: Callable[[Any, Parameters, Tensor, Tensor, StepContext, bool], tuple[Tensor, Tensor]] | None = None
     plan: Callable[[Any, Type, Type | None], Any] = no_plan
+    examine: Callable[[Any, Type, Modules, Tensor], None] = no_examination
     loop: str = "none"
     """``none``, ``bounded`` or ``adaptive``; adaptive ones are opaque to `to_fx`."""
 

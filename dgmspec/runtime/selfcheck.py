@@ -23,6 +23,7 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.initial import mask_of
 from dgmspec.modules.randomness import draw_rows
 from dgmspec.modules.registry import step_twin
+from dgmspec.modules.twin import NO_MODULES, Modules
 from dgmspec.runtime.findings import Finding
 from dgmspec.runtime.trials import Part, Trial, quick, thorough
 
@@ -42,7 +43,8 @@ def self_check(model: CompiledModel, seed: int = 0) -> list[Finding]:
         given = other.graph.type_of(node.context) if node.context else None
         if before is not UNKNOWN and given is not UNKNOWN:
             own = own_parameters(other, node.address, node.op.parameters(before, given))
-            found += check_step(node.op.tightened(), own, before, given, node.address, seed)
+            op, at = node.op.tightened(), node.address
+            found += check_step(op, own, before, given, at, seed, modules=other.externals)
     return found
 
 
@@ -54,12 +56,14 @@ def check_step(
     address: Address = "",
     seed: int = 0,
     complete: bool = False,
+    modules: Modules = NO_MODULES,
 ) -> list[Finding]:
-    """The claims of one step from `before` on, with `parameters` moved away from where they are; the three quick ones,
-    or all where `complete`."""
+    """The claims of one step from `before` on, with `parameters` moved away from where they are, `modules` as they are;
+    the three quick ones, or all where `complete`."""
     generator = torch.Generator().manual_seed(seed_of(seed, address, 1))
     own = moved(op.parameters(before, given), parameters, generator)
-    trial = step_trial(op, own, before, given, address, f"{address or op.name} ({op.name})", generator)
+    label = f"{address or op.name} ({op.name})"
+    trial = step_trial(op, own, before, given, address, label, generator, modules=modules)
     return list((thorough if complete else quick)(trial))
 
 
@@ -72,6 +76,7 @@ def step_trial(
     label: str,
     generator: torch.Generator,
     points: tuple[Tensor, Tensor | None] | None = None,
+    modules: Modules = NO_MODULES,
 ) -> Trial:
     """A step, as written, ready to be tried on random points, after the given `points` and contexts where there are."""
     # Parts that pass the step by are left out.
@@ -80,7 +85,7 @@ def step_trial(
     if points is not None:
         x = torch.cat([points[0], x])
         c = None if c is None or points[1] is None else torch.cat([points[1], c])
-    part = part_of(op, parameters, False, before, given, len(x), generator)
+    part = part_of(op, parameters, False, before, given, len(x), generator, modules)
     after = op.infer_type(before, given)
     far = draw_event(after, len(x), generator)
     facts = op.jacobian(before, given)
@@ -98,13 +103,15 @@ def part_of(
     given: Type | None,
     count: int,
     generator: torch.Generator,
+    modules: Modules,
 ) -> Part:
     """An operation with its tables and draws for `count` points, in float64."""
     tables = step_twin(op).tables(op, event, given)
     known = {n: t.double() if t.is_floating_point() else t for n, t in {**tables, **parameters}.items()}
     specs = op.inverse_draws(event) if op.folds else op.draws(event)
     draws = {d.name: draw_rows(d, count, generator, torch.float64) for d in specs}
-    return Part(op, known, inverse, event, given, draws)
+    own = {at: copy.deepcopy(module).double().eval().requires_grad_(False) for at, module in modules.items()}
+    return Part(op, known, inverse, event, given, draws, own)
 
 
 def own_parameters(model: CompiledModel, address: Address, specs: tuple[ParamSpec, ...]) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.modules.parts import Parts, packed, unpacked
 from dgmspec.modules.registry import step_twin
-from dgmspec.modules.twin import StepContext
+from dgmspec.modules.twin import Modules, StepContext
 from dgmspec.runtime.findings import TOLERANCE, Claim, Finding, distance, outside
 
 __all__ = ["LARGEST", "Part", "Trial", "quick", "thorough"]
@@ -38,7 +38,8 @@ LOOSEST = 1e-3
 class Part:
     """One operation with its parameters and tables; `inverse` where the map runs it backwards.
 
-    `event` is the type before the operation as written, `noise` its per-sample draws.
+    `event` is the type before the operation as written, `noise` its per-sample draws, `modules` the user's own
+    networks by address.
     """
 
     op: AbstractStep
@@ -47,6 +48,7 @@ class Part:
     event: Type
     given: Type | None
     noise: Mapping[str, Tensor] = field(default_factory=dict)
+    modules: Modules = field(default_factory=dict)
 
     def __call__(self, value: Parts, c: Tensor | None, along: bool) -> tuple[Parts, Tensor]:
         """The value behind the operation and log|det|, in the map's direction or against it."""
@@ -55,7 +57,7 @@ class Part:
         event, *aside = (value,) if isinstance(value, Tensor) else value
         own: Parts = (event, *aside[passed - 1 :]) if len(aside) >= passed else event
         plan = twin.plan(self.op, self.event, self.given)
-        context = StepContext(self.event, self.given, c, self.noise, plan=plan)
+        context = StepContext(self.event, self.given, c, self.noise, plan=plan, modules=self.modules)
         found, log_det = run(self.op, self.parameters, own, context)
         made: list[Tensor]
         event, *made = (found,) if isinstance(found, Tensor) else found

@@ -142,7 +142,8 @@ def _trials(model: CompiledModel, points: Points, seed: int) -> Iterator[Trial]:
         at = points.get(node.address)
         before = None if at is None else (at[1] if node.inverse else at[0], at[2])
         own, label = own_parameters(model, node.address, step.parameters), f"{node.address} ({node.op.name})"
-        yield step_trial(node.op.tightened(), own, event, step.context, node.address, label, generator, before)
+        op, modules = node.op.tightened(), model.externals
+        yield step_trial(op, own, event, step.context, node.address, label, generator, before, modules)
     for chain in analysis.chains.values():
         plain = not any(_stochastic(step) or step.node.op.sampled or step.node.op.random for step in chain.steps)
         if len(chain.steps) > 1 and plain:
@@ -177,6 +178,7 @@ def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -
             step.context,
             len(x),
             generator,
+            model.externals,
         )
         for step in chain.steps
     )

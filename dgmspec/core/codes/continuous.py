@@ -122,4 +122,14 @@ CODES: tuple[Code, ...] = (
         wrong=_ode("velocity(y, t) = mlp(8, 8, 8)", "trace = hutchinson(orthogonal, samples = 3)"),
         right=_ode("velocity(y, t) = mlp(8, 8, 8)", "trace = hutchinson(orthogonal, samples = 2)"),
     ),
+    Code(
+        "DGM611",
+        "error",
+        "a teacher whose weights the model does not hold",
+        "`reflow` is about an `ode` whose nets are of the library.",
+        "The weights of its teacher are copies of the velocity's as they were when training began; those of an "
+        "`external` net are Python's.",
+        wrong=_ode("velocity(y, t) = f(y, t)", more="    net f(y, t) = external\n    loss = reflow\n"),
+        right=_ode("velocity(y, t) = mlp(8)", more="    loss = reflow\n"),
+    ),
 )

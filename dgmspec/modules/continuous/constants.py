@@ -45,8 +45,8 @@ START, END = "when it starts", "when it ends"
 
 
 def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tensor) -> dict[str, Tensor]:
-    """Everything that evaluations read beside state and time: weights, learned numbers in their supports, the context,
-    and what closed traces take from the weights."""
+    """Everything that evaluations read beside state and time: weights, those of the user's own networks too, learned
+    numbers in their supports, the context, and what closed traces take from the weights."""
     found = dict(p) | learned_of(op, p)
     if ctx.given is not None and ctx.given_type is not None:
         found[CONTEXT] = context_features(ctx.given, ctx.given_type, like)
@@ -61,6 +61,8 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
             found[used.core] = trace_core(weights)
             if "jacobian" in op.rates and known.norm == "closed form":
                 found[NORM] = norm_core(weights)
+    for name, at in op.externals():
+        found |= {f"{name}/{key}": value for key, value in ctx.modules[at].named_parameters()}
     if op.learned_times:
         start, end = ends_of(known, found, like)
         found[START], found[END] = (as_tensor(time, like).reshape(1) for time in (start, end))

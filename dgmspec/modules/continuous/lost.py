@@ -42,9 +42,8 @@ def _lost_along(model: AbstractRunner, line: Instruction, slots: Sequence[Any]) 
     rest = [slots[slot] for slot in line.inputs[line.parts :]]
     c = rest[0].expand(y.shape[0], *rest[0].shape[1:]) if line.context else None
     draws = dict(zip(line.noise, rest[line.context :], strict=True))
-    context = StepContext(
-        line.type, given, c, draws, plan=step_twin(op).plan(op, line.type, given), address=line.address
-    )
+    plan, modules = step_twin(op).plan(op, line.type, given), model.externals
+    context = StepContext(line.type, given, c, draws, plan=plan, address=line.address, modules=modules)
     evaluation, read = evaluation_of(op, own, y, context, context.plan)
     first, last = (float(time) for time in evaluation.ends(read))
     start, end = (first, last) if line.target == "forward" else (last, first)

@@ -8,16 +8,19 @@ import torch
 from torch import Tensor
 
 from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.types import Type
 from dgmspec.modules.continuous.constants import PROBES, constants, learned_of
 from dgmspec.modules.continuous.ready import Ready, ready
 from dgmspec.modules.continuous.velocity import Evaluation
 from dgmspec.modules.counting import count
 from dgmspec.modules.expressions import as_tensor, prepare
+from dgmspec.modules.nets.external import tried
 from dgmspec.modules.solvers import Adaptive, Field, Fixed, SolverError, integrate
 from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows
+from dgmspec.modules.twin import Modules, Parameters, StepContext, StepTwin, flat_rows
 from dgmspec.ops.continuous import AbstractAdaptive, AbstractFixed, AbstractSolver, Ode
+from dgmspec.ops.nets import External
 
 __all__ = ["TWINS", "carried", "ends_under", "evaluation_of", "solved", "solver_of"]
 
@@ -89,7 +92,7 @@ def evaluation_of(
     values = constants(op, known, p, ctx, y)
     if "probe" in ctx.noise:
         values[PROBES] = probes(op.estimator.probes if op.estimator else "rademacher", ctx.noise["probe"])
-    return Evaluation(op, known, ctx.training), values
+    return Evaluation(op, known, ctx.training, ctx.modules), values
 
 
 # ---- fields ---------------------------------------------------------------------------------------------------------
@@ -156,4 +159,14 @@ def _plan(op: Ode, event: Type, given: Type | None) -> Ready:
     return ready(op, event)
 
 
-TWINS = {Ode: StepTwin(_forward, _inverse, plan=_plan, loop="bounded")}
+def _examine(op: Ode, event: Type, modules: Modules, like: Tensor) -> None:
+    """Run each network of the user's own on random states, contexts and times."""
+    velocity, shapes, generator = op.velocity, op.at(event).shapes, torch.Generator().manual_seed(0)
+    for reading in velocity.all_readings:
+        net = velocity.net(reading.net)
+        if isinstance(net.op, External):
+            drawn = [torch.randn(3, *shape_of(arg, shapes), generator=generator) for arg in reading.args]
+            tried(net.name, modules[velocity.at(net.name)], [v.to(like) for v in drawn], net.size.at(shapes))
+
+
+TWINS = {Ode: StepTwin(_forward, _inverse, plan=_plan, examine=_examine, loop="bounded")}

@@ -12,10 +12,10 @@ from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import Prepared, prepare
 from dgmspec.modules.registry import net_twin, resolve_held
 from dgmspec.ops.authored import OwnNet, Reading
-from dgmspec.ops.continuous.moving import Traced, layered
+from dgmspec.ops.continuous.moving import Traced, chained
 from dgmspec.ops.continuous.ode import Ode
 from dgmspec.ops.continuous.placed import Placed
-from dgmspec.ops.nets import AbstractLayered, AbstractOrdered
+from dgmspec.ops.nets import AbstractLayered, AbstractOrdered, External
 
 __all__ = ["NetGradient", "NetReading", "Ready", "ready"]
 
@@ -104,8 +104,9 @@ def _reading(found: Placed, used: Reading, trace: Traced | None) -> NetReading:
     """One use of a net; `trace` is that of its value, or of a gradient that it is in."""
     velocity = found.velocity
     net, rest = velocity.net(used.net), velocity.inputs(used)
-    net_twin(net.op)
-    resolve_held(net.op)
+    if not isinstance(net.op, External):
+        net_twin(net.op)
+        resolve_held(net.op)
     shapes = [shape_of(arg, found.shapes) for arg in rest]
     own = trace is not None and trace.symbol == used.symbol
     state = trace.place if trace is not None and own else rest.index(Name(id=velocity.state)) if trace else None
@@ -121,7 +122,7 @@ def _reading(found: Placed, used: Reading, trace: Traced | None) -> NetReading:
         state,
         trace.name if trace is not None and own else "",
         trace.coordinates if trace is not None else None,
-        *(_links(net.op) if trace is not None and layered(net.op) else ()),
+        *(_links(net.op) if trace is not None and chained(net) else ()),
     )
 
 

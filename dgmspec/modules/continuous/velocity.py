@@ -13,6 +13,7 @@ from dgmspec.modules.continuous.ready import NetGradient, NetReading, Ready
 from dgmspec.modules.expressions import Value, as_tensor
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import below, evaluate
+from dgmspec.modules.nets.external import run
 from dgmspec.modules.nets.layered import gated, gates_of
 from dgmspec.modules.registry import embedding_twin
 from dgmspec.modules.traces import (
@@ -26,9 +27,9 @@ from dgmspec.modules.traces import (
     tangent_trace,
     value_and_trace,
 )
-from dgmspec.modules.twin import Parameters, flat_rows
+from dgmspec.modules.twin import Modules, Parameters, flat_rows
 from dgmspec.ops.continuous.ode import Ode
-from dgmspec.ops.nets import AbstractLayered
+from dgmspec.ops.nets import AbstractLayered, External
 from dgmspec.ops.nets.layered import Mlp, ResMlp
 
 __all__ = ["Evaluation"]
@@ -41,6 +42,7 @@ class Evaluation:
     op: Ode
     known: Ready
     training: bool
+    modules: Modules
 
     def ends(self, p: Values) -> tuple[Time, Time]:
         """When the arrow starts and ends: floats, or one number each where an end is learned."""
@@ -116,7 +118,11 @@ class Evaluation:
         inputs = [v.expand(rows, *v.shape[1:]) for v in inputs] or [y.new_zeros(rows, 0)]
         if used.turned:
             inputs[0] = inputs[0].flip(1, 2, 3)
-        out = evaluate(used.net.op, below(p, used.net.name), inputs, context, self.training, time)
+        own = below(p, used.net.name)
+        if isinstance(used.net.op, External):
+            out = run(used.net.name, self.modules[self.op.velocity.at(used.net.name)], own, inputs, used.shape)
+            return constrain(used.net.support, out)
+        out = evaluate(used.net.op, own, inputs, context, self.training, time)
         out = out.reshape(out.shape[0], *used.shape)
         if used.turned:  # of each image that it gives
             out = out.reshape(out.shape[0], -1, *inputs[0].shape[1:]).flip(2, 3, 4).reshape(out.shape)

@@ -69,7 +69,7 @@ class Arrow:
 
     def _context(self, op: Ode) -> StepContext:
         plan = step_twin(op).plan(op, self.event, None)
-        return StepContext(self.event, plan=plan, address=self.address)
+        return StepContext(self.event, plan=plan, address=self.address, modules=self.model.externals)
 
 
 def arrow_of(model: CompiledModel) -> Arrow:

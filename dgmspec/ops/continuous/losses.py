@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Literal
 from pydantic import Field
 
 from dgmspec.core.address import Address
+from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.losses import AbstractArrowLoss, AbstractRateLoss
 from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.steps import AbstractStep
@@ -120,6 +121,16 @@ class Reflow(AbstractMatching):
     examples: ClassVar[tuple[str, ...]] = ("reflow", "reflow(rk4(steps = 8))", "reflow(solver = dopri5)")
 
     solver: AbstractSolver | None = Field(None, description="what the teacher is solved by")
+
+    def check(self, step: AbstractStep, event: Type) -> None:
+        for name, _ in step.externals():
+            raise Refusal(
+                "DGM611",
+                f"the teacher of `reflow` has the weights that the velocity began with, and `{name}` is external: its "
+                "weights are Python's",
+                label="no copy of them",
+                help=("train it by `flow_matching`, or write the net itself: `mlp(64, 64)`, say",),
+            )
 
     def term_parameters(
         self, step: AbstractStep, at: Address, event: Type, given: Type | None

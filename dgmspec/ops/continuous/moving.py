@@ -21,12 +21,12 @@ from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.dependency import bit_indices
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Shape, Type
-from dgmspec.ops.authored import Reading
+from dgmspec.ops.authored import OwnNet, Reading
 from dgmspec.ops.authored.patterns import Reads, pattern, spread, union
 from dgmspec.ops.continuous.velocity import Gradient, Velocity
 from dgmspec.ops.nets import AbstractMasked, AbstractOrdered, Mlp, ResMlp
 
-__all__ = ["CLOSED", "Traced", "closed", "layered", "potential", "reads_and_traces"]
+__all__ = ["CLOSED", "Traced", "chained", "closed", "layered", "potential", "reads_and_traces"]
 
 CLOSED: Final = 2
 """Hidden layers up to which the trace of an mlp has a closed form."""
@@ -117,15 +117,13 @@ def _blocks(
 ) -> Iterator[Traced]:
     """The traces of a net's value about each of its arguments that lists coordinates which nothing else of it reads."""
     net, args = velocity.net(reading.net), velocity.inputs(reading)
-    if net.support != REAL:
-        return
     for place, arg in enumerate(args):
         listed = _listed(velocity, arg, event)
         others = reduce(or_, (union(cell) for i, cell in enumerate(cells) if i != place), 0)
         if listed is None or shape != cells[place][0] or others & union(cells[place]):
             continue
         everywhere = list(listed) == list(range(event.size))
-        derivatives = 0 if layered(net.op) and closed(net.op) else len(listed)
+        derivatives = 0 if chained(net) and closed(net.op) else len(listed)
         name = f"trace_{place}_of_{reading.symbol}"
         yield Traced(name, reading.symbol, derivatives, place, None if everywhere else tuple(listed))
 
@@ -148,6 +146,11 @@ def _listed(velocity: Velocity, arg: AbstractExpr, event: Type) -> Sequence[int]
 def layered(op: AbstractNet) -> bool:
     """Whether a net is linear layers with activations between them alone, whose Jacobian follows from one pass."""
     return isinstance(op, (Mlp, ResMlp)) and not op.normed() and op.input_embedding() is None
+
+
+def chained(net: OwnNet) -> bool:
+    """Whether a net's value is what its layers give, so that its Jacobian follows from them."""
+    return net.support == REAL and layered(net.op)
 
 
 def closed(op: AbstractNet) -> bool:

@@ -10,6 +10,7 @@ from pydantic import InstanceOf
 from dgmspec.algebra.nodes import AbstractExpr, Number
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.shapes import shape_of, show_shape
+from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
 from dgmspec.core.nets import NetUse
@@ -23,7 +24,7 @@ from dgmspec.ops.continuous.placed import TANGENTS, Placed, placed
 from dgmspec.ops.continuous.solvers import AbstractFixed, AbstractSolver, Dopri8
 from dgmspec.ops.continuous.traces import AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.velocity import Velocity
-from dgmspec.ops.nets import AbstractOrdered, context_shape
+from dgmspec.ops.nets import AbstractOrdered, External, context_shape
 
 CLOSE = 1e-10
 """The tolerance of solves that others are held against."""
@@ -238,6 +239,10 @@ class Ode(AbstractStep):
             if use is not None:
                 found += [spec.under(net.name, velocity.at(net.name)) for spec in self._net_parameters(net, use)]
         return tuple(found)
+
+    def externals(self) -> tuple[tuple[str, Address], ...]:
+        nets = self.velocity.nets
+        return tuple((net.name, self.velocity.at(net.name)) for net in nets if isinstance(net.op, External))
 
     def _net_parameters(self, net: OwnNet, use: NetUse) -> tuple[ParamSpec, ...]:
         try:

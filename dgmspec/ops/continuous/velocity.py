@@ -16,6 +16,7 @@ from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address
 from dgmspec.core.types import Type
 from dgmspec.ops.authored import OwnConstant, OwnNet, Reading
+from dgmspec.ops.nets import External
 
 __all__ = ["Gradient", "Seen", "Velocity"]
 
@@ -86,7 +87,9 @@ class Velocity:
         return isinstance(arg, Name) and arg.id == self.time
 
     def inputs(self, reading: Reading) -> tuple[AbstractExpr, ...]:
-        """What a reading gives its net beside the time."""
+        """What a reading gives its net beside the time, which a net of Python's is given as anything else."""
+        if isinstance(self.net(reading.net).op, External):
+            return reading.args
         return tuple(arg for arg in reading.args if not self.is_time(arg))
 
     @property

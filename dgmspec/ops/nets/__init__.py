@@ -1,6 +1,7 @@
 """Nets: what an operation learns as a function of other values. One file a family; `AbstractNet` says how they read."""
 
 from dgmspec.ops.nets.convolutional import Conv, ResNet
+from dgmspec.ops.nets.external import External
 from dgmspec.ops.nets.fourier import Fourier
 from dgmspec.ops.nets.layered import AbstractLayered, Made, Mlp, ResMlp
 from dgmspec.ops.nets.masked import AbstractMasked, AbstractOrdered, masked_net, masked_use, unit_levels
@@ -14,6 +15,7 @@ __all__ = [
     "AbstractMasked",
     "AbstractOrdered",
     "Conv",
+    "External",
     "Fourier",
     "Made",
     "MaskedConv",
