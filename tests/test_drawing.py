@@ -128,6 +128,7 @@ def test_latex_says_the_density_with_the_sign_of_the_direction() -> None:
         r"z \sim \operatorname{normal}\left(0, 1\right)" in maf and r"\log p(x) &= \log p(z) + \sum_{k=1}^{15}" in maf
     )
     assert r"\log p(x) &= \log p(z) - \sum_{k=1}^{8}" in iaf and r"\mathbb{E}_{x \sim p}" in iaf
+    assert r"\text{of } f_{1} &: \text{the determinant of a branch, and } -\log P(\text{what it draws})" in digits
     assert r"\log p(x) &\geq" in digits and r"x &\in \{0, \ldots, 16\}^{64}" in digits
     assert r"\mathcal{L} &= -\mathbb{E}_{x \sim \text{data}}\left[\log p(x)\right]" in maf
 

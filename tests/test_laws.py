@@ -230,9 +230,17 @@ def test_a_flow_of_a_context_is_normalised(step: str) -> None:
     assert total(compiled(text, seed=2, scale=0.1)) == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(200, marks=pytest.mark.slow)])
-def test_random_flows_are_normalised(examples: int) -> None:
-    """Chains of several steps on one coordinate; those on more are held against determinants (`test_composites.py`)."""
+@pytest.mark.parametrize(
+    ("shapes", "examples"),
+    [
+        (("", "[1]"), 6),
+        (("[2]",), 3),
+        pytest.param(("", "[1]"), 200, marks=pytest.mark.slow),
+        pytest.param(("[2]", "[2]", "[2, 1]"), 200, marks=pytest.mark.slow),
+    ],
+)
+def test_random_flows_are_normalised(shapes: tuple[str, ...], examples: int) -> None:
+    """Chains of several steps on one and two coordinates; those on more have determinants (`test_composites.py`)."""
 
     def holds(found: tuple[str, int]) -> None:
         model = compiled(*found, scale=0.1)
@@ -241,7 +249,22 @@ def test_random_flows_are_normalised(examples: int) -> None:
 
     checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     decorate = settings(max_examples=examples, deadline=None, derandomize=True, suppress_health_check=checks)
-    decorate(given(flows(shapes=("", "[1]")))(holds))()
+    decorate(given(flows(shapes=shapes))(holds))()
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        ("linear(plu)", "abs(net = mlp(8))", "inverse softplus", "coupling(rqs(4), mask = half, net = mlp(8))"),
+        ("coupling(rqs(4), mask = half, net = mlp(8))", "sort", "linear(plu)", "elementwise(rqs(4))"),
+        ("actnorm", "planar", "max_pool(2, net = mlp(8))", "elementwise(sigmoid_mixture(4))"),
+        ("elementwise(rqs(4))", "max_pool(2)", "abs(net = mlp(4))", "inverse softplus"),
+    ],
+)
+def test_chains_that_take_several_events_to_one_are_normalised(steps: tuple[str, ...]) -> None:
+    text = flow("real[2]", steps)
+    assert text is not None
+    assert total(compiled(text, seed=3, scale=0.2)) == pytest.approx(1, abs=1e-3)
 
 
 CHAIN = (

@@ -21,7 +21,7 @@ from dgmspec.algebra.nodes import (
     Text,
     Vector,
 )
-from dgmspec.checks.analysis import Analysis
+from dgmspec.checks.analysis import Analysis, Leg
 from dgmspec.checks.drawing import law, step_label
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.op import AbstractOp
@@ -263,16 +263,28 @@ def _density(analysis: Analysis, variable: VariableNode, names: dict[str, str]) 
     for leg in legs:
         f, count = names[leg.arrow.address], len(leg.arrow.steps)
         h = "h" if len(names) == 1 else f.replace("f", "h")
-        partial = rf"\frac{{\partial {f}_{{k}}}}{{\partial {h}_{{k-1}}}}"
         sign = "+" if leg.along else "-"
+        partial = rf"\frac{{\partial {f}_{{k}}}}{{\partial {h}_{{k-1}}}}"
         said += rf" {sign} \sum_{{k=1}}^{{{count}}} \log\left|\det {partial}\right|"
     yield said
+    yield from _branches(analysis, legs, names)
     for leg in legs:
         f = names[leg.arrow.address]
         h = "h" if len(names) == 1 else f.replace("f", "h")
         source, target = symbol(leg.arrow.source), symbol(leg.arrow.target)
         last = f"{h}_{{{len(leg.arrow.steps)}}}"
         yield rf"{h}_{{0}} &= {source},\quad {h}_{{k}} = {f}_{{k}}({h}_{{k-1}}),\quad {last} = {target}"
+
+
+def _branches(analysis: Analysis, legs: list[Leg], names: dict[str, str]) -> Iterator[str]:
+    """The steps that draw or forget, and what they add besides the determinant where the draw is fixed."""
+    for leg in legs:
+        chain, f = analysis.chains.get(leg.arrow.address), names[leg.arrow.address]
+        for k, step in enumerate(chain.steps if chain else (), 1):
+            if step.node.op.stochastic(step.event):
+                forgets = step.node.op.folds is not step.node.inverse
+                what = r"\log P(\text{what it forgets})" if forgets else r"-\log P(\text{what it draws})"
+                yield rf"\text{{of }} {f}_{{{k}}} &: \text{{the determinant of a branch, and }} {what}"
 
 
 # ---- the loss -------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ class MaxPool(AbstractFold):
     """
 
     name: ClassVar[str] = "max_pool"
-    examples: ClassVar[tuple[str, ...]] = ("max_pool(2)", "max_pool(size = 2, net = mlp(8))", "max_pool(2, conv(4))")
+    examples: ClassVar[tuple[str, ...]] = ("max_pool(2)", "max_pool(size = 2, net = conv(4))")
 
     size: Annotated[int, Field(ge=2, strict=True, description="side of the windows")]
     net: AbstractNet | None = Field(None, description="the net of the places' log-odds and the gaps' scales")
