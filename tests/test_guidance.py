@@ -144,3 +144,68 @@ def test_the_loss_that_drops_contexts_compiles_as_one_graph() -> None:
         torch.testing.assert_close(found.compiled(backend="aot_eager").loss(batch, seed=0).total, expected)
     finally:
         found.eval()
+
+
+# ---- velocities of odes ---------------------------------------------------------------------------------------------
+
+FLOW = "ode z -> x | y over t in 0..1 { velocity(v, t) = mlp(16, 16); solver = rk4(steps = 4) }"
+
+
+def flow(y: str = "category(3)", blocks: str = TRAIN, loss: str = "flow_matching", arrow: str = FLOW) -> str:
+    return text(arrow, y, blocks).replace("loss = dsm", f"loss = {loss}")
+
+
+@cache
+def flowing(y: str = "category(3)") -> CompiledModel:
+    found = dgmspec.compile(dgmspec.parse(flow(y)), seed=0, dtype=torch.float64)
+    randomise(found, 1)
+    return found.eval()
+
+
+@pytest.mark.parametrize(("y", "others"), [("category(3)", (0.0, 2.0)), ("real", (-1.0, 1.0))])
+def test_a_guided_velocity_goes_beyond_that_of_the_context(y: str, others: tuple[float, float]) -> None:
+    """One Euler step has (1 + w) times what the context's takes, less w times that of the learned stand-in, which no
+    context enters; the own direction of the model does without a method."""
+    found, step = flowing(y), lang.solve(lang.euler(steps=1))
+    contexts = [{"y": torch.tensor([value])} for value in others]
+    start = found.encode(found.sample(4, contexts[0], seed=0), contexts[0])
+    moved = [found.sample(4, c, seed=0, method=step, guidance=w) for c in contexts for w in (None, 0.0, 1.0)]
+    free = [2 * moved[i] - moved[i + 2] for i in (0, 3)]
+    torch.testing.assert_close(moved[0], moved[1], rtol=0, atol=0)
+    torch.testing.assert_close(free[0], free[1])
+    assert not torch.allclose(moved[0], moved[3]) and start.isfinite().all()
+    assert not torch.allclose(found.sample(4, contexts[0], seed=0, guidance=2.0), found.sample(4, contexts[0], seed=0))
+
+
+def test_an_ode_is_shown_its_stand_in_while_training_alone() -> None:
+    found = flowing()
+    batch = {"x": torch.zeros(400, 2, dtype=torch.float64), "y": torch.zeros(400)}
+    ((null, value),) = ((name, p) for name, p in found.named_parameters() if name.endswith("/null/context"))
+    assert value.shape == (3,)
+    assert null not in _read(found, batch)
+    found.train()
+    try:
+        assert null in _read(found, batch)
+    finally:
+        found.eval()
+
+
+def test_a_sample_block_guides_an_ode(tmp_path: Path) -> None:
+    blocks = TRAIN + "sample M { guidance = 2; y = 1; count = 5 }"
+    data = {"x": torch.randn(64, 2), "y": torch.arange(64) % 3}
+    run = dgmspec.train(dgmspec.parse(flow(blocks=blocks)), data=data, out=tmp_path / "run")
+    expected = run.model.sample(5, {"y": torch.tensor([1])}, seed=0, guidance=2.0)
+    torch.testing.assert_close(dgmspec.sample(run.path), expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "arrow"),
+    [
+        ("nll", FLOW),
+        ("flow_matching", FLOW.replace(" | y", "")),
+        ("flow_matching", FLOW.replace("mlp(16, 16)", "-y[0] * v")),
+    ],
+)
+def test_a_context_that_nothing_can_stand_in_for_is_not_dropped(loss: str, arrow: str) -> None:
+    found = dgmspec.diagnose(flow("real[1]", loss=loss, arrow=arrow)).diagnostics
+    assert "DGM813" in [d.code for d in found]

@@ -9,7 +9,9 @@ from dgmspec.checks.analysis import Analysis
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.graph.graph import StepNode
 from dgmspec.graph.plans import SamplePlan
+from dgmspec.ops.continuous import Ode
 
 __all__ = ["check_guidance"]
 
@@ -25,7 +27,7 @@ def check_guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]
 def _guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
     """A sampler along an arrow whose net was trained without its context too."""
     graph, at = analysis.graph, child(plan.address, "guidance")
-    along = [step for step in graph.steps.values() if step.op.sampled]
+    along = [step for step in graph.steps.values() if step.op.sampled or isinstance(step.op, Ode)]
     if not any(step.op.drops for step in along):
         yield Diagnostic(
             "DGM814",
@@ -39,15 +41,22 @@ def _guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
             ),
             help=(f"write `drop = 0.1` in `train {graph.name}`, or leave `guidance` out",),
         )
-    elif not any(plan.method.fits(step.op) if plan.method else step.op.missing(False) for step in along):
+    elif not any(_guided(plan, step) for step in along):
         yield Diagnostic(
             "DGM814",
-            "`guidance` belongs to a sampler along the noising arrow, and "
+            "`guidance` belongs to an `ode`, or to a sampler along the noising arrow, and "
             + (f"`{plan.method.name}` is none" if plan.method else "the model's own direction is none"),
             at,
             "not guided",
             help=("write `method = ddim(steps = 50)`",),
         )
+
+
+def _guided(plan: SamplePlan, step: StepNode) -> bool:
+    """Whether samples are drawn along the step in a way that is guided."""
+    if plan.method is not None:
+        return bool(plan.method.fits(step.op))
+    return isinstance(step.op, Ode) or bool(step.op.missing(False))
 
 
 def _given(analysis: Analysis, plan: SamplePlan, name: str, value: Any) -> Iterator[Diagnostic]:

@@ -9,10 +9,10 @@ from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.scores import check_kept_chains
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
-from dgmspec.core.losses import AbstractLoss
+from dgmspec.core.losses import AbstractArrowLoss, AbstractLoss, AbstractRateLoss
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.graph.dropping import dropping
-from dgmspec.graph.graph import VariableNode
+from dgmspec.graph.graph import StepNode, VariableNode
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.graph.standardizing import unstandardized
 
@@ -66,16 +66,34 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
     if plan.standardize:
         yield from _standardizing(analysis, plan, reads)
     yield from check_kept_chains(analysis, plan)
-    if plan.drop and not any(dropping(step, plan.drop) for step in analysis.graph.steps.values()):
-        yield _undropped(analysis, plan)
+    able = [step for step in analysis.graph.steps.values() if plan.drop and dropping(step, plan.drop)]
+    if plan.drop and not any(_about(analysis, step) for step in able):
+        yield _undropped(analysis, plan, bool(able))
 
 
-def _undropped(analysis: Analysis, plan: TrainPlan) -> Diagnostic:
-    """Nothing reads a context that could be left out."""
+def _about(analysis: Analysis, step: StepNode) -> bool:
+    """Whether a term of the loss is about the step alone: a density reads every context."""
+    loss = analysis.graph.loss
+    ops = [term.op for term in loss.terms.values()] if loss else []
+    about = [op for op in ops if isinstance(op, AbstractArrowLoss) and not isinstance(op, AbstractRateLoss)]
+    return any(op.fits(step.op) for op in about)
+
+
+def _undropped(analysis: Analysis, plan: TrainPlan, able: bool) -> Diagnostic:
+    """Nothing reads a context that could be left out, or the loss is one of densities, which leave nothing out."""
+    if able:
+        return Diagnostic(
+            "DGM813",
+            "`drop` leaves out a context in losses about one arrow, such as `dsm` or `flow_matching`, and this loss "
+            "has none",
+            child(plan.address, "drop"),
+            "leaves nothing out",
+            help=("train by such a loss, or leave `drop` out",),
+        )
     arrows = [a for a in analysis.graph.arrows.values() if a.context is not None]
     return Diagnostic(
         "DGM813",
-        "`drop` leaves out the context of a noising arrow that learns, and "
+        "`drop` leaves out the context that nets of a noising arrow or of an `ode` read, and "
         + (f"`{plan.model}` has none with a context" if not arrows else "the context here is that of another arrow"),
         child(plan.address, "drop"),
         "no context to drop",

@@ -121,16 +121,17 @@ class CompiledModel(AbstractTrained):
         """n samples, (n, *event); with a context of batch m > 1, n for each: (n, m, *event).
 
         `method` is a sampler of the library, such as ``lang.ddim(steps = 50)``, instead of the model's own direction;
-        along a noising arrow `known` then fixes coordinates, name -> (values, mask that is true where they stand), and
-        `guidance` w makes each prediction (1 + w) times that given the context, less w times that without it. With `t`
-        an `sde` that starts at its prior stops at that time, and of an `ode` it is the state there.
+        along a noising arrow `known` then fixes coordinates, name -> (values, mask that is true where they stand).
+        `guidance` w makes each prediction there, or the velocity of an `ode`, (1 + w) times that given the context,
+        less w times that without it. With `t` an `sde` that starts at its prior stops at that time, and of an `ode` it
+        is the state there.
         """
         if t is not None:
             return self.until(t).sample(n, given, seed, start, method, known, guidance)
         seed = fresh_seed() if seed is None else seed
         chosen = self.default_method() if method is None else sampler_of(method)
-        if guidance is not None and (chosen is None or not isinstance(chosen, AbstractPathSampler)):
-            raise UnavailableError("guidance: a sampler along the noising arrow has it: say which with `method`")
+        if guidance is not None and not isinstance(chosen, AbstractPathSampler):
+            return self.guided(guidance).sample(n, given, seed, start, method, known)
         if isinstance(chosen, Solve):
             return self.with_solver(chosen.solver).sample(n, given, seed, start)
         if isinstance(chosen, AbstractChain) and not known:

@@ -213,6 +213,18 @@ class AbstractRunner(AbstractStore, ABC):
             raise UnavailableError(f"{self.name} has no `ode` to solve")
         return other
 
+    def guided(self, guidance: float) -> Self:
+        """Likewise with every velocity that was trained without its context too as (1 + w) times that given it, less w
+        times that without; `UnavailableError` where there is none."""
+        if not any(isinstance(step.op, Ode) and step.op.drop for step in self.graph.steps.values()):
+            raise UnavailableError(
+                "guidance: a sampler along a noising arrow has it, say which with `method`; so has an `ode` of a model "
+                f"trained with `drop`, and {self.name} has none"
+            )
+        return self._with_steps(
+            lambda op: op.model_copy(update={"guidance": guidance}) if isinstance(op, Ode) and op.drop else op
+        )
+
     def double_steps(self) -> bool:
         """From here on this very model takes twice the steps along every `ode` of fixed steps; False where there is
         none, or no room for more."""

@@ -184,7 +184,9 @@ class Train(AbstractBlock):
         description="real variables enter less their mean, over their standard deviation, of the training rows",
     )
     drop: Part | None = Field(
-        None, description="share of rows whose context a noising arrow's net does not see, for `guidance` of samples"
+        None,
+        description="share of rows whose context the net of a noising arrow or of an `ode` does not see, for "
+        "`guidance` of samples",
     )
     validation: AbstractValidation | None = Field(
         None, alias="validate", description="what the loss is measured on while training"

@@ -158,7 +158,8 @@ CODES: tuple[Code, ...] = (
         "DGM813",
         "error",
         "a context dropped that nothing reads",
-        "`drop` stands in the train block of a model with a noising arrow that learns and has a context.",
+        "`drop` stands in the train block of a model with a noising arrow or an `ode` whose nets read a context, "
+        "trained by a loss about that arrow.",
         "Of a share of the rows the net is shown a learned stand-in for the context, so that samples may be guided; "
         "without a context there is nothing to leave out.",
         wrong=_guided(bar="", train=("drop = 0.1",)),
@@ -168,8 +169,8 @@ CODES: tuple[Code, ...] = (
         "DGM814",
         "error",
         "guidance without what it compares",
-        "`guidance` stands in the sample block of a model trained with `drop`, beside a sampler along its noising "
-        "arrow.",
+        "`guidance` stands in the sample block of a model trained with `drop`, of an `ode` or beside a sampler along "
+        "its noising arrow.",
         "A guided sample moves away from the prediction without the context: a net that always saw one has no such "
         "prediction, and other ways to sample predict nothing.",
         wrong=_guided(sample=("guidance = 2",)),

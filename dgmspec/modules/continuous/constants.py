@@ -19,12 +19,13 @@ from dgmspec.modules.nets import below, context_features
 from dgmspec.modules.traces import norm_core, trace_core
 from dgmspec.modules.twin import Parameters, StepContext, flat_rows
 from dgmspec.ops.continuous.moving import closed
-from dgmspec.ops.continuous.ode import Ode
+from dgmspec.ops.continuous.ode import NULL, Ode
 from dgmspec.ops.continuous.placed import seen_shape
 
 __all__ = [
     "CONTEXT",
     "END",
+    "FREE",
     "NORM",
     "PROBES",
     "START",
@@ -39,7 +40,7 @@ __all__ = [
 Time = float | Tensor
 Values = Mapping[str, Tensor]
 
-CONTEXT, PROBES, NORM = "the context", "the probes", "core of the norm"
+CONTEXT, FREE, PROBES, NORM = "the context", "no context", "the probes", "core of the norm"
 START, END = "when it starts", "when it ends"
 """Names that no text can give to anything."""
 
@@ -50,6 +51,12 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
     found = dict(p) | learned_of(op, p)
     if ctx.given is not None and ctx.given_type is not None:
         found[CONTEXT] = context_features(ctx.given, ctx.given_type, like)
+        if "drop" in ctx.noise and ctx.training:
+            dropped = ctx.noise["drop"] < op.drop
+            rows = dropped.reshape(-1, *(1,) * (found[CONTEXT].dim() - 1))
+            found[CONTEXT] = torch.where(rows, p[NULL], found[CONTEXT])
+        if op.guidance:
+            found[FREE] = p[NULL].expand(like.shape[0], *p[NULL].shape)
         for seen in op.velocity.seen:
             found[seen.name] = _seen(ctx.given, found[CONTEXT], seen.start, seen.type)
     for used in (*known.readings, *(inner for g in known.gradients for inner in g.readings)):

@@ -10,7 +10,7 @@ from torch import Tensor
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.types import Type
-from dgmspec.modules.continuous.constants import PROBES, constants, learned_of
+from dgmspec.modules.continuous.constants import CONTEXT, FREE, PROBES, constants, learned_of
 from dgmspec.modules.continuous.ready import Ready, ready
 from dgmspec.modules.continuous.velocity import Evaluation
 from dgmspec.modules.counting import count
@@ -101,6 +101,8 @@ def evaluation_of(
 def _field(evaluation: Evaluation, counted: bool) -> Field:
     """The velocity with its trace, where somebody reads that, and the rates that loss terms ask for."""
     traced = _traced(evaluation) if counted else lambda t, y, p: (evaluation.value(t, y, p),)
+    if evaluation.op.guidance:
+        return _guided(traced, evaluation.op.guidance)
     if not evaluation.op.rates:
         return traced
     if "jacobian" in evaluation.op.rates:
@@ -112,6 +114,16 @@ def _field(evaluation: Evaluation, counted: bool) -> Field:
         return (value, *found[: int(counted)], *(extra[rate] for rate in evaluation.op.rates))
 
     return field
+
+
+def _guided(field: Field, beyond: float) -> Field:
+    """The velocity given the context and away from that without it, and its trace, which is linear in it."""
+
+    def both(t: float | Tensor, y: Tensor, p: Any) -> tuple[Tensor, ...]:
+        given, free = field(t, y, p), field(t, y, {**p, CONTEXT: p[FREE]})
+        return tuple((1 + beyond) * a - beyond * b for a, b in zip(given, free, strict=True))
+
+    return both
 
 
 def _traced(evaluation: Evaluation) -> Field:

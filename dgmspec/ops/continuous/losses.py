@@ -72,7 +72,7 @@ class AbstractMatching(AbstractArrowLoss, ABC):
         pass
 
     def term_draws(self, step: AbstractStep, event: Type) -> tuple[Draw, ...]:
-        return (Draw("time", ()),)
+        return (Draw("time", ()), Draw("drop", ())) if step.drops else (Draw("time", ()),)
 
 
 class FlowMatching(AbstractMatching):

@@ -35,6 +35,9 @@ DEAR_FROM = 17
 TRACED_UP_TO = 64
 """Coordinates up to which it is followed which of them the velocity of which reads."""
 
+NULL = "null/context"
+"""What nets read in place of a context that is dropped."""
+
 End = float | AbstractExpr
 
 _Form = tuple[tuple[Shape, ...], bool]
@@ -74,6 +77,11 @@ class Ode(AbstractStep):
     """The range of the time as it is written, where an end is learned."""
     passes: bool = True
     """Whether the ends of the time are known to differ."""
+    drop: float = 0.0
+    """The share of training rows whose context the velocity does not see: a learned one stands in its place."""
+    guidance: float = 0.0
+    """How far the velocity goes beyond what the context says: (1 + w) times that given it, less w times that without.
+    """
 
     # ---- types ------------------------------------------------------------------------------------------------------
 
@@ -113,6 +121,15 @@ class Ode(AbstractStep):
             return self
         exact = plan.derivatives <= TANGENTS
         return self.model_copy(update={"trace": Exact() if exact else Hutchinson()})
+
+    @property
+    def drops(self) -> bool:
+        return bool(self.drop)
+
+    def dropping(self, share: float) -> Ode | None:
+        # What a formula reads of the context by name is data, for which nothing can stand in.
+        nets_alone = self.velocity.in_place and not self.velocity.seen
+        return self.model_copy(update={"drop": share}) if nets_alone else None
 
     def with_rates(self, rates: tuple[str, ...]) -> Ode:
         return self.model_copy(update={"rates": rates})
@@ -238,6 +255,9 @@ class Ode(AbstractStep):
             use = self.net_use(net, shapes, c)
             if use is not None:
                 found += [spec.under(net.name, velocity.at(net.name)) for spec in self._net_parameters(net, use)]
+        context = context_shape(c)
+        if self.drop and context is not None:
+            found.append(ParamSpec(NULL, context))
         return tuple(found)
 
     def externals(self) -> tuple[tuple[str, Address], ...]:
