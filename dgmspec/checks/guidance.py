@@ -11,7 +11,6 @@ from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.graph.plans import SamplePlan
-from dgmspec.ops.continuous import Ode
 
 __all__ = ["check_guidance"]
 
@@ -27,7 +26,7 @@ def check_guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]
 def _guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
     """A sampler along an arrow whose net was trained without its context too."""
     graph, at = analysis.graph, child(plan.address, "guidance")
-    along = [step for step in graph.steps.values() if step.op.sampled or isinstance(step.op, Ode)]
+    along = [step for step in graph.steps.values() if step.op.sampled or step.op.guides]
     if not any(step.op.drops for step in along):
         yield Diagnostic(
             "DGM814",
@@ -56,7 +55,7 @@ def _guided(plan: SamplePlan, step: StepNode) -> bool:
     """Whether samples are drawn along the step in a way that is guided."""
     if plan.method is not None:
         return bool(plan.method.fits(step.op))
-    return isinstance(step.op, Ode) or bool(step.op.missing(False))
+    return step.op.guides or bool(step.op.missing(False))
 
 
 def _given(analysis: Analysis, plan: SamplePlan, name: str, value: Any) -> Iterator[Diagnostic]:

@@ -83,6 +83,8 @@ class AbstractStep(AbstractOp, ABC):
     """Whether `infer_input` cannot tell the type before the step; inference then waits for the flow's other end."""
     sampled: ClassVar[bool] = False
     """Whether samplers of the library run along the step, from its end to its start."""
+    guides: ClassVar[bool] = False
+    """Whether its own direction, which no sampler runs, goes beyond what a context says where that is asked for."""
     random: ClassVar[bool] = False
     """Whether the way forward draws its end given its start: a law, no map that could be tried or undone."""
     folds: ClassVar[bool] = False

@@ -58,6 +58,7 @@ class Ode(AbstractStep):
 
     name: ClassVar[str] = "ode"
     written: ClassVar[bool] = False
+    guides: ClassVar[bool] = True
 
     velocity: InstanceOf[Velocity]
     low: float | InstanceOf[AbstractExpr]
