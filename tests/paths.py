@@ -14,9 +14,9 @@ from dgmspec.spec import parse
 from dgmspec.spec.model import Fn
 
 
-def formula(text: str) -> AbstractExpr:
+def formula(text: str, reads: str = "x, t") -> AbstractExpr:
     """A formula as the language reads it."""
-    found = parse(f"dgm 1\nfn f(x, t) = {text}\n").items[0]
+    found = parse(f"dgm 1\nfn f({reads}) = {text}\n").items[0]
     assert isinstance(found, Fn)
     return found.value
 

@@ -22,7 +22,7 @@ def check_noising(analysis: Analysis) -> Iterator[Diagnostic]:
             continue
         doubt = step.op.doubts(event, variable.prior.op)
         if doubt is not None:
-            yield doubt.diagnostic(child(variable.address, "prior"), (Label(step.arrow, "this path"),))
+            yield doubt.diagnostic(variable.prior.address, (Label(step.arrow, "this path"),))
 
 
 def _unlearned(analysis: Analysis) -> Iterator[Diagnostic]:

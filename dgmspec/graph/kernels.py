@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name
-from dgmspec.algebra.paths.affine import Times
+from dgmspec.algebra.paths.affine import Times, affine
+from dgmspec.algebra.paths.mixing import Parts
 from dgmspec.algebra.rewrite import called, free_names, substitute
+from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.address import Address, child
+from dgmspec.core.diagnostics import Refusal
 from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.gradients import differentiated
@@ -33,6 +36,8 @@ class ClosingLaw:
     simulates: bool
     """Whether the arrow runs forwards from a prior, where the law may be any."""
     places: dict[str, Address] = field(default_factory=dict)
+    states: tuple[str, ...] = ()
+    """The names of the parts of a joint state in the formulas, once they are read."""
 
     @property
     def time(self) -> str:
@@ -51,6 +56,8 @@ class ClosingLaw:
     def _sde(self, own: Definitions) -> dict[str, Any]:
         drift, diffusion = self.parts["drift"], self.parts["diffusion"]
         assert isinstance(drift, Definition) and isinstance(diffusion, Definition)
+        if len(self.member.source) > 1:
+            return self._joint(own, drift, diffusion)
         state = self._state(drift)
         names = (state, self.time) if len(diffusion.args) == 2 else (self.time,)
         moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
@@ -59,6 +66,42 @@ class ClosingLaw:
             moved = differentiated(moved, state, Times(self.time, **self.times), event, self.numbers.intervals())
         spread = self._closed(own, diffusion.value, diffusion.args, names, "diffusion")
         return {"state": state, "drift": moved, "diffusion": spread, **self._read(moved, spread)}
+
+    def _joint(self, own: Definitions, drift: Definition, diffusion: Definition) -> dict[str, Any]:
+        """``drift(x, v, t) = [v, -x - 2 * v]`` and ``diffusion(t) = [0, 2]``: lists of those of the parts."""
+        count = len(self.member.source)
+        if len(drift.args) != count + 1 or len(diffusion.args) != 1:
+            wrong = "drift" if len(drift.args) != count + 1 else "diffusion"
+            written = ", ".join(self.member.source)
+            what = f"the {count} parts of the state and the time" if wrong == "drift" else "the time alone"
+            help_ = (
+                f"write `{wrong}({written + ', ' if wrong == 'drift' else ''}{self.time}) = [{'…, ' * (count - 1)}…]`",
+            )
+            message = f"`{wrong}` of a joint state is a function of {what}"
+            self.building.findings.refuse("DGM675", message, child(self.at, wrong), help=help_)
+        self.states = tuple(name if name != self.time else f"{name}_0" for name in drift.args[:-1])
+        names = (*self.states, self.time)
+        moved = self._closed(own, drift.value, drift.args, names, "drift")
+        spread = self._closed(own, diffusion.value, diffusion.args, (self.time,), "diffusion")
+        return {"state": ", ".join(self.states), "drift": moved, "diffusion": spread, **self._read(moved, spread)}
+
+    def mixes(self, formulas: Mapping[str, Any]) -> bool:
+        """Whether the law of an `sde` is one of several variables, or one that mixes the coordinates of a vector."""
+        if self.states:
+            return True
+        try:
+            affine(formulas["drift"], formulas["state"], Times(self.time, **self.times), self.numbers.intervals())
+        except Refusal as refusal:
+            return refusal.code == "DGM455"
+        try:
+            return len(shape_of(formulas["diffusion"], dict.fromkeys((self.time, *self.numbers.own), ()))) > 1
+        except Refusal:
+            return False
+
+    def named(self, parts: Parts) -> Parts:
+        """The parts of the state by their names in the formulas."""
+        names = self.states or (str(self._state(self.parts["drift"])),)  # type: ignore[arg-type]  # a definition
+        return tuple((name, shape) for name, (_, shape) in zip(names, parts, strict=True))
 
     def _normal(self, own: Definitions) -> dict[str, Any]:
         """``step(x, t) ~ normal(loc, scale)``."""

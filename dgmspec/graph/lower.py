@@ -125,10 +125,13 @@ def _graph(building: Building) -> Graph:
     for member in members:
         if isinstance(member, Flow):
             lower_flow(building, unroller, member)
-        elif isinstance(member, Path):
+        elif isinstance(member, Path) and not _waits(member):
             (lower_ode if member.head == "ode" else lower_noising)(building, member)
         elif isinstance(member, Conditional):
             lower_conditional(building, member)
+    for member in members:
+        if isinstance(member, Path) and _waits(member):
+            lower_noising(building, member)
     join_posteriors(building)
     _settings(building, [member for member in members if isinstance(member, Setting)])
     return Graph(
@@ -143,6 +146,11 @@ def _graph(building: Building) -> Graph:
         arrows=building.arrows,
         loss=building.loss,
     )
+
+
+def _waits(member: Path) -> bool:
+    """Whether an arrow is lowered behind the laws of variables, which the parts of its start may have."""
+    return member.head != "ode" and len(member.source) > 1
 
 
 def _functions(building: Building, members: list[Member]) -> None:

@@ -5,6 +5,7 @@ An `sde` whose start has the prior runs forwards and is a `Simulation`; every ot
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from dgmspec.algebra.nodes import Argument
@@ -19,18 +20,18 @@ from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
-from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
+from dgmspec.graph.joint_states import joint_prior, joint_source, moments_of
 from dgmspec.graph.kernels import ClosingLaw
 from dgmspec.graph.schedules import Numbers, learned_numbers
 from dgmspec.graph.times import lower_times
 from dgmspec.ops import find, signature
-from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.paths.arrows import Perturb, Sde
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.predictions import PREDICTIONS
-from dgmspec.ops.paths.simulation import Moments, Simulation
+from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.spec.model import Definition, Fn, Kernel, Learn, LearnFunction, Net, Path, Setting
 
@@ -72,12 +73,13 @@ class _Lowering:
     def run(self) -> None:
         """Ends, time, law, net, settings; then the node."""
         member, building = self.member, self.building
-        if len(member.source) > 1 or len(member.target) > 1:
+        if (len(member.source) > 1 or len(member.target) > 1) and (member.head != "sde" or self.simulates):
             self.building.findings.refuse("DGM901", *uncompiled.joint(member, self.simulates, self.at))
-        source = lower_end(building, member.source, self.at).value
-        end = self._target()
-        target = lower_end(building, (end,), self.at).value
-        self._check_ends(member.source[0], end)
+        source = joint_source(building, member, self.at)
+        ends = self._target()
+        for end in ends:
+            self._check_ends(source.variable.name, end)
+        target = joint_prior(building, ends, self.at)
         context = lower_context(building, member.context, self.at)
         self._sort()
         numbers = Numbers() if self.simulates else learned_numbers(building, member, self.at)
@@ -85,31 +87,54 @@ class _Lowering:
         law = ClosingLaw(building, member, self.at, self.parts, times, numbers, self.simulates, self.places)
         fields = {**times, **law.fields(), **self._learned(), "settings": self._settings()}
         if self.simulates:
-            fields["start"] = _moments_of(building.variables[member.source[0]])
+            fields["start"] = moments_of(source.variable)
         self._check_start(fields)
-        if self.cls is Sde and self._unsolved(fields):
-            self.cls = Unsolved
+        if self.cls is Sde:
+            self.cls = self._kind(law, fields)
+        if self.cls is JointSde:
+            fields |= {"parts": law.named(source.parts), "starts": source.starts}
         if issubclass(self.cls, AbstractNoising):
-            fields["end"] = _moments_of(building.variables[end])
+            fields["end"] = moments_of(target)
         op = self.cls(time=self.time, **fields)
         step = child(self.at, "path")
         building.steps[step] = StepNode(
-            step, op, False, source, target, context, self.at, self._label(), self.at, tuple(self.places.items())
+            step,
+            op,
+            False,
+            source.value,
+            target.value,
+            context,
+            self.at,
+            self._label(),
+            self.at,
+            tuple(self.places.items()),
         )
-        building.arrows[self.at] = ArrowNode(self.at, member.source[0], end, context, (step,))
+        building.arrows[self.at] = ArrowNode(self.at, source.variable.name, target.name, context, (*source.steps, step))
 
-    def _unsolved(self, fields: dict[str, Any]) -> bool:
-        """Whether the law of x_t has no formula: the noise reads the state, or the drift is not affine in it."""
+    def _kind(self, law: ClosingLaw, fields: dict[str, Any]) -> type[AbstractNoising | Unsolved]:
+        """What an `sde` from data is: with matrices for coefficients, without a formula for its kernel, or neither."""
+        if law.states:
+            return self._told(fields, JointSde)
         event = self.building.variables[self.member.source[0]].declared
         times = Times(self.time, fields["low"], fields["high"])
         shape = event.shape if isinstance(event, Type) else None
         known = {own.name: as_interval(own.support) for own in fields.get("learned", ())}
         state, drift = fields["state"], fields["drift"]
         if state in free_names(fields["diffusion"]) or bends(drift, state, times, shape, known):
-            for name in known:
-                said = uncompiled.learned("sde", name, False, True, child(self.at, "drift"))
-                self.building.findings.refuse("DGM901", *said)
-            return True
+            self._require_known(known)
+            return Unsolved
+        return self._told(fields, JointSde if law.mixes(fields) else Sde)
+
+    def _require_known(self, learned: Iterable[str]) -> None:
+        """Refuse learned numbers in a law that is simulated, or has matrices for coefficients."""
+        for name in learned:
+            said = uncompiled.learned("sde", name, False, True, child(self.at, "drift"))
+            self.building.findings.refuse("DGM901", *said)
+
+    def _told(self, fields: dict[str, Any], cls: type[AbstractNoising]) -> type[AbstractNoising]:
+        """A class whose kernel is derived, so that nothing is simulated."""
+        if cls is JointSde:
+            self._require_known(own.name for own in fields.get("learned", ()))
         if fields["settings"].solver is not None:
             self.building.findings.refuse(
                 "DGM655",
@@ -118,19 +143,19 @@ class _Lowering:
                 "simulates nothing",
                 ("leave `solver` out; samplers have their own, as in `reverse_sde(steps = 500, solver = heun)`",),
             )
-        return False
+        return cls
 
-    def _target(self) -> str:
-        """The name of the variable at the arrow's end; a `perturb` without one gets a latent that nobody names."""
+    def _target(self) -> tuple[str, ...]:
+        """The names of the variables at the arrow's end; a `perturb` without any gets a latent that nobody names."""
         if self.member.target:
-            return self.member.target[0]
+            return self.member.target
         name = f"noised_{self.member.source[0]}"
         while name in self.building.variables:
             name += "_"
         at = child(self.building.model.name, name)
         self.building.values[at] = Value(at, UNKNOWN, name)
         self.building.variables[name] = VariableNode(at, name, "latent", at, UNKNOWN, support=REAL)
-        return name
+        return (name,)
 
     def _check_ends(self, source: str, end: str) -> None:
         """The data stand at the start: neither is the end observed, nor has the start a law of its own."""
@@ -194,7 +219,8 @@ class _Lowering:
         return [part for part in self.member.body if isinstance(part, LearnFunction)]
 
     def _check_prediction(self, part: LearnFunction) -> bool:
-        if part.name in PREDICTIONS and len(part.args) == 2 and not self.simulates:
+        count = len(self.member.source) + 1
+        if part.name in PREDICTIONS and len(part.args) == count and not self.simulates:
             return False
         if self.simulates:
             message = "a process that starts at the prior runs forwards, and learns nothing for that"
@@ -215,8 +241,12 @@ class _Lowering:
             ends = (
                 f"{self.member.source[0]} -> {self.member.target[0]}" if self.member.target else self.member.source[0]
             )
-            bar = f", and the context at the arrow, `{self.member.head} {ends} | {part.args[2]} over …`"
-            help_ = (f"write `learn {part.name}(x, {self.time}) = …`{bar if len(part.args) > 2 else ''}",)
+            more = len(part.args) > count
+            bar = (
+                f", and the context at the arrow, `{self.member.head} {ends} | {part.args[-1]} over …`" if more else ""
+            )
+            state = "x" if count == 2 else ", ".join(self.member.source)
+            help_ = (f"write `learn {part.name}({state}, {self.time}) = …`{bar}",)
         self.building.findings.report("DGM641", message, child(self.at, part.name), "not learned", help=help_)
         return True
 
@@ -264,13 +294,3 @@ class _Lowering:
 def _has_prior(building: Building, name: str) -> bool:
     variable = building.variables.get(name)
     return variable is not None and variable.prior is not None
-
-
-def _moments_of(variable: VariableNode) -> Moments | None:
-    """Mean and standard deviation of a normal prior whose parameters are numbers."""
-    law = None if variable.prior is None else variable.prior.op
-    if not isinstance(law, Normal):
-        return None
-    loc, scale = (value if isinstance(value, tuple) else (value,) for value in (law.loc, law.scale))
-    numbers = all(isinstance(item, (int, float)) for item in (*loc, *scale))
-    return (loc, scale) if numbers else None  # type: ignore[return-value]  # they are numbers

@@ -19,7 +19,7 @@ from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import Graph, StepNode
 from dgmspec.modules.initial import constrain
-from dgmspec.modules.paths.denoiser import Denoiser, plan_of
+from dgmspec.modules.paths.denoiser import AnyDenoiser, denoiser, plan_of
 from dgmspec.modules.paths.samplers import TWINS, Journey, Known
 from dgmspec.modules.paths.simulation import process_of
 from dgmspec.modules.paths.unsolved import Reversed
@@ -41,7 +41,7 @@ def noising_step(graph: Graph) -> StepNode | None:
     return found[0] if len(found) == 1 else None
 
 
-def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], given: Tensor | None = None) -> Denoiser:
+def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], given: Tensor | None = None) -> AnyDenoiser:
     """The arrow with the model's parameters; a context is (batch, *event)."""
     op, event, c, p = _parts(node, graph, values)
     assert isinstance(op, AbstractNoising)
@@ -49,7 +49,7 @@ def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], give
         op = _settled(op, event, p)
     device = values[ANCHOR].device
     p |= {name: table.to(device) for name, table in _tables(op, event).items()}
-    return Denoiser(op, p, event, plan_of(op, event), given, c)
+    return denoiser(op, p, event, plan_of(op, event), given, c)
 
 
 def _settled(op: AbstractNoising, event: Type, p: Mapping[str, Tensor]) -> AbstractNoising:
@@ -129,7 +129,7 @@ class Noise:
         return joined[self.rows].to(self.like.device)
 
 
-def times_of(op: AbstractPathSampler, net: Denoiser) -> tuple[float, ...]:
+def times_of(op: AbstractPathSampler, net: AnyDenoiser) -> tuple[float, ...]:
     """The falling times of a sampler's grid."""
     path, start = net.path, net.op.start(net.event.shape)
     match op:
@@ -147,7 +147,7 @@ def times_of(op: AbstractPathSampler, net: Denoiser) -> tuple[float, ...]:
 
 def journey(
     op: AbstractPathSampler,
-    net: Denoiser,
+    net: AnyDenoiser,
     noise: Noise,
     x: Tensor,
     known: Known | None = None,

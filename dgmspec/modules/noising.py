@@ -15,7 +15,7 @@ from dgmspec.core.types import REAL, Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.inputs import as_event, read_given
 from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, reversed_of
-from dgmspec.modules.paths.denoiser import Denoiser
+from dgmspec.modules.paths.denoiser import AnyDenoiser, Denoiser, JointDenoiser
 from dgmspec.modules.paths.samplers import Known
 from dgmspec.modules.paths.unsolved import Reversed, run_back
 from dgmspec.modules.prepared import ANCHOR
@@ -34,7 +34,7 @@ class NoisePath:
     """The derived path of a model: x_t = α(t) x_0 + m(t) + σ(t) ε, at a time or a tensor of times (any shape, in the
     precision of the times; a float gives float64)."""
 
-    net: Denoiser
+    net: AnyDenoiser
 
     def alpha(self, t: Any) -> Tensor:
         """α(t)."""
@@ -54,21 +54,20 @@ class NoisePath:
 
     def drift(self, x: Tensor, t: Any) -> Tensor:
         """f(x, t) of the process."""
-        flow = self.net.rates(_times(t, x), x.dtype)
-        return flow.rate * x + flow.offset
+        found: Tensor = self.net.rates(_times(t, x), x.dtype).drift(x)
+        return found
 
     def reverse_drift(self, x: Tensor, t: Any) -> Tensor:
-        """f - g² s: the drift of the process that runs from noise to data, with the learned score."""
+        """f - G Gᵀ s: the drift of the process that runs from noise to data, with the learned score."""
         times = _times(t, x)
         flow = self.net.rates(times, x.dtype)
-        return flow.rate * x + flow.offset - flow.spread * self.net(x, times).score
+        found: Tensor = flow.drift(x) - flow.pull(self.net(x, times).score)
+        return found
 
     def velocity(self, x: Tensor, t: Any) -> Tensor:
-        """f - g² s / 2: the probability flow, with the learned score."""
+        """f - G Gᵀ s / 2: the probability flow, with the learned score."""
         times = _times(t, x)
-        found = self.net(x, times)
-        change = self.net.slopes(times, found.at)
-        return change.alpha * found.clean + change.mean + change.sigma * found.noise
+        return self.net.velocity(x, times, self.net(x, times))
 
     @property
     def times(self) -> tuple[float, float]:
@@ -78,8 +77,18 @@ class NoisePath:
     def _at(self, t: Any, entry: int) -> Tensor:
         times = torch.as_tensor(t, dtype=None if isinstance(t, Tensor) else torch.float64)
         device = next(iter(self.net.p.values())).device if self.net.p else times.device
+        if not isinstance(self.net, Denoiser):
+            raise UnavailableError("the coefficients of this path are matrices: read them by `matrices(t)`")
         found = self.net.at(times.reshape(-1).to(device), times.dtype)[entry]
         return found.reshape(times.shape if self.net.path.alike else (*times.shape, -1))
+
+    def matrices(self, t: float) -> tuple[Tensor, Tensor, Tensor]:
+        """(Φ, m, L) of a joint state at a time, float64: x_t = Φ x_0 + m + L ε for the coordinates of one group, those
+        without noise of their own first."""
+        if not isinstance(self.net, JointDenoiser):
+            raise UnavailableError("the coefficients of this path are numbers: `alpha(t)`, `mean(t)` and `sigma(t)`")
+        signal, mean, factor = (torch.tensor(matrix, dtype=torch.float64) for matrix in self.net.path.at(t))
+        return signal, mean, factor
 
 
 def _times(t: Any, x: Tensor) -> Tensor:
@@ -127,8 +136,12 @@ class AbstractNoised(AbstractRunner, ABC):
             times = _times(t, value).reshape(-1, *(1,) * (value.dim() - 1))
             return reversed_of(node, self.graph, self.values(), context).score(value, times)
         net = denoiser_of(node, self.graph, self.values(), context)
-        found = net(value, _times(t, value))
-        return -found.noise / found.at.sigma
+        if isinstance(net, JointDenoiser) and net.plan.layout.silent:
+            raise UnavailableError(
+                f"score: along this path the scores of the coordinates with noise of their own are learned, not that "
+                f"of `{net.op.state}`; `path.reverse_drift` and `path.velocity` need no more"
+            )
+        return net(value, _times(t, value)).score
 
     def _slope(self, x: Any, given: Given) -> Tensor:
         if not isinstance(self.programs["score"], Unavailable):
@@ -234,9 +247,12 @@ class AbstractNoised(AbstractRunner, ABC):
             raise UnavailableError("samples start from the prior at the end of the `sde`, and it has none")
         net = denoiser_of(node, self.graph, self.values())
         here = net.at(torch.tensor([net.path.high], device=self.device, dtype=torch.float64), self.dtype)
-        return here.mean + here.sigma * noise(), found.get(CONTEXT)
+        drawn = noise()
+        return here.noised(torch.zeros_like(drawn), drawn), found.get(CONTEXT)
 
-    def _known(self, node: StepNode, net: Denoiser, known: Mapping[str, tuple[Tensor, Tensor]] | None) -> Known | None:
+    def _known(
+        self, node: StepNode, net: AnyDenoiser, known: Mapping[str, tuple[Tensor, Tensor]] | None
+    ) -> Known | None:
         """Fixed coordinates of the variable at the arrow's start."""
         if not known:
             return None

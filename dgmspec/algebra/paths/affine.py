@@ -3,7 +3,7 @@
 A drift that uses its state coordinate by coordinate is a term in which the state is one symbol: it is affine exactly
 when its derivative no longer reads the state, and then f = a(t) x + b(t). Coefficients that are vectors of numbers give
 one path a coordinate. Drifts that mix coordinates (``A @ x``, ``[x[1], -x[0]]``) have matrices for coefficients, and
-are refused (DGM455).
+are refused here (DGM455): `mixing` reads them.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Shape
 
-__all__ = ["of_chain", "of_drift", "of_kernel", "per_coordinate", "process_of"]
+__all__ = ["of_chain", "of_drift", "of_kernel", "per_coordinate", "process_of", "remembered"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,7 +49,7 @@ _MOST_STEPS: Final = 400_000
 """Steps that are worked out, over coordinates with coefficients of their own."""
 
 
-def _remembered(derive: Callable[P, R]) -> Callable[P, R]:
+def remembered(derive: Callable[P, R]) -> Callable[P, R]:
     """The last 256 results of a function, refusals among them."""
 
     def outcome(*args: P.args, **options: P.kwargs) -> R | Refusal:
@@ -70,7 +70,7 @@ def _remembered(derive: Callable[P, R]) -> Callable[P, R]:
     return given
 
 
-@_remembered
+@remembered
 def of_drift(
     drift: AbstractExpr, diffusion: AbstractExpr, state: str, times: Times, shape: Shape, init_noise: float = 0.0
 ) -> GaussianPath | NotAffine:
@@ -94,7 +94,7 @@ _LARGEST = 300 * math.log(10)
 """The logarithm of the largest variance of a chain."""
 
 
-@_remembered
+@remembered
 def of_chain(
     loc: AbstractExpr, scale: AbstractExpr, state: str, name: str, low: int, high: int, shape: Shape
 ) -> GaussianPath | NotAffine:
@@ -152,7 +152,7 @@ def _check_step(step: Step, name: str, t: int) -> None:
         )
 
 
-@_remembered
+@remembered
 def of_kernel(
     loc: AbstractExpr,
     scale: AbstractExpr,

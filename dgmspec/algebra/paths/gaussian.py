@@ -1,12 +1,14 @@
-"""`GaussianPath`: the one object behind every noising arrow, with all that its losses, predictions and samplers need.
+"""`AbstractPath`: the one object behind every noising arrow, with all that its losses, predictions and samplers need.
 
-However it was stated (`sde` by drift and diffusion, `markov` by its steps, `perturb` by its kernel), a path is
-x_t = α(t) x_0 + m(t) + σ(t) ε with standard normal ε, for the coordinates together or one by one.
+However it was stated (`sde` by drift and diffusion, `markov` by its steps, `perturb` by its kernel), a `GaussianPath`
+is x_t = α(t) x_0 + m(t) + σ(t) ε with standard normal ε, for the coordinates together or one by one. Where the law
+mixes coordinates, α and σ are matrices: see `JointPath`.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +17,7 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import Times
 from dgmspec.algebra.paths.scalar import AbstractCurve
 
-__all__ = ["GaussianPath", "Process"]
+__all__ = ["AbstractPath", "GaussianPath", "Process"]
 
 _BISECTIONS: Final = 200
 _LEAST: Final = 2 * math.log(1e-3)
@@ -36,17 +38,14 @@ class Process:
     slopes: tuple[AbstractExpr, AbstractExpr, AbstractExpr] | None = None
 
 
-@dataclass(frozen=True)
-class GaussianPath:
-    """`curves` holds one path for all coordinates, or one for each; times run from `low` (data) to `high` (noise).
+class AbstractPath(ABC):
+    """The law of x_t given x_0 as every noising arrow has one: times from `low` (data) to `high` (noise), and how much
+    of the data is left at each.
 
     `levels` are the times of a path that has no others (a chain's steps, a ladder's levels), by rising noise.
-    `processes` go with the curves where the time is continuous.
     """
 
     times: Times
-    curves: tuple[AbstractCurve, ...]
-    processes: tuple[Process, ...] = ()
     levels: tuple[float, ...] = ()
 
     @property
@@ -64,14 +63,9 @@ class GaussianPath:
         """Whether the path has certain times only."""
         return bool(self.levels)
 
-    @property
-    def alike(self) -> bool:
-        """Whether all coordinates have one α and σ."""
-        return len(self.curves) == 1
-
+    @abstractmethod
     def log_snr(self, t: float) -> float:
-        """λ(t), the mean over the coordinates."""
-        return math.fsum(curve.log_snr(t) for curve in self.curves) / len(self.curves)
+        """λ(t), which never rises; the mean over the coordinates."""
 
     def time_at(self, log_snr: float, low: float, high: float) -> float:
         """The time in [low, high] at which λ, which falls, is `log_snr`; the nearer end where it is nowhere."""
@@ -116,6 +110,28 @@ class GaussianPath:
             wanted = [-14 * math.log(most + share * (least - most)) for share in shares]
         inside = [self.time_at(snr, start, end) for snr in wanted[1:-1]]
         return (end, *inside, start)
+
+
+@dataclass(frozen=True)
+class GaussianPath(AbstractPath):
+    """x_t = α(t) x_0 + m(t) + σ(t) ε by the coordinate: `curves` holds one path for all, or one for each.
+
+    `processes` go with the curves where the time is continuous.
+    """
+
+    times: Times
+    curves: tuple[AbstractCurve, ...]
+    processes: tuple[Process, ...] = ()
+    levels: tuple[float, ...] = ()
+
+    @property
+    def alike(self) -> bool:
+        """Whether all coordinates have one α and σ."""
+        return len(self.curves) == 1
+
+    def log_snr(self, t: float) -> float:
+        """λ(t), the mean over the coordinates."""
+        return math.fsum(curve.log_snr(t) for curve in self.curves) / len(self.curves)
 
     def prior_mismatch(self, scale: float, second_moment: float = 1.0, mean: float = 0.0) -> float:
         """Nats per dimension by which the law at the end of time misses N(mean, scale²), for data of that moment.

@@ -19,18 +19,13 @@ from dgmspec.modules.paths.denoiser import Denoiser, Predicted, step_plan, step_
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, sum_event
 from dgmspec.ops.paths.chain import Markov
 
-__all__ = ["TWINS", "cell", "noised", "spreads", "term"]
+__all__ = ["TWINS", "cell", "spreads", "term"]
 
 _NUMBERS = 2**22
 """Numbers that are given to the net at once."""
 
 
-def noised(here: At, x: Tensor, noise: Tensor) -> Tensor:
-    """x_t = α x_0 + m + σ ε."""
-    return here.alpha * x + here.mean + here.sigma * noise
-
-
-def spreads(step: Markov, found: Predicted, t: At, s: At) -> tuple[Tensor, Tensor]:
+def spreads(step: Markov, found: Predicted[At], t: At, s: At) -> tuple[Tensor, Tensor]:
     """The variances of q(x_s | x_t, x_0) and of the reverse step p(x_s | x_t), with t and s as rows.
 
     σ_{t|s}² = σ_t² (1 - e^{λ_t - λ_s}) is the forward one, σ_s² (1 - e^{λ_t - λ_s}) the posterior's; a learned one lies
@@ -50,7 +45,7 @@ def _between(share: Tensor, low: Tensor, high: Tensor) -> Tensor:
 def term(net: Denoiser, step: Markov, x: Tensor, t: Tensor, noise: Tensor, still: bool = False) -> Tensor:
     """(batch,): the divergence of time t, or -log p(x_0 | x_1) at the first; `still` lets no gradient to the means."""
     here = net.at(t, x.dtype)
-    found = net(noised(here, x, noise), t, here)
+    found = net(here.noised(x, noise), t, here)
     if still:
         found = found._replace(clean=found.clean.detach())
     first = (t == step.low).reshape(-1, *(1,) * (x.dim() - 1))
@@ -63,7 +58,7 @@ def term(net: Denoiser, step: Markov, x: Tensor, t: Tensor, noise: Tensor, still
     return sum_event(torch.where(first, _start(net, found, x, posterior), kl), net.event)
 
 
-def _start(net: Denoiser, found: Predicted, x: Tensor, second: Tensor) -> Tensor:
+def _start(net: Denoiser, found: Predicted[At], x: Tensor, second: Tensor) -> Tensor:
     """-log p(x_0 | x_1): the step is the whole kernel, and a learned variance lies between it and that of `second`."""
     variance = found.at.sigma**2
     if found.between is not None:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -25,7 +25,57 @@ from dgmspec.ops.paths.numbers import Schedule
 
 Run = Callable[[Tensor], Tensor]
 
-__all__ = ["At", "Plan", "Rates", "Slopes", "at", "plan", "rates", "slopes", "tables"]
+__all__ = [
+    "AnyAt",
+    "AnyRates",
+    "At",
+    "Plan",
+    "Rates",
+    "Slopes",
+    "at",
+    "of_time",
+    "panels",
+    "plan",
+    "rates",
+    "series",
+    "slopes",
+    "tables",
+]
+
+
+class AnyAt(Protocol):
+    """The law of x_t given x_0 at one time a row, whether its coefficients are numbers or matrices."""
+
+    def row(self, i: int) -> Self:
+        """The law at one of the times, for all rows."""
+
+    def noised(self, x: Tensor, noise: Tensor) -> Tensor:
+        """x_t from clean values and standard normal noise (batch, *event)."""
+
+    def told(self, noise: Tensor) -> Tensor:
+        """What of the noise a net predicts."""
+
+    def score(self, noise: Tensor) -> Tensor:
+        """∇ log p(x_t) (batch, *event) from the noise that is predicted."""
+
+
+class AnyRates(Protocol):
+    """dx = f(x) dt + G dW at one time a row."""
+
+    def row(self, i: int) -> Self:
+        """The process at one of the times, for all rows."""
+
+    def drift(self, x: Tensor) -> Tensor:
+        """f(x)."""
+
+    def pull(self, score: Tensor) -> Tensor:
+        """G Gᵀ s."""
+
+    def kick(self, noise: Tensor, span: float) -> Tensor:
+        """What normal noise adds over a short time."""
+
+    def halfway(self, other: Self) -> Self:
+        """The mean of two times' diffusions, with this one's drift."""
 
 
 class At(NamedTuple):
@@ -36,6 +86,22 @@ class At(NamedTuple):
     sigma: Tensor
     log_snr: Tensor
 
+    def row(self, i: int) -> At:
+        """Every entry with a batch of 1."""
+        return At(*(value[i : i + 1] for value in self))
+
+    def noised(self, x: Tensor, noise: Tensor) -> Tensor:
+        """x_t = α x_0 + m + σ ε."""
+        return self.alpha * x + self.mean + self.sigma * noise
+
+    def told(self, noise: Tensor) -> Tensor:
+        """All of it."""
+        return noise
+
+    def score(self, noise: Tensor) -> Tensor:
+        """-ε / σ."""
+        return -noise / self.sigma
+
 
 class Rates(NamedTuple):
     """dx = (rate x + offset) dt + √spread dW at one time a row, shaped as in `At`."""
@@ -43,6 +109,26 @@ class Rates(NamedTuple):
     rate: Tensor
     offset: Tensor
     spread: Tensor
+
+    def row(self, i: int) -> Rates:
+        """Every entry with a batch of 1."""
+        return Rates(*(value[i : i + 1] for value in self))
+
+    def drift(self, x: Tensor) -> Tensor:
+        """a x + b."""
+        return self.rate * x + self.offset
+
+    def pull(self, score: Tensor) -> Tensor:
+        """g² s."""
+        return self.spread * score
+
+    def kick(self, noise: Tensor, span: float) -> Tensor:
+        """g √h z."""
+        return (span * self.spread).sqrt() * noise
+
+    def halfway(self, other: Rates) -> Rates:
+        """The mean of both g²."""
+        return self._replace(spread=(self.spread + other.spread) / 2)
 
 
 class Slopes(NamedTuple):
@@ -102,9 +188,9 @@ def plan(path: GaussianPath, event: int, start: float, schedule: Schedule | None
     return Plan(
         path,
         event,
-        tuple(tuple(_function(f, name) for f in form) for form in forms),
-        tuple(tuple(_function(f, name) for f in (q.rate, q.offset, q.spread)) for q in path.processes),
-        tuple(tuple(_function(f, name) for f in q.slopes or ()) for q in path.processes),
+        tuple(tuple(of_time(f, name) for f in form) for form in forms),
+        tuple(tuple(of_time(f, name) for f in (q.rate, q.offset, q.spread)) for q in path.processes),
+        tuple(tuple(of_time(f, name) for f in q.slopes or ()) for q in path.processes),
         (path.log_snr(start), path.log_snr(path.high)),
         None if schedule is None else learned_curve(path, schedule),
     )
@@ -148,7 +234,7 @@ def _shaped(columns: list[Tensor], event: int) -> Tensor:
     return columns[0].reshape(-1, *(1,) * event)
 
 
-def _function(formula: AbstractExpr, name: str) -> Run:
+def of_time(formula: AbstractExpr, name: str) -> Run:
     """A formula of the time as a function of times (batch,), always of that shape."""
     run = prepare(formula)
 
@@ -178,12 +264,10 @@ def _curve(here: Plan, index: int, p: Mapping[str, Tensor], t: Tensor) -> tuple[
 
 def _derived(init_noise: float, power: Tensor, table: list[Tensor], t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The series of the panel that t lies in; before the first panel, the power laws of `Moments`."""
-    edges, *series = table
+    edges, *tables = table
     first = edges[0]
-    place = (torch.searchsorted(edges, t, right=True) - 1).clamp(0, len(edges) - 2)
-    low, high = edges[place], edges[place + 1]
-    angle = ((2 * t - low - high) / (high - low)).clamp(-1, 1).acos().unsqueeze(1)
-    grown, mean, added = (_series(rows[place], angle) for rows in series)
+    place, angle = panels(edges, t)
+    grown, mean, added = (series(rows[place], angle) for rows in tables)
     share = (t / first).clamp(max=1.0)
     added = added + power * share.log()
     if init_noise:
@@ -191,7 +275,14 @@ def _derived(init_noise: float, power: Tensor, table: list[Tensor], t: Tensor) -
     return grown * share, mean * share, added
 
 
-def _series(rows: Tensor, angle: Tensor) -> Tensor:
-    """Σ c_k cos(k θ) for each row."""
-    orders = torch.arange(rows.shape[1], dtype=rows.dtype, device=rows.device)
-    return (rows * torch.cos(angle * orders)).sum(1)
+def panels(edges: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """The panel that each time lies in, and (batch, 1) the angle whose cosine is its place there."""
+    place = (torch.searchsorted(edges, t, right=True) - 1).clamp(0, len(edges) - 2)
+    low, high = edges[place], edges[place + 1]
+    return place, ((2 * t - low - high) / (high - low)).clamp(-1, 1).acos().unsqueeze(1)
+
+
+def series(rows: Tensor, angle: Tensor) -> Tensor:
+    """Σ c_k cos(k θ) over the last dimension."""
+    orders = torch.arange(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+    return (rows * torch.cos(angle * orders)).sum(-1)

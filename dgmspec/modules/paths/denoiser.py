@@ -7,51 +7,133 @@ the probability flow, gives with y two equations for x_0 and ε of determinant �
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from dgmspec.algebra.paths.gaussian import GaussianPath
+from dgmspec.algebra.paths.gaussian import AbstractPath, GaussianPath
+from dgmspec.algebra.paths.joint import JointPath
 from dgmspec.core.types import SupportKind, Type
 from dgmspec.modules.nets import below, context_features, evaluate, features_of, planes_of
-from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
+from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
+from dgmspec.modules.paths.joint_coefficients import (
+    JointAt,
+    JointPlan,
+    JointRates,
+    joint_at,
+    joint_plan,
+    joint_rates,
+    joint_tables,
+)
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.noising import AbstractNoising, scale_of
 
-__all__ = ["Denoiser", "Predicted", "plan_of", "seen", "step_plan", "step_tables"]
+__all__ = [
+    "AbstractDenoiser",
+    "AnyDenoiser",
+    "AnyPlan",
+    "Denoiser",
+    "JointDenoiser",
+    "Predicted",
+    "denoiser",
+    "plan_of",
+    "seen",
+    "step_plan",
+    "step_tables",
+]
 
 
-class Predicted(NamedTuple):
+P = TypeVar("P", Plan, JointPlan)
+K = TypeVar("K", bound=AnyAt)
+R = TypeVar("R", bound=AnyRates)
+
+
+class Predicted(NamedTuple, Generic[K]):
     """What is known of x_t at one time a row: the path there, the noise and the clean data; and where the variance of a
     reverse step lies, 0 at the posterior's and 1 at the forward one's logarithm, if that is learned."""
 
-    at: At
+    at: K
     noise: Tensor
     clean: Tensor
     between: Tensor | None = None
 
     @property
     def score(self) -> Tensor:
-        """∇ log p(x_t) = -ε / σ."""
-        return -self.noise / self.at.sigma
+        """∇ log p(x_t)."""
+        return self.at.score(self.noise)
 
 
 @dataclass(frozen=True)
-class Denoiser:
+class AbstractDenoiser(ABC, Generic[P, K, R]):
     """A noising arrow with its parameters and its context: reads (x_t, t), one time a row."""
 
     op: AbstractNoising
     p: Parameters
     event: Type
-    plan: Plan
+    plan: P
     given: Tensor | None = None
     given_type: Type | None = None
     training: bool = False
     dropped: Tensor | None = None
     """The rows (batch,) whose context the net does not see."""
+
+    @property
+    @abstractmethod
+    def path(self) -> AbstractPath:
+        """The derived path."""
+
+    @abstractmethod
+    def at(self, t: Tensor, dtype: torch.dtype) -> K:
+        """The path at times (batch,)."""
+
+    @abstractmethod
+    def rates(self, t: Tensor, dtype: torch.dtype) -> R:
+        """The process at times (batch,)."""
+
+    @abstractmethod
+    def __call__(self, x: Tensor, t: Tensor, here: K | None = None) -> Predicted[K]:
+        """The prediction at x (batch, *event) and times (batch,); `here` is the path there, where it is known."""
+
+    @abstractmethod
+    def velocity(self, x: Tensor, t: Tensor, found: Predicted[K]) -> Tensor:
+        """The probability flow f - G Gᵀ s / 2 at x, where `found` is predicted."""
+
+    @abstractmethod
+    def likelihood_squares(self, t: Tensor, here: K, error: Tensor) -> Tensor:
+        """The squares whose sum is ‖Gᵀ (ŝ - s)‖², for scores whose noises differ by `error`."""
+
+    def data(self, x: Tensor) -> Tensor:
+        """Data as the path has them: reals as they are, whole numbers in the middles of their cells in (-1, 1)."""
+        return features_of(x, self.event.support, 1)
+
+    def values(self, clean: Tensor) -> Tensor:
+        """The data that clean values of the path stand for: the whole numbers in whose cells they lie."""
+        support = self.event.support
+        if support.kind is not SupportKind.INTEGER:
+            return clean
+        cell = torch.floor((clean + 1) / 2 * (support.high - support.low + 1))
+        return (support.low + cell).clamp(support.low, support.high)
+
+    def planes(self, x: Tensor, clock: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """The net's value (planes, batch, *shape) at what it reads."""
+        net = self.op.net
+        assert net is not None, "nothing is learned along this path"
+        c = seen(self.p, x, self.given, self.given_type, self.dropped)
+        out = evaluate(net, below(self.p, "net"), (x,), c, self.training, clock.to(x.dtype))
+        return planes_of(net, out, self.op.planes, shape)
+
+
+AnyPlan = Plan | JointPlan
+AnyDenoiser = AbstractDenoiser[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class Denoiser(AbstractDenoiser[Plan, At, Rates]):
+    """One along a path with numbers for coefficients."""
 
     @property
     def path(self) -> GaussianPath:
@@ -70,19 +152,7 @@ class Denoiser:
         """How fast the path changes at times (batch,)."""
         return slopes(self.plan, here, t, here.sigma.dtype, self.p)
 
-    def data(self, x: Tensor) -> Tensor:
-        """Data as the path has them: reals as they are, whole numbers in the middles of their cells in (-1, 1)."""
-        return features_of(x, self.event.support, 1)
-
-    def values(self, clean: Tensor) -> Tensor:
-        """The data that clean values of the path stand for: the whole numbers in whose cells they lie."""
-        support = self.event.support
-        if support.kind is not SupportKind.INTEGER:
-            return clean
-        cell = torch.floor((clean + 1) / 2 * (support.high - support.low + 1))
-        return (support.low + cell).clamp(support.low, support.high)
-
-    def __call__(self, x: Tensor, t: Tensor, here: At | None = None) -> Predicted:
+    def __call__(self, x: Tensor, t: Tensor, here: At | None = None) -> Predicted[At]:
         """The prediction at x (batch, *event) and times (batch,); `here` is the path there, where it is known."""
         here = self.at(t, x.dtype) if here is None else here
         y = x - here.mean
@@ -93,7 +163,7 @@ class Denoiser:
         found = self._read(raw, y, t, here)
         return found._replace(between=(further[0] + 1) / 2) if further else found
 
-    def _read(self, raw: Tensor, y: Tensor, t: Tensor, here: At) -> Predicted:
+    def _read(self, raw: Tensor, y: Tensor, t: Tensor, here: At) -> Predicted[At]:
         """Noise and clean data from what the net gives."""
         match self.op.learn:
             case "clean":
@@ -109,17 +179,21 @@ class Denoiser:
         noise = -here.sigma * raw if self.op.learn == "score" else raw
         return Predicted(here, noise, (y - here.sigma * noise) / here.alpha)
 
+    def velocity(self, x: Tensor, t: Tensor, found: Predicted[At]) -> Tensor:
+        """α' x̂_0 + m' + σ' ε̂."""
+        change = self.slopes(t, found.at)
+        return change.alpha * found.clean + change.mean + change.sigma * found.noise
+
+    def likelihood_squares(self, t: Tensor, here: At, error: Tensor) -> Tensor:
+        """(g²/σ²) (ε̂ - ε)²."""
+        return self.rates(t, here.sigma.dtype).spread / here.sigma**2 * error**2
+
     def raw(self, y: Tensor, x: Tensor, t: Tensor, here: At) -> Tensor:
         """The net's value (planes, batch, *event): what it learns, or F of a preconditioned one, first."""
-        net, deviation = self.op.net, scale_of(self.op)
-        assert net is not None, "nothing is learned along this path"
-        clock, read = self.clock(t, here), x
+        deviation, read = scale_of(self.op), x
         if deviation is not None:
             read = y / (here.alpha**2 * deviation**2 + here.sigma**2).sqrt()
-        c = seen(self.p, x, self.given, self.given_type, self.dropped)
-        clock = clock.to(x.dtype)
-        out = evaluate(net, below(self.p, "net"), (read,), c, self.training, clock)
-        return planes_of(net, out, self.op.planes, x.shape[1:])
+        return self.planes(read, self.clock(t, here), x.shape[1:])
 
     def clock(self, t: Tensor, here: At) -> Tensor:
         """The time as the net reads it, from 0 to 1: the share of the interval, or of log σ/α where that counts."""
@@ -141,16 +215,85 @@ def seen(
     return c if dropped is None else torch.where(dropped.reshape(-1, *(1,) * (c.dim() - 1)), p["null"], c)
 
 
+@dataclass(frozen=True)
+class JointDenoiser(AbstractDenoiser[JointPlan, JointAt, JointRates]):
+    """One along a path with matrices for coefficients, which tells the noise of the coordinates that have some of their
+    own, or their score."""
+
+    @property
+    def path(self) -> JointPath:
+        """The derived path."""
+        return self.plan.path
+
+    def at(self, t: Tensor, dtype: torch.dtype) -> JointAt:
+        """The path at times (batch,)."""
+        return joint_at(self.plan, self.p, t, dtype)
+
+    def rates(self, t: Tensor, dtype: torch.dtype) -> JointRates:
+        """The process at times (batch,)."""
+        return joint_rates(self.plan, t, dtype)
+
+    def __call__(self, x: Tensor, t: Tensor, here: JointAt | None = None) -> Predicted[JointAt]:
+        """The noise, and clean data by one step of the reverse process without noise down to the start."""
+        here = self.at(t, x.dtype) if here is None else here
+        layout, (low, high) = self.plan.layout, (self.path.low, self.path.high)
+        size = (len(layout.order) - layout.silent) * layout.copies
+        (noise,) = self.planes(x, (t - low) / (high - low), (size,))
+        if self.op.learn == "score":
+            noise = -(here.factor[:, layout.silent :, layout.silent :].mT @ layout.beside(noise)).flatten(1)
+        flow = self.rates(t, x.dtype)
+        span = (t - low).to(x.dtype).reshape(-1, 1)
+        return Predicted(here, noise, x - span * (flow.drift(x) - flow.pull(here.score(noise))))
+
+    def velocity(self, x: Tensor, t: Tensor, found: Predicted[JointAt]) -> Tensor:
+        """A x + b - G Gᵀ s / 2."""
+        flow = self.rates(t, x.dtype)
+        return flow.drift(x) - flow.pull(found.score) / 2
+
+    def likelihood_squares(self, t: Tensor, here: JointAt, error: Tensor) -> Tensor:
+        """Those of Gᵀ L_n⁻ᵀ (ε̂ - ε)."""
+        noise = self.rates(t, error.dtype).noise[:, self.plan.layout.silent :]
+        return (noise.mT @ here.whitening @ self.plan.layout.beside(error)) ** 2
+
+
+def denoiser(
+    op: AbstractNoising,
+    p: Parameters,
+    event: Type,
+    plan: AnyPlan,
+    given: Tensor | None = None,
+    given_type: Type | None = None,
+    training: bool = False,
+    dropped: Tensor | None = None,
+) -> AnyDenoiser:
+    """The arrow by the kind of its path."""
+    rest = (given, given_type, training, dropped)
+    if isinstance(plan, JointPlan):
+        return JointDenoiser(op, p, event, plan, *rest)
+    return Denoiser(op, p, event, plan, *rest)
+
+
 def step_tables(op: AbstractNoising, event: Type, given: Type | None) -> dict[str, Tensor]:
     """The tables of the arrow's path; of one that is learned there are none."""
-    return {} if op.law_parameters() else tables(op.path(event.shape))
+    if op.law_parameters():
+        return {}
+    path = op.path(event.shape)
+    return joint_tables(path) if isinstance(path, JointPath) else tables(_by_coordinate(path))
 
 
-def step_plan(op: AbstractNoising, event: Type, given: Type | None) -> Plan:
+def step_plan(op: AbstractNoising, event: Type, given: Type | None) -> AnyPlan:
     """`plan_of` for a twin."""
     return plan_of(op, event)
 
 
-def plan_of(op: AbstractNoising, event: Type) -> Plan:
+def plan_of(op: AbstractNoising, event: Type) -> AnyPlan:
     """The arrow's path made ready for tensors."""
-    return plan(op.path(event.shape), len(event.shape), op.start(event.shape), op.schedule())
+    path = op.path(event.shape)
+    if isinstance(path, JointPath):
+        return joint_plan(path)
+    return plan(_by_coordinate(path), len(event.shape), op.start(event.shape), op.schedule())
+
+
+def _by_coordinate(path: AbstractPath) -> GaussianPath:
+    assert isinstance(path, GaussianPath), "a path has numbers for coefficients, or matrices"
+    return path

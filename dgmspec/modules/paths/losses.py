@@ -12,9 +12,9 @@ from torch import Tensor
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.types import Type
 from dgmspec.modules.expressions import Prepared, as_tensor, prepare
-from dgmspec.modules.paths.chain import noised, term
-from dgmspec.modules.paths.coefficients import At, Plan
-from dgmspec.modules.paths.denoiser import Denoiser, plan_of
+from dgmspec.modules.paths.chain import term
+from dgmspec.modules.paths.coefficients import At
+from dgmspec.modules.paths.denoiser import AnyDenoiser, AnyPlan, Denoiser, denoiser, plan_of
 from dgmspec.modules.paths.simulation import Process, process_of
 from dgmspec.modules.paths.unsolved import Reversed, implicit
 from dgmspec.modules.paths.unsolved import noised as simulated
@@ -37,10 +37,16 @@ def dsm(op: Dsm, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepConte
     net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
     t, counted = _times(step, p, ctx.noise["time"])
     here = net.at(t, x.dtype)
-    found = net(noised(here, net.data(x), noise), t, here)
-    squares = (found.noise - noise) ** 2
-    factor = _factor(op, net, here, t, ctx.plan.weight)
-    return 0.5 * sum_event(squares if factor is None else factor * squares, ctx.event) * counted
+    found = net(here.noised(net.data(x), noise), t, here)
+    error = found.noise - here.told(noise)
+    if op.weight == "likelihood":
+        squares = net.likelihood_squares(t, here, error)
+    elif op.weight == "simple":
+        squares = error**2
+    else:
+        assert isinstance(here, At), "other weights are numbers"
+        squares = _factor(op, net.op.time, here, t, ctx.plan.weight) * error**2
+    return 0.5 * sum_event(squares, ctx.event) * counted
 
 
 def _times(step: AbstractLearnedPath, p: Parameters, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,27 +68,23 @@ def _times(step: AbstractLearnedPath, p: Parameters, u: Tensor) -> tuple[Tensor,
     return t.to(u.dtype), (width * parts / (knots[-1] - knots[0])).to(u.dtype)
 
 
-def _factor(op: Dsm, net: Denoiser, here: At, t: Tensor, weight: Prepared | None) -> Tensor | None:
-    """What multiplies the squared error of the noise, None for 1."""
-    if op.weight == "simple":
-        return None
+def _factor(op: Dsm, time: str, here: At, t: Tensor, weight: Prepared | None) -> Tensor:
+    """What multiplies the squared error of the noise."""
     if op.weight == "snr":
         return (-here.log_snr).exp().clamp(min=1.0)
     if op.weight == "min_snr":
         return (math.log(op.gamma) - here.log_snr).exp().clamp(max=1.0)
-    if op.weight == "likelihood":
-        return net.rates(t, here.sigma.dtype).spread / here.sigma**2
     assert weight is not None
     env = {"alpha": here.alpha, "sigma": here.sigma, "snr": here.log_snr.exp()}
     times = t.reshape(-1, *(1,) * (here.sigma.dim() - 1))
-    return as_tensor(weight({**env, net.op.time: times}, here.sigma), here.sigma) / here.sigma**2
+    return as_tensor(weight({**env, time: times}, here.sigma), here.sigma) / here.sigma**2
 
 
 @dataclass(frozen=True)
 class _Plan:
     """The step's plan, and the weight that is a formula."""
 
-    step: Plan | Process
+    step: AnyPlan | Process
     weight: Prepared | None
 
 
@@ -94,10 +96,17 @@ def _plan(op: AbstractPathLoss, step: AbstractLearnedPath, event: Type) -> _Plan
     return _Plan(plan_of(step, event), None if weight is None else prepare(weight))
 
 
-def _denoiser(step: AbstractNoising, p: Parameters, ctx: StepContext) -> Denoiser:
+def _denoiser(step: AbstractNoising, p: Parameters, ctx: StepContext) -> AnyDenoiser:
     """The arrow with its parameters; while training, without the context of the rows that drop it."""
     dropped = ctx.noise["drop"] < step.drop if step.drop and ctx.training else None
-    return Denoiser(step, p, ctx.event, ctx.plan.step, ctx.given, ctx.given_type, ctx.training, dropped)
+    return denoiser(step, p, ctx.event, ctx.plan.step, ctx.given, ctx.given_type, ctx.training, dropped)
+
+
+def _by_coordinate(step: AbstractNoising, p: Parameters, ctx: StepContext) -> Denoiser:
+    """One along a path with numbers for coefficients, the only one that the loss has been admitted to."""
+    net = _denoiser(step, p, ctx)
+    assert isinstance(net, Denoiser)
+    return net
 
 
 def _tables(op: AbstractPathLoss, step: AbstractLearnedPath, event: Type) -> dict[str, Tensor]:
@@ -115,10 +124,10 @@ def ism(op: Ism, step: AbstractLearnedPath, p: Parameters, x: Tensor, ctx: StepC
     if isinstance(step, Unsolved):
         return _simulated(op, step, p, x, ctx)
     assert isinstance(step, AbstractNoising)
-    net = _denoiser(step, p, ctx)
+    net = _by_coordinate(step, p, ctx)
     t, counted = _times(step, p, ctx.noise["time"])
     here = net.at(t, x.dtype)
-    x = noised(here, net.data(x), ctx.noise["noise"])
+    x = here.noised(net.data(x), ctx.noise["noise"])
     # σ s = -ε̂ and σ² ∂s = -σ ∂ε̂; σ stands inside, since it may differ from coordinate to coordinate.
     scaled, trace = exact_trace(lambda at: -here.sigma * net(at, t, here).noise, x)
     return (0.5 * sum_event((scaled / here.sigma) ** 2, ctx.event) + trace) * counted
@@ -129,10 +138,10 @@ def ssm(op: Ssm, step: AbstractLearnedPath, p: Parameters, x: Tensor, ctx: StepC
     if isinstance(step, Unsolved):
         return _simulated(op, step, p, x, ctx)
     assert isinstance(step, AbstractNoising)
-    net, probe = _denoiser(step, p, ctx), ctx.noise["probe"]
+    net, probe = _by_coordinate(step, p, ctx), ctx.noise["probe"]
     t, counted = _times(step, p, ctx.noise["time"])
     here = net.at(t, x.dtype)
-    x = noised(here, net.data(x), ctx.noise["noise"])
+    x = here.noised(net.data(x), ctx.noise["noise"])
     scaled, trace, _ = estimate(lambda at: -here.sigma * net(at, t, here).noise, x, probe)
     return (_sliced(op, scaled / here.sigma, probe) + trace) * counted
 
@@ -181,12 +190,12 @@ def ssm_of(op: Ssm, p: Parameters, x: Tensor, ctx: ScoreContext) -> tuple[Tensor
 
 def vlb(op: Vlb, step: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext) -> Tensor:
     """(batch,): T · (L_{t-1} or L_0) + L_T; in continuous time (T - t_0) ½ g²/σ² ‖ε̂ - ε‖² + L_0 + L_T."""
-    net, noise = _denoiser(step, p, ctx), ctx.noise["noise"]
+    net, noise = _by_coordinate(step, p, ctx), ctx.noise["noise"]
     x, (t, counted) = net.data(x), _times(step, p, ctx.noise["time"])
     if not isinstance(step, Markov):
         begin, here = step.start(ctx.event.shape), net.at(t, x.dtype)
-        found = net(noised(here, x, noise), t, here)
-        lost = net.rates(t, x.dtype).spread / here.sigma**2 * (found.noise - noise) ** 2
+        found = net(here.noised(x, noise), t, here)
+        lost = net.likelihood_squares(t, here, found.noise - noise)
         first = net.at(torch.full((1,), begin, dtype=torch.float64, device=x.device), x.dtype)
         entropy = (0.5 * math.log(2 * math.pi * math.e) - first.log_snr / 2).expand_as(x)
         ends = sum_event(_end(net, step, x) + entropy, ctx.event)

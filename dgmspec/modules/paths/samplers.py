@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from dgmspec.modules.paths.chain import spreads
-from dgmspec.modules.paths.coefficients import At, Rates
-from dgmspec.modules.paths.denoiser import Denoiser, Predicted
+from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, At, Rates
+from dgmspec.modules.paths.denoiser import AbstractDenoiser, Predicted
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.samplers import (
     AbstractPathSampler,
@@ -25,9 +25,12 @@ from dgmspec.ops.paths.samplers import (
 
 __all__ = ["TWINS", "Journey"]
 
+K = TypeVar("K", bound=AnyAt)
+R = TypeVar("R", bound=AnyRates)
+
 
 @dataclass(frozen=True)
-class Journey:
+class Journey(Generic[K, R]):
     """One batch on its way: the denoiser, the falling `times`, and noise by the row whatever the batch.
 
     Everything about the path at the grid's times is worked out once; `known` fixes coordinates (inpainting). With
@@ -35,7 +38,7 @@ class Journey:
     context's own. Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6.
     """
 
-    net: Denoiser
+    net: AbstractDenoiser[Any, K, R]
     times: tuple[float, ...]
     noise: Callable[[], Tensor]
     like: Tensor
@@ -49,26 +52,26 @@ class Journey:
         return torch.tensor(self.times, dtype=torch.float64, device=self.like.device)
 
     @cached_property
-    def _table(self) -> At:
+    def _table(self) -> K:
         return self.net.at(self.grid, self.like.dtype)
 
-    def at(self, i: int) -> At:
-        """The path at time i, each entry with a batch of 1."""
-        return At(*(value[i : i + 1] for value in self._table))
+    def at(self, i: int) -> K:
+        """The path at time i."""
+        return self._table.row(i)
 
     @cached_property
-    def _process(self) -> Rates:
+    def _process(self) -> R:
         return self.net.rates(self.grid, self.like.dtype)
 
-    def rates(self, i: int) -> Rates:
-        """The process at time i, each entry with a batch of 1."""
-        return Rates(*(value[i : i + 1] for value in self._process))
+    def rates(self, i: int) -> R:
+        """The process at time i."""
+        return self._process.row(i)
 
     def time(self, i: int) -> Tensor:
         """Time i, one for all rows."""
         return self.grid[i : i + 1]
 
-    def predict(self, x: Tensor, i: int) -> Predicted:
+    def predict(self, x: Tensor, i: int) -> Predicted[K]:
         """What the net predicts at time i."""
         if not self.guidance:
             return self.net(x, self.time(i).expand(x.shape[0]).to(x.dtype), self.at(i))
@@ -80,7 +83,7 @@ class Journey:
         return given + self.guidance * (given - free)
 
     @cached_property
-    def _both(self) -> Denoiser:
+    def _both(self) -> AbstractDenoiser[Any, K, R]:
         """The net for twice the rows, with the context and without it."""
         rows, given = self.like.shape[0], self.net.given
         assert given is not None
@@ -92,14 +95,16 @@ class Journey:
         """x at time i with the known coordinates as they are at that time."""
         if self.known is None:
             return x
-        here = self.at(i)
-        fixed = here.alpha * self.known.values + here.mean + here.sigma * self.noise()
+        fixed = self.at(i).noised(self.known.values, self.noise())
         return torch.where(self.known.mask, fixed, x)
 
     def end(self, x: Tensor) -> Tensor:
         """The clean data predicted at the last time."""
         clean = self.predict(x, len(self.times) - 1).clean
         return clean if self.known is None else torch.where(self.known.mask, self.known.values, clean)
+
+
+ByCoordinate = Journey[At, Rates]
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Known:
 # ---- posterior steps ------------------------------------------------------------------------------------------------
 
 
-def _down(journey: Journey, x: Tensor, i: int, eta: float) -> Tensor:
+def _down(journey: ByCoordinate, x: Tensor, i: int, eta: float) -> Tensor:
     """From time i to time i + 1: the mean of q(x_s | x_t, x̂_0) with a share of its noise."""
     t, s, found = journey.at(i), journey.at(i + 1), journey.predict(x, i)
     if not eta:
@@ -125,7 +130,7 @@ def _down(journey: Journey, x: Tensor, i: int, eta: float) -> Tensor:
     return s.alpha * found.clean + s.mean + kept * found.noise + deviation * journey.noise()
 
 
-def _fall(journey: Journey, x: Tensor, step: Callable[[Tensor, int], Tensor]) -> Tensor:
+def _fall(journey: Journey[K, R], x: Tensor, step: Callable[[Tensor, int], Tensor]) -> Tensor:
     """All steps of a grid, then the clean data."""
     for i in range(len(journey.times) - 1):
         x = journey.settle(step(x, i), i + 1)
@@ -133,7 +138,7 @@ def _fall(journey: Journey, x: Tensor, step: Callable[[Tensor, int], Tensor]) ->
     return journey.end(x)
 
 
-def ancestral(op: Ancestral, journey: Journey, x: Tensor) -> Tensor:
+def ancestral(op: Ancestral, journey: ByCoordinate, x: Tensor) -> Tensor:
     """``ddim`` with all of the noise."""
     step = journey.net.op
     if isinstance(step, Markov) and step.settings.variance != "posterior":
@@ -141,7 +146,7 @@ def ancestral(op: Ancestral, journey: Journey, x: Tensor) -> Tensor:
     return _fall(journey, x, lambda x, i: _down(journey, x, i, 1.0))
 
 
-def _down_by(journey: Journey, x: Tensor, i: int, step: Markov) -> Tensor:
+def _down_by(journey: ByCoordinate, x: Tensor, i: int, step: Markov) -> Tensor:
     """The mean of q(x_s | x_t, x̂_0) with the reverse step's own noise."""
     t, s, found = journey.at(i), journey.at(i + 1), journey.predict(x, i)
     kept = ((t.log_snr - s.log_snr) / 2).exp()
@@ -149,7 +154,7 @@ def _down_by(journey: Journey, x: Tensor, i: int, step: Markov) -> Tensor:
     return moved + spreads(step, found, t, s)[1].sqrt() * journey.noise()
 
 
-def ddim(op: Ddim, journey: Journey, x: Tensor) -> Tensor:
+def ddim(op: Ddim, journey: ByCoordinate, x: Tensor) -> Tensor:
     """Steps with a share `eta` of the noise."""
     return _fall(journey, x, lambda x, i: _down(journey, x, i, op.eta))
 
@@ -157,9 +162,13 @@ def ddim(op: Ddim, journey: Journey, x: Tensor) -> Tensor:
 # ---- the reverse process --------------------------------------------------------------------------------------------
 
 
-def reverse_sde(op: ReverseSde, journey: Journey, x: Tensor) -> Tensor:
+def reverse_sde(op: ReverseSde, journey: Journey[Any, Any], x: Tensor) -> Tensor:
     """Predictor steps by `solver`, each followed by the correctors."""
-    step = {"euler_maruyama": _euler_maruyama, "heun": _heun_maruyama, "exponential": _exponential}[op.solver]
+    step: Any = {
+        "euler_maruyama": _euler_maruyama,
+        "heun": _heun_maruyama,
+        "exponential": _exponential,
+    }[op.solver]
 
     def run(x: Tensor, i: int) -> Tensor:
         x = step(journey, x, i)
@@ -170,27 +179,26 @@ def reverse_sde(op: ReverseSde, journey: Journey, x: Tensor) -> Tensor:
     return _fall(journey, x, run)
 
 
-def _backward(journey: Journey, x: Tensor, i: int) -> tuple[Tensor, Tensor]:
-    """(f - g² s, g²) at time i."""
-    found, flow = journey.predict(x, i), journey.rates(i)
-    return flow.rate * x + flow.offset + flow.spread / found.at.sigma * found.noise, flow.spread
+def _backward(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
+    """f - G Gᵀ s at time i."""
+    flow = journey.rates(i)
+    return flow.drift(x) - flow.pull(journey.predict(x, i).score)
 
 
-def _euler_maruyama(journey: Journey, x: Tensor, i: int) -> Tensor:
+def _euler_maruyama(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
     span = journey.times[i] - journey.times[i + 1]
-    drift, spread = _backward(journey, x, i)
-    return x - span * drift + (span * spread).sqrt() * journey.noise()
+    return x - span * _backward(journey, x, i) + journey.rates(i).kick(journey.noise(), span)
 
 
-def _heun_maruyama(journey: Journey, x: Tensor, i: int) -> Tensor:
+def _heun_maruyama(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
     """The drift's mean over both ends, with one noise."""
-    span, z = journey.times[i] - journey.times[i + 1], journey.noise()
-    first, before = _backward(journey, x, i)
-    second, after = _backward(journey, x - span * first + (span * before).sqrt() * z, i + 1)
-    return x - span * (first + second) / 2 + (span * (before + after) / 2).sqrt() * z
+    span, z, here = journey.times[i] - journey.times[i + 1], journey.noise(), journey.rates(i)
+    first = _backward(journey, x, i)
+    second = _backward(journey, x - span * first + here.kick(z, span), i + 1)
+    return x - span * (first + second) / 2 + here.halfway(journey.rates(i + 1)).kick(z, span)
 
 
-def _exponential(journey: Journey, x: Tensor, i: int) -> Tensor:
+def _exponential(journey: ByCoordinate, x: Tensor, i: int) -> Tensor:
     """x_s = (α_s/α_t) y - 2 σ_s (e^h - 1) ε̂ + σ_s √(e^{2h} - 1) z with h = (λ_s - λ_t)/2, for y = x - m."""
     t, s, found = journey.at(i), journey.at(i + 1), journey.predict(x, i)
     half = (s.log_snr - t.log_snr) / 2
@@ -198,7 +206,7 @@ def _exponential(journey: Journey, x: Tensor, i: int) -> Tensor:
     return moved + s.mean + s.sigma * torch.expm1(2 * half).clamp(min=0).sqrt() * journey.noise()
 
 
-def _correct(journey: Journey, x: Tensor, i: int, snr: float) -> Tensor:
+def _correct(journey: ByCoordinate, x: Tensor, i: int, snr: float) -> Tensor:
     """One Langevin step at time i, of size η = 2 (snr σ)²: the score is about 1/σ long in each coordinate."""
     found = journey.predict(x, i)
     size = 2 * (snr * found.at.sigma) ** 2
@@ -208,21 +216,19 @@ def _correct(journey: Journey, x: Tensor, i: int, snr: float) -> Tensor:
 # ---- the probability flow -------------------------------------------------------------------------------------------
 
 
-def pf_ode(op: PfOde, journey: Journey, x: Tensor) -> Tensor:
+def pf_ode(op: PfOde, journey: Journey[Any, Any], x: Tensor) -> Tensor:
     """Steps by `solver`."""
     if op.solver in ("dpm_solver", "deis"):
         return _fall(journey, x, (_Dpm if op.solver == "dpm_solver" else _Deis)(journey))
     return _fall(journey, x, lambda x, i: _flow_step(journey, x, i, op.solver == "heun"))
 
 
-def _velocity(journey: Journey, x: Tensor, i: int) -> Tensor:
-    """α' x̂_0 + m' + σ' ε̂ = f - g² s / 2."""
-    found = journey.predict(x, i)
-    change = journey.net.slopes(journey.time(i), found.at)
-    return change.alpha * found.clean + change.mean + change.sigma * found.noise
+def _velocity(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
+    """f - G Gᵀ s / 2."""
+    return journey.net.velocity(x, journey.time(i), journey.predict(x, i))
 
 
-def _flow_step(journey: Journey, x: Tensor, i: int, twice: bool) -> Tensor:
+def _flow_step(journey: Journey[K, R], x: Tensor, i: int, twice: bool) -> Tensor:
     span = journey.times[i] - journey.times[i + 1]
     first = _velocity(journey, x, i)
     if not twice:
@@ -234,7 +240,7 @@ class _Dpm:
     """DPM-Solver++ 2M: with h = (λ_s - λ_t)/2, x_s = (σ_s/σ_t) y - α_s (e^{-h} - 1) D + m_s, where D extrapolates the
     predicted data to the middle of the step from this time and the last."""
 
-    def __init__(self, journey: Journey) -> None:
+    def __init__(self, journey: ByCoordinate) -> None:
         self.journey = journey
         self.before: tuple[Tensor, Tensor] | None = None
 
@@ -254,7 +260,7 @@ class _Deis:
     """Third-order multistep rule on ε̂ in ρ = σ/α, where d((x - m)/α)/dρ = ε: the integral of the parabola through the
     last three predictions (fewer at the start)."""
 
-    def __init__(self, journey: Journey) -> None:
+    def __init__(self, journey: ByCoordinate) -> None:
         self.journey = journey
         self.history: list[tuple[Tensor, Tensor]] = []
 
@@ -289,7 +295,7 @@ def _polynomial(history: list[tuple[Tensor, Tensor]], at: Tensor) -> Tensor:
 # ---- Langevin -------------------------------------------------------------------------------------------------------
 
 
-def annealed_langevin(op: AnnealedLangevin, journey: Journey, x: Tensor) -> Tensor:
+def annealed_langevin(op: AnnealedLangevin, journey: ByCoordinate, x: Tensor) -> Tensor:
     """`op.steps` steps at each time of the grid."""
     last = journey.at(len(journey.times) - 1).sigma
     for i in range(len(journey.times)):
@@ -301,7 +307,8 @@ def annealed_langevin(op: AnnealedLangevin, journey: Journey, x: Tensor) -> Tens
     return journey.end(x)
 
 
-Twin = Callable[[Any, Journey, Tensor], Tensor]
+Twin = Callable[[Any, Any, Tensor], Tensor]
+"""(op, journey, x at the first time) -> clean data; `reverse_sde` and `pf_ode` run along any path."""
 
 TWINS: Mapping[type[AbstractPathSampler], Twin] = {
     ReverseSde: reverse_sde,

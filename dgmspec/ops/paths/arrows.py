@@ -9,7 +9,7 @@ from dgmspec.algebra.paths.affine import Affine, NotAffine, Times, simplified, s
 from dgmspec.algebra.paths.derive import of_drift, of_kernel, process_of
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.types import Shape
-from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.coordinates import AbstractCoordinatewise
 from dgmspec.ops.paths.numbers import Schedule
 from dgmspec.ops.paths.settings import (
     Flow,
@@ -17,13 +17,13 @@ from dgmspec.ops.paths.settings import (
     SdeSettings,
 )
 
-__all__ = ["Perturb", "Sde"]
+__all__ = ["Perturb", "Sde", "earliest"]
 
 _T_EPS = 1e-5
 """The share of its time that a path without noise in its data leaves out at the start, where its score is unbounded."""
 
 
-class Sde(AbstractNoising):
+class Sde(AbstractCoordinatewise):
     """dx = drift(x, t) dt + diffusion(t) dW from the data at `low` to the noise at `high`."""
 
     name: ClassVar[str] = "sde"
@@ -67,10 +67,10 @@ class Sde(AbstractNoising):
         return self.settings.likelihood
 
     def start(self, shape: Shape) -> float:
-        return _earliest(self.settings.t_eps, self.low, self.high, bool(self.settings.init_noise))
+        return earliest(self.settings.t_eps, self.low, self.high, bool(self.settings.init_noise))
 
 
-class Perturb(AbstractNoising):
+class Perturb(AbstractCoordinatewise):
     """x_t ~ normal(loc, scale) given x_0, over an interval of times or at `levels` alone."""
 
     name: ClassVar[str] = "perturb"
@@ -129,10 +129,11 @@ class Perturb(AbstractNoising):
     def start(self, shape: Shape) -> float:
         if self.levels:
             return self.path(shape).levels[0]
-        return _earliest(self.settings.t_eps, self.low, self.high, False)
+        return earliest(self.settings.t_eps, self.low, self.high, False)
 
 
-def _earliest(t_eps: float | None, low: float, high: float, noisy: bool) -> float:
+def earliest(t_eps: float | None, low: float, high: float, noisy: bool) -> float:
+    """The earliest time in use: `t_eps` after the start, the start itself where x is `noisy` there already."""
     if t_eps is not None:
         return low + t_eps
     return low if noisy else low + _T_EPS * (high - low)

@@ -11,14 +11,14 @@ from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.steps import Cost, Direction
 from dgmspec.core.types import REAL, Shape, SupportKind, Type
-from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.coordinates import AbstractCoordinatewise
 from dgmspec.ops.paths.numbers import Schedule
 from dgmspec.ops.paths.settings import MarkovSettings
 
 __all__ = ["Markov"]
 
 
-class Markov(AbstractNoising):
+class Markov(AbstractCoordinatewise):
     """x_t ~ normal(loc, scale) given x_{t-1}, for the whole t = low..high.
 
     Whole numbers a..b enter at the middles of the cells that divide (-1, 1) evenly, and p(x_0 | x_1) is the mass of a

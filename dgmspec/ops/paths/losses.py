@@ -11,7 +11,7 @@ from pydantic import Field
 
 from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.paths.gaussian import GaussianPath
+from dgmspec.algebra.paths.gaussian import AbstractPath, GaussianPath
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
@@ -19,6 +19,7 @@ from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.ops.paths.chain import Markov
+from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.settings import Importance, LogNormal
@@ -36,7 +37,9 @@ _KNOTS = 1024
 
 
 class AbstractPathLoss(AbstractArrowLoss, ABC):
-    """A loss that needs a noising arrow with something learned."""
+    """A loss that needs a noising arrow with something learned; `mixes` where its coordinates may mix."""
+
+    mixes: ClassVar[bool] = False
 
     of_kernel: ClassVar[bool] = True
     """Whether it needs the kernel of x_t given x_0."""
@@ -65,6 +68,13 @@ class AbstractPathLoss(AbstractArrowLoss, ABC):
                 f"`{self.name}` compares predictions along a path that is fixed, and this one reads "
                 f"`{step.law_parameters()[0].name}`, which is learned",
                 help=("write `vlb` or `nll`, which say how good the path itself is, or make the number a param",),
+            )
+        if isinstance(step, JointSde) and not self.mixes:
+            raise Refusal(
+                "DGM673",
+                f"`{self.name}` is stated for a score of every coordinate, and along a joint state that of the noised "
+                "ones is learned",
+                help=("write `loss = dsm`",),
             )
 
     def _check_unsolved(self, step: Unsolved) -> None:
@@ -101,6 +111,7 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
     """
 
     name: ClassVar[str] = "dsm"
+    mixes: ClassVar[bool] = True
     examples: ClassVar[tuple[str, ...]] = (
         "dsm",
         "dsm(weight = likelihood)",
@@ -137,6 +148,8 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
             )
         assert isinstance(step, AbstractNoising)
         path = step.path(event.shape)
+        if isinstance(step, JointSde):
+            self._check_joint(step)
         if self.weight == "likelihood" and path.discrete:
             raise Refusal(
                 "DGM652",
@@ -159,6 +172,20 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
             )
         if self.weight == "likelihood":
             _require_noise(path, step.start(event.shape), step.time)
+
+    def _check_joint(self, step: JointSde) -> None:
+        """Weights and times that matrices have."""
+        if self.weight not in ("simple", "likelihood"):
+            what, instead = "a `weight` that reads alpha, sigma or their ratio is", "`simple` or `likelihood`"
+        elif isinstance(step.drawn_times, Importance):
+            what, instead = "`times = importance` is", "`times = stratified`"
+        else:
+            return
+        raise Refusal(
+            "DGM673",
+            f"{what} for paths with numbers for α and σ, and those of a joint state are matrices",
+            help=(f"write {instead}",),
+        )
 
     def factor(self, path: GaussianPath, t: float) -> float:
         """What multiplies ½‖ε̂ - ε‖² at a time, of the first curve: for drawing times by it."""
@@ -298,7 +325,7 @@ def _words(step: AbstractNoising) -> str:
     return {"posterior": "the posterior's"}.get(step.settings.variance, f"the {step.settings.variance} one")
 
 
-def _require_noise(path: GaussianPath, start: float, time: str) -> None:
+def _require_noise(path: AbstractPath, start: float, time: str) -> None:
     """DGM653 where g²/σ² has no finite integral."""
     if not math.isfinite(path.log_snr(start)):
         raise Refusal(
@@ -330,7 +357,8 @@ def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, .
         masses = [_normal_cdf((-path.log_snr(max(t, first)) / 2 - law.mean) / law.std) for t in times]
         masses = [m - masses[0] for m in masses]
     else:
-        heights = [loss.factor(path, max(t, first)) if isinstance(loss, (Dsm, Vlb)) else 1.0 for t in times]
+        known = path if isinstance(loss, (Dsm, Vlb)) and isinstance(path, GaussianPath) else None
+        heights = [loss.factor(known, max(t, first)) if known else 1.0 for t in times]  # type: ignore[attr-defined]
         masses = [0.0]
         for i in range(_KNOTS):
             masses.append(masses[-1] + (heights[i] + heights[i + 1]) / 2 * (times[i + 1] - times[i]))

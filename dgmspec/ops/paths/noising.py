@@ -7,26 +7,35 @@ Nothing here is written by authors as a step. Each class holds the author's law 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
-from dgmspec.algebra.paths.affine import NotAffine
-from dgmspec.algebra.paths.closed import closed_form
-from dgmspec.algebra.paths.gaussian import GaussianPath
-from dgmspec.algebra.paths.scalar import Chain
+from dgmspec.algebra.paths.gaussian import AbstractPath
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.parameters import Draw
-from dgmspec.core.steps import Facts, Kernel
+from dgmspec.core.steps import Facts
 from dgmspec.core.types import REAL, Shape, Type
-from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.numbers import AbstractNumbered, Schedule
-from dgmspec.ops.paths.predictions import check_prediction
 from dgmspec.ops.paths.settings import AbstractPrecondition, Edm
 
-__all__ = ["AbstractNoising", "scale_of"]
+__all__ = ["AbstractNoising", "Gap", "scale_of"]
 
 _MISMATCH = 0.01
 """Nats per dimension of prior mismatch from which on it is worth a warning."""
+_MUCH = 0.1
+_LONGER = "let the path run longer or with more noise: data are left in x_T"
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The law at the end of a path beside the prior there: nats per dimension between the two (None where the prior is
+    no normal law), the law as it is written, of which coordinate, and the signal that is left beside the noise."""
+
+    nats: float | None
+    end: str
+    where: str
+    left: float
 
 
 class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
@@ -41,34 +50,12 @@ class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
         """The law as formulas of what is learned, defined whatever its values; None where nothing is."""
 
     @abstractmethod
-    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        """The path for events of `shape`, or why the law is not affine in the state; raises `Refusal`."""
+    def path(self, shape: Shape) -> AbstractPath:
+        """The law of x_t given x_0 for events of `shape`; `Refusal` where it has no formula."""
 
-    def path(self, shape: Shape) -> GaussianPath:
-        """The Gaussian path; `Refusal` where there is none (DGM647) or its coefficients are matrices (DGM901)."""
-        try:
-            found = self.derived(shape)
-        except Refusal as refusal:
-            if refusal.code != "DGM455":
-                raise
-            raise Refusal(
-                "DGM901",
-                f"the law reads other coordinates of `{self.state}` than its own, or names them one by one: a path "
-                "with matrices for coefficients is read and kept, not compiled",
-                self.law_at(),
-                label="coordinates mixed",
-                help=(f"write a coefficient for each coordinate, as in `[-1, -2] * {self.state}`",),
-            ) from None
-        if isinstance(found, NotAffine):
-            raise Refusal(
-                "DGM647",
-                f"`{self.name}` is not affine in `{self.state}`, so x_t given x_0 is not normal and its kernel has no "
-                "formula",
-                self.law_at(),
-                notes=(f"its derivative by `{self.state}` still reads `{self.state}`",),
-                help=(f"write a(t) * {self.state} + b(t)",),
-            )
-        return found
+    @abstractmethod
+    def _gap(self, x: Type, prior: AbstractDistribution) -> Gap | None:
+        """How far the path ends from the prior; None where nothing is known of either."""
 
     def law_at(self) -> str:
         """The part of the braces that says how the mean moves."""
@@ -91,25 +78,6 @@ class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
         proved = f"kernel of x at {self.time} derived from the law; {self.time} runs from {self.start(x.shape):.3g}"
         return Facts(checked=(f"probability flow by {how.solver.promise()}",), proved=(proved,))
 
-    def kernel(self, x: Type) -> Kernel | None:
-        try:
-            path = self.path(x.shape)
-        except Refusal:
-            return None
-        found = closed_form(path.curves[0])
-        ends = (path.log_snr(self.start(x.shape)), path.log_snr(path.high))
-        shift = " + m" if any(curve.mean(path.high) for curve in path.curves) else ""
-        said = f"{self.state}_{self.time} = α {self.state}_0{shift} + σ ε"
-        if not path.alike:
-            said += ", of the first coordinate"
-        if self.learned:
-            said += ", at the starting values of what is learned"
-        if found is None:
-            how = "the recursion of the steps" if isinstance(path.curves[0], Chain) else "quadrature"
-            return Kernel(self.time, f"{said}, its coefficients by {how}", (), ends)
-        pairs = (("α", found.alpha), ("m", found.mean), ("σ^2", found.variance), ("σ", found.sigma))
-        return Kernel(self.time, said, tuple((name, value) for name, value in pairs if value is not None), ends)
-
     def start(self, shape: Shape) -> float:
         """The earliest time that losses, samplers and likelihoods use."""
         return self.path(shape).low
@@ -126,35 +94,29 @@ class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
 
     def _check(self, x: Type, c: Type | None) -> None:
         self.check_start(x)
-        path = self.path(x.shape)
-        if self.learn is not None:
-            check_prediction(self.learn, path, self.time, self.scaled is not None)
+        self._check_law(x)
         self.parameters(x, c)
+
+    def _check_law(self, x: Type) -> None:
+        """Refuse a law that is no path for these events, or has not what is learned."""
+        self.path(x.shape)
 
     def doubts(self, x: Type, prior: AbstractDistribution) -> Refusal | None:
         """The declared prior beside the law of x_T, for data whose coordinates have a mean square of 1."""
         try:
-            path = self.path(x.shape)
+            found = self._gap(x, prior)
         except Refusal:
             return None
-        end = f"normal({path.curves[0].mean(path.high):.4g}, {path.curves[0].sigma(path.high):.4g})"
-        gap = "is not normal"
-        if isinstance(prior, Normal):
-            loc, scale = prior.loc, prior.scale
-            if not isinstance(loc, (int, float)) or not isinstance(scale, (int, float)):
-                return None
-            nats = path.prior_mismatch(float(scale), mean=float(loc))
-            if nats < _MISMATCH:
-                return None
-            gap = f"is {nats:.2g} nats per dimension away"
-        left = max(curve.alpha(path.high) / curve.sigma(path.high) for curve in path.curves)
-        help_ = f"write `~ {end}`" if left < 0.1 else "let the path run longer or with more noise: data are left in x_T"
+        if found is None or (found.nats is not None and found.nats < _MISMATCH):
+            return None
+        said = "is not normal" if found.nats is None else f"is {found.nats:.2g} nats per dimension away"
+        end = f"write `~ {found.end}`" if found.left < _MUCH else _LONGER
         return Refusal(
             "DGM648",
-            f"the path ends at {end}{'' if path.alike else ' in its first coordinate'}, and the prior there {gap}",
+            f"the path ends at {found.end}{found.where}, and the prior there {said}",
             label="not where the path ends",
             notes=("for data whose coordinates have a mean square of 1; samples start from the prior",),
-            help=(help_,),
+            help=(end,),
         )
 
 

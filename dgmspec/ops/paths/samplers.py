@@ -14,6 +14,7 @@ from pydantic import Field
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.samplers import MOST_STEPS, AbstractSampler
 from dgmspec.core.steps import AbstractStep
+from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.unsolved import Unsolved
 
@@ -47,6 +48,8 @@ class AbstractPathSampler(AbstractSampler, ABC):
 
     discrete: ClassVar[bool] = True
     continuous: ClassVar[bool] = True
+    mixed: ClassVar[bool] = False
+    """Whether it runs along paths whose coordinates mix."""
     thins: ClassVar[bool] = False
     """Whether `steps` says how many of a path's certain times it stops at."""
 
@@ -76,7 +79,17 @@ class AbstractPathSampler(AbstractSampler, ABC):
         """Whether the sampler runs along this step."""
         if isinstance(step, Unsolved):
             return True
+        if isinstance(step, JointSde) and not self.mixed:
+            return False
         return isinstance(step, AbstractNoising) and (self.discrete if step.discrete else self.continuous)
+
+
+def _mixed(what: str, instead: str) -> Refusal:
+    return Refusal(
+        "DGM673",
+        f"{what} is for paths with numbers for α and σ, and those of a joint state are matrices",
+        help=(f"write {instead}",),
+    )
 
 
 class ReverseSde(AbstractPathSampler):
@@ -94,6 +107,14 @@ class ReverseSde(AbstractPathSampler):
         "reverse_sde(200, solver = exponential, spacing = log_snr, corrector = 1, snr = 0.1)",
     )
     discrete: ClassVar[bool] = False
+    mixed: ClassVar[bool] = True
+
+    def refusal(self, step: AbstractStep) -> Refusal | None:
+        if not isinstance(step, JointSde):
+            return super().refusal(step)
+        if self.solver == "exponential":
+            return _mixed("`solver = exponential`", "`solver = heun`")
+        return _mixed("a corrector", "`corrector = 0`") if self.corrector else None
 
     steps: Count = Field(500, description="steps from the noise to the data")
     solver: Literal["euler_maruyama", "heun", "exponential"] = Field("euler_maruyama", description="rule of a step")
@@ -122,6 +143,13 @@ class PfOde(AbstractPathSampler):
     name: ClassVar[str] = "pf_ode"
     examples: ClassVar[tuple[str, ...]] = ("pf_ode(steps = 50)", "pf_ode(20, solver = dpm_solver, spacing = log_snr)")
     discrete: ClassVar[bool] = False
+    mixed: ClassVar[bool] = True
+
+    def refusal(self, step: AbstractStep) -> Refusal | None:
+        if not isinstance(step, JointSde):
+            return super().refusal(step)
+        known = self.solver in ("euler", "heun")
+        return None if known else _mixed(f"`solver = {self.solver}`", "`solver = heun`")
 
     steps: Count = Field(50, description="steps from the noise to the data")
     solver: Literal["euler", "heun", "dpm_solver", "deis"] = Field("heun", description="rule of a step")

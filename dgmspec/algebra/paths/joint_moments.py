@@ -1,0 +1,249 @@
+"""Moments of dx = (A(t) x + b(t)) dt + G(t) dW with matrices, tabulated once to float64 accuracy.
+
+x_t given x_0 is normal with mean Φ x_0 + m and covariance L Lᵀ, where Φ' = A Φ from the identity, and
+
+    m(t) = Φ m_0 + ∫ Φ(t, s) b(s) ds          L Lᵀ = Φ L_0 L_0ᵀ Φᵀ + ∫ Φ(t, s) G(s) G(s)ᵀ Φ(t, s)ᵀ ds.
+
+L and not the covariance is carried, from one node to the next by orthogonal rows of (Φ L, √w_i Φ(t, s_i) G(s_i)) with
+Gauss nodes s_i between the two: no difference of large numbers is taken. So where noise reaches a coordinate through
+another one alone, whose covariance with it is all but perfect at early times, and their variances grow like different
+powers of t, every row of L keeps its relative accuracy. Panels halve towards the start, down to 2^-30 of the span.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import mul
+from typing import Final
+
+from dgmspec.algebra.paths.chebyshev import NODES, Series, fit, integrals, nodes, tail, value
+from dgmspec.algebra.paths.matrices import Matrix, factor, identity, product, solved
+from dgmspec.core.diagnostics import Refusal
+
+__all__ = ["JointMoments", "joint_moments"]
+
+Function = Callable[[float], Matrix]
+
+_HALVINGS: Final = 30
+_CUTS: Final = 14
+_PANELS: Final = 600
+_EXACT: Final = 1e-12
+_TURN: Final = 1.0
+"""∫ ‖A‖ over half a panel."""
+_ROUNDS: Final = 40
+_LARGEST: Final = 1e150
+
+_GAUSS: Final = (
+    (-0.8611363115940526, 0.3478548451374536),
+    (-0.3399810435848563, 0.6521451548625464),
+    (0.3399810435848563, 0.6521451548625464),
+    (0.8611363115940526, 0.3478548451374536),
+)
+"""Nodes and weights on (-1, 1), exact up to degree 7."""
+
+Table = tuple[tuple[Series, ...], ...]
+"""A series for each entry of a matrix."""
+
+
+@dataclass(frozen=True)
+class JointMoments:
+    """Φ, m and L as series on panels; `edges` are one more than the panels and count from the start of time. Before the
+    first edge, 1e-9 of the time, stands what holds there."""
+
+    edges: tuple[float, ...]
+    signal: tuple[Table, ...]
+    mean: tuple[Table, ...]
+    factor: tuple[Table, ...]
+
+    def at(self, t: float) -> tuple[Matrix, Matrix, Matrix]:
+        """(Φ, m, L) at a time since the start."""
+        t = max(t, self.edges[0])
+        i = min(bisect_right(self.edges, t), len(self.edges) - 1) - 1
+        low, high = self.edges[i], self.edges[i + 1]
+        x = min((2 * t - low - high) / (high - low), 1.0)
+        signal, mean, spread = (_values(table[i], x) for table in (self.signal, self.mean, self.factor))
+        return signal, mean, spread
+
+
+@dataclass(frozen=True)
+class _State:
+    """The moments at one time."""
+
+    signal: Matrix
+    mean: Matrix
+    factor: Matrix
+
+
+@dataclass(frozen=True)
+class _Panel:
+    high: float
+    signal: Table
+    mean: Table
+    factor: Table
+    end: _State
+
+
+def joint_moments(a: Function, b: Function, g: Function, span: float, mean: Matrix, blur: Matrix) -> JointMoments:
+    """The moments on (0, span] from those at the start, `mean` and the factor `blur`; `Refusal` (DGM646) where they are
+    not to be had, DGM672 where the noise does not reach every coordinate."""
+    work = _Work(a, b, g)
+    state = _State(identity(len(mean)), mean, blur)
+    edges = [span * 2.0**-k for k in range(_HALVINGS, -1, -1)]
+    first = work.panel(0.0, edges[0], state)
+    if first is None:
+        raise _refused(0.0)
+    state = first.end
+    found: list[_Panel] = []
+    todo = [(low, high, 0) for low, high in pairwise(edges)][::-1]
+    while todo:
+        low, high, cuts = todo.pop()
+        panel = work.panel(low, high, state) if work.left else None
+        if panel is not None and _settled(panel):
+            found.append(panel)
+            state = panel.end
+        elif cuts == _CUTS or not work.left:
+            raise _refused(low)
+        else:
+            middle = (low + high) / 2
+            todo += [(middle, high, cuts + 1), (low, middle, cuts + 1)]
+    tables = ([getattr(panel, name) for panel in found] for name in ("signal", "mean", "factor"))
+    return JointMoments((edges[0], *(panel.high for panel in found)), *(tuple(table) for table in tables))
+
+
+class _Work:
+    """Panels one after the other; `left` bounds their number."""
+
+    def __init__(self, a: Function, b: Function, g: Function) -> None:
+        self.a, self.b, self.g, self.left = a, b, g, _PANELS
+
+    def panel(self, low: float, high: float, start: _State) -> _Panel | None:
+        """The moments on [low, high]; None where the panel is too long."""
+        self.left -= 1
+        half, times = (high - low) / 2, nodes(low, high)
+        rates = [self.a(t) for t in times]
+        if not max(_norm(rate) for rate in rates) * half <= _TURN:
+            return None
+        moved = _moved(rates, half)
+        if moved is None:
+            return None
+        flow, states, here, before = _Flow(moved, low, high), list[_State](), start, low
+        for t in (*reversed(times), high):
+            here = self._carried(here, flow, before, t)
+            if not _norm((*here.signal, *here.mean, *here.factor)) < _LARGEST:
+                raise _refused(before)
+            if not all(row[i] for i, row in enumerate(here.factor)):
+                raise _unreached(t)
+            states.append(here)
+            before = t
+        *inner, end = states
+        signal, mean, spread = (
+            _fitted([getattr(state, name) for state in reversed(inner)]) for name in ("signal", "mean", "factor")
+        )
+        return _Panel(high, signal, mean, spread, end)
+
+    def _carried(self, here: _State, flow: _Flow, low: float, high: float) -> _State:
+        """The moments at `high` from those at `low`."""
+        middle, half = (low + high) / 2, (high - low) / 2
+        last = flow.at(high)
+        first = flow.at(low)
+        moves = product(last, solved(first, identity(len(first))))
+        rows = [list(row) for row in product(moves, here.factor)]
+        mean = [list(row) for row in product(moves, here.mean)]
+        for place, weight in _GAUSS:
+            s = middle + half * place
+            noise, push = self.g(s), self.b(s)
+            both = [(*p, *q) for p, q in zip(noise, push, strict=True)]
+            width, share = len(noise[0]), math.sqrt(weight * half)
+            for i, more in enumerate(product(last, solved(flow.at(s), both))):
+                rows[i] += [share * x for x in more[:width]]
+                mean[i] = [x + weight * half * y for x, y in zip(mean[i], more[width:], strict=True)]
+        return _State(product(moves, here.signal), tuple(map(tuple, mean)), factor(rows))
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """Φ(t, low) on a panel."""
+
+    series: Table
+    low: float
+    high: float
+
+    def at(self, t: float) -> Matrix:
+        """The matrix at a time of the panel."""
+        return _values(self.series, (2 * t - self.low - self.high) / (self.high - self.low))
+
+
+def _moved(rates: Sequence[Matrix], half: float) -> Table | None:
+    """The series of Φ' = A Φ from the identity, by Picard's iteration at the nodes; None where it does not converge."""
+    size = len(rates[0])
+    unit, weights = identity(size), integrals()
+    found = [unit] * NODES
+    for _ in range(_ROUNDS):
+        pushed = [product(rate, at) for rate, at in zip(rates, found, strict=True)]
+        whole = [[_integrated([at[i][j] for at in pushed], weights, half) for j in range(size)] for i in range(size)]
+        after = [
+            tuple(tuple(unit[i][j] + whole[i][j][k] for j in range(size)) for i in range(size)) for k in range(NODES)
+        ]
+        change = max(_norm(_less(x, y)) for x, y in zip(after, found, strict=True))
+        found = after
+        if change <= 1e-16 * max(map(_norm, found)):
+            break
+    return _fitted(found)
+
+
+def _integrated(values: Sequence[float], weights: Sequence[Series], half: float) -> list[float]:
+    if not any(values):
+        return [0.0] * len(values)
+    return [half * math.fsum(map(mul, row, values)) for row in weights]
+
+
+def _settled(panel: _Panel) -> bool:
+    """Whether the last terms are nothing beside the largest of their row."""
+    return all(
+        max(map(tail, row)) <= _EXACT * max(max(map(abs, series)) for series in row)
+        for table in (panel.signal, panel.mean, panel.factor)
+        for row in table
+    )
+
+
+def _fitted(matrices: Sequence[Matrix]) -> Table:
+    """The series of each entry from its values at the nodes."""
+    first = matrices[0]
+    return tuple(tuple(fit([at[i][j] for at in matrices]) for j in range(len(row))) for i, row in enumerate(first))
+
+
+def _values(table: Table, x: float) -> Matrix:
+    return tuple(tuple(value(series, x) for series in row) for row in table)
+
+
+def _norm(a: Sequence[Sequence[float]]) -> float:
+    return max(sum(map(abs, row)) for row in a)
+
+
+def _less(a: Matrix, b: Matrix) -> Matrix:
+    return tuple(tuple(x - y for x, y in zip(p, q, strict=True)) for p, q in zip(a, b, strict=True))
+
+
+def _unreached(t: float) -> Refusal:
+    return Refusal(
+        "DGM672",
+        f"the noise does not reach every coordinate: {t:.3g} after the start some are known exactly once others are",
+        "diffusion",
+        label="leaves the state on a plane",
+        notes=("the matrices A of the drift and G of the diffusion are not controllable there: Σ(t) is singular",),
+        help=("let the noise of one part enter the drift of the other, or give that part noise of its own",),
+    )
+
+
+def _refused(t: float) -> Refusal:
+    where = f"near {t:.3g} after the start" if t else "at the start"
+    return Refusal(
+        "DGM646",
+        f"the moments of drift and diffusion do not converge {where}",
+        notes=("∫ ‖A‖ dt and ∫ G Gᵀ dt have to exist, in numbers below 1e150, and their panels to be few",),
+        help=("end the time earlier, or let the coefficients turn more slowly",),
+    )

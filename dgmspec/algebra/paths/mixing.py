@@ -1,0 +1,221 @@
+"""Drifts that mix coordinates, read as dx = (A(t) x + b(t)) dt + G(t) dW with matrices of formulas of the time.
+
+Every coordinate of the state is a symbol, and the drift is written out number by number: it is affine exactly when no
+derivative of a number by a coordinate reads a coordinate. Coordinates that no path of A and G connects move
+independently; where all such groups obey one law (position and velocity of each coordinate of a Langevin diffusion),
+A and G are those of one group, K × K for any size of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Final
+
+from dgmspec.algebra.builder import Builder, Exhausted
+from dgmspec.algebra.cells import TooLarge, cells, spread
+from dgmspec.algebra.derive import derivative_term
+from dgmspec.algebra.emit import emit
+from dgmspec.algebra.intervals import REALS
+from dgmspec.algebra.nodes import AbstractExpr, Name, Vector, expr
+from dgmspec.algebra.paths.affine import NotAffine, Times, simplified
+from dgmspec.algebra.prove import Prover
+from dgmspec.algebra.reading import Reader
+from dgmspec.algebra.substitution import substitute_term
+from dgmspec.algebra.terms import ZERO
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.types import Shape
+
+__all__ = ["Mixing", "Parts", "mixing"]
+
+_BUDGET: Final = 60_000
+_WRITTEN_OUT: Final = 2048
+"""Coordinates up to which a law is written out number by number."""
+_MOST: Final = 16
+"""Coordinates of one group: its table holds a series for each entry of its matrices."""
+
+NOTHING: Final = expr(0)
+
+Parts = tuple[tuple[str, Shape], ...]
+"""The names of the parts of a state and their shapes, numbers or vectors; of a state that is one variable, that one."""
+Matrix = tuple[tuple[AbstractExpr, ...], ...]
+Rows = list[dict[int, AbstractExpr]]
+"""A row of a matrix a coordinate, without what is 0."""
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """The law of `copies` groups alike: coordinate p of group c is number p · copies + c of the state.
+
+    `rate` is K × K and `noise` K × R; `offset` K × 1, or K × copies where groups differ in it. `order` lists the
+    coordinates of a group, those without noise of their own first: of these `silent`, and in this order, matrices are
+    factored.
+    """
+
+    rate: Matrix
+    offset: Matrix
+    noise: Matrix
+    copies: int
+    order: tuple[int, ...]
+    silent: int
+
+    @property
+    def size(self) -> int:
+        """K, the coordinates of a group."""
+        return len(self.rate)
+
+
+def mixing(drift: AbstractExpr, diffusion: AbstractExpr, parts: Parts, times: Times) -> Mixing | NotAffine:
+    """The law of a state of these parts, or the derivative that reads the state; `Refusal` where a formula does not fit
+    or leaves the domain of a function."""
+    count = sum(prod(shape) for _, shape in parts)
+    if count > _WRITTEN_OUT:
+        raise _too_large(f"a law that mixes {count:,} coordinates is not written out: {_WRITTEN_OUT:,} are the most")
+    names = [f"{name}__{i}" for name, shape in parts for i in range(prod(shape))]
+    try:
+        rows = _rows(_written_out(drift, parts, names, times, "drift"), names, times)
+        if isinstance(rows, NotAffine):
+            return rows
+        noises = _noise(diffusion, parts, names, times)
+    except (TooLarge, Exhausted):
+        raise _too_large("the law of this state is too large to be written out number by number") from None
+    if not any(noises):
+        help_ = ("let one of its parts have noise", "or write an `ode`, which has none")
+        raise Refusal("DGM644", "the diffusion is 0, so nothing is random behind the start", "diffusion", help=help_)
+    return _grouped(*rows, noises)
+
+
+# ---- number by number -----------------------------------------------------------------------------------------------
+
+
+def _written_out(
+    formula: AbstractExpr, parts: Parts, names: Sequence[str], times: Times, what: str
+) -> list[AbstractExpr]:
+    """The numbers of a drift or a diffusion, one a coordinate: of a joint state, the list of those of its parts."""
+    shapes: dict[str, Shape] = {times.name: ()}
+    leaves, start = dict[str, list[AbstractExpr]](), 0
+    for name, shape in parts:
+        shapes[name], own = shape, names[start : start + prod(shape)]
+        leaves[name] = [Name(id=each) for each in own]
+        start += prod(shape)
+    items: tuple[AbstractExpr, ...] = (formula,)
+    if len(parts) > 1:
+        if not isinstance(formula, Vector) or len(formula.items) != len(parts):
+            raise Refusal(
+                "DGM675",
+                f"the {what} of a joint state lists those of its {len(parts)} parts",
+                what,
+                label="no list of them",
+                help=(f"write `[{', '.join(f'… for {name}' for name, _ in parts)}]`",),
+            )
+        items = formula.items
+    found: list[AbstractExpr] = []
+    for item, (name, shape) in zip(items, parts, strict=True):
+        value = cells(item, shapes, leaves)
+        if value[0] not in ((), shape):
+            raise Refusal(
+                "DGM310",
+                f"the {what} of `{name}` has shape {list(value[0])}, and `{name}` has shape {list(shape)}",
+                what,
+                help=("make it a number, or one for each coordinate",),
+            )
+        found += spread(value, shape)
+    return found
+
+
+def _rows(written: list[AbstractExpr], names: list[str], times: Times) -> tuple[Rows, list[AbstractExpr]] | NotAffine:
+    """By the coordinate: the derivatives that are not 0, by the coordinate that they are taken by, and what is left."""
+    box = dict.fromkeys(names, REALS) | {times.name: times.interval}
+    place = {name: i for i, name in enumerate(names)}
+    rates: Rows = []
+    offsets: list[AbstractExpr] = []
+    for i, cell in enumerate(written):
+        b = Builder(box, [_BUDGET])
+        term = Reader(Prover(b), names[i]).read(cell)
+        row: dict[int, AbstractExpr] = {}
+        for name in sorted(term.names & place.keys(), key=place.__getitem__):
+            slope = derivative_term(b, term, name)
+            if slope.names & place.keys():
+                return NotAffine(emit(b, slope))
+            row[place[name]] = emit(b, slope)
+        for name in term.names & place.keys():
+            term = substitute_term(b, term, name, ZERO)
+        rates.append(row)
+        offsets.append(emit(b, term))
+    return rates, offsets
+
+
+def _noise(diffusion: AbstractExpr, parts: Parts, names: list[str], times: Times) -> Rows:
+    """The rows of G without what is 0: a noise a coordinate, or for one vector a matrix of numbers."""
+    size = len(names)
+    if len(parts) == 1:
+        shape, written = cells(diffusion, {times.name: ()}, {})
+        if shape == (size, size) and size > 1:
+            rows = [written[i * size : (i + 1) * size] for i in range(size)]
+            found = [{j: simplified(item, times) for j, item in enumerate(row)} for row in rows]
+            return [{j: item for j, item in row.items() if item != NOTHING} for row in found]
+    own = [simplified(item, times) for item in _written_out(diffusion, parts, names, times, "diffusion")]
+    return [{} if item == NOTHING else {i: item} for i, item in enumerate(own)]
+
+
+# ---- groups ---------------------------------------------------------------------------------------------------------
+
+
+def _grouped(
+    rates: Rows,
+    offsets: list[AbstractExpr],
+    noises: Rows,
+) -> Mixing:
+    """One law for all groups where they are alike and lie side by side, else the state as one group."""
+    groups = _connected(rates, noises)
+    copies, size = len(groups), len(rates)
+    beside = all(group == [p * copies + c for p in range(size // copies)] for c, group in enumerate(groups))
+    found = [_group(group, rates, noises) for group in groups] if beside else []
+    if not beside or len(set(found)) > 1:
+        groups, copies = [list(range(size))], 1
+        found = [_group(groups[0], rates, noises)]
+    rate, noise = found[0]
+    if len(rate) > _MOST:
+        raise _too_large(f"{len(rate)} coordinates that hang together, or differ in their laws, are more than {_MOST}")
+    shifts = tuple(tuple(offsets[group[p]] for group in groups) for p in range(len(rate)))
+    if all(len(set(row)) == 1 for row in shifts):
+        shifts = tuple(row[:1] for row in shifts)
+    silent = [p for p, row in enumerate(noise) if all(item == NOTHING for item in row)]
+    order = (*silent, *(p for p in range(len(rate)) if p not in silent))
+    return Mixing(rate, shifts, noise, copies, order, len(silent))
+
+
+def _connected(rates: Rows, noises: Rows) -> list[list[int]]:
+    """The coordinates that A or a common noise connects, each group in order, by its first coordinate."""
+    of = list(range(len(rates)))
+
+    def root(i: int) -> int:
+        while of[i] != i:
+            of[i] = of[of[i]]
+            i = of[i]
+        return i
+
+    drives: dict[int, int] = {}
+    for i, (row, noise) in enumerate(zip(rates, noises, strict=True)):
+        for j in row:
+            of[root(j)] = root(i)
+        for column in noise:
+            of[root(drives.setdefault(column, i))] = root(i)
+    found: dict[int, list[int]] = {}
+    for i in range(len(rates)):
+        found.setdefault(root(i), []).append(i)
+    return sorted(found.values())
+
+
+def _group(
+    group: list[int], rates: Sequence[Mapping[int, AbstractExpr]], noises: Sequence[Mapping[int, AbstractExpr]]
+) -> tuple[Matrix, Matrix]:
+    """A and G of one group."""
+    columns = sorted({column for i in group for column in noises[i]})
+    rate = tuple(tuple(rates[i].get(j, NOTHING) for j in group) for i in group)
+    return rate, tuple(tuple(noises[i].get(j, NOTHING) for j in columns) for i in group)
+
+
+def _too_large(why: str) -> Refusal:
+    return Refusal("DGM454", why, help=("write the law coordinate by coordinate, as in `[-1, -2] * x`",))

@@ -1,0 +1,91 @@
+"""Noising arrows whose law acts on each coordinate by itself, so that α and σ are numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from dgmspec.algebra.paths.affine import NotAffine
+from dgmspec.algebra.paths.closed import closed_form
+from dgmspec.algebra.paths.gaussian import GaussianPath
+from dgmspec.algebra.paths.scalar import Chain
+from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.steps import Kernel
+from dgmspec.core.types import Shape, Type
+from dgmspec.ops.distributions.line import Normal
+from dgmspec.ops.paths.noising import AbstractNoising, Gap
+from dgmspec.ops.paths.predictions import check_prediction
+
+__all__ = ["AbstractCoordinatewise"]
+
+
+class AbstractCoordinatewise(AbstractNoising, ABC):
+    """An arrow along a `GaussianPath`."""
+
+    @abstractmethod
+    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
+        """The path for events of `shape`, or why the law is not affine in the state; raises `Refusal`."""
+
+    def path(self, shape: Shape) -> GaussianPath:
+        """The Gaussian path; `Refusal` where there is none (DGM647) or its coefficients are matrices (DGM901)."""
+        try:
+            found = self.derived(shape)
+        except Refusal as refusal:
+            if refusal.code != "DGM455":
+                raise
+            raise Refusal(
+                "DGM901",
+                f"the law of this `{self.name}` reads other coordinates of `{self.state}` than its own, or names them "
+                "one by one: with matrices for coefficients it is read and kept, not compiled",
+                self.law_at(),
+                label="coordinates mixed",
+                help=(
+                    f"write a coefficient for each coordinate, as in `[-1, -2] * {self.state}`",
+                    "or an `sde`, whose drift may be a matrix",
+                ),
+            ) from None
+        if isinstance(found, NotAffine):
+            raise Refusal(
+                "DGM647",
+                f"`{self.name}` is not affine in `{self.state}`, so x_t given x_0 is not normal and its kernel has no "
+                "formula",
+                self.law_at(),
+                notes=(f"its derivative by `{self.state}` still reads `{self.state}`",),
+                help=(f"write a(t) * {self.state} + b(t)",),
+            )
+        return found
+
+    def kernel(self, x: Type) -> Kernel | None:
+        try:
+            path = self.path(x.shape)
+        except Refusal:
+            return None
+        found = closed_form(path.curves[0])
+        ends = (path.log_snr(self.start(x.shape)), path.log_snr(path.high))
+        shift = " + m" if any(curve.mean(path.high) for curve in path.curves) else ""
+        said = f"{self.state}_{self.time} = α {self.state}_0{shift} + σ ε"
+        if not path.alike:
+            said += ", of the first coordinate"
+        if self.learned:
+            said += ", at the starting values of what is learned"
+        if found is None:
+            how = "the recursion of the steps" if isinstance(path.curves[0], Chain) else "quadrature"
+            return Kernel(self.time, f"{said}, its coefficients by {how}", (), ends)
+        pairs = (("α", found.alpha), ("m", found.mean), ("σ^2", found.variance), ("σ", found.sigma))
+        return Kernel(self.time, said, tuple((name, value) for name, value in pairs if value is not None), ends)
+
+    def _gap(self, x: Type, prior: AbstractDistribution) -> Gap | None:
+        path, nats = self.path(x.shape), None
+        if isinstance(prior, Normal):
+            loc, scale = prior.loc, prior.scale
+            if not isinstance(loc, (int, float)) or not isinstance(scale, (int, float)):
+                return None
+            nats = path.prior_mismatch(float(scale), mean=float(loc))
+        end = f"normal({path.curves[0].mean(path.high):.4g}, {path.curves[0].sigma(path.high):.4g})"
+        left = max(curve.alpha(path.high) / curve.sigma(path.high) for curve in path.curves)
+        return Gap(nats, end, "" if path.alike else " in its first coordinate", left)
+
+    def _check_law(self, x: Type) -> None:
+        path = self.path(x.shape)
+        if self.learn is not None:
+            check_prediction(self.learn, path, self.time, self.scaled is not None)
