@@ -140,8 +140,11 @@ def _case(operation: str, flow: Flow, x: Tensor) -> Case:
 
     def train() -> object:
         optimizer.zero_grad(set_to_none=True)
-        loss = -flow.log_prob(x).mean()
-        loss.backward()
+        if flow.pull is not None:
+            loss = flow.pull(x)
+        else:
+            loss = -flow.log_prob(x).mean()
+            loss.backward()
         optimizer.step()
         return loss
 

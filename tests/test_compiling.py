@@ -54,6 +54,58 @@ def test_a_compiled_step_trains_as_the_plain_one(graphs: list[Any], tmp_path: Pa
     assert "compile = true" in (tmp_path / "compiled" / "bundle.dgm").read_text()
 
 
+SHARED = """
+dgm 1
+model M {
+    observe x : real[3]
+    learn a : real[3]
+    learn b : real[3]
+    latent z : real[3] ~ normal(a + b, 1)
+    flow x -> z { autoregressive(affine, net = made(8)) }
+    loss = nll
+}
+"""
+"""The gradients by a and by b are the same numbers, and some of the net's weights are held at zero."""
+
+
+def test_one_graph_gives_the_gradients_of_autograd(graphs: list[Any]) -> None:
+    model = dgmspec.compile(dgmspec.parse(SHARED), seed=0).train()
+    compiled, x = model.compiled(**compiling.OPTIONS), torch.randn(16, 3)
+    expected = model.pull(x)
+    gradients = {name: weight.grad for name, weight in model.named_parameters()}
+    model.zero_grad()
+    assert compiled.pull(x) == pytest.approx(float(expected), rel=1e-6)
+    assert not compiled.pull(x, weight=2.0).requires_grad, "and a second call adds to the first"
+    assert len(graphs) == 1
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None and gradients[name] is not None
+        torch.testing.assert_close(weight.grad, 3 * gradients[name])
+        free = model.mask_of(name)
+        assert free is None or not weight.grad[~free].any()
+
+
+UPDATED = """
+dgm 1
+model M {
+    observe x : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    flow x -> z { batchnorm; coupling(affine, mask = half, net = mlp(8)) }
+    loss = nll
+}
+"""
+
+
+def test_what_a_step_updates_while_training_is_updated(graphs: list[Any]) -> None:
+    plain, other = (dgmspec.compile(dgmspec.parse(UPDATED), seed=0).train() for _ in range(2))
+    compiled, x = other.compiled(**compiling.OPTIONS), torch.randn(16, 2) + 3
+    for _ in range(2):
+        assert compiled.pull(x) == pytest.approx(float(plain.pull(x)), rel=1e-5)
+    assert len(graphs) == 1, "autograd goes back, for one graph cannot write"
+    for mine, theirs in zip(plain.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs)
+        assert mine.grad is None or torch.allclose(mine.grad, theirs.grad, atol=1e-6)  # type: ignore[arg-type]
+
+
 def test_what_cannot_be_compiled_ends_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def backend(graph: Any, inputs: Any) -> Any:
         raise NotImplementedError("no such kernel")

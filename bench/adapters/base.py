@@ -33,7 +33,8 @@ class Flow:
 
     `load` puts our numbers into it, or is None where the library's form of the map is another. `order` lists our
     coordinates in the order in which the library has them. `unused` counts zeros of triangular matrices that are stored
-    as parameters.
+    as parameters. `pull` is the negative mean log-density with its gradients added to ``grad``, where the library has
+    such a call.
     """
 
     module: nn.Module
@@ -42,6 +43,7 @@ class Flow:
     load: Callable[[Sequence[Layer]], None] | None = None
     order: Sequence[int] | None = None
     unused: int = 0
+    pull: Callable[[Tensor], Tensor] | None = None
 
     def parameters(self) -> int:
         """How many numbers are trained."""

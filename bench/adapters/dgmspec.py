@@ -22,7 +22,7 @@ def flow_of(model: CompiledModel) -> Flow:
     """A model (eager, compiled or frozen) as the adapters give flows."""
     held = [model.mask_of(name) for name, _ in model.named_parameters() if name.endswith(("/lower", "/upper"))]
     unused = sum(int((~mask).sum()) for mask in held if mask is not None)
-    return Flow(model, model.log_prob, model.sample, unused=unused)
+    return Flow(model, model.log_prob, model.sample, unused=unused, pull=model.pull)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -74,8 +75,8 @@ class Backend:
         self.options = {"fullgraph": True, **options}
         if closed and "mode" not in options:
             self.options["options"] = {"guard_filter_fn": _watched, **options.get("options", {})}
-        self.constant = constant
-        self.compiled: dict[tuple[str, bool, bool], Any] = {}
+        self.closed, self.constant = closed, constant
+        self.compiled: dict[tuple[Any, ...], Any] = {}
 
     def __call__(
         self, program: Program, training: bool, inputs: Mapping[str, Tensor], make: Callable[[], fx.GraphModule]
@@ -87,11 +88,43 @@ class Backend:
             found = self._run((program.phase, training, constant), values, make)
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
 
-    def _run(self, key: tuple[str, bool, bool], values: list[Tensor], make: Callable[[], fx.GraphModule]) -> Any:
+    def pull(
+        self,
+        program: Program,
+        training: bool,
+        inputs: Mapping[str, Tensor],
+        weights: Mapping[str, Tensor],
+        masked: Mapping[str, Tensor],
+        make: Callable[[], fx.GraphModule],
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
+        """A loss with its terms, and its gradient by those of `weights` that it reads, 0 where they are `masked`.
+
+        Both are one graph that autograd does not see: it need not keep what lies between nor walk back itself. None
+        where modules of the user's own run inside, which may have hooks, and where torch cannot trace the gradient of
+        the program.
+        """
+        key = ("pull", program.phase, training)
+        if not self.closed or self.compiled.get(key, self) is None:
+            return None
+        values = [inputs[i.name] for i in program.inputs]
+        try:
+            if key not in self.compiled:
+                self.compiled[key] = self._compiled(_pulled(make(), weights))
+            with torch.no_grad():
+                found: tuple[dict[str, Tensor], dict[str, Tensor]] = self.compiled[key](weights, masked, *values)
+            return found
+        except import_module("torch._dynamo.exc").TorchDynamoException:
+            self.compiled[key] = None
+            return None
+
+    def _compiled(self, function: Callable[..., Any]) -> Any:
+        own = {"options": dict(self.options["options"])} if "options" in self.options else {}  # torch empties it
+        return torch.compile(function, **{**self.options, **own})
+
+    def _run(self, key: tuple[Any, ...], values: list[Tensor], make: Callable[[], fx.GraphModule]) -> Any:
         if key in self.compiled:
             return self.compiled[key](*values)
-        own = {"options": dict(self.options["options"])} if "options" in self.options else {}  # torch empties it
-        program = torch.compile(make(), **{**self.options, **own})
+        program = self._compiled(make())
         with torch._inductor.config.patch(freezing=True) if key[-1] else nullcontext():
             if key[-1]:
                 values = [_open(value) for value in values]
@@ -102,6 +135,25 @@ class Backend:
     def forget(self) -> None:
         """Trace every program anew when it is next run: they have changed."""
         self.compiled.clear()
+
+
+def _pulled(graph: fx.GraphModule, weights: Mapping[str, Tensor]) -> Callable[..., Any]:
+    """A graph's results and the gradients of the first, its total, by the weights that it reads."""
+    read = [key for key in weights if key in graph._parameters]
+
+    def pulled(weights: Mapping[str, Tensor], masked: Mapping[str, Tensor], *values: Tensor) -> Any:
+        def loss(weights: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            found = torch.func.functional_call(graph, weights, values)
+            results = found if isinstance(found, dict) else {"total": found}
+            return results["total"], results
+
+        gradients, results = torch.func.grad(loss, has_aux=True)({key: weights[key] for key in read})
+        for key in read:
+            if key in masked:
+                gradients[key] = gradients[key].masked_fill(masked[key], 0.0)
+        return results, gradients
+
+    return pulled
 
 
 def _open(value: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from dgmspec.modules.randomness import fresh_seed, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.simulated import AbstractSimulated
 from dgmspec.modules.solvers import SolverError
+from dgmspec.modules.store import MASKED
 from dgmspec.program.program import Program
 
 __all__ = ["AbstractTrained"]
@@ -94,6 +95,50 @@ class AbstractTrained(AbstractSimulated, ABC):
         self.mask_gradients()
         return self.loss(batch, **options).total
 
+    def pull(self, batch: Any = None, weight: float = 1.0, **options: Any) -> Tensor:
+        """`weight` times the total loss, whose gradients are added to those that the parameters hold in ``grad``.
+
+        That is ``(weight * model(batch)).backward()``; of a compiled model the loss and its gradients are one graph,
+        in which autograd has no part, so hooks of one's own on parameters are not called. `options` are those of
+        `loss`.
+        """
+        found = self._pulled_whole(batch, options)
+        if found is None:
+            loss: Tensor = self(batch, **options) * weight
+            torch.autograd.backward(loss)
+            return loss.detach()
+        total, gradients = found
+        if weight != 1.0:
+            torch._foreach_mul_([gradient for _, gradient in gradients], weight)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+        return total * weight
+
+    def _pulled_whole(
+        self, batch: Any, options: Mapping[str, Any]
+    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]] | None:
+        """The total loss, and each parameter with its gradient, which nobody else holds; None where one graph cannot
+        give both."""
+        if self._backend is None:
+            return None
+        weights = {name: p for name, p in self._parameters.items() if p is not None and p.requires_grad}
+        masked = {name: value for name in weights if (value := self._buffers.get(name + MASKED)) is not None}
+        inputs, _ = self.loss_inputs(batch, **options)
+        program = self.executed("loss")
+        found = self._backend.pull(program, self.training, inputs, weights, masked, lambda: self.to_fx("loss"))
+        if found is None:
+            return None
+        results, by_name = found
+        held = {_memory(value) for value in (*inputs.values(), *self.values().values())}
+        gradients: list[tuple[Tensor, Tensor]] = []
+        for name, gradient in by_name.items():
+            weight, at = weights[name], _memory(gradient)
+            if at in held or gradient.stride() != weight.stride():
+                gradient = torch.empty_like(weight, requires_grad=False).copy_(gradient)
+            held.add(at)
+            gradients.append((weight, gradient))
+        return results["total"], gradients
+
     @torch.no_grad()
     def initialise(self, batch: Any, seed: int = 0) -> None:
         """Start the steps whose start depends on data (`actnorm`) from a first batch, in the order data meet them."""
@@ -120,3 +165,7 @@ class AbstractTrained(AbstractSimulated, ABC):
         )
         zeros = torch.zeros(batch, dtype=self.dtype, device=self.device)
         return Ledger(steps, sum((s.sign * s.logdet for s in steps), start=zeros), self.density)
+
+
+def _memory(value: Tensor) -> int:
+    return value.untyped_storage().data_ptr()

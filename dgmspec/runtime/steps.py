@@ -62,6 +62,8 @@ class Steps:
         if self.feed and not begun:
             self.plain.initialise(next(self.feed.walk(0, 1)), seed=self.plan.seed)
         self.whole = compiled_step(self.plain, self.processes) if self.plan.compile else self.plain
+        # What exchanges gradients or scales them is told of them by autograd, which one graph for both leaves out.
+        self.alone = self.plan.compile and self.processes.count == 1 and self.plan.precision not in HALF
         self.model: nn.Module = self.processes.wrap(self.whole, fp16=self.plan.precision == "fp16")
         self.trained = Trained(self.plain, self.plan, self.processes)
 
@@ -112,6 +114,8 @@ class Steps:
     def pulled(self, rows: Tensors | None, part: Part) -> Tensor:
         """A part's share of the loss, its gradients added to those of the step."""
         batch, options = self.inputs(rows, part)
+        if self.alone:
+            return self.whole.pull(batch, part.weight, **options)
         with self.together(part):
             with self.arithmetic():
                 loss: Tensor = self.model(batch, **options)
