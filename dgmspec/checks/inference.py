@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import networkx as nx
 
-from dgmspec.checks.analysis import Analysis, nothing_to_fit
+from dgmspec.checks.analysis import Analysis, StepFacts, nothing_to_fit
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.losses import AbstractBound, AbstractPosteriorLoss
 from dgmspec.graph.conditioning import inferred, posteriors
 from dgmspec.graph.dependence import MAX_STATES, Group
-from dgmspec.graph.graph import Graph, LossTerm
+from dgmspec.graph.graph import Graph, LossTerm, Prior
 
 
 def check_inference(analysis: Analysis) -> Iterator[Diagnostic]:
@@ -256,7 +257,7 @@ def _posteriors(
                 help=(f"write `infer {group.name} | {', '.join(names)} ~ …`",),
             )
         elif group.posterior is not None and group.name not in every:
-            yield from _gradient(term, op, group)
+            yield from _gradient(analysis, term, op, group)
     summed = [g for g in latents if g.name in every and g.posterior is None]
     weighed = op.divergence_weight() != 1.0 or op.free_nats() > 0
     if summed and weighed:
@@ -270,8 +271,8 @@ def _posteriors(
         )
 
 
-def _gradient(term: LossTerm, op: AbstractBound, group: Group) -> Iterator[Diagnostic]:
-    """Draws that pass no gradient need others as a baseline; a gradient that sticks to the draw needs a law alone."""
+def _gradient(analysis: Analysis, term: LossTerm, op: AbstractBound, group: Group) -> Iterator[Diagnostic]:
+    """Draws that pass no gradient need others as a baseline; one that sticks to the draw needs log q at the draw."""
     law = group.posterior
     assert law is not None
     if law.op.relaxes and op.pooled == "log_mean_exp":
@@ -294,16 +295,38 @@ def _gradient(term: LossTerm, op: AbstractBound, group: Group) -> Iterator[Diagn
             (Label(law.address, f"`{law.variable}` is drawn here"),),
             help=("write `elbo(samples = 4)`, or fewer values, which are then summed over",),
         )
-    elif op.sticks() and (not law.op.pathwise or len(group.variables) > 1):
+    elif op.sticks():
+        yield from _sticking(analysis, term, group, law)
+
+
+def _sticking(analysis: Analysis, term: LossTerm, group: Group, law: Prior) -> Iterator[Diagnostic]:
+    """A gradient that sticks to the draw: log q at the draw, by undoing the flow behind it."""
+    stuck = None if law.op.pathwise else f"no gradient passes through a draw of `{law.op.name}`"
+    names = analysis.dependence.landing(group) if group.prior is not None else ()
+    for there, here in pairwise(names):
+        arrow = analysis.dependence.joined.edges[there, here]["arrow"]
+        chain = None if arrow is None else analysis.chains.get(arrow.address)
+        for step in chain.steps if chain is not None else ():
+            forward = (arrow.source == here) is not step.node.inverse
+            exact = step.node.op.density_along(forward, step.event) == "exact" and not step.resizes
+            if step.node.op.missing(forward) or not exact or _draws(step, forward):
+                stuck = stuck or f"`{step.name}` cannot be undone to where the draw came from"
+        if arrow is None:
+            stuck = stuck or f"`{group.name}` is a part of a joint state"
+    if stuck is not None:
         yield Diagnostic(
             "DGM732",
-            f"`gradient = sticking` keeps the parameters of log q fixed, and `{group.name}` is no plain draw of "
-            f"`{law.op.name}`",
+            f"`gradient = sticking` needs log q as a function of the draw of `{group.name}` alone, and {stuck}",
             term.address,
-            "needs a posterior that is one differentiable law",
+            "no such function",
             (Label(law.address, "this posterior"),),
             help=("leave `gradient = sticking` out",),
         )
+
+
+def _draws(step: StepFacts, forward: bool) -> bool:
+    """Whether a step is random in a direction."""
+    return bool(step.node.op.draws(step.event) if forward else step.node.op.inverse_draws(step.event))
 
 
 def _law_of(analysis: Analysis, group: Group) -> str:

@@ -139,6 +139,14 @@ class Dependence:
         closed = posterior.op.has_divergence(prior.op)
         return closed and group.name not in behind and (behind | more).isdisjoint(summed)
 
+    def landing(self, group: Group) -> tuple[str, ...]:
+        """The variables on the way from the one that is inferred to where a draw of the group arrives: the first that
+        generation reads, or that has the prior."""
+        assert group.prior is not None and group.posterior is not None
+        names = nx.shortest_path(self.joined, group.posterior.variable, group.prior.variable)
+        last = next(i for i, name in enumerate(names) if name in self.read or name == group.prior.variable)
+        return tuple(names[: last + 1])
+
     def _behind(self, law: Prior) -> set[str]:
         """The groups that a law's parameters depend on, in the order of inference."""
         direct = {self.of[name].name for name in self.variables(law.inputs)}

@@ -59,10 +59,11 @@ class Elbo(AbstractBound):
     Its gradient is unbiased: through the draw, by the score with the mean of the row's other draws as baseline, or from
     all values; only `nearest` and `gumbel_softmax` put a surrogate's in its place, as `check --explain` says.
     With `beta` other than 1 or free bits it is no bound; reports print the plain bound. ``gradient = sticking`` passes
-    the gradient of log q through the draw alone, which has no variance where q is the true posterior.
+    the gradient of log q through the draw alone, which has no variance where q is the true posterior; behind a flow log
+    q is worked out by undoing the flow from the draw, which costs its other direction.
     Reference: Kingma and Welling 2014; Higgins et al. 2017, "beta-VAE"; Kingma et al. 2016, "Improved variational
     inference with inverse autoregressive flow", section C.8 (free bits); Roeder, Wu and Duvenaud 2017, "Sticking the
-    landing".
+    landing"; Vaitl, Nicoli, Nakajima and Kessel 2022, "Gradients should stay on path" (behind a flow).
     """
 
     name: ClassVar[str] = "elbo"

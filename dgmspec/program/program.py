@@ -86,7 +86,8 @@ class Instruction:
     a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``, `index` with those of
     ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. `bodies` are programs
     that an instruction runs as functions of its first input. A step that is not `counted` has a log-determinant that
-    nobody reads; a `detached` log-density passes its gradient through the event alone.
+    nobody reads; a `detached` log-density or step passes its
+    gradient through the event alone.
     """
 
     target: Target

@@ -32,7 +32,7 @@ class Walk:
     that take all their values in place of a draw. `offered` are variables that the caller supplies where they are
     needed. `initialise` and `updates` let steps set their parameters from the data that reach them. `aside` holds the
     slots of the parts set aside beside a value; `rates` asks steps for what loss terms integrate along them, whose
-    slots are in `rated`.
+    slots are in `rated`. With `held` steps pass gradients to their events alone, not to parameters and contexts.
     """
 
     def __init__(
@@ -49,10 +49,11 @@ class Walk:
         initialise: bool = False,
         updates: bool = False,
         rates: Mapping[Address, tuple[str, ...]] | None = None,
+        held: bool = False,
     ) -> None:
         self.graph, self.routes, self.listing = graph, routes, listing
         self.sign, self.origin, self.initialise, self.updates = ledger_sign, origin, initialise, updates
-        self.copies, self.means = copies, means
+        self.copies, self.means, self.held = copies, means, held
         self.enumerated = {v.value: v for v in enumerated}
         self.states = math.prod(states(graph, v) for v in self.enumerated.values())
         self.offered = {v.value: v for v in offered}
@@ -212,6 +213,7 @@ class Walk:
             "parts": len(parts),
             "context": node.context is not None,
             "noise": tuple(draws),
+            "detached": self.held,
         }
         if self.initialise and node.op.initialises:
             self.listing.add(0, target="initialise" if forward else "initialise_inverse", **line)
@@ -259,6 +261,16 @@ class Walk:
             "noise": tuple(draws),
         }
         return self.listing.add(1, target="term", **line)[0]
+
+    def back(self, end: ValueId, start: ValueId) -> Walk:
+        """The way from a value that is known back to one that it was made from, by the same steps undone and held: what
+        it adds, with the opposite sign, is a function of the value alone."""
+        other = Walk(self.graph, self.routes, self.listing, -1, copies=self.copies, held=True)
+        inside = self.routes.of[end].values - {end}
+        other.slots = {value: slot for value, slot in self.slots.items() if value not in inside}
+        other.features, other.parameters = self.features, self.parameters
+        other.need(start)
+        return other
 
     # ---- distributions and formulas ---------------------------------------------------------------------------------
 

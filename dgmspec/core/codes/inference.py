@@ -191,10 +191,10 @@ CODES: tuple[Code, ...] = (
         "DGM732",
         "error",
         "a posterior that the estimator has no gradient for",
-        "A draw that jumps needs a mean over several draws; `gradient = sticking` needs a posterior that is one "
-        "differentiable law.",
+        "A draw that jumps needs a mean over several draws; `gradient = sticking` needs a differentiable law, and "
+        "behind it steps that can be undone exactly.",
         "The score of a discrete law weighs each draw by how much better it is than the other draws of the row. To "
-        "keep the parameters of log q fixed while the draw moves, log q must be a formula of both.",
+        "keep the parameters of log q fixed while the draw moves, log q must be a function of the draw.",
         wrong=model_text(
             "observe x : real[2]",
             "latent z : binary[12] ~ bernoulli(0.5)",
