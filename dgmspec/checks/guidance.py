@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +17,14 @@ __all__ = ["check_guidance"]
 
 
 def check_guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
-    """DGM814, 815."""
+    """DGM814, 815, 816."""
     if plan.guidance is not None:
         yield from _guidance(analysis, plan)
     for name, value in plan.given.items():
         yield from _given(analysis, plan, name, value)
+    for name, value in plan.known.items():
+        yield from _given(analysis, plan, name, value)
+        yield from _kept(analysis, plan, name)
 
 
 def _guidance(analysis: Analysis, plan: SamplePlan) -> Iterator[Diagnostic]:
@@ -59,12 +63,12 @@ def _guided(plan: SamplePlan, step: StepNode) -> bool:
 
 
 def _given(analysis: Analysis, plan: SamplePlan, name: str, value: Any) -> Iterator[Diagnostic]:
-    """The value of a given variable is one of its type."""
+    """The value of a variable is one of its type, but for what is `free`."""
     type_ = analysis.graph.type_of(analysis.graph.variables[name].value)
     if not isinstance(type_, Type):
         return
     numbers = _flat(value)
-    if len(numbers) == type_.size and all(_inside(number, type_.support) for number in numbers):
+    if len(numbers) == type_.size and all(math.isnan(n) or _inside(n, type_.support) for n in numbers):
         return
     yield Diagnostic(
         "DGM815",
@@ -74,6 +78,24 @@ def _given(analysis: Analysis, plan: SamplePlan, name: str, value: Any) -> Itera
         "not one of its values",
         (Label(child(analysis.graph.variables[name].address, "type"), f"declared {type_} here"),),
         help=(f"write {_wanted(type_)}",),
+    )
+
+
+def _kept(analysis: Analysis, plan: SamplePlan, name: str) -> Iterator[Diagnostic]:
+    """Known coordinates stand at the start of an arrow along which a sampler can keep them."""
+    variable, steps = analysis.graph.variables[name], analysis.graph.steps.values()
+    if any(step.op.keeps and step.source == variable.value and _guided(plan, step) for step in steps):
+        return
+    yield Diagnostic(
+        "DGM816",
+        f"`{name}` is observed, and this block draws it: known coordinates of it are kept by a sampler along a noising "
+        "arrow that starts there, whose kernel has a formula",
+        child(plan.address, name),
+        "not kept",
+        (Label(variable.address, "observed"),),
+        help=(
+            "write `method = ddim(steps = 50)` beside an `sde`, `markov` or `perturb` from it, or leave the value out",
+        ),
     )
 
 

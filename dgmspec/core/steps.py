@@ -85,6 +85,8 @@ class AbstractStep(AbstractOp, ABC):
     """Whether samplers of the library run along the step, from its end to its start."""
     guides: ClassVar[bool] = False
     """Whether its own direction, which no sampler runs, goes beyond what a context says where that is asked for."""
+    keeps: ClassVar[bool] = False
+    """Whether samplers along it can keep known coordinates of the variable at its start."""
     random: ClassVar[bool] = False
     """Whether the way forward draws its end given its start: a law, no map that could be tried or undone."""
     folds: ClassVar[bool] = False

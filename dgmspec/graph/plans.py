@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from dgmspec.algebra.evaluate import evaluate
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Name
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Name, Vector
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.op import AbstractOp
@@ -18,7 +19,10 @@ from dgmspec.graph.scope import FileScope, lower_scope
 from dgmspec.ops import find, signature
 from dgmspec.spec.model import Sample, Setting, Spec, Train, Variable
 
-__all__ = ["SamplePlan", "TrainPlan", "lower_sample", "lower_train"]
+__all__ = ["FREE", "SamplePlan", "TrainPlan", "lower_sample", "lower_train"]
+
+FREE: Final = "free"
+"""What stands for a coordinate that is not known."""
 
 _AS_SETTING: Final = {"DGM232": "DGM801", "DGM234": "DGM803"}
 
@@ -66,6 +70,8 @@ class SamplePlan:
     guidance: float | None = None
     given: Mapping[str, Any] = field(default_factory=dict)
     """The values of given variables: a number, or nested tuples of numbers."""
+    known: Mapping[str, Any] = field(default_factory=dict)
+    """Coordinates of observed variables that samples keep, likewise, NaN where they are `free`."""
 
 
 def lower_train(
@@ -94,24 +100,35 @@ def lower_sample(
     findings = Findings()
     at = f"sample {sample.model}"
     try:
-        named, rest = _given(spec, sample)
+        named, kept, rest = _named(spec, sample, "given"), _named(spec, sample, "observe"), sample.settings
+        rest = tuple(s for s in rest if s not in (*named, *kept))
         op = _block(spec, sample.model_copy(update={"settings": rest}), at, params, findings)
         given = {s.name: _constant(spec, s.value, child(at, s.name), params, findings) for s in named}
+        known = {s.name: _partly(spec, s.value, child(at, s.name), params, findings) for s in kept}
     except Reported:
         return None, findings.found
     fields = {name: getattr(op, name) for name in type(op).model_fields}
-    return SamplePlan(address=at, model=sample.model, given=given, **fields), findings.found
+    return SamplePlan(address=at, model=sample.model, given=given, known=known, **fields), findings.found
 
 
-def _given(spec: Spec, sample: Sample) -> tuple[tuple[Setting, ...], tuple[Setting, ...]]:
-    """The settings that are values of the model's given variables, and the others; the library's settings come
-    first."""
+def _named(spec: Spec, sample: Sample, role: str) -> tuple[Setting, ...]:
+    """The settings that are values of the model's variables of a role; the library's settings come first."""
     cls, model = find("block", sample.kind), spec.models.get(sample.model)
     known = {parameter.name for parameter in signature(cls)} if cls is not None else set()
     members = model.members if model is not None else ()
-    names = {m.name for m in members if isinstance(m, Variable) and m.role == "given"} - known
-    named = tuple(s for s in sample.settings if s.name in names)
-    return named, tuple(s for s in sample.settings if s.name not in names)
+    names = {m.name for m in members if isinstance(m, Variable) and m.role == role} - known
+    return tuple(s for s in sample.settings if s.name in names)
+
+
+def _partly(
+    spec: Spec, written: AbstractExpr, at: Address, params: Mapping[str, Any] | None, findings: Findings
+) -> Any:
+    """A value some of whose numbers are `free`, NaN."""
+    if written == Name(id=FREE):
+        return math.nan
+    if isinstance(written, Vector):
+        return tuple(_partly(spec, item, at, params, findings) for item in written.items)
+    return _constant(spec, written, at, params, findings)
 
 
 def _constant(

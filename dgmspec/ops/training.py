@@ -197,7 +197,8 @@ class Train(AbstractBlock):
 
 class Sample(AbstractBlock):
     """The settings of a `sample` block. Without `method` the model's own direction is run. The name of a `given`
-    variable may stand there with its value, such as ``y = 3``."""
+    variable may stand there with its value, such as ``y = 3``; beside a sampler along a noising arrow that of the
+    observed variable too, some of its coordinates `free`, which keeps the others: ``x = [0.5, free]``."""
 
     name: ClassVar[str] = "sample"
     examples: ClassVar[tuple[str, ...]] = (

@@ -56,6 +56,8 @@ class Drawn:
     method: Any = None
     """A sampler instead of the model's own direction."""
     guidance: float | None = None
+    known: Mapping[str, Array] = field(default_factory=dict)
+    """Coordinates of observed variables that a sampler keeps, NaN where they are free."""
     chains: list[Chains] = field(default_factory=list)
     """This process's chains so far, where the method refuses steps."""
 
@@ -119,6 +121,8 @@ class Drawn:
         method = None if self.method is None else sampler_of(self.method)
         if not isinstance(method, AbstractChain) or not method.compares:
             asked: dict[str, Any] = {"method": method, "guidance": self.guidance}
+            if self.known:
+                asked["known"] = {name: _kept(value) for name, value in self.known.items()}
             return self.model.sample(rows, given=given, seed=self.seed, start=start, **asked)
         self.chains.append(self.model.chains(rows, method, given=given, seed=self.seed, start=start))
         return self.chains[-1].values
@@ -144,6 +148,12 @@ class Drawn:
         if len(names) > 1:
             raise RunError(f"{ending} holds one variable and there are {len(names)}: write .npz or .csv")
         return names[0]
+
+
+def _kept(value: Array) -> tuple[Tensor, Tensor]:
+    """What stands, (1, *event), and where."""
+    numbers = torch.from_numpy(np.asarray(value, dtype=np.float64))[None]
+    return numbers.nan_to_num(), ~numbers.isnan()
 
 
 def _typed(rows: Array, type_: Type) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,9 @@ from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
-from dgmspec.graph.plans import SamplePlan, lower_sample
+from dgmspec.graph.plans import FREE, SamplePlan, lower_sample
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.ops.paths.samplers import AbstractPathSampler
 from dgmspec.runtime.data import DataError, check_column
 from dgmspec.runtime.drawn import Drawn, writer_of
 from dgmspec.runtime.evaluate import model_of
@@ -94,13 +96,17 @@ def draw_samples_of(
     asked = _Asked(count, seed, None if sampler is None else _sampler(sampler), guidance)
     drawn = _drawn(model, asked, {}, processes, visible and processes.main)
     follows = isinstance(drawn.method, AbstractSampler) and drawn.method.by_density
-    values = {**drawn.given, **_values(model, given, follows)}
+    along = drawn.method if drawn.method is not None else model.default_method()
+    keeps = model.observed if isinstance(along, AbstractPathSampler) else ()
+    told = _values(model, given, follows, keeps)
+    known = {**drawn.known, **{name: value for name, value in told.items() if name in keeps}}
+    values = {**drawn.given, **{name: value for name, value in told.items() if name not in keeps}}
     for name in model.givens:
         if name not in values:
             raise RunError(
                 f"{model.graph.name} is sampled given `{name}` ({model.type_of(name)}): add --given {name}=VALUE"
             )
-    return replace(drawn, given=values)
+    return replace(drawn, given=values, known=known)
 
 
 def _sampler(text: str) -> AbstractSampler:
@@ -133,7 +139,7 @@ def _drawn(
     """Samples as asked for, else as the spec's sample block says."""
     block = sample_block(model)
     count, seed = (COUNT, 0) if block is None else (block.count, block.seed)
-    written = {} if block is None else {n: np.array(v).reshape(model.type_of(n).shape) for n, v in block.given.items()}
+    written, known = ({}, {}) if block is None else (_shaped(model, block.given), _shaped(model, block.known))
     method = asked.method or (None if block is None else block.method)
     guidance = block.guidance if block is not None and asked.guidance is None else asked.guidance
     return Drawn(
@@ -145,7 +151,13 @@ def _drawn(
         visible,
         method,
         guidance,
+        known,
     )
+
+
+def _shaped(model: CompiledModel, values: Mapping[str, Any]) -> dict[str, Array]:
+    """Values of a block as arrays of their variables' shapes."""
+    return {name: np.array(value).reshape(model.type_of(name).shape) for name, value in values.items()}
 
 
 def sample_block(model: CompiledModel) -> SamplePlan | None:
@@ -160,15 +172,18 @@ def sample_block(model: CompiledModel) -> SamplePlan | None:
 # ---- values of given variables --------------------------------------------------------------------------------------
 
 
-def _values(model: CompiledModel, written: Sequence[str], follows: bool = False) -> dict[str, Array]:
+def _values(
+    model: CompiledModel, written: Sequence[str], follows: bool = False, keeps: Collection[str] = ()
+) -> dict[str, Array]:
     """Values of conditioning variables: right name, right count, inside its support.
 
     Observed variables may be known too: the others are drawn given these, by the sampler where it `follows` a density,
-    else by the model itself, where it has such a law.
+    else by the model itself, where it has such a law. Of variables that a sampler `keeps` some coordinates may be free,
+    NaN.
     """
     found: dict[str, Array] = {}
     several = len(model.observed) > 1
-    allowed = [*model.givens, *(model.observed if follows or several else ())]
+    allowed = list(dict.fromkeys([*model.givens, *(model.observed if follows or several else ()), *keeps]))
     for pair in written:
         for name, text in _pairs(pair):
             if name not in allowed:
@@ -178,7 +193,7 @@ def _values(model: CompiledModel, written: Sequence[str], follows: bool = False)
                 if name in model.observed:
                     hint = "it is observed: what is behind it is drawn by --sampler 'hmc(100, 0.1)'"
                 raise RunError(f"{model.graph.name} has no given variable `{name}`; {hint}")
-            found[name] = _value(name, text, model.type_of(name))
+            found[name] = _value(name, text, model.type_of(name), name in keeps)
     return found
 
 
@@ -203,18 +218,21 @@ def _pairs(written: str) -> Iterator[tuple[str, str]]:
     yield from ((name, ",".join(values)) for name, values in columns.items())
 
 
-def _value(name: str, text: str, type_: Type) -> Array:
-    """One value as numbers with commas between, brackets around them as one likes."""
+def _value(name: str, text: str, type_: Type, partly: bool) -> Array:
+    """One value as numbers with commas between, brackets around them as one likes, NaN for what is `free`."""
+    parts = [part.strip() for part in text.strip().strip("[]").split(",")]
     try:
-        numbers = [float(part) for part in text.strip().strip("[]").split(",")]
+        numbers = [math.nan if partly and part == FREE else float(part) for part in parts]
     except ValueError:
         raise RunError(f"`{name}` is {type_}: `{text}` is no number, nor numbers with commas between") from None
     if len(numbers) != type_.size:
         what = "one number" if type_.size == 1 else f"{type_.size} numbers with commas between"
         raise RunError(f"`{name}` is {type_}: expected {what}, got {len(numbers)}")
     value = np.array(numbers).reshape(type_.shape)
+    stands = value[~np.isnan(value)] if partly else value
     try:
-        check_column(name, value[None], type_)
+        if stands.size:
+            check_column(name, (np.where(np.isnan(value), stands.flat[0], value) if partly else value)[None], type_)
     except DataError as error:
         raise RunError(f"`--given {name}={text}`: {error.message}") from error
     return value

@@ -185,4 +185,15 @@ CODES: tuple[Code, ...] = (
         wrong=_guided(sample=("y = 7",)),
         right=_guided(sample=("y = 2",)),
     ),
+    Code(
+        "DGM816",
+        "error",
+        "known coordinates that nothing keeps",
+        "The value of an observed variable in a sample block, some of its numbers `free`, stands beside a sampler "
+        "along a noising arrow with a kernel that starts there.",
+        "At each time such a sampler puts the known coordinates where the kernel has them; other ways to draw would "
+        "draw them anew.",
+        wrong=_guided(bar="", sample=("x = [0.5, free]", "method = mala(steps = 10, step_size = 0.1)")),
+        right=_guided(bar="", sample=("x = [0.5, free]", "method = ddim(steps = 20)")),
+    ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dgmspec.algebra.paths.gaussian import AbstractPath
 from dgmspec.core.diagnostics import Refusal
@@ -40,6 +41,8 @@ class Gap:
 
 class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
     """An arrow from data to noise along a Gaussian path: x_t given x_0 is normal, with a mean that is affine in x_0."""
+
+    keeps: ClassVar[bool] = True
 
     end: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Mean and standard deviation of the prior at the end, one number each or one a coordinate; None where it is no
