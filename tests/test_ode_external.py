@@ -123,6 +123,24 @@ def test_an_external_net_compiles() -> None:
         torch.testing.assert_close(found[1], found[0])
 
 
+def test_the_gradient_of_an_external_energy() -> None:
+    """E = k |x|² / 2: the velocity is -k x, and its trace -2 k."""
+
+    class Energy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.k = nn.Parameter(torch.tensor(0.7))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.k * x.square().sum(1) / 2
+
+    source = text("-grad(f(x), x)", "solver = dopri5(rtol = 1e-9, atol = 1e-9)", members="net f(x) : real = external")
+    model, x = handed(source.replace("velocity(x, t)", "velocity(x)"), Energy()), points(3, 2)
+    step = model.ledger(x).steps[0]
+    torch.testing.assert_close(step.logdet.detach(), torch.full((3,), -2.8, dtype=DOUBLE), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(model.encode(x), x * torch.tensor(-1.4, dtype=DOUBLE).exp(), rtol=1e-6, atol=1e-7)
+
+
 def test_a_model_with_an_external_net_is_copied_saved_and_frozen(tmp_path: Path) -> None:
     model, x = handed(text(), Field()), points(4, 2)
     expected = model.log_prob(x).detach()

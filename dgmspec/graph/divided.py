@@ -22,20 +22,25 @@ class JointState:
     whole: str
     parts: Mapping[str, AbstractExpr]
 
-    def joined(self, formula: AbstractExpr) -> AbstractExpr:
-        """A formula that lists the rates of the parts as one of the whole, end to end."""
-        sizes = [len(part.items) if isinstance(part, Vector) else 0 for part in self.parts.values()]
-        if not isinstance(formula, Vector) or len(formula.items) != len(sizes):
+    def listed(self, formula: AbstractExpr) -> Vector:
+        """The rates of the parts, which a formula lists, in the numbers of the whole."""
+        if not isinstance(formula, Vector) or len(formula.items) != len(self.parts):
             raise Refusal(
                 "DGM602",
-                f"the velocity of a joint state lists those of its {len(sizes)} parts",
+                f"the velocity of a joint state lists those of its {len(self.parts)} parts",
                 label="no list of them",
                 help=(f"write `[{', '.join(f'… for {name}' for name in self.parts)}]`",),
             )
+        return Vector(items=tuple(substitute(item, self.parts) for item in formula.items))
+
+    def joined(self, rates: AbstractExpr) -> AbstractExpr:
+        """The rates of the parts end to end."""
+        assert isinstance(rates, Vector)
         flat: list[AbstractExpr] = []
-        for item, size in zip(formula.items, sizes, strict=True):
-            flat += [Index(of=item, index=expr(i)) for i in range(size)] if size else [item]
-        return substitute(Vector(items=tuple(flat)), self.parts)
+        for item, part in zip(rates.items, self.parts.values(), strict=True):
+            count = len(part.items) if isinstance(part, Vector) else 0
+            flat += [Index(of=item, index=expr(i)) for i in range(count)] if count else [item]
+        return Vector(items=tuple(flat))
 
 
 def divided(building: Building, at: Address, states: Sequence[str], ends: Sequence[str]) -> JointState:

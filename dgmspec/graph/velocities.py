@@ -169,9 +169,12 @@ class _Closing:
         own.add_functions(fns, self.at)
         with building.findings.refusals_at(place):
             closed = folded(own.closed(value, frozenset()))
-            closed = self.joint.joined(closed) if self.joint else closed
+            closed = self.joint.listed(closed) if self.joint else closed
             reader = Differentiating(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
             formula = reader.read(closed)
+            formula = (
+                self.joint.joined(formula) if self.joint else formula
+            )  # once nets are read off, so that it is short
         found = Velocity(
             state,
             time,

@@ -19,6 +19,7 @@ from dgmspec.algebra.fields import FOLLOWED, Moving
 from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Number, Vector
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.dependency import bit_indices
+from dgmspec.core.masking import Precedence
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Shape, Type
 from dgmspec.ops.authored import OwnNet, Reading
@@ -81,8 +82,8 @@ def _rows(
 ) -> tuple[int | tuple[int, ...], bool]:
     """What each number of a net's value reads, and whether none reads its own coordinate."""
     everything = reduce(or_, map(union, cells), 0)
-    before = _order(velocity.net(reading.net).op, cells[0][0], shape) if cells else None
-    if before is None:
+    order = _order(velocity.net(reading.net).op, cells[0][0], shape) if cells else None
+    if order is None:
         return everything, False
     beside = reduce(or_, map(union, cells[1:]), 0)
     arrays = shape in (event.shape, (prod(shape) // event.size, *event.shape))
@@ -90,17 +91,16 @@ def _rows(
         whole = velocity.inputs(reading)[0] == Name(id=velocity.state)
         return everything, arrays and whole and not beside
     own = spread(cells[0], cells[0][0])
-    rows = [reduce(or_, (own[j] for j in bit_indices(row)), beside) for row in before]
+    rows = [reduce(or_, (own[j] for j in bit_indices(row)), beside) for row in order.before]
     numbers = tuple(rows[n % len(rows)] for n in range(prod(shape)))
     return numbers, arrays and not any(row >> n % event.size & 1 for n, row in enumerate(numbers))
 
 
-def _order(op: AbstractNet, read: Shape, given: Shape) -> tuple[int, ...] | None:
-    """What the numbers that a net gives for each coordinate of its first argument depend on, as bits of these."""
+def _order(op: AbstractNet, read: Shape, given: Shape) -> Precedence | None:
+    """The order in which the numbers that a net gives for each coordinate of its first argument depend on these."""
     if not isinstance(op, AbstractMasked) or not (isinstance(op, AbstractOrdered) or read == given):
         return None
-    order = op.own_order(read)
-    return None if order is None else order.before
+    return op.own_order(read)
 
 
 # ---- traces of nets -------------------------------------------------------------------------------------------------
