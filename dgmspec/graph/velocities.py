@@ -172,9 +172,8 @@ class _Closing:
             closed = self.joint.listed(closed) if self.joint else closed
             reader = Differentiating(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
             formula = reader.read(closed)
-            formula = (
-                self.joint.joined(formula) if self.joint else formula
-            )  # once nets are read off, so that it is short
+            if self.joint:  # not before, or each number of a part would hold the whole net
+                formula = self.joint.joined(formula)
         found = Velocity(
             state,
             time,
