@@ -48,6 +48,22 @@ def found(of: CompiledModel, rows: Any = None) -> dict[str, Finding]:
     return {finding.claim: finding for finding in check.check_processes(of, 0, rows)[0]}
 
 
+def test_a_noising_law_without_a_formula_is_simulated_as_losses_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds; a tenth too much noise is seen."""
+    case = model(
+        "observe x : real; latent z : real ~ normal(0, 1); "
+        "sde x -> z over t in 0..1 { drift(x, t) = x - x^3; diffusion(t) = 0.7; learn score(x, t) = mlp(4) }"
+    )
+    assert found(case)["simulation"].holds and found(case, {"x": torch.randn(8)})["simulation"].holds
+    right = check.noised
+
+    def loud(op: Any, law: Any, x: torch.Tensor, t: torch.Tensor, noise: Any) -> torch.Tensor:
+        return right(op, law, x, t, {name: 1.1 * value for name, value in noise.items()})
+
+    monkeypatch.setattr(check, "noised", loud)
+    assert not found(case)["simulation"].holds
+
+
 # ---- right laws hold ------------------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from html import escape, unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from dgmspec import cli
 from dgmspec.core.markup import Html, painted, tag
 from dgmspec.core.png import bits_uri, pixels_uri
 from dgmspec.runtime import likelihood
+from dgmspec.runtime.kolmogorov.histograms import Histogram
 from dgmspec.runtime.page import write_page
 from dgmspec.runtime.page.charts import ticks
+from dgmspec.runtime.page.processes import processes_section
 from dgmspec.runtime.page.write import POLICY
 
 CHROMIUM = next(
@@ -242,6 +245,17 @@ def test_it_is_dark_where_the_reader_is(browser: Callable[..., Any], runs: dict[
 
 
 # ---- parts ----------------------------------------------------------------------------------------------------------
+
+
+def test_simulated_processes_are_drawn_beside_their_laws() -> None:
+    edges, mass = np.linspace(-1, 1, 5), np.array([0.1, 0.4, 0.4, 0.1])
+    line = Histogram("M/a -> b (sde)", 0.25, (edges,), 1000 * mass, mass, "derived law")
+    plane = Histogram("M/a -> b (sde)", 1.0, (edges, edges), 1000 * np.outer(mass, mass), np.outer(mass, mass), "grid")
+    shown = str(processes_section(SimpleNamespace(verification=SimpleNamespace(histograms=(line, plane)))))  # type: ignore[arg-type]  # what it reads
+    assert shown.count("<figure") == 3 and shown.count("<image") == 2 and "time 0.25" in shown
+    assert "standard errors from the derived law" in shown and "a -&gt; b" in shown
+    none = SimpleNamespace(verification=SimpleNamespace(histograms=()))
+    assert not processes_section(none)  # type: ignore[arg-type]
 
 
 def test_markup_escapes_all_but_markup() -> None:

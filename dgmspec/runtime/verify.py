@@ -27,7 +27,8 @@ from dgmspec.program.program import Phase
 from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.findings import STATISTICAL, Finding
 from dgmspec.runtime.kernels import check_kernels
-from dgmspec.runtime.kolmogorov.check import Histogram, check_processes
+from dgmspec.runtime.kolmogorov.check import check_processes
+from dgmspec.runtime.kolmogorov.histograms import Histogram
 from dgmspec.runtime.kolmogorov.picture import draw_histograms
 from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite

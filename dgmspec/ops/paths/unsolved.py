@@ -102,13 +102,13 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
         self.parameters(x, c)
 
     def facts(self, x: Type, c: Type | None) -> Facts:
-        tried = f"{self.simulated(x.shape)}, up to each row's own {self.time}"
-        if self.learn is None or self.likelihood is None:
-            return Facts(assumed=(tried,))
-        return Facts(
-            checked=(f"probability flow by {self.likelihood.solver.promise()}",),
-            assumed=(
-                tried,
+        how = f"{self.simulated(x.shape)}, up to each row's own {self.time}"
+        checked: tuple[str, ...] = (f"{how}, against the Fokker-Planck equation in `verify`",) if x.size <= 2 else ()
+        assumed: tuple[str, ...] = () if checked else (how,)
+        if self.learn is not None and self.likelihood is not None:
+            checked = (*checked, f"probability flow by {self.likelihood.solver.promise()}")
+            assumed = (
+                *assumed,
                 f"x at {self.time} = {self.high:g} follows the prior there, since its law has no formula",
-            ),
-        )
+            )
+        return Facts(checked=checked, assumed=assumed)

@@ -4,7 +4,7 @@ author's equation simulated, its histograms beside the derived law, or beside a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from typing import Any, Final
@@ -24,16 +24,20 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.journeys import denoiser_of
 from dgmspec.modules.paths import coefficients
-from dgmspec.modules.paths.simulation import STEPS, Process
+from dgmspec.modules.paths.simulation import STEPS, Process, process_of
+from dgmspec.modules.paths.unsolved import noised
 from dgmspec.ops.paths.arrows import Sde
 from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.ops.paths.schemes import Srk
 from dgmspec.ops.paths.simulation import Simulation
+from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.runtime.findings import Finding
+from dgmspec.runtime.kolmogorov.histograms import Histogram, coarser
 from dgmspec.runtime.kolmogorov.residual import Law, Sources, residual
 from dgmspec.runtime.kolmogorov.volumes import Box, binned, solve
 
-__all__ = ["Histogram", "check_processes"]
+__all__ = ["check_processes"]
 
 Array = NDArray[np.float64]
 
@@ -41,8 +45,6 @@ RESIDUAL: Final = 1e-6
 """What a derived law may leave over, relative to the terms that cancel."""
 DEVIATIONS: Final = 5.0
 """Standard errors that a histogram may be from the law."""
-SLACK: Final = 0.02
-"""The relative error that the schemes and the grid themselves are allowed."""
 
 PATHS: Final = 12_288
 CHUNK: Final = 4096
@@ -53,29 +55,6 @@ SOLVED: Final = 200
 """Cells of the grid along each axis, and steps of its solution."""
 MOMENTS: Final = (0.25, 1.0)
 """Shares of the time at which histograms are taken."""
-FEWEST: Final = 25.0
-"""Points that are expected in a cell of a histogram; emptier ones are taken together."""
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """The points of a simulation at one time, by cell, and the mass that the law has in each of them."""
-
-    title: str
-    t: float
-    edges: tuple[Array, ...]
-    counts: Array
-    mass: Array
-    law: str
-
-    def deviation(self) -> float:
-        """The largest distance of a cell from the law in standard errors, or that of all cells together."""
-        total = self.counts.sum()
-        counts, mass = _gathered(self.counts.ravel(), self.mass.ravel() * total)
-        variance = mass * (1 - mass / total) + (SLACK * mass) ** 2
-        z = (counts - mass) / np.sqrt(variance)
-        whole = (np.square(z).sum() - len(z)) / math.sqrt(2 * len(z))
-        return float(max(np.abs(z).max(), whole))
 
 
 def check_processes(
@@ -86,7 +65,7 @@ def check_processes(
     seen: list[Histogram] = []
     for node in model.graph.steps.values():
         event = model.graph.type_of(node.source)
-        if not isinstance(event, Type) or not isinstance(node.op, (AbstractNoising, Simulation)):
+        if not isinstance(event, Type) or not isinstance(node.op, (AbstractNoising, AbstractProcess)):
             continue
         if isinstance(node.op, AbstractNoising) and node.op.discrete:
             continue  # a chain has steps, and no equation
@@ -127,6 +106,8 @@ class _Tried:
             yield self._residual(sources)
         if isinstance(self.op, Simulation):
             found = list(self._simulated(sources, seed))
+        elif isinstance(self.op, Unsolved):
+            found = list(self._unsolved())
         elif isinstance(self.op, Sde) and sources is not None:
             found = list(self._noised(sources))
         else:
@@ -137,6 +118,8 @@ class _Tried:
         yield Finding(self.node.address, self.label, "simulation", error, DEVIATIONS)
 
     def _path(self) -> GaussianPath | None:
+        if isinstance(self.op, Unsolved):
+            return None
         if isinstance(self.op, Simulation):
             return self.op.gaussian(self.event.shape) if self.op.start is not None else None
         found: GaussianPath = self.op.path(self.event.shape)
@@ -175,7 +158,7 @@ class _Tried:
     def _law(self) -> Law:
         """The author's drift and diffusion; of a written kernel the process that it belongs to."""
         op, shape = self.op, self.event.shape
-        if isinstance(op, (Sde, Simulation)):
+        if isinstance(op, (Sde, AbstractProcess)):
             drift, spread = (_function(f, op.state, op.time, shape) for f in (op.drift, op.diffusion))
             return Law(drift, spread)
         plan = coefficients.plan(op.path(shape), len(shape), op.start(shape))
@@ -234,17 +217,38 @@ class _Tried:
             for t, x in zip(times, points, strict=True):
                 yield self._beside(sources, x, t)
             return
+        yield from self._gridded(times, points)
+
+    def _unsolved(self) -> Iterator[Histogram]:
+        """A noising process as losses simulate it, from a normal start over the place of the data."""
+        op, event, size = self.op, self.event, max(self.event.size, 1)
+        rows = (self.rows or {}).get(self.model.graph.values[self.node.source].variable or "")
+        spread = 1.5 * self._noise(size) if rows is None else _like(rows.double().reshape(-1, size), self._noise(size))
+        start, law = spread.reshape(PATHS, *event.shape), process_of(op, event, sloped=True)
+        times = [op.low + share * (op.high - op.low) for share in (0.0, *MOMENTS)]
+        points = [start + op.settings.init_noise * self._noise(size).reshape(start.shape)]
+        for t in times[1:]:
+            draws = {
+                draw.name: torch.randn(PATHS, *draw.shape, generator=self.generator, dtype=torch.float64)
+                for draw in op.simulation_draws(event)
+            }
+            points.append(noised(op, law, start, torch.full((PATHS,), t, dtype=torch.float64), draws))
+        yield from self._gridded(times, torch.stack(points).reshape(len(times), PATHS, size))
+
+    def _gridded(self, times: Sequence[float], points: Tensor) -> Iterator[Histogram]:
+        """Points at the start and later ones, (times, paths, d), beside the equation solved from the first on."""
+        op, size = self.op, points.shape[2]
         box = _box(points.flatten(0, 1))
         edges = [box.edges(axis) for axis in range(size)]
         drift, spread = self._ito(), _on_arrays(_at_once(self._law().spread))
         grid = np.linspace(op.low, op.high, SOLVED + 1)
         steady = op.time not in (*free_names(op.drift), *free_names(op.diffusion))
         solved = solve(_on_arrays(drift), spread, box, binned(points[0].numpy(), edges) / PATHS, grid, steady)
-        for t, x, share in zip(times[1:], points[1:], shares[1:], strict=True):
+        for t, x, share in zip(times[1:], points[1:], MOMENTS, strict=True):
             mass = solved[round(share * SOLVED)]
             fine = Histogram(self.label, t, tuple(edges), binned(x.numpy(), edges), mass, "Fokker-Planck equation")
             # The solution begins at the histogram of the very same starts.
-            yield _coarser(fine)
+            yield coarser(fine)
 
     def _ito(self) -> Callable[[Tensor, float], Tensor]:
         """Itô's drift: Stratonovich's with g_i ∂g_i/∂x_i / 2 added."""
@@ -279,32 +283,13 @@ def _on_arrays(function: Callable[[Tensor, float], Tensor]) -> Callable[[Array, 
     return lambda x, t: function(torch.from_numpy(x), t).numpy()
 
 
+def _like(rows: Tensor, noise: Tensor) -> Tensor:
+    """Normal points with the mean of some rows and their deviation, which is 1 of a single one."""
+    return rows.mean(0) + (rows.std(0) if len(rows) > 1 else 1.0) * noise
+
+
 def _box(joined: Tensor) -> Box:
     """The grid around all points, with a margin."""
     low, high = joined.min(0).values, joined.max(0).values
     margin = 0.1 * (high - low)
     return Box(tuple((low - margin).tolist()), tuple((high + margin).tolist()), CELLS[joined.shape[1]])
-
-
-def _coarser(fine: Histogram) -> Histogram:
-    """Cells joined to eight or, on a line, thirty along each axis."""
-    by = 8 if fine.counts.ndim == 1 else 16
-    counts, mass = fine.counts, fine.mass
-    for axis in range(counts.ndim):
-        at = np.arange(0, counts.shape[axis], by)
-        counts, mass = np.add.reduceat(counts, at, axis), np.add.reduceat(mass, at, axis)
-    edges = tuple(np.append(edges[:-1:by], edges[-1]) for edges in fine.edges)
-    return Histogram(fine.title, fine.t, edges, counts, mass, fine.law)
-
-
-def _gathered(counts: Array, expected: Array) -> tuple[Array, Array]:
-    """Cells in which few points are expected, taken together."""
-    rare = expected < FEWEST
-    joined = [np.append(values[~rare], values[rare].sum()) for values in (counts, expected)]
-    if joined[1][-1] < FEWEST:
-        # Too few even so: they go to the fullest cell.
-        at = int(joined[1][:-1].argmax())
-        for values in joined:
-            values[at] += values[-1]
-        joined = [values[:-1] for values in joined]
-    return joined[0], joined[1]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 
 from dgmspec.runtime.canvas import DATA, MODEL, canvas, save
-from dgmspec.runtime.kolmogorov.check import Histogram
+from dgmspec.runtime.kolmogorov.histograms import Histogram
 
 __all__ = ["draw_histograms"]
 

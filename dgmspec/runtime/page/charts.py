@@ -111,8 +111,13 @@ def _heights(values: Array, edges: Array) -> Array:
 
 
 def histogram(groups: Sequence[tuple[str, Array]], edges: Array, title: str, curve: Line | None = None) -> Html:
-    """Normalised histograms on common bins: the first filled, the others as outlines; a density over them."""
-    heights = [_heights(values, edges) for _, values in groups]
+    """Normalised histograms on common bins, as `bars`."""
+    return bars([(name, _heights(values, edges)) for name, values in groups], edges, title, curve)
+
+
+def bars(groups: Sequence[tuple[str, Array]], edges: Array, title: str, curve: Line | None = None) -> Html:
+    """Heights on common bins, those of the data filled and the others as outlines; a density over them."""
+    heights = [height for _, height in groups]
     tallest = max([*(float(h.max()) for h in heights), float(curve.y.max()) if curve else 0.0]) or 1.0
     axes = Axes((float(edges[0]), float(edges[-1])), (0.0, 1.06 * tallest), 190, 92, left=8, right=8, bottom=22)
     parts: list[Html] = []

@@ -12,6 +12,7 @@ from dgmspec.core.markup import Html, join, tag
 from dgmspec.runtime.findings import STATISTICAL
 from dgmspec.runtime.page.charts import Line, curves
 from dgmspec.runtime.page.material import Entry, Material
+from dgmspec.runtime.page.processes import processes_section
 from dgmspec.runtime.page.views import key, samples_section
 from dgmspec.runtime.report import OK
 from dgmspec.syntax.highlight import highlight
@@ -310,6 +311,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Material], Html]]]] = {
     "samples": ("Samples beside data", samples_section),
     "baselines": ("Beside simple densities", _baselines),
     "ledger": ("Ledger", _ledger),
+    "processes": ("Processes beside their laws", processes_section),
     "checks": ("Self-check", _checks),
     "environment": ("Environment", _environment),
 }
