@@ -130,6 +130,11 @@ def test_every_source_of_levels_gives_bits(source: str, arguments: dict[str, obj
     assert abs((bits - shares).sum()) < 5 * np.sqrt((shares * (1 - shares)).sum())
 
 
+def test_bits_of_one_variable_are_asked_for_beside_it() -> None:
+    said = dgmspec.diagnose(SPEC.replace("flat = true, binarize = dynamic", "x = binarize(dynamic)")).diagnostics
+    assert [d.code for d in said] == ["DGM201"] and "binarize = stochastic" in said[0].help[0]
+
+
 def test_what_levels_are_white_is_never_guessed(sources: Path) -> None:
     with pytest.raises(DataError, match="int64, which do not tell how bright") as wrong:
         open_source("npy", {"path": "levels.npy", "binarize": "dynamic"}, FLAT, Context(0, sources))

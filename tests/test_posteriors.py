@@ -13,6 +13,7 @@ from torch.distributions import Normal
 
 import dgmspec
 from dgmspec import cli
+from dgmspec.checks.latex import latex
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.spec.override import override
@@ -118,6 +119,21 @@ def test_posteriors_that_read_one_another_are_drawn_in_order() -> None:
     torch.testing.assert_close(both, a + b)
 
 
+def test_solvers_reach_conditionals() -> None:
+    model = build(
+        *FLOWS[:3],
+        "ode x -> z | theta over t in 0..1 { velocity(y, t) = mlp(4); solver = euler(steps = 2) }",
+        "loss = nll(x)",
+    )
+    theta, x = torch.randn(2, 3, 2, dtype=DOUBLE)
+    finer = model.refined()
+    assert not torch.allclose(finer.log_prob(x, given={"theta": theta}), model.log_prob(x, given={"theta": theta}))
+    torch.testing.assert_close(
+        finer.log_prob({"theta": theta, "x": x}) - Normal(0.0, 1.0).log_prob(theta).sum(1).to(DOUBLE),
+        finer.log_prob(x, given={"theta": theta}),
+    )
+
+
 def test_what_a_model_says_nothing_of_is_refused() -> None:
     likelihood = build(*FLOWS[:3], FLOWS[4], "loss = nll(x)")
     theta = torch.randn(3, 2, dtype=DOUBLE)
@@ -152,6 +168,11 @@ def test_what_a_model_says_nothing_of_is_refused() -> None:
 def test_untrained_and_missing_posteriors_are_findings(members: tuple[str, ...], code: str, said: str) -> None:
     found = dgmspec.diagnose(text(*members)).diagnostics
     assert [d.code for d in found] == [code] and said in found[0].message
+
+
+def test_the_equations_say_what_is_learned(flows: CompiledModel) -> None:
+    said = latex(flows.graph)
+    assert r"- \mathbb{E}_{\mathit{theta}, x \sim \text{data}}\left[\log q(\mathit{theta} \mid x)\right]" in said
 
 
 PAIRS = """

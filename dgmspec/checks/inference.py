@@ -11,7 +11,7 @@ from dgmspec.checks.analysis import Analysis, StepFacts, nothing_to_fit
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.losses import AbstractBound, AbstractPosteriorLoss
-from dgmspec.graph.conditioning import inferred, posteriors
+from dgmspec.graph.conditioning import inferred
 from dgmspec.graph.dependence import MAX_STATES, Group
 from dgmspec.graph.graph import Graph, LossTerm, Prior
 
@@ -36,7 +36,7 @@ def _observed_inferred(analysis: Analysis) -> Iterator[Diagnostic]:
     """What is inferred of an observed variable is trained."""
     loss = analysis.graph.loss
     trained = [t.binds for t in loss.terms.values() if isinstance(t.op, AbstractPosteriorLoss)] if loss else []
-    for name in posteriors(analysis.graph) if loss else ():
+    for name in analysis.dependence.inferred if loss else ():
         law = analysis.dependence.of[name].posterior
         if law is not None and name not in trained:
             yield Diagnostic(

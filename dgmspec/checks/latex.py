@@ -24,6 +24,7 @@ from dgmspec.algebra.nodes import (
 from dgmspec.checks.analysis import Analysis, Leg
 from dgmspec.checks.drawing import law, step_label
 from dgmspec.core.distributions import AbstractDistribution
+from dgmspec.core.losses import AbstractPosteriorLoss
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import SupportKind, Type, Unknown, number
 from dgmspec.graph.dependence import Group
@@ -303,6 +304,11 @@ def _term(graph: Graph, term: LossTerm) -> str:
     if walk in (None, "arrow"):
         return rf"\text{{{escaped(describe(term.op))}}}"
     points = rf"{x} \sim \text{{data}}" if walk == "log_prob" else rf"{x} \sim p"
+    if isinstance(term.op, AbstractPosteriorLoss):
+        rest = ", ".join(
+            symbol(v.name) for v in graph.variables.values() if v.role == "observe" and v.name != term.binds
+        )
+        return rf"-\mathbb{{E}}_{{{x}, {rest} \sim \text{{data}}}}\left[\log q({x} \mid {rest})\right]"
     target = graph.variables[term.binds].target if term.binds in graph.variables else None
     against = getattr(term.op, "against_target", False) and target is not None
     inside = rf"\log p({x})" + (rf" - \left({expression(target.log_density)}\right)" if against and target else "")

@@ -16,13 +16,7 @@ import networkx as nx
 from dgmspec.graph.dependence import Dependence
 from dgmspec.graph.graph import Graph, VariableNode
 
-__all__ = ["conditioned", "inferred", "posteriors"]
-
-
-def posteriors(graph: Graph) -> tuple[str, ...]:
-    """The observed variables that have an `infer`, or an arrow to a variable that has one."""
-    of = Dependence(graph).of
-    return tuple(v.name for v in graph.variables.values() if v.role == "observe" and of[v.name].posterior is not None)
+__all__ = ["conditioned", "inferred"]
 
 
 def conditioned(graph: Graph, known: Iterable[str]) -> Graph | None:

@@ -56,10 +56,10 @@ class Dependence:
         self._makers |= {n.target: n.inputs for n in graph.formulas.values()}
         self._makers |= {s.target: (s.source,) for s in graph.steps.values()}
         self._names = {v.value: v.name for v in graph.variables.values()}
-        for variable in graph.variables.values():
-            # A step of the variable's own (`standardize`) is read from its side, whichever way the arrow runs.
-            own = (s for s in graph.steps.values() if s.address.startswith(f"{variable.address}/"))
-            self._makers |= {step.source: (step.target,) for step in own if step.target == variable.value}
+        # A step of a variable's own (`standardize`) is read from the variable's side, whichever way its arrow runs.
+        ends = {v.address: v.value for v in graph.variables.values()}
+        own = [s for s in graph.steps.values() if s.target == ends.get(s.address.rpartition("/")[0])]
+        self._makers |= {step.source: (step.target,) for step in own}
         self.read = frozenset(self.variables(v for law in self._laws("prior") for v in law.inputs))
         contexts = (a.context for a in graph.arrows.values() if a.context is not None)
         self.read |= frozenset(self.variables(contexts))
@@ -102,6 +102,12 @@ class Dependence:
                 needed += [v.name for v in group.variables if v.prior is not None or v.name in self.read]
             self._edges(graph, group, None if group.observed else group.posterior, known, needed)
         return graph
+
+    @cached_property
+    def inferred(self) -> tuple[str, ...]:
+        """The observed variables that have an `infer`, or arrows to a variable that has one."""
+        observed = [v.name for v in self.graph.variables.values() if v.role == "observe"]
+        return tuple(name for name in observed if self.of[name].posterior is not None)
 
     # ---- what a density has to do with latent variables -------------------------------------------------------------
 

@@ -64,6 +64,7 @@ class AbstractRunner(AbstractStore, ABC):
         super().__init__()
         self.graph, self.programs, self.seed, self.bundle = graph, dict(programs), seed, bundle
         self.frozen, self._in_pieces = False, in_pieces
+        self._changes: tuple[Callable[[AbstractStep], AbstractStep], ...] = ()
         self._externals = _attach(self, graph, nets or {})
         self.add_initial(graph, seed)
         self._backend: Backend | None = None
@@ -241,7 +242,7 @@ class AbstractRunner(AbstractStore, ABC):
 
     def conditional(self, known: Iterable[str]) -> Self:
         """The same model, parameters shared, as the law of its other observed variables given these: generated from
-        them, or inferred. `UnavailableError` where it says neither."""
+        them, or inferred. `UnavailableError` where it says neither. Of a `compiled` model it runs as it is."""
         names = frozenset(known)
         if names not in self._conditionals:
             law = conditioned(self.graph, names)
@@ -253,7 +254,9 @@ class AbstractRunner(AbstractStore, ABC):
                     "and train it by `forward_kl`, or draw by chains, `method = hmc(100, 0.1)`"
                 )
             view = self.with_programs(build_programs(law))
-            view.graph = law
+            view.graph, view._changes = law, ()
+            for change in self._changes:
+                view = view._with_steps(change)
             self._conditionals[names] = view
         return self._conditionals[names].train(self.training)
 
@@ -262,7 +265,11 @@ class AbstractRunner(AbstractStore, ABC):
             phase: _with_changed(program, change) if isinstance(program, Program) else program
             for phase, program in self.programs.items()
         }
-        return self if programs == self.programs else self.with_programs(programs)
+        if programs == self.programs:
+            return self
+        other = self.with_programs(programs)
+        other._changes = (*self._changes, change)
+        return other
 
     def with_programs(self, programs: Programs) -> Self:
         """The same model, parameters shared, by other programs."""
@@ -277,7 +284,7 @@ class AbstractRunner(AbstractStore, ABC):
 
     def under(self, given: Given) -> Self:
         """The model itself, or `conditional` on the observed variables that `given` has values of."""
-        known = [name for name in self.observed if name in (given or {})]
+        known = [name for name in self.observed if isinstance(given, Mapping) and name in given]
         return self.conditional(known) if known else self
 
     # ---- reading what callers pass ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dgmspec.core.types import SupportKind
-from dgmspec.graph.conditioning import posteriors
+from dgmspec.graph.dependence import Dependence
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
 from dgmspec.runtime.data import AbstractTable, Dataset
@@ -88,7 +88,7 @@ def _posteriors(
 ) -> dict[str, dict[str, float]]:
     """-log q of each observed variable that the model infers from the other ones, a mean over the rows."""
     found = {}
-    for name in posteriors(model.graph):
+    for name in Dependence(model.graph).inferred:
         law = model.conditional(other for other in model.observed if other != name)
         draws = DRAWS if law.dequantises else 1
         found[name] = test_likelihood(law, test, draws, seed, processes).nll_nats
