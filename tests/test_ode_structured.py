@@ -176,6 +176,20 @@ def test_estimates_of_blocks_are_unbiased(name: str) -> None:
     assert float(found.std()) > 1e-3 and abs(float(error)) < 4 * float(found.std()) / 2000**0.5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["affine", "images backwards", "joint blocks", "joint tokens"])
+def test_structured_velocities_compile_to_one_graph(name: str) -> None:
+    torch._dynamo.reset()
+    model = compiled(TEXTS[name][0].replace("rk4(steps = 2)", "midpoint(steps = 1)"))
+    x = {n: points(4, t.size, i).reshape(4, *t.shape) for i, (n, t) in enumerate(model.observed.items())}
+    found = []
+    for each in (model, model.compiled(backend="aot_eager")):
+        loss = each.loss(x, seed=1, step=1).total
+        gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, materialize_grads=True)
+        found.append(torch.cat([loss[None], *(g.flatten() for g in gradients)]))
+    torch.testing.assert_close(found[1], found[0])
+
+
 def test_what_is_cheap_is_exact_unasked_and_warned_about_by_its_cost() -> None:
     """What counts is the widest block, not the state; of a masked net nothing counts."""
     left_out = dgmspec.compile(dgmspec.parse(JOINT["deep"][0].replace("trace = exact", "")))

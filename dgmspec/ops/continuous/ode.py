@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import InstanceOf
 
 from dgmspec.algebra.nodes import AbstractExpr, Number
 from dgmspec.algebra.rewrite import free_names
-from dgmspec.algebra.shapes import shape_of, show_shape
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure, row_bits
-from dgmspec.core.nets import NetUse
 from dgmspec.core.parameters import Draw, ParamSpec
 from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
-from dgmspec.core.types import REAL, Shape, Type
-from dgmspec.ops.authored import OwnNet, Reading
+from dgmspec.core.types import REAL, Type
 from dgmspec.ops.authored.patterns import Reads, degree, pattern, spread
 from dgmspec.ops.authored.starts import start
 from dgmspec.ops.continuous.placed import TANGENTS, Placed, placed
+from dgmspec.ops.continuous.readers import net_parameters
 from dgmspec.ops.continuous.solvers import AbstractFixed, AbstractSolver, Dopri8
 from dgmspec.ops.continuous.traces import AbstractTrace, Exact, Hutchinson
 from dgmspec.ops.continuous.velocity import Velocity
-from dgmspec.ops.nets import AbstractOrdered, External, context_shape
+from dgmspec.ops.nets import External, context_shape
 
 CLOSE = 1e-10
 """The tolerance of solves that others are held against."""
@@ -39,9 +36,6 @@ NULL = "null/context"
 """What nets read in place of a context that is dropped."""
 
 End = float | AbstractExpr
-
-_Form = tuple[tuple[Shape, ...], bool]
-"""The shapes of what a net is given, and whether it is given the time too."""
 
 
 class Ode(AbstractStep):
@@ -253,9 +247,8 @@ class Ode(AbstractStep):
             for own in velocity.learned
         ]
         for net in velocity.nets:
-            use = self.net_use(net, shapes, c)
-            if use is not None:
-                found += [spec.under(net.name, velocity.at(net.name)) for spec in self._net_parameters(net, use)]
+            own = net_parameters(velocity, net, shapes, c)
+            found += [spec.under(net.name, velocity.at(net.name)) for spec in own]
         context = context_shape(c)
         if self.drop and context is not None:
             found.append(ParamSpec(NULL, context))
@@ -264,40 +257,3 @@ class Ode(AbstractStep):
     def externals(self) -> tuple[tuple[str, Address], ...]:
         nets = self.velocity.nets
         return tuple((net.name, self.velocity.at(net.name)) for net in nets if isinstance(net.op, External))
-
-    def _net_parameters(self, net: OwnNet, use: NetUse) -> tuple[ParamSpec, ...]:
-        try:
-            if isinstance(net.op, AbstractOrdered):
-                return net.op.ordered_parameters(use)
-            return net.op.net_parameters(use)
-        except Refusal as refusal:
-            refusal.place = net.place
-            raise
-
-    def net_use(self, net: OwnNet, known: Mapping[str, Shape], c: Type | None) -> NetUse | None:
-        """The shapes of a net, from the arguments that it is applied to; None where nothing reads it."""
-        readings = [reading for reading in self.velocity.all_readings if reading.net == net.name]
-        if not readings:
-            return None
-        forms = list(dict.fromkeys(self._form(reading, known) for reading in readings))
-        if len(forms) > 1:
-            first, second = map(_described, forms[:2])
-            raise Refusal(
-                "DGM312",
-                f"`{net.name}` reads {first} in one place and {second} in another",
-                help=("a net has one size: declare a second net",),
-            )
-        context = context_shape(c) if net.name in self.velocity.in_place else None
-        inputs, timed = forms[0]
-        zero = net.name in self.velocity.in_place
-        return NetUse(inputs, net.size.at(known), context, zero, time=int(timed))
-
-    def _form(self, reading: Reading, known: Mapping[str, Shape]) -> _Form:
-        """The shapes of what a reading gives its net beside the time, and whether it gives it that."""
-        rest = self.velocity.inputs(reading)
-        return tuple(shape_of(arg, known) for arg in rest), len(rest) < len(reading.args)
-
-
-def _described(form: _Form) -> str:
-    inputs, timed = form
-    return " and ".join([*map(show_shape, inputs), *(["the time"] if timed else [])])
