@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,14 @@ from tests.zoo import Case, draw_event, randomise, steps
 BATCH = 5
 CASES = steps()
 FIRST = {
-    (*case.step.split("(")[: 2 if case.step.startswith("elementwise") else 1], len(case.before.split(","))): case
+    (
+        *case.step.split("(")[: 2 if case.step.startswith("elementwise") else 1],
+        len(case.before.split(",")),
+        *re.findall(r"^autoregressive.*net = (\w+)", case.step),
+    ): case
     for case in reversed(CASES)
 }
-"""One case of each step and each scalar bijector, of vectors and of images."""
+"""One case of each step, scalar bijector and autoregressive net, of vectors and of images."""
 
 
 def parts(case: Case) -> tuple[CompiledModel, Tensor, dict[str, Tensor] | None]:

@@ -51,7 +51,7 @@ def planes(net: AbstractNet, p: Parameters, flat: Tensor, ctx: StepContext) -> T
     image = seen.reshape(len(seen), *ctx.event.shape) if net.reads == "image" else seen
     read = features_of(image, ctx.event.support, 1)
     if net.reads == "sequence":  # a token for each coordinate
-        read = read.reshape(len(read), -1, ctx.event.size).mT
+        read = read.reshape(len(read), read.shape[1] // ctx.event.size, ctx.event.size).mT
     out = evaluate(ctx.plan.reading, own, (read,), context_of(ctx, flat), ctx.training).flatten(1)
     found = out.reshape(len(out), out.shape[1] // ctx.event.size, ctx.event.size).transpose(0, 1)
     if net.reads == "sequence" and "ranks" in own:
