@@ -12,7 +12,8 @@ import dgmspec
 from dgmspec import cli
 from dgmspec.algebra.nodes import expr
 from dgmspec.checks.drawing import Box, Drawing, Edge, drawing, to_dot, to_mermaid, to_svg
-from dgmspec.checks.latex import escaped, expression, latex, symbol
+from dgmspec.checks.latex import latex
+from dgmspec.checks.latex_formulas import escaped, expression, symbol
 from dgmspec.graph.graph import Graph
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.dgm"))
