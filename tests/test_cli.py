@@ -228,7 +228,8 @@ MISTAKES = [
     (["sample", "foreign"], 2, "foreign"),
     (["sample", "missing", "-o", "a.txt"], 2, ".npy, .npz, .csv, .png"),
     (["sample", "missing", "-n", "0"], 2, "--count"),
-    (["eval", "missing"], 2, "no folder of a dgmspec run"),
+    (["train", "m.dgm", "--resume", "r"], 2, "a stopped run holds its spec: dgmspec train --resume r"),
+    (["eval", "missing"], 2, "missing is no folder of a dgmspec run: it does not exist"),
 ]
 
 

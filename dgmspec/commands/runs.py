@@ -112,8 +112,10 @@ def train(
     Examples: dgmspec train specs/digits.dgm;  dgmspec train specs/nsf.dgm --set train.steps=2_000 --out runs/short;
     dgmspec train m.dgm --data events=/data/events.csv;  dgmspec train specs/reflow.dgm --init runs/flow_matching
     """
-    if (spec is None) == (resume is None):
+    if spec is None and resume is None:
         stop("give a SPEC to train, or --resume RUN to go on with a stopped one")
+    if spec is not None and resume is not None:
+        stop(f"a stopped run holds its spec: dgmspec train --resume {resume}")
     if resume is not None and (set or model or out or init or seed is not None):
         stop("a resumed run goes on as it began: --resume RUN takes no --set, --model, --out, --init or --seed")
     visible = not (quiet or as_json)

@@ -151,7 +151,10 @@ class RunDirectory:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{self.path} is no folder of a dgmspec run: {name} cannot be read") from error
+            why = f"{name} cannot be read"
+            if not self.path.is_dir():
+                why = "it is a file" if self.path.exists() else "it does not exist"
+            raise RunError(f"{self.path} is no folder of a dgmspec run: {why}") from error
         if not isinstance(found, dict):
             raise RunError(f"{self.path} is no folder of a dgmspec run: {name} holds no object")
         return found

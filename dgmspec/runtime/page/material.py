@@ -95,8 +95,8 @@ class Material:
 def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Material:
     """Read a finished run; `paths` says where the files of its data lie now."""
     directory = RunDirectory(path)
-    report, config = directory.read_json("report.json"), directory.read_json("config.json")
-    model, seed = model_of(path), int(config["train"]["seed"])
+    config, model = directory.config(), model_of(path)
+    report, seed = directory.read_json("report.json"), int(config["train"]["seed"])
     parts, missing = _parts(directory, model, paths)
     table = parts.test or parts.validation or parts.train
     data = None if table is None else table.head(ROWS)
