@@ -267,7 +267,10 @@ def test_guidance_goes_beyond_the_context() -> None:
 
 @pytest.mark.slow
 def test_data_are_recovered_in_law(tmp_path: Path) -> None:
-    """Two heaps of data drift into two wells; what is learned leads back, both ways, and has nearly their density."""
+    """Two heaps of data drift into two wells; what is learned leads back, both ways, and has nearly their density.
+
+    The prior's own draws are further away.
+    """
     random = np.random.default_rng(0)
     heap = random.random(20_000) < 0.3
     rows = np.where(heap, -1.5 + 0.3 * random.normal(size=20_000), 0.5 + 0.5 * random.normal(size=20_000))
@@ -278,13 +281,14 @@ def test_data_are_recovered_in_law(tmp_path: Path) -> None:
     found += "train M { steps = 1_500; batch = 512; optimizer = adam(lr = 3e-3); schedule = cosine; ema = 0.99 }"
     run = dgmspec.train(dgmspec.parse(found), data={"x": torch.from_numpy(rows).float()}, out=tmp_path / "run")
     density = 0.3 * stats.norm(-1.5, 0.3).pdf(rows[:4000]) + 0.7 * stats.norm(0.5, 0.5).pdf(rows[:4000])
-    nats = -float(run.model.log_prob(torch.from_numpy(rows[:4000]).float()).detach().mean())
+    with torch.no_grad():
+        nats = -float(run.model.log_prob(torch.from_numpy(rows[:4000]).float()).mean())
     assert nats < -np.log(density).mean() + 0.09
     for method in (lang.reverse_sde(steps=200), lang.pf_ode(steps=50)):
         drawn = run.model.sample(4000, seed=1, method=method).numpy()
         assert stats.ks_2samp(drawn, rows).statistic < 0.08
     start = np.where(random.random(4000) < 0.5, -1, 1) + 0.5**0.5 * random.normal(size=4000)
-    assert stats.ks_2samp(start, rows).statistic > 0.15
+    assert stats.ks_2samp(start, rows).statistic > 0.12
 
 
 def test_the_step_says_which_law_it_is() -> None:
