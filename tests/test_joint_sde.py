@@ -183,6 +183,24 @@ def test_the_score_and_the_noise_tell_each_other() -> None:
     assert flow.matrices(0.5)[2].shape == (2, 2)
 
 
+def test_a_preconditioned_net_that_is_silent_gives_the_noise_of_normal_data() -> None:
+    """And its residual has the deviation that is said, at early and late times."""
+    found = model(1, "noise", "precondition = edm(data_std = 0.7)")
+    net = net_of(found)
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (torch.randn(20000, 2, dtype=torch.float64, generator=generator) for _ in range(2))
+    for t in (1e-3, 0.2, 1.0):
+        time = torch.full((1,), t, dtype=torch.float64)
+        here = net.at(time, torch.float64)
+        x = here.noised(0.7 * clean, noise)
+        told = here.expected(x, 0.7)
+        torch.testing.assert_close(told.white.T.cov(), torch.eye(2, dtype=torch.float64), atol=0.05, rtol=0)
+        rest = noise[:, 1:] - net(x, time, here).noise.detach()
+        assert float(rest.std()) == pytest.approx(float(told.deviation), rel=0.03)
+        assert abs(float((rest * told.white).mean())) < 0.03 * float(told.deviation)
+        assert float(told.log_snr) == pytest.approx(net.path.log_snr(t), rel=1e-9)
+
+
 @pytest.mark.slow
 def test_loss_and_likelihood_compile_as_one_graph() -> None:
     found = model(1, "noise", "likelihood = pf_ode(solver = rk4(steps = 2))", "dsm(weight = likelihood)")
@@ -236,7 +254,7 @@ def test_what_needs_numbers_for_coefficients_is_refused(loss: str, method: str) 
         text += f"sample M {{ method = {method} }}\n"
     elif method:
         setting = {"init_noise": "init_noise = 0.1", "precondition": "precondition = edm"}[method]
-        text = text.replace("t_eps = 1e-3", setting)
+        text = text.replace("t_eps = 1e-3", setting).replace("learn noise", "learn score")
     assert "DGM673" in {d.code for d in dgmspec.diagnose(text).diagnostics}
 
 

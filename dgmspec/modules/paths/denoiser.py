@@ -236,14 +236,25 @@ class JointDenoiser(AbstractDenoiser[JointPlan, JointAt, JointRates]):
     def __call__(self, x: Tensor, t: Tensor, here: JointAt | None = None) -> Predicted[JointAt]:
         """The noise, and clean data by one step of the reverse process without noise down to the start."""
         here = self.at(t, x.dtype) if here is None else here
-        layout, (low, high) = self.plan.layout, (self.path.low, self.path.high)
-        size = (len(layout.order) - layout.silent) * layout.copies
-        (noise,) = self.planes(x, (t - low) / (high - low), (size,))
-        if self.op.learn == "score":
-            noise = -(here.factor[:, layout.silent :, layout.silent :].mT @ layout.beside(noise)).flatten(1)
-        flow = self.rates(t, x.dtype)
-        span = (t - low).to(x.dtype).reshape(-1, 1)
+        noise, flow = self._noise(x, t, here), self.rates(t, x.dtype)
+        span = (t - self.path.low).to(x.dtype).reshape(-1, 1)
         return Predicted(here, noise, x - span * (flow.drift(x) - flow.pull(here.score(noise))))
+
+    def _noise(self, x: Tensor, t: Tensor, here: JointAt) -> Tensor:
+        """ε_n: what the net gives, from what it gives as the score, or what Gaussian data leave to it."""
+        layout, deviation = self.plan.layout, scale_of(self.op)
+        size = ((len(layout.order) - layout.silent) * layout.copies,)
+        if deviation is None:
+            found: Tensor = self.planes(x, (t - self.path.low) / (self.path.high - self.path.low), size)[0]
+            if self.op.learn == "noise":
+                return found
+            own = here.factor[:, layout.silent :, layout.silent :]
+            return -(own.mT @ layout.beside(found)).flatten(1)
+        told, (first, last) = here.expected(x, deviation), self.plan.range
+        clock = ((first - told.log_snr) / (first - last)).expand(x.shape[0])
+        (found,) = self.planes(told.white, clock, size)
+        noise: Tensor = (told.mean + told.deviation * layout.beside(found)).flatten(1)
+        return noise
 
     def velocity(self, x: Tensor, t: Tensor, found: Predicted[JointAt]) -> Tensor:
         """A x + b - G Gᵀ s / 2."""
@@ -290,7 +301,7 @@ def plan_of(op: AbstractNoising, event: Type) -> AnyPlan:
     """The arrow's path made ready for tensors."""
     path = op.path(event.shape)
     if isinstance(path, JointPath):
-        return joint_plan(path)
+        return joint_plan(path, op.start(event.shape))
     return plan(_by_coordinate(path), len(event.shape), op.start(event.shape), op.schedule())
 
 

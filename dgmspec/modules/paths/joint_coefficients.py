@@ -8,9 +8,11 @@ a score enters the reverse process and the probability flow, reads these alone. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -86,6 +88,33 @@ class JointAt:
         rest = own.new_zeros(own.shape[0], self.layout.silent, self.layout.copies)
         return self.layout.flat(torch.cat((rest, own), 1))
 
+    def expected(self, x: Tensor, deviation: float) -> Expected:
+        """What is known of the noise if the data are independent normals of mean 0 and this deviation s.
+
+        The state is then N(m, C) with C = s² Φ Φᵀ + L Lᵀ, ε_n given it has mean (Lᵀ C⁻¹ (x - m))_n and covariance
+        (s² W (1 + s² Wᵀ W)⁻¹ Wᵀ)_n with W = L⁻¹ Φ, a form without a difference.
+        """
+        layout, count = self.layout, self.layout.silent
+        root = torch.linalg.cholesky(deviation**2 * self.signal @ self.signal.mT + self.factor @ self.factor.mT)
+        white = torch.linalg.solve_triangular(root, layout.groups(x) - self.mean, upper=False)
+        mean = (self.factor.mT @ torch.linalg.solve_triangular(root.mT, white, upper=True))[:, count:]
+        told = deviation * torch.linalg.solve_triangular(self.factor, self.signal, upper=False)
+        square = told.mT @ told
+        share = torch.linalg.solve(square + torch.eye(square.shape[1], dtype=x.dtype, device=x.device), told.mT)
+        spread = (told * share.mT).sum(2)[:, count:, None].sqrt()
+        log_snr = torch.logdet(square) / square.shape[1] - 2 * math.log(deviation)
+        return Expected(layout.flat(white), mean, spread, log_snr)
+
+
+class Expected(NamedTuple):
+    """The state with unit variance (batch, D), mean (batch, n, copies) and deviation (batch, n, 1) of the noise given
+    it, and the log of the ratio of signal to noise (batch,)."""
+
+    white: Tensor
+    mean: Tensor
+    deviation: Tensor
+    log_snr: Tensor
+
 
 @dataclass(frozen=True)
 class JointRates:
@@ -141,15 +170,18 @@ class JointPlan:
     rate: Grid
     offset: Grid
     noise: Grid
+    range: tuple[float, float]
+    """λ at the earliest time in use and at the last."""
 
 
-def joint_plan(path: JointPath) -> JointPlan:
-    """The path's formulas prepared."""
+def joint_plan(path: JointPath, start: float) -> JointPlan:
+    """The path's formulas prepared; `start` is the earliest time in use."""
     law, rows = path.mixing, path.mixing.order
     rate = [[law.rate[i][j] for j in rows] for i in rows]
     offset, noise = ([matrix[i] for i in rows] for matrix in (law.offset, law.noise))
     layout = Layout(rows, path.data, law.silent, law.copies)
-    return JointPlan(path, layout, *(_grid(matrix, path.times.name) for matrix in (rate, offset, noise)))
+    grids = [_grid(matrix, path.times.name) for matrix in (rate, offset, noise)]
+    return JointPlan(path, layout, grids[0], grids[1], grids[2], (path.log_snr(start), path.log_snr(path.high)))
 
 
 def joint_tables(path: JointPath) -> dict[str, Tensor]:

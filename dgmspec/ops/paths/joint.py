@@ -94,12 +94,12 @@ class JointSde(AbstractNoising):
                 "init_noise",
                 help=("give a part its law: `infer v ~ normal(0, 0.1)`",),
             )
-        if self.settings.precondition is not None:
+        if self.scaled is not None and self.learn not in (None, "noise"):
             raise Refusal(
                 "DGM673",
-                "a preconditioned net gives clean data, and along a joint state `noise` or `score` is learned",
-                "precondition",
-                help=("leave it out",),
+                f"a preconditioned net gives the noise along a joint state, not the `{self.learn}`",
+                "learn",
+                help=("write `learn noise(…)`, or leave `precondition` out",),
             )
         if self.learn not in (None, "noise", "score"):
             raise Refusal(

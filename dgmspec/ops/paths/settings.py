@@ -78,6 +78,10 @@ class Edm(AbstractPrecondition):
     """The net F gives ``clean = c_skip (x - m) + c_out F(c_in (x - m))``, with inputs and targets of unit variance at
     every time: c_in = 1/r, c_skip = α s²/r², c_out = σ s/r where s = `data_std` and r² = α² s² + σ².
 
+    That is the law of clean data given x where the data are normal, and the net what others add to it. Along a joint
+    state it is said of the noise instead, with matrices: ``noise = E[ε | x] + std(ε | x) F(C^(-1/2) (x - m))`` for
+    normal data of deviation s, x then having the covariance C.
+
     Karras, Aittala, Aila and Laine 2022, table 1, for any α and σ.
     """
 
