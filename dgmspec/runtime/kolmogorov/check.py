@@ -27,6 +27,7 @@ from dgmspec.modules.paths import coefficients
 from dgmspec.modules.paths.simulation import STEPS, Process, process_of
 from dgmspec.modules.paths.unsolved import noised
 from dgmspec.ops.paths.arrows import Sde
+from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.ops.paths.schemes import Srk
@@ -70,8 +71,9 @@ def check_processes(
         if isinstance(node.op, AbstractNoising) and node.op.discrete:
             continue  # a chain has steps, and no equation
         label = f"{node.address.rpartition('/')[0]} ({node.op.name})"
-        if event.size > 2:
-            reason = f"{event} has more than two coordinates"
+        if event.size > 2 or isinstance(node.op, JointSde):
+            many = event.size > 2
+            reason = f"{event} has more than two coordinates" if many else "its equation mixes coordinates"
             findings.append(Finding(node.address, label, "Fokker-Planck", None, reason=reason))
             continue
         generator = torch.Generator().manual_seed(seed_of(seed, node.address, 5))
