@@ -125,7 +125,7 @@ def test_the_damped_diffusion_has_its_closed_form(t: float, folded: bool) -> Non
 @pytest.mark.parametrize("t", [1e-6, 3e-5, 0.02, 0.6])
 def test_tensors_in_single_precision_are_right_for_the_time_given(t: float) -> None:
     found, times = damped(True), torch.tensor([t, 0.5], dtype=torch.float32)
-    here = joint_at(joint_plan(found), joint_tables(found), times, torch.float32)
+    here = joint_at(joint_plan(found, 1e-6), joint_tables(found), times, torch.float32)
     flow, factor = closed(float(times[0]), BLUR)
     np.testing.assert_allclose(here.factor[0], factor, rtol=1e-6)
     np.testing.assert_allclose(here.signal[0], [row[:1] for row in flow], rtol=1e-6)
