@@ -192,6 +192,21 @@ def test_external_nets_are_supplied_from_python() -> None:
     torch.testing.assert_close(model.compiled(backend="eager").log_prob(x, given), model.log_prob(x, given))
 
 
+def test_an_external_net_gives_the_parameters_of_a_law() -> None:
+    text = """
+        net h(z) = external
+        observe x : real[2]
+        latent z : real[2] ~ normal(0, 1)
+        generate x | z ~ normal(h(z), 2)
+        infer z | x ~ normal(mlp(4))
+        loss = elbo"""
+    net = nn.Linear(2, 2)
+    model = compiled(text, nets={"h": net})
+    randomise(model)
+    model.loss(torch.randn(4, 2, dtype=DOUBLE), seed=0).total.backward()
+    assert net.weight.grad is not None and net.weight.grad.abs().sum() > 0
+
+
 # ---- seeds ----------------------------------------------------------------------------------------------------------
 
 

@@ -209,8 +209,10 @@ class Graph:
     @property
     def externals(self) -> dict[str, Address]:
         """The addresses of the nets that Python supplies, by name."""
-        applied = {node.name: node.address for node in self.nets.values() if node.op == "external"}
-        return applied | {name: at for step in self.steps.values() for name, at in step.op.externals()}
+        found = {node.name: node.address for node in self.nets.values() if node.op == "external"}
+        trunks = [trunk for law in self.laws for trunk in law.trunks if trunk.op == "external"]
+        found |= {trunk.address.rpartition("/")[2]: trunk.address for trunk in trunks}
+        return found | {name: at for step in self.steps.values() for name, at in step.op.externals()}
 
     def joints(self) -> tuple[VariableNode, ...]:
         """The joint states among the variables."""

@@ -24,6 +24,7 @@ from dgmspec.modules.conditionals import commitment, distribution, divergence, e
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
 from dgmspec.modules.nets import context_features, evaluate
+from dgmspec.modules.nets.external import checked
 from dgmspec.modules.prepared import ANCHOR, Call, Resources
 from dgmspec.modules.registry import distribution_twin, net_twin, resolve_held
 from dgmspec.modules.steps import prepare_part, prepare_step, prepare_term
@@ -162,11 +163,7 @@ def _external(line: Instruction, modules: Mapping[str, nn.Module]) -> Call:
     name = line.address.rpartition("/")[2]
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
-        out: Tensor = module(*values)
-        expected = (values[0].shape[0], *result.shape)
-        if out.shape != expected:
-            raise ValueError(f"external net `{name}`: expected a result of shape {expected}, got {tuple(out.shape)}")
-        return out
+        return checked(name, module(*values), (values[0].shape[0], *result.shape))
 
     return Call(line, run)
 
