@@ -13,7 +13,7 @@ from bench.agreement import TOLERANCE, difference
 from bench.document import page
 from bench.measure import Times, paired
 from bench.ode.document import section
-from bench.ode.run import OURS, Row, peers
+from bench.ode.run import COMPILED, HUTCHINSON, OURS, Row, peers
 from bench.ode.run import TOLERANCE as BETWEEN_SOLVERS
 from bench.ode.run import difference as ode_difference
 from bench.ode.workloads import WORKLOADS as ODES
@@ -59,12 +59,13 @@ def test_the_section_on_continuous_flows_names_every_case() -> None:
     """Times of one and two seconds: a ratio of two."""
     times = {
         OURS: Times((1.0,) * 15),
-        f"{OURS} hutchinson": Times((1.5,) * 15),
+        COMPILED: Times((0.5,) * 15),
+        HUTCHINSON: Times((1.5,) * 15),
         "torchdiffeq adjoint": Times((2.0,) * 15),
     }
     rows = [Row(ODES["cnf-2"], "train", times, {"torchdyn": "is not installed"}, 1e-4)]
     text = section(rows, 15)
-    assert "| CNF, D = 2, 2 × 64 | 2000.0 | 1000.0 | 1500.0 | 2.00 [2.00, 2.00] |" in text
+    assert "| CNF, D = 2, 2 × 64 | 2000.0 | 1000.0 | 500.0 | 1500.0 | 2.00 [2.00, 2.00] | 4.00 [4.00, 4.00] |" in text
     assert "- torchdyn is not installed" in text and "1e-04" in text
 
 

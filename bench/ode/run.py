@@ -16,12 +16,13 @@ from bench.measure import Ratio, Times, interleaved, paired
 from bench.ode.base import Case
 from bench.ode.workloads import Numbers, Workload, ours
 
-__all__ = ["DEFAULT", "LIBRARIES", "OURS", "Row", "difference", "peers", "run"]
+__all__ = ["COMPILED", "DEFAULT", "HUTCHINSON", "LIBRARIES", "OURS", "Row", "difference", "peers", "run"]
 
 LIBRARIES = ("torchdiffeq", "torchdyn", "zuko")
 DEFAULT = "torchdiffeq adjoint"
 """What FFJORD's code does unless told otherwise."""
 OURS = "dgmspec"
+COMPILED, HUTCHINSON = f"{OURS} compiled", f"{OURS} hutchinson"
 OPERATIONS = ("train", "log_prob")
 TOLERANCE = 1e-6
 """Largest difference of log-densities between solvers at 1e-10, in float64, relative to their size."""
@@ -76,8 +77,8 @@ def run(workload: Workload, rounds: int, say: Callable[[str], None]) -> list[Row
     """The rows of a workload."""
     numbers = workload.numbers
     cases: dict[str, tuple[nn.Module, Callable[[Tensor], Tensor]]] = {}
-    for form, options in ((OURS, {}), (f"{OURS} hutchinson", {"trace": "hutchinson"})):
-        model = ours(workload, numbers, **options)
+    exact, estimated = ours(workload, numbers), ours(workload, numbers, trace="hutchinson")
+    for form, model in ((OURS, exact), (COMPILED, exact.compiled()), (HUTCHINSON, estimated)):
         cases[form] = (model, model.log_prob)
     refined = _refined(workload, numbers)
     say(f"{workload.name}: twice the steps of rk4 change the mean log-density by {refined:.1e}")
@@ -119,7 +120,8 @@ def _row(
     calls = {name: _call(operation, module, log_prob, x) for name, (module, log_prob) in cases.items()}
     row = Row(workload, operation, interleaved(calls, rounds), *notes)
     times = ", ".join(f"{name} {1e3 * found.median:.1f}" for name, found in row.times.items())
-    say(f"{workload.name} {operation}, ms: {times}; best peer {row.best} / ours {row.ratio(row.best)}")
+    ratios = f"{row.ratio(row.best)}, compiled {row.ratio(row.best, COMPILED)}"
+    say(f"{workload.name} {operation}, ms: {times}; best peer {row.best} / ours {ratios}")
     return row
 
 
