@@ -17,7 +17,7 @@ from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.toys import TOYS
 from dgmspec.spec import override
 
-# Measured at these settings. The loss still falls when the rate has.
+# Measured at the settings below.
 SHORT = pytest.mark.xfail(raises=AssertionError, strict=True, reason="0.270 ± 0.004 nats after 159 s")
 PLANE = [pytest.param(n, marks=SHORT if n == "rings" else ()) for n in TOYS if n != "torus"]
 ROWS = 20_000
@@ -68,8 +68,8 @@ SETTINGS = {
         "train.optimizer": "adam(lr = 8e-3)",
     },
 }
-"""What differs from it. `spread` multiplies the state, so that the first layer tells close points apart sooner; a rate of
-1e-2 then makes velocities that no steps follow."""
+"""What differs from it. `spread` multiplies the state, so that the first layer tells close points apart sooner; the
+rest keeps training steady with it."""
 
 pytestmark = pytest.mark.slow
 
