@@ -1,4 +1,4 @@
-"""Families 3xx and 4xx, continued: structures that move or reshape coordinates, and the parameters of distributions."""
+"""Families 340s and 470s to 490: structures that move or reshape coordinates, and the parameters of distributions."""
 
 from dgmspec.core.code import Code
 from dgmspec.core.example import flow_text
