@@ -13,8 +13,9 @@ from torch.distributions import MultivariateNormal
 
 import dgmspec
 from dgmspec import lang
+from dgmspec.modules.asked import asked_sampler
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, sampler_of
+from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step
 from dgmspec.modules.paths import joint
 from dgmspec.modules.paths.denoiser import JointDenoiser
 
@@ -109,7 +110,7 @@ SAMPLERS = {
 
 @pytest.mark.parametrize("name", [pytest.param("heun", marks=pytest.mark.slow), "reverse_sde", "pf_heun"])
 def test_samplers_with_the_exact_score_recover_the_mixture(name: str) -> None:
-    net, op = exact(model(1)), sampler_of(SAMPLERS[name])
+    net, op = exact(model(1)), asked_sampler(SAMPLERS[name])
     like = torch.zeros(0, dtype=torch.float64)
     noise = Noise(0, "test", 0, 2000, like, (2,))
     first = noise()

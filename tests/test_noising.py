@@ -17,8 +17,9 @@ from torch import Tensor
 import dgmspec
 from dgmspec import lang
 from dgmspec.core.steps import Direction
+from dgmspec.modules.asked import asked_sampler
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, sampler_of, times_of
+from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, times_of
 from dgmspec.modules.paths import chain, flow
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
@@ -94,7 +95,7 @@ def mixture_cdf(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def drawn(arrow: str, method: Any, count: int = 4000) -> Tensor:
     """Samples with the exact score."""
-    net, op = Exact(net_of(model(arrow, "clean"))), sampler_of(method)
+    net, op = Exact(net_of(model(arrow, "clean"))), asked_sampler(method)
     like = torch.zeros(0, dtype=torch.float64)
     noise = Noise(0, "test", 0, count, like, (1,))
     here = net.at(torch.tensor([net.path.high], dtype=torch.float64), torch.float64)
@@ -143,7 +144,7 @@ def test_ddim_with_all_noise_is_ancestral() -> None:
 def test_ddim_without_noise_is_euler_on_the_rescaled_flow() -> None:
     """In X = (x - m)/α and ρ = σ/α the probability flow is dX/dρ = ε."""
     net = Exact(net_of(model("vp")))
-    op = sampler_of(lang.ddim(25))
+    op = asked_sampler(lang.ddim(25))
     times = times_of(op, net)  # type: ignore[arg-type]
     noise = Noise(0, "test", 0, 16, torch.zeros(0, dtype=torch.float64), (1,))
     x = noise()

@@ -488,6 +488,9 @@ def test_samples_by_another_solver() -> None:
     better = model.sample(50, seed=0, method=lang.solve(lang.dopri5(rtol=1e-8, atol=1e-8)))
     assert float((coarse - close).abs().max()) > 1e-3
     torch.testing.assert_close(better, close, rtol=1e-6, atol=1e-6)
+    assert torch.equal(better, model.with_solver(lang.dopri5(rtol=1e-8, atol=1e-8)).sample(50, seed=0))
+    with pytest.raises(TypeError, match="a solver is a call such as"):
+        model.with_solver("dopri5")
     text = ode("velocity(y) = -y") + "sample M { method = solve(rk4(steps = 3)); count = 5 }\n"
     assert not [d for d in dgmspec.diagnose(text).diagnostics if d.severity != "note"]
     flow = dgmspec.compile(dgmspec.load(SPECS / "linear.dgm"))

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.func import jacrev, vmap
 
 import dgmspec
+from dgmspec import lang
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.ops.continuous.solvers import Euler
 from dgmspec.runtime.rundir import RunError
 from dgmspec.runtime.toys import TOYS
 from tests.odes import DOUBLE, compiled, ode, points
@@ -187,7 +187,7 @@ def test_rectified_paths_are_straighter_and_no_longer() -> None:
         z = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             carried = model.decode(z)
-            once = model.with_solver(Euler(steps=1)).decode(z)
+            once = model.with_solver(lang.euler(1)).decode(z)
         return float((once - carried).square().sum(1).mean()), float((carried - z).square().sum(1).mean())
 
     first, second = (dgmspec.compile(dgmspec.parse(text)) for text in (FIRST, SECOND))

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from dgmspec.checks.analysis import Analysis
 from dgmspec.checks.sampling import check_sampler
+from dgmspec.modules.asked import asked_sampler
 from dgmspec.modules.inputs import as_event, batch_of, read_given
-from dgmspec.modules.journeys import Noise, sampler_of
+from dgmspec.modules.journeys import Noise
 from dgmspec.modules.langevin import Field, run_chains
 from dgmspec.modules.noising import AbstractNoised
 from dgmspec.modules.randomness import fresh_seed
@@ -56,7 +57,7 @@ class AbstractChained(AbstractNoised, ABC):
         Where `given` holds values of observed variables too, (batch, *event), the one that is left is drawn from its
         posterior: the joint density follows it alone.
         """
-        op = sampler_of(method)
+        op = asked_sampler(method)
         if not isinstance(op, AbstractChain):
             raise TypeError(f"chains are those of langevin(…), mala(…) or hmc(…), not of {op.name}")
         known = {name: value for name, value in (given or {}).items() if name in self.observed}

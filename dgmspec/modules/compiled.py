@@ -14,10 +14,10 @@ from torch import Tensor
 from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.core.samplers import AbstractSampler
+from dgmspec.modules.asked import asked_sampler
 from dgmspec.modules.bundle import CheckpointError, write_bundle
 from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
-from dgmspec.modules.journeys import sampler_of
 from dgmspec.modules.law import Law
 from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.results import Ledger
@@ -129,7 +129,7 @@ class CompiledModel(AbstractTrained):
         if t is not None:
             return self.until(t).sample(n, given, seed, start, method, known, guidance)
         seed = fresh_seed() if seed is None else seed
-        chosen = self.default_method() if method is None else sampler_of(method)
+        chosen = self.default_method() if method is None else asked_sampler(method)
         if guidance is not None and not isinstance(chosen, AbstractPathSampler):
             return self.guided(guidance).sample(n, given, seed, start, method, known)
         if isinstance(chosen, Solve):

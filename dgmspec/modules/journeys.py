@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from dgmspec.algebra.nodes import AbstractOperand
 from dgmspec.core.address import seed_of
-from dgmspec.core.diagnostics import Refusal, SpecError
+from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import Draw
-from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import Type
-from dgmspec.graph.arguments import Caller
-from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import Graph, StepNode
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.paths.denoiser import AnyDenoiser, denoiser, plan_of
@@ -32,7 +28,7 @@ from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.samplers import AbstractPathSampler, Ancestral, AnnealedLangevin, PfOde, ReverseSde
 from dgmspec.ops.paths.unsolved import Unsolved
 
-__all__ = ["Noise", "denoiser_of", "journey", "noising_step", "reversed_of", "sampler_of", "times_of"]
+__all__ = ["Noise", "denoiser_of", "journey", "noising_step", "reversed_of", "times_of"]
 
 
 def noising_step(graph: Graph) -> StepNode | None:
@@ -83,21 +79,6 @@ def _parts(
 @lru_cache(maxsize=64)
 def _tables(op: AbstractNoising, event: Type) -> dict[str, Tensor]:
     return step_twin(op).tables(op, event, None)
-
-
-def sampler_of(method: Any) -> AbstractSampler:
-    """A sampler from what callers write: the operation itself, or its call ``lang.ddim(steps = 50)``."""
-    if isinstance(method, AbstractSampler):
-        return method
-    if not isinstance(method, AbstractOperand):
-        raise TypeError(f"a sampler is a call such as dgmspec.lang.ddim(steps = 50), not {method!r}")
-    findings = Findings()
-    try:
-        op = Caller(findings).operation("sampler", method.as_expr(), "method")
-    except Reported:
-        raise SpecError(findings.found) from None
-    assert isinstance(op, AbstractSampler)
-    return op
 
 
 class Noise:

@@ -15,6 +15,7 @@ from dgmspec.core.types import Type
 from dgmspec.graph.conditioning import conditioned
 from dgmspec.graph.graph import Graph, StepNode
 from dgmspec.graph.words import describe
+from dgmspec.modules.asked import asked_solver
 from dgmspec.modules.bundle import Bundle
 from dgmspec.modules.fx import Backend, to_fx
 from dgmspec.modules.inputs import as_event, batch_of, broadcast, checked_event, read_given, read_variables
@@ -24,7 +25,7 @@ from dgmspec.modules.randomness import fresh_seed, noise_for
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.store import AbstractStore
 from dgmspec.modules.twin import Modules
-from dgmspec.ops.continuous import AbstractSolver, Ode
+from dgmspec.ops.continuous import Ode
 from dgmspec.program.apart import apart
 from dgmspec.program.build import Unavailable, build_programs
 from dgmspec.program.program import Instruction, Phase, Program
@@ -207,9 +208,11 @@ class AbstractRunner(AbstractStore, ABC):
         """Likewise with every equation solved as closely as can be, and no trace estimated."""
         return self._with_steps(lambda op: op.tightened())
 
-    def with_solver(self, solver: AbstractSolver) -> Self:
-        """Likewise with every `ode` solved by `solver`; `UnavailableError` where there is none."""
-        other = self._with_steps(lambda op: op.model_copy(update={"solver": solver}) if isinstance(op, Ode) else op)
+    def with_solver(self, solver: Any) -> Self:
+        """Likewise with every `ode` solved by `solver`, a call such as ``lang.dopri5(rtol = 1e-8)``; `UnavailableError`
+        where there is none."""
+        by = asked_solver(solver)
+        other = self._with_steps(lambda op: op.model_copy(update={"solver": by}) if isinstance(op, Ode) else op)
         if not any(isinstance(step.op, Ode) for step in self.graph.steps.values()):
             raise UnavailableError(f"{self.name} has no `ode` to solve")
         return other

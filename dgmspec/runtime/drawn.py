@@ -23,8 +23,8 @@ from torch import Tensor
 
 from dgmspec.core.disk import reason, replacing
 from dgmspec.core.types import Type
+from dgmspec.modules.asked import asked_sampler
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.modules.journeys import sampler_of
 from dgmspec.modules.results import Chains
 from dgmspec.ops.langevin import AbstractChain
 from dgmspec.runtime.pictures import draw_samples
@@ -118,7 +118,7 @@ class Drawn:
         return {name: _typed(np.asarray(v.cpu()), self.model.type_of(name)) for name, v in columns.items()}
 
     def _draw(self, start: int, rows: int, given: Mapping[str, Tensor] | None) -> Any:
-        method = None if self.method is None else sampler_of(self.method)
+        method = None if self.method is None else asked_sampler(self.method)
         if not isinstance(method, AbstractChain) or not method.compares:
             asked: dict[str, Any] = {"method": method, "guidance": self.guidance}
             if self.known:
