@@ -113,6 +113,7 @@ def test_kernels_are_tried_and_a_lie_is_found(arrow: str, monkeypatch: pytest.Mo
     class Lying:
         def __init__(self, *given: object) -> None:
             self.true = true(*given)  # type: ignore[arg-type]
+            self.op = self.true.op
 
         def at(self, *given: object) -> object:
             found = self.true.at(*given)  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def test_the_divergence_of_a_step_is_that_of_two_normal_laws() -> None:
     noise, t = torch.randn(1, 2, dtype=torch.float64), torch.tensor([7.0], dtype=torch.float64)
     with torch.no_grad():
         here, before = net.at(t, x.dtype), net.at(t - 1, x.dtype)
-        predicted = net(chain.noised(here, x, noise), t)
+        predicted = net(here.noised(x, noise), t)
     kept = here.alpha / before.alpha
     step = here.sigma**2 - kept**2 * before.sigma**2
     variance = before.sigma**2 * step / here.sigma**2
@@ -185,7 +185,7 @@ def test_the_bound_at_the_first_step_is_the_law_of_the_data() -> None:
     net, x = found.path.net, torch.randn(1, 2, dtype=torch.float64)
     noise, t = torch.randn(1, 2, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
     with torch.no_grad():
-        clean = net(chain.noised(net.at(t, x.dtype), x, noise), t).clean
+        clean = net(net.at(t, x.dtype).noised(x, noise), t).clean
     sigma = math.sqrt(0.02 + 0.5 / STEPS)
     expected = -torch.distributions.Normal(clean, sigma).log_prob(x).sum(1)
     torch.testing.assert_close(_terms(found, x, t, noise), expected)

@@ -20,6 +20,7 @@ from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
+from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
 from dgmspec.graph.joint_states import joint_prior, joint_source, moments_of
 from dgmspec.graph.kernels import ClosingLaw
@@ -78,7 +79,7 @@ class _Lowering:
         source = joint_source(building, member, self.at)
         ends = self._target()
         for end in ends:
-            self._check_ends(source.variable.name, end)
+            self._check_ends(source.variable, lower_end(building, (end,), self.at))
         target = joint_prior(building, ends, self.at)
         context = lower_context(building, member.context, self.at)
         self._sort()
@@ -157,23 +158,23 @@ class _Lowering:
         self.building.variables[name] = VariableNode(at, name, "latent", at, UNKNOWN, support=REAL)
         return (name,)
 
-    def _check_ends(self, source: str, end: str) -> None:
+    def _check_ends(self, source: VariableNode, end: VariableNode) -> None:
         """The data stand at the start: neither is the end observed, nor has the start a law of its own."""
-        variables, head = self.building.variables, self.member.head
-        if self.simulates and variables[end].prior is None:
+        start, stop, head = source.name, end.name, self.member.head
+        if self.simulates and end.prior is None:
             return
         if self.simulates:
-            why, help_ = f"`{source}` and `{end}` both have a prior", f"leave out the prior of `{end}` to run forwards"
+            why, help_ = f"`{start}` and `{stop}` both have a prior", f"leave out the prior of `{stop}` to run forwards"
             self.building.findings.refuse("DGM642", why, self.at, "one of them follows", (help_,))
-        if variables[end].role == "observe":
-            why = f"the observed `{end}` stands at the end of the path, where the noise is"
-        elif variables[source].prior is not None:
-            why = f"`{source}` stands at the start of the path, where the data are, and has a prior"
+        if end.role == "observe":
+            why = f"the observed `{stop}` stands at the end of the path, where the noise is"
+        elif source.prior is not None:
+            why = f"`{start}` stands at the start of the path, where the data are, and has a prior"
         else:
             return
-        forwards = (f"or give `{source}` a prior, to run the process forwards",) if head == "sde" else ()
+        forwards = (f"or give `{start}` a prior, to run the process forwards",) if head == "sde" else ()
         self.building.findings.refuse(
-            "DGM642", why, self.at, "from noise to data", (f"write `{head} {end} -> {source} over …`", *forwards)
+            "DGM642", why, self.at, "from noise to data", (f"write `{head} {stop} -> {start} over …`", *forwards)
         )
 
     def _check_start(self, fields: dict[str, Any]) -> None:
