@@ -42,28 +42,34 @@ DISCRETE = ("binary", "category(2)", "category(3)", "integer(0..9)")
 LAWS = [cls.examples[0] for cls in library() if cls.role == "distribution" and cls.density != "none"]
 
 
-def agree(text: str) -> None:
+BACKENDS = pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
+"""What becomes of a captured graph: it runs as it is, or its gradients are traced as well."""
+
+
+def agree(text: str, backend: str) -> None:
     """The compiled full graphs give what the interpreter gives."""
     torch._dynamo.reset()
     model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
     randomise(model)
-    x, other = draw_event(model.type_of("x"), 4), model.compiled(backend="aot_eager")
+    x, other = draw_event(model.type_of("x"), 4), model.compiled(backend=backend)
     torch.testing.assert_close(other.log_prob(x, seed=1), model.log_prob(x, seed=1))
     torch.testing.assert_close(other.sample(4, seed=1), model.sample(4, seed=1))
     if model.dequantises:  # else the loss is the mean of what was compared
         torch.testing.assert_close(other.loss(x, seed=1, step=1).total, model.loss(x, seed=1, step=1).total)
 
 
+@BACKENDS
 @pytest.mark.parametrize("step", steps())
-def test_every_step_is_one_graph(step: str) -> None:
+def test_every_step_is_one_graph(step: str, backend: str) -> None:
     text = next((found for before in TYPES if (found := flow(before, [step]))), None)
     if text is None:
         pytest.skip("no flow from data to a prior is made of this step alone")
-    agree(text.rstrip()[:-1] + "    loss = nll\n}\n")
+    agree(text.rstrip()[:-1] + "    loss = nll\n}\n", backend)
 
 
+@BACKENDS
 @pytest.mark.parametrize("law", LAWS)
-def test_every_distribution_is_one_graph(law: str) -> None:
+def test_every_distribution_is_one_graph(law: str, backend: str) -> None:
     behind_a_flow = "observe x : {0}[2]\nlatent z : {0}[2] ~ {1}\nflow x -> z {{ permute(reverse) }}"
     models = [behind_a_flow.format(support, law) for support in CONTINUOUS]
     models += [f"observe x : {support}[2] ~ {law}" for support in DISCRETE]
@@ -74,5 +80,5 @@ def test_every_distribution_is_one_graph(law: str) -> None:
         text = f"dgm 1\nmodel M {{\n{model}\n}}\n"
         found = dgmspec.diagnose(text).diagnostics
         if not [d for d in found if d.severity == "error"]:
-            return agree(text)
+            return agree(text, backend)
     pytest.fail(f"no support fits {law}")

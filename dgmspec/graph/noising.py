@@ -76,6 +76,7 @@ class _Lowering:
         member, building = self.member, self.building
         if (len(member.source) > 1 or len(member.target) > 1) and (member.head != "sde" or self.simulates):
             self.building.findings.refuse("DGM901", *uncompiled.joint(member, self.simulates, self.at))
+        self._check_apart()
         source = joint_source(building, member, self.at)
         ends = self._target()
         for end in ends:
@@ -157,6 +158,14 @@ class _Lowering:
         self.building.values[at] = Value(at, UNKNOWN, name)
         self.building.variables[name] = VariableNode(at, name, "latent", at, UNKNOWN, support=REAL)
         return (name,)
+
+    def _check_apart(self) -> None:
+        """What noise makes of a variable is another variable."""
+        for name in self.member.target:
+            if name in self.member.source:
+                message = f"`{name}` stands at both ends of the path, and what noise makes of it is another variable"
+                help_ = (f"declare one for the end, `latent {name}T : …`",)
+                self.building.findings.refuse("DGM642", message, self.at, "starts and ends there", help_)
 
     def _check_ends(self, source: VariableNode, end: VariableNode) -> None:
         """The data stand at the start: neither is the end observed, nor has the start a law of its own."""
