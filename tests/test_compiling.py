@@ -84,6 +84,17 @@ def test_one_graph_gives_the_gradients_of_autograd(graphs: list[Any]) -> None:
         assert free is None or not weight.grad[~free].any()
 
 
+def test_models_share_no_limit_of_compilations(graphs: list[Any]) -> None:
+    """Torch gives up on code that it compiled eight times over, and takes sizes that differ for dynamic ones."""
+    for size in range(2, 12):
+        text = (
+            f"dgm 1\nmodel M {{ observe x : real[{size}]; latent z : real[*] ~ normal(0, 1); flow x -> z {{ actnorm }}"
+        )
+        model = dgmspec.compile(dgmspec.parse(text + "; loss = nll }"), seed=0).train().compiled(**compiling.OPTIONS)
+        model.pull(torch.randn(4, size))
+        assert len(graphs) == size - 1
+
+
 UPDATED = """
 dgm 1
 model M {

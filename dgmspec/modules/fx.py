@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
-from typing import Any
+from itertools import count
+from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,6 +22,8 @@ from dgmspec.modules.prepared import Call, Resources
 from dgmspec.program.program import Program
 
 __all__ = ["Backend", "to_fx"]
+
+_NUMBERS: Final = count()
 
 
 def to_fx(
@@ -153,6 +156,8 @@ def _pulled(graph: fx.GraphModule, weights: Mapping[str, Tensor]) -> Callable[..
                 gradients[key] = gradients[key].masked_fill(masked[key], 0.0)
         return results, gradients
 
+    # Torch keeps what it compiled, and which sizes it has seen change, by code: each program has one of its own.
+    pulled.__code__ = pulled.__code__.replace(co_name=f"pulled_{next(_NUMBERS)}")
     return pulled
 
 
