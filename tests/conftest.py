@@ -2,8 +2,8 @@
 
 import os
 
-# One thread where several workers share the cores.
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
+if "PYTEST_XDIST_WORKER" in os.environ:  # which has what its starter's environment held
+    os.environ["OMP_NUM_THREADS"] = "1"  # several workers share the cores
 
 import pytest
 import torch
