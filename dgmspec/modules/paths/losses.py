@@ -22,8 +22,9 @@ from dgmspec.modules.traces import estimate, exact_trace
 from dgmspec.modules.twin import EXACT, Parameters, ScoreContext, ScoreTwin, StepContext, TermTwin, sum_event
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.learned import AbstractLearnedPath
-from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Ism, Ssm, Vlb, quantiles
+from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Ism, Ssm, Vlb
 from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.quantiles import quantiles
 from dgmspec.ops.paths.settings import Importance, Uniform
 from dgmspec.ops.paths.unsolved import Unsolved
 

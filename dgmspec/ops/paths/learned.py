@@ -132,6 +132,18 @@ class AbstractLearnedPath(AbstractStep, ABC):
         """Whether the path can start at data of this type."""
         return x.support == REAL
 
+    def infer_type(self, x: Type, c: Type | None) -> Type:
+        self._check(x, c)
+        return x.with_support(REAL)
+
+    def infer_input(self, y: Type, c: Type | None) -> Type:
+        self._check(y, c)
+        return y
+
+    @abstractmethod
+    def _check(self, x: Type, c: Type | None) -> None:
+        """Refuse events that the arrow's law, or what is learned along it, is not for."""
+
     def check_start(self, x: Type) -> None:
         """DGM301 where it cannot."""
         if not self.starts_at(x):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -26,14 +25,12 @@ from dgmspec.ops.paths.settings import Importance, LogNormal
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.ops.scores import require_line
 
-__all__ = ["ALONG", "Dsm", "Ism", "Ssm", "Vlb", "quantiles"]
+__all__ = ["ALONG", "Dsm", "Ism", "Ssm", "Vlb"]
 
 ALONG = ("alpha", "sigma", "snr")
 """What a weight may read beside the time."""
 
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
-
-_KNOTS = 1024
 
 
 class AbstractPathLoss(AbstractArrowLoss, ABC):
@@ -340,42 +337,3 @@ def _fall(path: GaussianPath, t: float) -> float:
     step = 1e-4 * max(t - path.low, 1e-12)
     curve = path.curves[0]
     return max(-(curve.log_snr(min(t + step, path.high)) - curve.log_snr(t - step)), 0.0) / (2 * step)
-
-
-def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, ...]) -> tuple[float, ...]:
-    """Times at equally likely steps of the law that the arrow draws them from, its first and last among them."""
-    path, low, high = step.path(shape), step.start(shape), step.path(shape).high
-    law = step.drawn_times
-    if not isinstance(law, (Importance, LogNormal)):
-        return (low, high)
-    # Denser towards the start, where λ moves fastest.
-    first = max(low, path.low + 1e-12 * (high - path.low))
-    ratio = (high - path.low) / (first - path.low)
-    times = [path.low + (first - path.low) * ratio ** (i / _KNOTS) for i in range(_KNOTS)] + [high]
-    times[0] = low
-    if isinstance(law, LogNormal):
-        masses = [_normal_cdf((-path.log_snr(max(t, first)) / 2 - law.mean) / law.std) for t in times]
-        masses = [m - masses[0] for m in masses]
-    else:
-        known = path if isinstance(loss, (Dsm, Vlb)) and isinstance(path, GaussianPath) else None
-        heights = [loss.factor(known, max(t, first)) if known else 1.0 for t in times]  # type: ignore[attr-defined]
-        masses = [0.0]
-        for i in range(_KNOTS):
-            masses.append(masses[-1] + (heights[i] + heights[i + 1]) / 2 * (times[i + 1] - times[i]))
-    return _inverted(times, masses)
-
-
-def _normal_cdf(x: float) -> float:
-    return 0.5 * math.erfc(-x / math.sqrt(2))
-
-
-def _inverted(times: Sequence[float], masses: Sequence[float]) -> tuple[float, ...]:
-    """The times at which the cumulated mass is i/n of the whole, linear between the given ones."""
-    total, found, j = masses[-1], [times[0]], 0
-    for i in range(1, _KNOTS):
-        wanted = total * i / _KNOTS
-        while masses[j + 1] < wanted:
-            j += 1
-        share = (wanted - masses[j]) / max(masses[j + 1] - masses[j], 1e-300)
-        found.append(times[j] + share * (times[j + 1] - times[j]))
-    return (*found, times[-1])

@@ -15,7 +15,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import Facts
-from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.core.types import Shape, Type
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.numbers import AbstractNumbered, Schedule
 from dgmspec.ops.paths.settings import AbstractPrecondition, Edm
@@ -86,14 +86,6 @@ class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
         return self.path(shape).low
 
     # ---- as a step --------------------------------------------------------------------------------------------------
-
-    def infer_type(self, x: Type, c: Type | None) -> Type:
-        self._check(x, c)
-        return x.with_support(REAL)
-
-    def infer_input(self, y: Type, c: Type | None) -> Type:
-        self._check(y, c)
-        return y
 
     def _check(self, x: Type, c: Type | None) -> None:
         self.check_start(x)

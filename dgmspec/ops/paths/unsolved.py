@@ -12,7 +12,7 @@ from typing import ClassVar
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import Facts
-from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.core.types import Shape, Type
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.ops.paths.schemes import AbstractScheme
@@ -70,14 +70,6 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
         """What it takes to simulate x_t."""
         first = (Draw("first", x.shape, "normal"),) if self.settings.init_noise else ()
         return (*first, self.path_draw(x.shape))
-
-    def infer_type(self, x: Type, c: Type | None) -> Type:
-        self._check(x, c)
-        return x.with_support(REAL)
-
-    def infer_input(self, y: Type, c: Type | None) -> Type:
-        self._check(y, c)
-        return y
 
     def _check(self, x: Type, c: Type | None) -> None:
         self.check_start(x)
