@@ -15,9 +15,9 @@ from dgmspec import lang
 from dgmspec.core.types import integers
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.paths import chain
+from dgmspec.modules.paths.bound import _end
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
-from dgmspec.modules.paths.losses import _end
 
 STEPS = 20
 

@@ -1,4 +1,4 @@
-"""Losses of what is learned along a noising path, in nats, summed over an event and averaged over rows and times."""
+"""Losses that match scores along a noising path, in nats, summed over an event and averaged over rows and times."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
-from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.noising import AbstractNoising
@@ -25,7 +24,7 @@ from dgmspec.ops.paths.settings import Importance, LogNormal
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.ops.scores import require_line
 
-__all__ = ["ALONG", "Dsm", "Ism", "Ssm", "Vlb"]
+__all__ = ["ALONG", "AbstractPathLoss", "Dsm", "Ism", "Ssm", "fall", "require_noise"]
 
 ALONG = ("alpha", "sigma", "snr")
 """What a weight may read beside the time."""
@@ -73,6 +72,10 @@ class AbstractPathLoss(AbstractArrowLoss, ABC):
                 "ones is learned",
                 help=("write `loss = dsm`",),
             )
+
+    def factor(self, path: AbstractPath, t: float) -> float:
+        """What multiplies ½‖ε̂ - ε‖² at a time, of the first curve: for drawing times by it."""
+        return 1.0
 
     def _check_unsolved(self, step: Unsolved) -> None:
         """What is said without a kernel: nothing of x_0, and of the time no more than that it is uniform."""
@@ -168,7 +171,7 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
                 help=("write `times = stratified`",),
             )
         if self.weight == "likelihood":
-            _require_noise(path, step.start(event.shape), step.time)
+            require_noise(path, step.start(event.shape), step.time)
 
     def _check_joint(self, step: JointSde) -> None:
         """Weights and times that matrices have."""
@@ -184,8 +187,8 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
             help=(f"write {instead}",),
         )
 
-    def factor(self, path: GaussianPath, t: float) -> float:
-        """What multiplies ½‖ε̂ - ε‖² at a time, of the first curve: for drawing times by it."""
+    def factor(self, path: AbstractPath, t: float) -> float:
+        assert isinstance(path, GaussianPath), "`importance` is refused along a joint state"
         curve = path.curves[0]
         alpha, sigma, snr = curve.alpha(t), curve.sigma(t), math.exp(min(curve.log_snr(t), 700.0))
         if self.weight == "simple":
@@ -195,7 +198,7 @@ class Dsm(AbstractPathLoss, AbstractScoreLoss):
         if self.weight == "min_snr":
             return min(1.0, self.gamma / snr)
         if self.weight == "likelihood":
-            return _fall(path, t)
+            return fall(path, t)
         found = evaluate(self.weight, {path.times.name: t, "alpha": alpha, "sigma": sigma, "snr": snr})
         return float(found) / sigma**2
 
@@ -248,81 +251,7 @@ class Ssm(AbstractPathLoss, AbstractScoreLoss):
         return (*super().term_draws(step, event), *self.score_draws(event))
 
 
-class Vlb(AbstractPathLoss):
-    """The variational bound on the log-density.
-
-    Of an `sde` or a `perturb` in continuous time: KL(q(x_T | x_0) ‖ p(x_T)) + ½ (T - t_0) g²/σ² ‖ε̂ - ε‖² - log p(x_0 |
-    x_{t_0}), a time for each row, with the declared prior and p(x_0 | x_{t_0}) = N((x_{t_0} - m)/α, σ²/α²) at the
-    earliest time. It depends on the path through its ends alone, but for the variance of the estimate, and trains the
-    numbers that its law learns. Kingma, Salimans, Poole and Ho 2021, "Variational diffusion models", equations 11 to
-    17.
-
-    Of a `markov`, E[L_T + Σ L_{t-1} + L_0], one t a row, counted T times.
-
-    L_{t-1} = KL(q(x_{t-1} | x_t, x_0) ‖ p(x_{t-1} | x_t)) and L_0 = -log p(x_0 | x_1), of whole numbers the mass of
-    their cell, where p(x_{t-1} | x_t) has the mean of q with the predicted clean data and the `variance` of the arrow's
-    braces (at t = 1 the forward one, or a learned one between it and the posterior's at t = 2);
-    L_T = KL(q(x_T | x_0) ‖ p(x_T)) with the declared prior, or N(m_T, σ_T²) where that is no normal law of numbers.
-
-    With ``trains = variance`` no gradient passes to the means: ``dsm + 0.001 * vlb(trains = variance)`` learns the mean
-    by the simple loss and the variance by the bound.
-
-    Ho, Jain and Abbeel 2020, equations 5 and 13; Nichol and Dhariwal 2021, "Improved denoising diffusion probabilistic
-    models", equations 15 and 16.
-    """
-
-    name: ClassVar[str] = "vlb"
-    of_density: ClassVar[bool] = True
-    examples: ClassVar[tuple[str, ...]] = ("vlb", "vlb(trains = variance)")
-
-    trains: Literal["all", "variance"] = Field("all", description="what its gradient reaches")
-
-    def check(self, step: AbstractStep, event: Type) -> None:
-        super().check(step, event)
-        assert isinstance(step, AbstractNoising)
-        if not isinstance(step, Markov):
-            self._check_continuous(step, event)
-        if step.learned and step.end is None:
-            raise Refusal(
-                "DGM671",
-                "`vlb` compares the end of a path with a normal prior of numbers, and this path is learned",
-                help=("write `~ normal(0, 1)` at its end, or `loss = nll`",),
-            )
-        if self.trains == "variance" and not (isinstance(step, Markov) and step.settings.variance == "learned"):
-            raise Refusal(
-                "DGM670",
-                f"`vlb(trains = variance)` trains the variance of the reverse steps, which is {_words(step)}",
-                help=("write `variance = learned` in the braces, or `vlb`",),
-            )
-
-    def _check_continuous(self, step: AbstractNoising, event: Type) -> None:
-        """Continuous time, drawn for its integral, from a time on at which there is noise."""
-        if step.discrete:
-            raise Refusal(
-                "DGM652",
-                f"`vlb` is the bound of a chain or of continuous time, and this `{step.name}` has levels alone",
-                help=("write `dsm`",),
-            )
-        if isinstance(step.drawn_times, LogNormal):
-            raise Refusal(
-                "DGM652",
-                "`vlb` is an integral over the time, and `times = log_normal` weighs it otherwise",
-                help=("write `times = importance`, whose mean is that of `uniform`",),
-            )
-        _require_noise(step.path(event.shape), step.start(event.shape), step.time)
-
-    def factor(self, path: GaussianPath, t: float) -> float:
-        """What multiplies ½‖ε̂ - ε‖² at a time: g²/σ²."""
-        return _fall(path, t)
-
-
-def _words(step: AbstractNoising) -> str:
-    if not isinstance(step, Markov):
-        return "that of a process, given"
-    return {"posterior": "the posterior's"}.get(step.settings.variance, f"the {step.settings.variance} one")
-
-
-def _require_noise(path: AbstractPath, start: float, time: str) -> None:
+def require_noise(path: AbstractPath, start: float, time: str) -> None:
     """DGM653 where g²/σ² has no finite integral."""
     if not math.isfinite(path.log_snr(start)):
         raise Refusal(
@@ -332,7 +261,7 @@ def _require_noise(path: AbstractPath, start: float, time: str) -> None:
         )
 
 
-def _fall(path: GaussianPath, t: float) -> float:
+def fall(path: GaussianPath, t: float) -> float:
     """-dλ/dt of the first curve."""
     step = 1e-4 * max(t - path.low, 1e-12)
     curve = path.curves[0]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from dgmspec.algebra.paths.gaussian import GaussianPath
-from dgmspec.ops.paths.losses import AbstractPathLoss, Dsm, Vlb
+from dgmspec.ops.paths.losses import AbstractPathLoss
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.settings import Importance, LogNormal
 
@@ -30,8 +29,7 @@ def quantiles(loss: AbstractPathLoss, step: AbstractNoising, shape: tuple[int, .
         masses = [_normal_cdf((-path.log_snr(max(t, first)) / 2 - law.mean) / law.std) for t in times]
         masses = [m - masses[0] for m in masses]
     else:
-        known = path if isinstance(loss, (Dsm, Vlb)) and isinstance(path, GaussianPath) else None
-        heights = [loss.factor(known, max(t, first)) if known else 1.0 for t in times]  # type: ignore[attr-defined]
+        heights = [loss.factor(path, max(t, first)) for t in times]
         masses = [0.0]
         for i in range(_KNOTS):
             masses.append(masses[-1] + (heights[i] + heights[i + 1]) / 2 * (times[i + 1] - times[i]))
