@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from dgmspec.modules.paths.chain import spreads
-from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, At, Rates
-from dgmspec.modules.paths.denoiser import AbstractDenoiser, Predicted
+from dgmspec.modules.paths.coefficients import AnyAt, AnyRates
+from dgmspec.modules.paths.journey import ByCoordinate, Journey
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.samplers import (
     AbstractPathSampler,
@@ -23,96 +21,10 @@ from dgmspec.ops.paths.samplers import (
     ReverseSde,
 )
 
-__all__ = ["TWINS", "Journey"]
+__all__ = ["TWINS"]
 
 K = TypeVar("K", bound=AnyAt)
 R = TypeVar("R", bound=AnyRates)
-
-
-@dataclass(frozen=True)
-class Journey(Generic[K, R]):
-    """One batch on its way: the denoiser, the falling `times`, and noise by the row whatever the batch.
-
-    Everything about the path at the grid's times is worked out once; `known` fixes coordinates (inpainting). With
-    `guidance` w the prediction is (1 + w) times that given the context, less w times that without it: 0 leaves the
-    context's own. Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6.
-    """
-
-    net: AbstractDenoiser[Any, K, R]
-    times: tuple[float, ...]
-    noise: Callable[[], Tensor]
-    like: Tensor
-    known: Known | None = None
-    told: Callable[[int], None] = lambda done: None
-    guidance: float = 0.0
-
-    @cached_property
-    def grid(self) -> Tensor:
-        """The times as a tensor."""
-        return torch.tensor(self.times, dtype=torch.float64, device=self.like.device)
-
-    @cached_property
-    def _table(self) -> K:
-        return self.net.at(self.grid, self.like.dtype)
-
-    def at(self, i: int) -> K:
-        """The path at time i."""
-        return self._table.row(i)
-
-    @cached_property
-    def _process(self) -> R:
-        return self.net.rates(self.grid, self.like.dtype)
-
-    def rates(self, i: int) -> R:
-        """The process at time i."""
-        return self._process.row(i)
-
-    def time(self, i: int) -> Tensor:
-        """Time i, one for all rows."""
-        return self.grid[i : i + 1]
-
-    def predict(self, x: Tensor, i: int) -> Predicted[K]:
-        """What the net predicts at time i."""
-        if not self.guidance:
-            return self.net(x, self.time(i).expand(x.shape[0]).to(x.dtype), self.at(i))
-        both = self._both(torch.cat((x, x)), self.time(i).expand(2 * x.shape[0]).to(x.dtype), self.at(i))
-        noise, clean = (self._beyond(*value.chunk(2)) for value in (both.noise, both.clean))
-        return Predicted(both.at, noise, clean, None if both.between is None else both.between.chunk(2)[0])
-
-    def _beyond(self, given: Tensor, free: Tensor) -> Tensor:
-        return given + self.guidance * (given - free)
-
-    @cached_property
-    def _both(self) -> AbstractDenoiser[Any, K, R]:
-        """The net for twice the rows, with the context and without it."""
-        rows, given = self.like.shape[0], self.net.given
-        assert given is not None
-        c = given.expand(rows, *given.shape[1:])
-        dropped = torch.arange(2 * rows, device=c.device) >= rows
-        return replace(self.net, given=torch.cat((c, c)), dropped=dropped)
-
-    def settle(self, x: Tensor, i: int) -> Tensor:
-        """x at time i with the known coordinates as they are at that time."""
-        if self.known is None:
-            return x
-        fixed = self.at(i).noised(self.known.values, self.noise())
-        return torch.where(self.known.mask, fixed, x)
-
-    def end(self, x: Tensor) -> Tensor:
-        """The clean data predicted at the last time."""
-        clean = self.predict(x, len(self.times) - 1).clean
-        return clean if self.known is None else torch.where(self.known.mask, self.known.values, clean)
-
-
-ByCoordinate = Journey[At, Rates]
-
-
-@dataclass(frozen=True)
-class Known:
-    """Coordinates that are given: where `mask` is true, `values` stand."""
-
-    values: Tensor
-    mask: Tensor
 
 
 # ---- posterior steps ------------------------------------------------------------------------------------------------
@@ -130,20 +42,12 @@ def _down(journey: ByCoordinate, x: Tensor, i: int, eta: float) -> Tensor:
     return s.alpha * found.clean + s.mean + kept * found.noise + deviation * journey.noise()
 
 
-def _fall(journey: Journey[K, R], x: Tensor, step: Callable[[Tensor, int], Tensor]) -> Tensor:
-    """All steps of a grid, then the clean data."""
-    for i in range(len(journey.times) - 1):
-        x = journey.settle(step(x, i), i + 1)
-        journey.told(i + 1)
-    return journey.end(x)
-
-
 def ancestral(op: Ancestral, journey: ByCoordinate, x: Tensor) -> Tensor:
     """``ddim`` with all of the noise."""
     step = journey.net.op
     if isinstance(step, Markov) and step.settings.variance != "posterior":
-        return _fall(journey, x, lambda x, i: _down_by(journey, x, i, step))
-    return _fall(journey, x, lambda x, i: _down(journey, x, i, 1.0))
+        return journey.fall(x, lambda x, i: _down_by(journey, x, i, step))
+    return journey.fall(x, lambda x, i: _down(journey, x, i, 1.0))
 
 
 def _down_by(journey: ByCoordinate, x: Tensor, i: int, step: Markov) -> Tensor:
@@ -156,7 +60,7 @@ def _down_by(journey: ByCoordinate, x: Tensor, i: int, step: Markov) -> Tensor:
 
 def ddim(op: Ddim, journey: ByCoordinate, x: Tensor) -> Tensor:
     """Steps with a share `eta` of the noise."""
-    return _fall(journey, x, lambda x, i: _down(journey, x, i, op.eta))
+    return journey.fall(x, lambda x, i: _down(journey, x, i, op.eta))
 
 
 # ---- the reverse process --------------------------------------------------------------------------------------------
@@ -176,7 +80,7 @@ def reverse_sde(op: ReverseSde, journey: Journey[Any, Any], x: Tensor) -> Tensor
             x = _correct(journey, x, i + 1, op.snr)
         return x
 
-    return _fall(journey, x, run)
+    return journey.fall(x, run)
 
 
 def _backward(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
@@ -219,8 +123,8 @@ def _correct(journey: ByCoordinate, x: Tensor, i: int, snr: float) -> Tensor:
 def pf_ode(op: PfOde, journey: Journey[Any, Any], x: Tensor) -> Tensor:
     """Steps by `solver`."""
     if op.solver in ("dpm_solver", "deis"):
-        return _fall(journey, x, (_Dpm if op.solver == "dpm_solver" else _Deis)(journey))
-    return _fall(journey, x, lambda x, i: _flow_step(journey, x, i, op.solver == "heun"))
+        return journey.fall(x, (_Dpm if op.solver == "dpm_solver" else _Deis)(journey))
+    return journey.fall(x, lambda x, i: _flow_step(journey, x, i, op.solver == "heun"))
 
 
 def _velocity(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
