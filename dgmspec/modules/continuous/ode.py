@@ -15,6 +15,7 @@ from dgmspec.modules.continuous.ready import Ready, ready
 from dgmspec.modules.continuous.velocity import Evaluation
 from dgmspec.modules.counting import count
 from dgmspec.modules.expressions import as_tensor, prepare
+from dgmspec.modules.guidance import beyond
 from dgmspec.modules.nets.external import tried
 from dgmspec.modules.solvers import Adaptive, Field, Fixed, SolverError, integrate
 from dgmspec.modules.traces import dense_jacobian, estimate, exact_trace, probes
@@ -116,12 +117,12 @@ def _field(evaluation: Evaluation, counted: bool) -> Field:
     return field
 
 
-def _guided(field: Field, beyond: float) -> Field:
+def _guided(field: Field, guidance: float) -> Field:
     """The velocity given the context and away from that without it, and its trace, which is linear in it."""
 
     def both(t: float | Tensor, y: Tensor, p: Any) -> tuple[Tensor, ...]:
         given, free = field(t, y, p), field(t, y, {**p, CONTEXT: p[FREE]})
-        return tuple((1 + beyond) * a - beyond * b for a, b in zip(given, free, strict=True))
+        return tuple(beyond(a, b, guidance) for a, b in zip(given, free, strict=True))
 
     return both
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from dgmspec.modules.guidance import beyond, doubled
 from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, At, Rates
 from dgmspec.modules.paths.denoiser import AbstractDenoiser, Predicted
 
@@ -32,8 +33,7 @@ class Journey(Generic[K, R]):
     """One batch on its way: the denoiser, the falling `times`, and noise by the row whatever the batch.
 
     Everything about the path at the grid's times is worked out once; `known` fixes coordinates (inpainting). With
-    `guidance` w the prediction is (1 + w) times that given the context, less w times that without it: 0 leaves the
-    context's own. Ho and Salimans 2022, "Classifier-free diffusion guidance", equation 6.
+    `guidance` the prediction goes beyond the context's own by that many times its distance from that without context.
     """
 
     net: AbstractDenoiser[Any, K, R]
@@ -74,20 +74,15 @@ class Journey(Generic[K, R]):
         if not self.guidance:
             return self.net(x, self.time(i).expand(x.shape[0]).to(x.dtype), self.at(i))
         both = self._both(torch.cat((x, x)), self.time(i).expand(2 * x.shape[0]).to(x.dtype), self.at(i))
-        noise, clean = (self._beyond(*value.chunk(2)) for value in (both.noise, both.clean))
+        noise, clean = (beyond(*value.chunk(2), self.guidance) for value in (both.noise, both.clean))
         return Predicted(both.at, noise, clean, None if both.between is None else both.between.chunk(2)[0])
-
-    def _beyond(self, given: Tensor, free: Tensor) -> Tensor:
-        return given + self.guidance * (given - free)
 
     @cached_property
     def _both(self) -> AbstractDenoiser[Any, K, R]:
         """The net for twice the rows, with the context and without it."""
-        rows, given = self.like.shape[0], self.net.given
-        assert given is not None
-        c = given.expand(rows, *given.shape[1:])
-        dropped = torch.arange(2 * rows, device=c.device) >= rows
-        return replace(self.net, given=torch.cat((c, c)), dropped=dropped)
+        assert self.net.given is not None
+        given, free = doubled(self.net.given, self.like.shape[0])
+        return replace(self.net, given=given, dropped=free)
 
     def settle(self, x: Tensor, i: int) -> Tensor:
         """x at time i with the known coordinates as they are at that time."""

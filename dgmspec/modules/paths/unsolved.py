@@ -16,6 +16,7 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.continuous.ode import solver_of
+from dgmspec.modules.guidance import beyond, doubled
 from dgmspec.modules.nets import below, evaluate
 from dgmspec.modules.paths.denoiser import seen
 from dgmspec.modules.paths.simulation import Process, Time, advance, process_of
@@ -56,10 +57,8 @@ class Reversed:
         """The learned ∇ log p_t(x)."""
         if not self.guidance or self.given is None:
             return self._read(x, t, self.given, self.dropped)
-        c = self.given.expand(x.shape[0], *self.given.shape[1:])
-        free = torch.arange(2 * x.shape[0], device=x.device) >= x.shape[0]
-        with_it, without = self._read(torch.cat((x, x)), t, torch.cat((c, c)), free).chunk(2)
-        return with_it + self.guidance * (with_it - without)
+        given, free = doubled(self.given, x.shape[0])
+        return beyond(*self._read(torch.cat((x, x)), t, given, free).chunk(2), self.guidance)
 
     def _read(self, x: Tensor, t: Time, given: Tensor | None, dropped: Tensor | None) -> Tensor:
         net, op = self.op.net, self.op
