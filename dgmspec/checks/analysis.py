@@ -171,7 +171,7 @@ class Analysis:
         if len(priors) != 1:
             return None
         component = self._components[variable]
-        others = [v.name for v in self.graph.variables.values() if v.role == "observe" and v.name in component]
+        others = [name for name in self.graph.observed if name in component]
         joint = any(whole.name in component for whole in self.graph.joints())
         legs: dict[Leg, None] = {}
         for name in dict.fromkeys([variable, *(others if joint else ())]):

@@ -29,7 +29,7 @@ def _walked(analysis: Analysis, term: LossTerm) -> Iterator[Leg]:
     if isinstance(op, AbstractDensityLoss) and term.binds in variables:
         yield from analysis.walk(term.binds, op.walk) or ()
     elif isinstance(op, AbstractBound):
-        names = [term.binds] if term.binds else [v.name for v in variables.values() if v.role == "observe"]
+        names = [term.binds] if term.binds else list(analysis.graph.observed)
         drawn = [group.posterior.variable for group in analysis.dependence.latents(names) if group.posterior]
         for name in (*names, *drawn):
             yield from analysis.walk(name, "log_prob" if op.origin == "posterior" else "sample_and_log_prob") or ()

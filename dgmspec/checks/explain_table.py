@@ -78,15 +78,15 @@ def explain_table(graph: Graph) -> ExplainTable:
     flows = tuple(_flow(analysis, chain) for chain in analysis.chains.values())
     unknown = tuple(f"{a.source} -> {a.target}" for a in graph.arrows.values() if a.address not in analysis.chains)
     laws = tuple(law_rows(analysis)) if graph.complete else ()
-    observed = [v.name for v in graph.variables.values() if v.role == "observe"]
-    density = analysis.density(observed[0]) if laws and observed else ""
+    first = next(iter(graph.observed), None)
+    density = analysis.density(first) if laws and first is not None else ""
     return ExplainTable(graph.name, flows, unknown, laws, density)
 
 
 def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
     arrow = chain.arrow
     ends = [analysis.graph.type_of(analysis.graph.variables[name].value) for name in (arrow.source, arrow.target)]
-    observed = [name for name in (arrow.source, arrow.target) if analysis.graph.variables[name].role == "observe"]
+    observed = [name for name in (arrow.source, arrow.target) if name in analysis.graph.observed]
     density = analysis.density(observed[0]) if observed else _along(chain)
     assumed = tuple(dict.fromkeys(reason for step in chain.steps for reason in step.facts.assumed))
     return FlowTable(

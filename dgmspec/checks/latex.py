@@ -33,7 +33,7 @@ def latex(graph: Graph) -> str:
         *(_variable(graph, v) for v in graph.variables.values()),
         *(_learned(node) for node in graph.learned.values()),
         *(row for arrow in graph.arrows.values() for row in _arrow(graph, arrow, names[arrow.address])),
-        *(row for v in graph.variables.values() if v.role == "observe" for row in _density(analysis, v, names)),
+        *(row for v in graph.observed.values() for row in _density(analysis, v, names)),
         *_loss(graph),
     ]
     body = " \\\\\n".join(f"    {row}" for row in rows)
@@ -236,9 +236,7 @@ def _term(graph: Graph, term: LossTerm) -> str:
         return rf"\text{{{escaped(describe(term.op))}}}"
     points = rf"{x} \sim \text{{data}}" if walk == "log_prob" else rf"{x} \sim p"
     if isinstance(term.op, AbstractPosteriorLoss):
-        rest = ", ".join(
-            symbol(v.name) for v in graph.variables.values() if v.role == "observe" and v.name != term.binds
-        )
+        rest = ", ".join(symbol(name) for name in graph.observed if name != term.binds)
         return rf"-\mathbb{{E}}_{{{x}, {rest} \sim \text{{data}}}}\left[\log q({x} \mid {rest})\right]"
     target = graph.variables[term.binds].target if term.binds in graph.variables else None
     against = getattr(term.op, "against_target", False) and target is not None

@@ -48,8 +48,7 @@ def _gradient(analysis: Analysis, law: Prior) -> str:
     """The estimator of a bound's gradient that a posterior leads to: unbiased, or that of a surrogate."""
     if law.op.relaxes:
         return "biased (a surrogate's)"
-    observed = [v.name for v in analysis.graph.variables.values() if v.role == "observe"]
-    if law.variable in (v.name for v in analysis.dependence.enumerated(observed, inferred=True)):
+    if law.variable in (v.name for v in analysis.dependence.enumerated(analysis.graph.observed, inferred=True)):
         return "unbiased (all values weighed)"
     return f"unbiased ({'through the draw' if law.op.pathwise else 'by the score'})"
 

@@ -8,7 +8,7 @@ import networkx as nx
 
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis, nothing_to_fit
-from dgmspec.checks.inference import check_bound, check_posterior, check_tractable, untrained
+from dgmspec.checks.latents import check_bound, check_posterior, check_tractable, untrained
 from dgmspec.checks.scores import check_score, check_score_term
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
@@ -116,19 +116,18 @@ def _undetermined(
     analysis: Analysis, term: LossTerm, op: AbstractDensityLoss, variable: VariableNode
 ) -> Iterator[Diagnostic]:
     """A part of a joint state that no data reach: the density would have to be integrated over it."""
-    variables = analysis.graph.variables
     component = nx.node_connected_component(analysis.joined, variable.name)
     for whole in (w for w in analysis.graph.joints() if w.name in component and op.walk == "log_prob"):
         rest = analysis.joined.subgraph(component - {whole.name})
         for part in whole.parts:
             near = nx.node_connected_component(rest, part)
-            if not any(variables[name].role == "observe" for name in near):
+            if not near & analysis.graph.observed.keys():
                 yield Diagnostic(
                     "DGM702",
                     f"`{op.name}` needs the density of `{variable.name}`, and no data determine `{part}` beside it",
                     term.address,
                     "no density",
-                    (Label(variables[part].address, f"a part of {whole.name}, observed nowhere"),),
+                    (Label(analysis.graph.variables[part].address, f"a part of {whole.name}, observed nowhere"),),
                     help=(f"declare `observe {part}`, or draw it behind the data by `augment`",),
                 )
 

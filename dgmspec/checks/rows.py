@@ -42,7 +42,7 @@ def _term(analysis: Analysis, term: LossTerm) -> Iterator[Diagnostic]:
     graph = analysis.graph
     arrow = graph.arrows.get(term.binds or "")
     near = [term.binds] if term.binds in graph.variables else [arrow.source] if arrow else []
-    names = near or [v.name for v in graph.variables.values() if v.role == "observe"]
+    names = near or list(graph.observed)
     behind = [v.name for group in analysis.dependence.latents(names) for v in group.variables]
     laws = dict.fromkeys(v.prior for name in (*names, *behind) for v in analysis.priors(name))
     for law in laws:

@@ -38,7 +38,7 @@ def check_sampler(
         return
     along = [step for step in graph.steps.values() if op.fits(step.op)]
     if not along:
-        exact = all(_kind(analysis, v) == "exact" for v in graph.variables.values() if v.role == "observe")
+        exact = all(_kind(analysis, v) == "exact" for v in graph.observed.values())
         arrows = [Label(arrow.address, "does not run along this arrow") for arrow in graph.arrows.values()]
         yield Diagnostic(
             "DGM715",
@@ -58,7 +58,7 @@ def _density(
     analysis: Analysis, op: AbstractSampler, at: Address, known: frozenset[str] | None
 ) -> Iterator[Diagnostic]:
     """One observed variable on an interval beside known ones, and densities exact or known up to a constant."""
-    every = [v for v in analysis.graph.variables.values() if v.role == "observe"]
+    every = list(analysis.graph.observed.values())
     moved = [v for v in every if v.name not in (known or ())]
     if len(moved) != 1 and not (known is None and every):
         yield Diagnostic(

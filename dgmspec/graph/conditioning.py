@@ -59,7 +59,7 @@ def _generated(graph: Graph, known: frozenset[str]) -> Graph | None:
 
 def _asked(graph: Graph, known: frozenset[str]) -> list[str]:
     """The observed variables that are not known."""
-    return [v.name for v in graph.variables.values() if v.role == "observe" and v.name not in known]
+    return [name for name in graph.observed if name not in known]
 
 
 def _placed(graph: Graph, dependence: Dependence, known: frozenset[str], inside: frozenset[str]) -> Graph:

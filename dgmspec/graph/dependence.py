@@ -106,8 +106,7 @@ class Dependence:
     @cached_property
     def inferred(self) -> tuple[str, ...]:
         """The observed variables that have an `infer`, or arrows to a variable that has one."""
-        observed = [v.name for v in self.graph.variables.values() if v.role == "observe"]
-        return tuple(name for name in observed if self.of[name].posterior is not None)
+        return tuple(name for name in self.graph.observed if self.of[name].posterior is not None)
 
     # ---- what a density has to do with latent variables -------------------------------------------------------------
 

@@ -198,6 +198,11 @@ class Graph:
     loss: Loss | None = None
 
     @property
+    def observed(self) -> dict[str, VariableNode]:
+        """The observed variables by name, in the order of their declarations."""
+        return {name: variable for name, variable in self.variables.items() if variable.role == "observe"}
+
+    @property
     def laws(self) -> tuple[Prior, ...]:
         """Every law of a variable, in the order of the variables."""
         return tuple(law for v in self.variables.values() for law in (v.prior, v.posterior) if law is not None)

@@ -102,7 +102,7 @@ class AbstractRunner(AbstractStore, ABC):
     @property
     def observed(self) -> dict[str, Type]:
         """The types of the observed variables by name."""
-        return {v.name: self.type_of(v.name) for v in self.graph.variables.values() if v.role == "observe"}
+        return {name: self.type_of(name) for name in self.graph.observed}
 
     @property
     def givens(self) -> dict[str, Type]:

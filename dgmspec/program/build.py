@@ -15,7 +15,7 @@ from dgmspec.algebra.rewrite import free_names
 from dgmspec.graph.graph import Graph, LossTerm, StepNode, VariableNode
 from dgmspec.graph.losses import STEP
 from dgmspec.program.assemble import assemble
-from dgmspec.program.densities import Terms, density, observed, sampling_walk, variables_of
+from dgmspec.program.densities import Terms, density, observed, sampling_walk
 from dgmspec.program.listing import Listing, MissingValueError, StuckError
 from dgmspec.program.posteriors import initialise_posteriors
 from dgmspec.program.program import PHASES, Entry, Phase, Program, Slot
@@ -65,13 +65,13 @@ def _log_prob(graph: Graph, routes: Routes, listing: Listing) -> Built:
 
 def _sample(graph: Graph, routes: Routes, listing: Listing) -> Built:
     walk = sampling_walk(graph, routes, listing)
-    return {v.name: walk.need(v.value) for v in variables_of(graph)}, []
+    return {name: walk.need(v.value) for name, v in graph.observed.items()}, []
 
 
 def _sample_and_log_prob(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """log q(x) = log p(prior draw) - Σ log|det| along prior → data, in one walk."""
     walk = sampling_walk(graph, routes, listing, exact=True)
-    outputs = {v.name: walk.need(v.value) for v in variables_of(graph)}
+    outputs = {name: walk.need(v.value) for name, v in graph.observed.items()}
     return {**outputs, "log_prob": listing.total(walk.ledger)}, walk.ledger
 
 
@@ -141,7 +141,7 @@ def _after(graph: Graph, routes: Routes, listing: Listing) -> Built:
     walk = Walk(graph, routes, listing, origin="prior")
     walk.take(v for v in graph.variables.values() if v.role == "given")
     walk.slots[step.source] = listing.input("variable", START, type=walk.type_of(step.source))
-    return {v.name: walk.need(v.value) for v in variables_of(graph)}, []
+    return {name: walk.need(v.value) for name, v in graph.observed.items()}, []
 
 
 def _sampled_along(graph: Graph) -> StepNode:

@@ -27,7 +27,6 @@ __all__ = [
     "sampling_walk",
     "shared_density",
     "step_of",
-    "variables_of",
 ]
 
 
@@ -170,17 +169,12 @@ def sampling_walk(graph: Graph, routes: Routes, listing: Listing, exact: bool = 
 # ---- what a model has -----------------------------------------------------------------------------------------------
 
 
-def variables_of(graph: Graph) -> list[VariableNode]:
-    """The observed variables."""
-    return [v for v in graph.variables.values() if v.role == "observe"]
-
-
 def observed(graph: Graph, routes: Routes, variables: Iterable[str] = ()) -> list[Component]:
     """The components of the observed variables (all, or those named), each once, in the order declared."""
-    chosen = set(variables) or {v.name for v in variables_of(graph)}
+    chosen = set(variables) or set(graph.observed)
     if not chosen:
         raise MissingValueError(f"model `{graph.name}` observes nothing: declare `observe x : real[2]`")
-    found = {id(c): c for v in variables_of(graph) if v.name in chosen for c in [routes.of[v.value]]}
+    found = {id(c): c for v in graph.observed.values() if v.name in chosen for c in [routes.of[v.value]]}
     return list(found.values())
 
 
@@ -206,7 +200,7 @@ def bound_variable(graph: Graph, binds: str | None) -> str | None:
     if binds is None or binds in graph.variables:
         return binds
     arrow = next(a for address, a in graph.arrows.items() if address == binds or address.endswith(f"/{binds}"))
-    ends = [name for name in (arrow.source, arrow.target) if graph.variables[name].role == "observe"]
+    ends = [name for name in (arrow.source, arrow.target) if name in graph.observed]
     return ends[0] if ends else None
 
 

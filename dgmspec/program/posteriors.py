@@ -5,7 +5,7 @@ from __future__ import annotations
 from dgmspec.core.losses import AbstractPosteriorLoss
 from dgmspec.graph.conditioning import inferred
 from dgmspec.graph.graph import Graph, LossTerm
-from dgmspec.program.densities import Terms, density, variables_of
+from dgmspec.program.densities import Terms, density
 from dgmspec.program.listing import Listing, MissingValueError
 from dgmspec.program.program import Slot
 from dgmspec.program.routes import Routes
@@ -29,12 +29,11 @@ def initialise_posteriors(graph: Graph, listing: Listing) -> None:
 
 
 def _walk(graph: Graph, listing: Listing, term: LossTerm, updates: bool = False, initialise: bool = False) -> Walk:
-    observed = variables_of(graph)
-    law = inferred(graph, (v.name for v in observed if v.name != term.binds))
+    law = inferred(graph, (name for name in graph.observed if name != term.binds))
     if law is None:
         raise MissingValueError(
             f"`{term.op.name}` needs an `infer` of `{term.binds}` given the other observed variables"
         )
-    for variable in observed:  # data to the whole program, whatever they are to this term
+    for variable in graph.observed.values():  # data to the whole program, whatever they are to this term
         listing.input("variable", variable.name, type=graph.type_of(variable.value))
     return density(law, Routes(law), listing, updates=updates, initialise=initialise)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from dgmspec.core.losses import AbstractScoreLoss
 from dgmspec.graph.graph import Graph, LossTerm, VariableNode
 from dgmspec.program.assemble import assemble
-from dgmspec.program.densities import Terms, density, variables_of
+from dgmspec.program.densities import Terms, density
 from dgmspec.program.listing import Listing, MissingValueError
 from dgmspec.program.program import Entry, Phase, Program, Slot
 from dgmspec.program.routes import Routes
@@ -76,8 +76,8 @@ def target(graph: Graph, routes: Routes, listing: Listing, name: str | None = No
     """e(x) of `~ exp(e)`: of the variable named, or of all of which it is the density, up to a constant."""
     walk = Walk(graph, routes, listing)
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
-    own = [v.name for v in variables_of(graph) if v.score is None and routes.of[v.value].prior is None]
-    named = [v for v in variables_of(graph) if v.target is not None and v.name in (own if name is None else [name])]
+    own = [v.name for v in graph.observed.values() if v.score is None and routes.of[v.value].prior is None]
+    named = [v for v in graph.observed.values() if v.target is not None and v.name in (own if name is None else [name])]
     if not named:
         raise MissingValueError(f"model `{graph.name}` has no variable whose density is `~ exp(e)` alone")
     entries = [replace(walk.target(v.name), sign=1) for v in named]
@@ -86,7 +86,7 @@ def target(graph: Graph, routes: Routes, listing: Listing, name: str | None = No
 
 def known(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """e(x) of `~ exp(e)` where the model says something else of the variable, that this is to be compared with."""
-    own = [v for v in variables_of(graph) if v.score is not None or routes.of[v.value].prior is not None]
+    own = [v for v in graph.observed.values() if v.score is not None or routes.of[v.value].prior is not None]
     names = [v.name for v in own if v.target is not None]
     if len(names) != 1:
         raise MissingValueError(f"model `{graph.name}` has no density `~ exp(e)` beside another one to compare it with")
@@ -97,7 +97,7 @@ def score(graph: Graph, routes: Routes, listing: Listing, name: str | None = Non
     """The learned score: of the variable named, or of the only one that has it."""
     walk = Walk(graph, routes, listing)
     walk.take(v for v in graph.variables.values() if v.role in ("observe", "given"))
-    found = [v.score for v in variables_of(graph) if v.score is not None and name in (None, v.name)]
+    found = [v.score for v in graph.observed.values() if v.score is not None and name in (None, v.name)]
     if len(found) != 1:
         raise MissingValueError(f"model `{graph.name}` learns no score: write `learn score(x) = mlp(64, 64)`")
     return {"score": walk.need(found[0])}, []
