@@ -8,44 +8,35 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from dgmspec.algebra.nodes import Argument
 from dgmspec.algebra.paths.affine import Times
 from dgmspec.algebra.paths.slopes import bends
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address, child
-from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, UNKNOWN, Type
 from dgmspec.graph import uncompiled
+from dgmspec.graph.braces import Braces
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
-from dgmspec.graph.findings import Reported, meant
+from dgmspec.graph.findings import Reported
 from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
 from dgmspec.graph.joint_states import joint_prior, joint_source, moments_of
 from dgmspec.graph.kernels import ClosingLaw
 from dgmspec.graph.schedules import Numbers, learned_numbers
 from dgmspec.graph.times import lower_times
-from dgmspec.ops import find, signature
 from dgmspec.ops.paths.arrows import Perturb, Sde
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
-from dgmspec.ops.paths.predictions import PREDICTIONS
 from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.ops.paths.unsolved import Unsolved
-from dgmspec.spec.model import Definition, Fn, Kernel, Learn, LearnFunction, Net, Path, Setting
+from dgmspec.spec.model import Path
 
 __all__ = ["lower_noising"]
 
-_LAWS: Final[dict[str, tuple[type[AbstractNoising], tuple[str, ...], str]]] = {
-    "sde": (Sde, ("drift", "diffusion"), "`drift(x, t) = …` and `diffusion(t) = …`"),
-    "markov": (Markov, ("step",), "`step(x, t) ~ normal(…, …)`"),
-    "perturb": (Perturb, ("kernel",), "`kernel(x, t) ~ normal(…, …)`"),
-}
-"""By head: the class of the step, the names of the law, the law in words."""
-
-Statement = Setting | Definition | Kernel | Learn | LearnFunction | Net | Fn
+_STEPS: Final[dict[str, type[AbstractNoising]]] = {"sde": Sde, "markov": Markov, "perturb": Perturb}
+"""By head: the class of the step."""
 
 
 def lower_noising(building: Building, member: Path) -> None:
@@ -62,13 +53,11 @@ class _Lowering:
 
     def __init__(self, building: Building, member: Path, at: Address) -> None:
         self.building, self.member, self.at = building, member, at
-        self.cls: type[AbstractNoising | Simulation | Unsolved]
-        self.cls, self.names, self.words = _LAWS[member.head]
         self.simulates = member.head == "sde" and _has_prior(building, member.source[0])
-        if self.simulates:
-            self.cls = Simulation
+        self.cls: type[AbstractNoising | Simulation | Unsolved]
+        self.cls = Simulation if self.simulates else _STEPS[member.head]
         self.time = member.over.name
-        self.parts: dict[str, Statement] = {}
+        self.braces = Braces(building, member, at, self.simulates)
         self.places: dict[str, Address] = {}
 
     def run(self) -> None:
@@ -83,11 +72,14 @@ class _Lowering:
             self._check_ends(source.variable, lower_end(building, (end,), self.at))
         target = joint_prior(building, ends, self.at)
         context = lower_context(building, member.context, self.at)
-        self._sort()
+        parts = self.braces.sorted()
         numbers = Numbers() if self.simulates else learned_numbers(building, member, self.at)
         times = lower_times(building, member, self.at)
-        law = ClosingLaw(building, member, self.at, self.parts, times, numbers, self.simulates, self.places)
-        fields = {**times, **law.fields(), **self._learned(), "settings": self._settings()}
+        law = ClosingLaw(building, member, self.at, parts, times, numbers, self.simulates, self.places)
+        fields = {**times, **law.fields()}
+        learned, places = self.braces.learned()
+        self.places |= places
+        fields |= {**learned, "settings": self.braces.settings()}
         if self.simulates:
             fields["start"] = moments_of(source.variable)
         self._check_start(fields)
@@ -195,110 +187,8 @@ class _Lowering:
             self.building.findings.refuse("DGM642", message, child(self.at, "t_eps"), "too large", help_)
 
     def _label(self) -> str:
-        learned = self._predictions()
+        learned = self.braces.predictions
         return self.member.head + (f", learns {learned[0].name}" if learned else "")
-
-    # ---- the braces -------------------------------------------------------------------------------------------------
-
-    def _sort(self) -> None:
-        """Every statement by its name; what does not belong is reported, and what is missing."""
-        wrong = False
-        for part in self.member.body:
-            if isinstance(part, (Setting, Fn)):
-                self.parts[part.name] = part
-            elif isinstance(part, LearnFunction):
-                self.parts[part.name] = part
-                wrong |= self._check_prediction(part)
-            elif isinstance(part, (Definition, Kernel)) and part.name in self.names:
-                self.parts[part.name] = part
-            elif self.simulates or not isinstance(part, Learn):
-                wrong |= self._stray(part)
-        for name in self.names:
-            if not isinstance(self.parts.get(name), Kernel if self.member.head != "sde" else Definition):
-                message = f"this `{self.member.head}` has no `{name}`"
-                self.building.findings.refuse("DGM640", message, self.at, "not complete", (f"write {self.words}",))
-        if len(self._predictions()) > 1:
-            second = self._predictions()[1]
-            message = "one net is learned along a path, and this is a second"
-            help_ = (f"leave it out: from `{self._predictions()[0].name}` the others follow",)
-            self.building.findings.refuse("DGM641", message, child(self.at, second.name), "a second net", help_)
-        if wrong:
-            raise Reported
-
-    def _predictions(self) -> list[LearnFunction]:
-        return [part for part in self.member.body if isinstance(part, LearnFunction)]
-
-    def _check_prediction(self, part: LearnFunction) -> bool:
-        count = len(self.member.source) + 1
-        if part.name in PREDICTIONS and len(part.args) == count and not self.simulates:
-            return False
-        if self.simulates:
-            message = "a process that starts at the prior runs forwards, and learns nothing for that"
-            self.building.findings.report(
-                "DGM641",
-                message,
-                child(self.at, part.name),
-                "not learned",
-                help=("to learn a score, let it lead from the data to a prior at its end",),
-            )
-            return True
-        known = part.name in PREDICTIONS
-        message = (
-            f"`{part.name}` is a function of the state and the time" if known else f"nothing learns `{part.name}` here"
-        )
-        help_ = meant(part.name, list(PREDICTIONS))
-        if known:
-            ends = (
-                f"{self.member.source[0]} -> {self.member.target[0]}" if self.member.target else self.member.source[0]
-            )
-            more = len(part.args) > count
-            bar = (
-                f", and the context at the arrow, `{self.member.head} {ends} | {part.args[-1]} over …`" if more else ""
-            )
-            state = "x" if count == 2 else ", ".join(self.member.source)
-            help_ = (f"write `learn {part.name}({state}, {self.time}) = …`{bar}",)
-        self.building.findings.report("DGM641", message, child(self.at, part.name), "not learned", help=help_)
-        return True
-
-    def _stray(self, part: Statement) -> bool:
-        at = child(self.at, part.name)
-        if isinstance(part, (Learn, Net)):
-            net = isinstance(part, Net)
-            message, at, label, helps = uncompiled.learned(self.member.head, part.name, net, self.simulates, at)
-            self.building.findings.report("DGM901", message, at, label, help=helps)
-            return True
-        message = f"`{part.name}` does not belong into a `{self.member.head}`"
-        help_ = meant(part.name, list(self.names))
-        self.building.findings.report("DGM641", message, at, "read by nobody", help=help_)
-        return True
-
-    # ---- net and settings -------------------------------------------------------------------------------------------
-
-    def _learned(self) -> dict[str, Any]:
-        found = self._predictions()
-        if not found:
-            return {}
-        part = found[0]
-        at = child(child(self.at, part.name), "value")
-        self.places["learn"] = child(self.at, part.name)
-        self.places["net"] = at
-        net = self.building.caller().operation("net", part.value, at)
-        assert isinstance(net, AbstractNet)
-        return {"learn": part.name, "net": net}
-
-    def _settings(self) -> Any:
-        """The settings as one operation of the library, whose arguments they are."""
-        cls = find("settings", "simulation" if self.simulates else self.member.head)
-        assert cls is not None
-        known = [parameter.name for parameter in signature(cls)]
-        settings = [part for part in self.member.body if isinstance(part, Setting)]
-        for setting in settings:
-            if setting.name not in known:
-                message = f"a `{self.member.head}` has no setting `{setting.name}`"
-                help_ = meant(setting.name, known)
-                self.building.findings.refuse("DGM641", message, child(self.at, setting.name), "unknown setting", help_)
-        args = tuple(Argument(name=s.name, value=s.value) for s in settings)
-        return self.building.caller().build(cls, args, self.at)
 
 
 def _has_prior(building: Building, name: str) -> bool:
