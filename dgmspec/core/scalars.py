@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.parameters import Init
-from dgmspec.core.steps import Facts
+from dgmspec.core.steps import Direction, Facts
 from dgmspec.core.types import Support
 
 
@@ -46,6 +46,15 @@ class AbstractScalar(AbstractOp, ABC):
     @abstractmethod
     def preimage(self, support: Support) -> Support:
         """The exact set that the map takes onto `support`; `Refusal` if there is none."""
+
+    def directions(self, passes: int) -> tuple[Direction, Direction]:
+        """What applying it and undoing it cost where a net gives its parameters in `passes` evaluations."""
+        plain = Direction("parallel", passes)
+        return plain, Direction("iterative") if self.inverts == "iterative" else plain
+
+    def spelled(self) -> str:
+        """Its name as the text has it, ``inverse`` and all."""
+        return self.name
 
     def constant_slope(self) -> bool:
         """Whether the derivative does not depend on x (affine maps): the log-det is then constant in x."""

@@ -22,7 +22,6 @@ from dgmspec.core.types import REAL, Shape, Support, Type
 from dgmspec.ops.masks import image_shape, parts, require_divisible
 from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features, masked_net, masked_use
 from dgmspec.ops.orders import Natural
-from dgmspec.ops.scalar import InverseScalar
 
 
 class Elementwise(AbstractStep):
@@ -60,7 +59,7 @@ class Elementwise(AbstractStep):
     def cost(self, x: Type, c: Type | None) -> Cost:
         net = 1 if self.reads(x, c) else 0
         log_det = "O(1)" if self.scalar.constant_slope() and not net else "O(d)"
-        return Cost(log_det, *_directions(self.scalar, net))
+        return Cost(log_det, *self.scalar.directions(net))
 
     def facts(self, x: Type, c: Type | None) -> Facts:
         return self.scalar.facts(x.support)
@@ -83,9 +82,9 @@ class Coupling(AbstractStep):
     """``y_A = x_A``, ``y_B = T(x_B; net(x_A, c))``: part A, which the mask names, is untouched and read by the net.
 
     Shapes: any event, kept; of an angle the net reads cosine and sine. Domain -> codomain: a support that T maps onto
-    itself. Log-det: Σ_B log|T'|, O(d), one
-    pass of the net each way. Part A may be empty where there is a context; part B may not. A net of images reads an
-    event [c, h, w]: a part of whole channels is an image of these, any other is the event with zeros elsewhere.
+    itself. Log-det: Σ_B log|T'|, O(d), one pass of the net each way. Part A may be empty where there is a context; part
+    B may not. A net of images reads an event [c, h, w]: a part of whole channels is an image of these, any other is the
+    event with zeros elsewhere.
     Parameters: those of the net, whose last layer starts at zero, so that the step starts at T(·; 0).
     Reference: Dinh, Krueger and Bengio 2015, "NICE", section 3.
     """
@@ -157,7 +156,7 @@ class Coupling(AbstractStep):
         return Jacobian(Structure.BLOCK_TRIANGULAR, Dependency(tuple(rows), x.size), constant, unit, orthogonal)
 
     def cost(self, x: Type, c: Type | None) -> Cost:
-        return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", *_directions(self.scalar, 1))
+        return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", *self.scalar.directions(1))
 
     def facts(self, x: Type, c: Type | None) -> Facts:
         return self.scalar.facts(x.support)
@@ -224,7 +223,7 @@ class Autoregressive(AbstractStep):
         return Jacobian(Structure.BLOCK_TRIANGULAR, pattern, Fact.NO, unit, Fact.NO)
 
     def cost(self, x: Type, c: Type | None) -> Cost:
-        forward, _ = _directions(self.scalar, 1)
+        forward, _ = self.scalar.directions(1)
         depth = max(self.masked().levels(x.shape, self.order.precedence(x.shape))) + 1
         return Cost("O(1)" if self.scalar.unit_slope() else "O(d)", forward, Direction("sequential", depth))
 
@@ -257,7 +256,7 @@ class Autoregressive(AbstractStep):
 def as_step(scalar: AbstractScalar) -> AbstractStep:
     """A scalar bijector written as a step: itself in every coordinate, refused where it has parameters."""
     if scalar.raw(REAL):
-        name = _written(scalar)
+        name = scalar.spelled()
         raise Refusal(
             "DGM442",
             f"`{name}` has parameters, and nothing here says where they come from",
@@ -274,30 +273,16 @@ def _slopes(scalar: AbstractScalar) -> tuple[Fact, Fact]:
     )
 
 
-def _directions(scalar: AbstractScalar, passes: int) -> tuple[Direction, Direction]:
-    """The cost of each way where the net is evaluated `passes` times."""
-    plain = Direction("parallel", passes)
-    if isinstance(scalar, InverseScalar):
-        inverse, forward = _directions(scalar.of, passes)
-        return forward, inverse
-    return plain, Direction("iterative") if scalar.inverts == "iterative" else plain
-
-
 def _require_parameters(step: AbstractStep, scalar: AbstractScalar, support: Support) -> None:
     """Refuse a conditioner of a scalar bijector that has nothing to condition."""
     if not scalar.raw(support):
-        name = _written(scalar)
+        name = scalar.spelled()
         raise Refusal(
             "DGM441",
             f"`{name}` has no parameters for the net of `{step.name}` to give",
             argument="scalar",
             help=(f"write `{name}` as a step by itself",),
         )
-
-
-def _written(scalar: AbstractScalar) -> str:
-    """The scalar bijector as the text names it."""
-    return f"inverse {_written(scalar.of)}" if isinstance(scalar, InverseScalar) else scalar.name
 
 
 def _together(raw: tuple[Init, ...], size: int) -> Init:

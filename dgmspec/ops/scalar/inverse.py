@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from dgmspec.core.parameters import Init
 from dgmspec.core.scalars import AbstractScalar
-from dgmspec.core.steps import Facts
+from dgmspec.core.steps import Direction, Facts
 from dgmspec.core.types import Support
 
 
@@ -39,6 +39,13 @@ class InverseScalar(AbstractScalar):
 
     def preimage(self, support: Support) -> Support:
         return self.of.image(support)
+
+    def directions(self, passes: int) -> tuple[Direction, Direction]:
+        forward, inverse = self.of.directions(passes)
+        return inverse, forward
+
+    def spelled(self) -> str:
+        return f"inverse {self.of.spelled()}"
 
     def constant_slope(self) -> bool:
         return self.of.constant_slope()
