@@ -11,9 +11,10 @@ from typing import Any, TextIO
 
 from dgmspec import __version__
 from dgmspec.answers import first_process, stop, wrong
-from dgmspec.checks.drawing import RENDERERS, drawing
+from dgmspec.checks.drawing import drawing
 from dgmspec.checks.explain import explain
 from dgmspec.checks.latex import latex
+from dgmspec.checks.renderers import RENDERERS
 from dgmspec.core.codes import CODES
 from dgmspec.core.diagnostics import Diagnostic, did_you_mean, has_errors
 from dgmspec.core.disk import replacing

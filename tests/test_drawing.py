@@ -11,9 +11,11 @@ import pytest
 import dgmspec
 from dgmspec import cli
 from dgmspec.algebra.nodes import expr
-from dgmspec.checks.drawing import Box, Drawing, Edge, drawing, to_dot, to_mermaid, to_svg
+from dgmspec.checks.drawing import Box, Drawing, Edge, drawing
 from dgmspec.checks.latex import latex
 from dgmspec.checks.latex_formulas import escaped, expression, symbol
+from dgmspec.checks.renderers import to_dot, to_mermaid
+from dgmspec.checks.svg import to_svg
 from dgmspec.graph.graph import Graph
 
 SPECS = sorted((Path(__file__).parent.parent / "specs").glob("*.dgm"))

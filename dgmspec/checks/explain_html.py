@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dgmspec.checks.analysis import Analysis, ChainFacts
-from dgmspec.checks.drawing import drawing, to_svg
+from dgmspec.checks.drawing import drawing
 from dgmspec.checks.explain_table import FlowTable, Row, explain_table
 from dgmspec.checks.patterns import pattern
+from dgmspec.checks.svg import to_svg
 from dgmspec.core.markup import Html, join, tag
 from dgmspec.graph.graph import Graph
 
