@@ -7,17 +7,15 @@ from typing import Any, Final
 
 from dgmspec.checks.analysis import Analysis, ChainFacts, StepFacts
 from dgmspec.checks.costs import total
-from dgmspec.checks.jacobian import strangers
 from dgmspec.checks.law_rows import LawRow, law_rows
-from dgmspec.core.jacobian import EXACT_UP_TO, Dependency, Fact, Jacobian, Structure
+from dgmspec.checks.statements import TRIANGULAR, classes, dense_from, possible, proved
+from dgmspec.core.jacobian import Dependency, Fact, Jacobian, Structure
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.infer import arriving
 from dgmspec.graph.words import describe_formula
 
 __all__ = ["ExplainTable", "FlowTable", "Row", "explain_table"]
 
-_TRIANGULAR: Final = (Structure.LOWER, Structure.UPPER, Structure.BLOCK_TRIANGULAR)
-_DIAGONAL: Final = (Structure.IDENTITY, Structure.DIAGONAL)
 _ORDER_UP_TO: Final = 4
 _LOG_DETS: Final = ("0", "O(1)", "O(c)", "O(d)", "O(dk)", "O(d²)", "O(c³)", "O(d³)")
 
@@ -99,11 +97,11 @@ def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
         sampling=_sampling(analysis, chain),
         rows=tuple(_row(i, step) for i, step in enumerate(chain.steps, 1)),
         totals=_totals(chain),
-        possible=_possible(chain),
-        proved=_proved(chain, assumed),
+        possible=possible(chain),
+        proved=proved(chain, assumed),
         assumed=assumed,
         checked=tuple(dict.fromkeys(check for step in chain.steps for check in step.facts.checked)),
-        classes=_classes(chain, assumed),
+        classes=classes(chain, assumed),
         kernels=tuple(filter(None, map(_kernel, chain.steps))),
     )
 
@@ -160,7 +158,7 @@ def _unmapped(step: StepFacts) -> str:
 def _structure(jacobian: Jacobian) -> str:
     """``triangular (0,1)``, ``diagonal, constant``, ``permutation``, ``dense, constant``."""
     structure = jacobian.structure
-    if structure in _TRIANGULAR and jacobian.dependency is not None:
+    if structure in TRIANGULAR and jacobian.dependency is not None:
         order = triangular_order(jacobian.dependency)
         words = f"triangular ({','.join(map(str, order))})" if len(order) <= _ORDER_UP_TO else structure.value
     else:
@@ -204,106 +202,3 @@ def _rank(log_det: str) -> tuple[int, bool]:
     """Orders costs: by the power of d first, once a batch before once a sample."""
     order, once, _ = log_det.partition(", once a batch")
     return (_LOG_DETS.index(order) if order in _LOG_DETS else len(_LOG_DETS), not once)
-
-
-def dense_from(chain: ChainFacts) -> int | None:
-    """The number of the step from which on every output depends on every input; None where that never happens."""
-    for number, prefix in enumerate(chain.prefixes, 1):
-        if prefix.dependency is not None and _full(prefix.dependency):
-            return number
-    return None
-
-
-def _full(dependency: Dependency) -> bool:
-    everything = (1 << dependency.columns) - 1
-    return all(row == everything for row in dependency.rows)
-
-
-# ---- statements -----------------------------------------------------------------------------------------------------
-
-
-def _possible(chain: ChainFacts) -> str:
-    """Which output may depend on which input, after cancellations: absence is proved, presence is possible."""
-    dependency = chain.whole.dependency
-    resizing = next((i for i, step in enumerate(chain.steps, 1) if step.resizes), None)
-    if resizing is not None:
-        return f"dependencies are not followed through step {resizing}, which changes the number of coordinates"
-    if dependency is None:
-        return f"dependencies are not computed beyond {EXACT_UP_TO} coordinates"
-    full = dense_from(chain)
-    if full is not None:
-        return f"every output depends on every input from step {full} on"
-    if all(row.bit_count() == 1 for row in dependency.rows):
-        return "each output depends on one input alone"
-    ones = sum(row.bit_count() for row in dependency.rows)
-    apart = strangers(dependency)
-    said = f"{ones:,} of {len(dependency.rows) * dependency.columns:,} dependencies of an output on an input"
-    return f"{said}; coordinates {apart[0][0]} and {apart[0][1]} never meet" if apart else said
-
-
-def _proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
-    stochastic = [i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.event)]
-    folding = _folding(chain)
-    invertible = "invertible but for what is assumed" if assumed else "invertible"
-    chained, drawn = _chained(chain), _drawn(chain)
-    if drawn is not None:
-        law = f"step {drawn} draws its end given its start: a law, and nothing is inverted"
-        return (law, *dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved))
-    if chained is not None:
-        invertible = f"step {chained} draws both ways: log_prob is a variational bound, and nothing is inverted"
-    elif folding:
-        invertible = f"step {folding[0]} takes several values to one, and the way back draws among them"
-    elif stochastic:
-        invertible += f"; step {stochastic[0]} is stochastic, undone exactly"
-    said = [invertible]
-    volume = volume_preserving(chain)
-    if volume is not Fact.UNKNOWN:
-        said.append("volume-preserving" if volume is Fact.YES else "not volume-preserving")
-    if chain.whole.dependency is not None:
-        if chain.whole.pattern in (*_TRIANGULAR, *_DIAGONAL):
-            said.append("Jacobian triangular as a whole")
-        else:
-            said.append("Jacobian not triangular as a whole")
-    return (*said, *dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved))
-
-
-def volume_preserving(chain: ChainFacts) -> Fact:
-    """Whether |det J| = 1 whatever the parameters. A step with parameters of its own and a determinant that is not 1
-    cannot be balanced by the others for every value of them."""
-    if any(step.parameters and step.jacobian.unit_det is Fact.NO for step in chain.steps):
-        return Fact.NO
-    return chain.whole.unit_det
-
-
-def _chained(chain: ChainFacts) -> int | None:
-    """The number of a step whose density is a bound: a chain of draws, which no map undoes."""
-    return next((i for i, step in enumerate(chain.steps, 1) if step.cost.log_det == "bound"), None)
-
-
-def _folding(chain: ChainFacts) -> list[int]:
-    """The numbers of the steps that take several values to one."""
-    return [i for i, step in enumerate(chain.steps, 1) if step.node.op.folds and not step.node.inverse]
-
-
-def _drawn(chain: ChainFacts) -> int | None:
-    """The number of a step that draws its end given its start."""
-    return next((i for i, step in enumerate(chain.steps, 1) if step.node.op.random), None)
-
-
-def _classes(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
-    """Invertible maps, maps with lower-triangular Jacobian, or both."""
-    invertible = "invertible maps" + (" (assumed)" if assumed else "")
-    structure = chain.whole.pattern
-    if _chained(chain) is not None or _drawn(chain) is not None:
-        return "chains of random steps: a law of the data, not a map"
-    if _folding(chain):
-        return "surjections: a map towards the latent, random from it on"
-    if any(step.resizes or step.node.op.folds for step in chain.steps):
-        return "surjections: invertible from the latent on, random towards it"
-    if chain.whole.dependency is None:
-        return invertible
-    if structure in (Structure.LOWER, *_DIAGONAL):
-        return f"{invertible} and maps with lower-triangular Jacobian, both"
-    if structure in _TRIANGULAR:
-        return f"{invertible} and, in another order of the coordinates, maps with lower-triangular Jacobian"
-    return f"{invertible}, not maps with lower-triangular Jacobian"
