@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-
-import numpy as np
+from collections.abc import Callable
+from typing import Final
 
 from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, join, tag
-from dgmspec.runtime.findings import STATISTICAL
-from dgmspec.runtime.page.charts import Line, curves
+from dgmspec.runtime.page.checks import checks_section
 from dgmspec.runtime.page.material import Entry, Material
 from dgmspec.runtime.page.processes import processes_section
-from dgmspec.runtime.page.views import key, samples_section
+from dgmspec.runtime.page.training import training_section
+from dgmspec.runtime.page.views import samples_section
 from dgmspec.runtime.report import OK
 from dgmspec.syntax.highlight import highlight
 
@@ -104,70 +102,6 @@ def _plan(material: Material) -> Html:
     return join([tag("p", said, class_="dgm-soft"), flows_html(material.model.graph)])
 
 
-# ---- training -------------------------------------------------------------------------------------------------------
-
-
-def _training(material: Material) -> Html:
-    chart = _curves(material.metrics)
-    plan = material.config.get("train", {})
-    rows = [
-        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", _said(value))))
-        for name, value in plan.items()
-        if value is not None and name not in ("model", "data_name")
-    ]
-    settings = tag("table", tag("tbody", *rows), class_="dgm-table")
-    return join([chart, tag("h3", "Settings"), settings])
-
-
-def _curves(metrics: list[dict[str, float]]) -> Html:
-    """Training loss, faint, its running mean, and the validation loss."""
-    step, loss = _series(metrics, "loss")
-    held_step, held = _series(metrics, "validation")
-    if not len(loss) and not len(held):
-        return _EMPTY
-    lines: list[Line] = []
-    if len(loss):
-        window = max(1, len(loss) // 50)
-        middle, smooth = (np.convolve(line, np.full(window, 1 / window), "valid") for line in (step, loss))
-        lines += [Line("training", "faint", step, loss), Line("its running mean", "training", middle, smooth)]
-    if len(held):
-        lines.append(Line("validation", "validation", held_step, held, dots=True))
-    best = ""
-    if len(held):
-        at = int(np.argmin(held))
-        best = f"best validation {held[at]:.4f} nats at step {held_step[at]:,.0f}"
-    names = [("training", "training"), *([("validation", "validation")] if len(held) else [])]
-    title = f"loss against step; {best or 'no validation'}"
-    return tag("figure", key(names, best), curves(lines, title, "step", "nats", _frame(loss, held)))
-
-
-def _series(metrics: list[dict[str, float]], name: str) -> tuple[Any, Any]:
-    table = np.array([(row["step"], row[name]) for row in metrics if name in row], dtype=np.float64).reshape(-1, 2)
-    table = table[np.isfinite(table[:, 1])]
-    return table[:, 0], table[:, 1]
-
-
-def _frame(loss: Any, held: Any) -> tuple[float, float]:
-    """Heights that show where the run settles, not how high it began."""
-    settled = np.concatenate([loss[len(loss) // 10 :], held[len(held) // 10 :]])
-    low, high = (float(q) for q in np.quantile(settled, (0.002, 0.98)))
-    low = min(low, float(held.min())) if len(held) else low
-    span = (high - low) or 1.0
-    return low - 0.08 * span, high + 0.15 * span
-
-
-def _said(value: Any) -> str:
-    """A setting of ``config.json`` as the language writes it."""
-    if isinstance(value, Mapping):
-        inner = ", ".join(f"{k} = {_said(v)}" for k, v in value.items() if k != "name" and v is not None)
-        return f"{value['name']}({inner})" if inner else str(value["name"])
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{', '.join(map(_said, value))}]"
-    return f"{value:,}".replace(",", "_") if isinstance(value, int) else str(value)
-
-
 # ---- figures --------------------------------------------------------------------------------------------------------
 
 
@@ -239,53 +173,7 @@ def _entry(entry: Entry, top: float) -> Html:
     )
 
 
-# ---- checks and environment -----------------------------------------------------------------------------------------
-
-
-def _checks(material: Material) -> Html:
-    """What is proved, what was tried with its worst error, and what is assumed."""
-    found = material.verification
-    groups: dict[str, list[Any]] = {}
-    for finding in found.findings:
-        groups.setdefault(finding.claim, []).append(finding)
-    rows = [
-        tag(
-            "tr",
-            _word("proved", "help"),
-            tag("th", f"{f.source} → {f.target}", scope="row"),
-            tag("td", "; ".join(f.proved)),
-            tag("td"),
-        )
-        for f in found.flows
-    ]
-    rows += [_claim(claim, group) for claim, group in groups.items()]
-    assumed = list(dict.fromkeys(reason for flow in found.flows for reason in flow.assumed)) or ["nothing"]
-    rows += [
-        tag("tr", _word("assumed", "warning"), tag("th", reason, scope="row"), tag("td"), tag("td"))
-        for reason in assumed
-    ]
-    head = tag("tr", *(tag("th", name, scope="col") for name in ("", "claim", "tried", "worst error")))
-    table = tag("table", tag("thead", head), tag("tbody", *rows), class_="dgm-table")
-    said = f"Every claim tried numerically in float64: {found.points}."
-    return join([tag("p", said, class_="dgm-soft"), tag("div", table, class_="dgm-scroll")])
-
-
-def _claim(claim: str, group: list[Any]) -> Html:
-    tried = [f for f in group if f.error is not None]
-    broken = [f for f in tried if not f.holds]
-    if not tried:
-        word, role, times, worst = "not tried", "soft", str(group[0].reason), ""
-    else:
-        word, role = ("VIOLATED", "error") if broken else ("checked", "note")
-        times = f"{len(tried)} of {len(group)}" if len(tried) < len(group) else f"{len(tried)}"
-        most = max(broken or tried, key=lambda f: f.error / f.tolerance)
-        unit = " standard errors" if claim in STATISTICAL else ""
-        worst = f"{most.error:.1e}{unit}, allowed {most.tolerance:.1e}" + (f", at {most.step}" if most.error else "")
-    return tag("tr", _word(word, role), tag("th", claim, scope="row"), tag("td", times), tag("td", worst))
-
-
-def _word(word: str, role: str) -> Html:
-    return tag("td", tag("span", word, class_=f"dgm-{role}"))
+# ---- environment ----------------------------------------------------------------------------------------------------
 
 
 def _environment(material: Material) -> Html:
@@ -307,12 +195,12 @@ def _environment(material: Material) -> Html:
 SECTIONS: Final[dict[str, tuple[str, Callable[[Material], Html]]]] = {
     "model": ("Model", _model),
     "plan": ("Plan and costs", _plan),
-    "training": ("Training", _training),
+    "training": ("Training", training_section),
     "samples": ("Samples beside data", samples_section),
     "baselines": ("Beside simple densities", _baselines),
     "ledger": ("Ledger", _ledger),
     "processes": ("Processes beside their laws", processes_section),
-    "checks": ("Self-check", _checks),
+    "checks": ("Self-check", checks_section),
     "environment": ("Environment", _environment),
 }
 """Every section by its place on the page: its title and what writes it."""
