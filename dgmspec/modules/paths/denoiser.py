@@ -7,33 +7,24 @@ the probability flow, gives with y two equations for x_0 and ε of determinant �
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgmspec.algebra.paths.gaussian import AbstractPath, GaussianPath
 from dgmspec.algebra.paths.joint import JointPath
-from dgmspec.core.types import SupportKind, Type
-from dgmspec.modules.nets import below, context_features, evaluate, features_of, planes_of
-from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
-from dgmspec.modules.paths.joint_coefficients import (
-    JointAt,
-    JointPlan,
-    JointRates,
-    joint_at,
-    joint_plan,
-    joint_rates,
-    joint_tables,
-)
+from dgmspec.core.types import Type
+from dgmspec.modules.paths.coefficients import At, Plan, Rates, Slopes, at, plan, rates, slopes, tables
+from dgmspec.modules.paths.joint_coefficients import JointPlan, joint_plan, joint_tables
+from dgmspec.modules.paths.joint_denoiser import JointDenoiser
+from dgmspec.modules.paths.predicted import AbstractDenoiser, Predicted
 from dgmspec.modules.twin import Parameters
 from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.noising import AbstractNoising, scale_of
 
 __all__ = [
-    "AbstractDenoiser",
     "AnyDenoiser",
     "AnyPlan",
     "Denoiser",
@@ -41,91 +32,9 @@ __all__ = [
     "Predicted",
     "denoiser",
     "plan_of",
-    "seen",
     "step_plan",
     "step_tables",
 ]
-
-
-P = TypeVar("P", Plan, JointPlan)
-K = TypeVar("K", bound=AnyAt)
-R = TypeVar("R", bound=AnyRates)
-
-
-class Predicted(NamedTuple, Generic[K]):
-    """What is known of x_t at one time a row: the path there, the noise and the clean data; and where the variance of a
-    reverse step lies, 0 at the posterior's and 1 at the forward one's logarithm, if that is learned."""
-
-    at: K
-    noise: Tensor
-    clean: Tensor
-    between: Tensor | None = None
-
-    @property
-    def score(self) -> Tensor:
-        """∇ log p(x_t)."""
-        return self.at.score(self.noise)
-
-
-@dataclass(frozen=True)
-class AbstractDenoiser(ABC, Generic[P, K, R]):
-    """A noising arrow with its parameters and its context: reads (x_t, t), one time a row."""
-
-    op: AbstractNoising
-    p: Parameters
-    event: Type
-    plan: P
-    given: Tensor | None = None
-    given_type: Type | None = None
-    training: bool = False
-    dropped: Tensor | None = None
-    """The rows (batch,) whose context the net does not see."""
-
-    @property
-    @abstractmethod
-    def path(self) -> AbstractPath:
-        """The derived path."""
-
-    @abstractmethod
-    def at(self, t: Tensor, dtype: torch.dtype) -> K:
-        """The path at times (batch,)."""
-
-    @abstractmethod
-    def rates(self, t: Tensor, dtype: torch.dtype) -> R:
-        """The process at times (batch,)."""
-
-    @abstractmethod
-    def __call__(self, x: Tensor, t: Tensor, here: K | None = None) -> Predicted[K]:
-        """The prediction at x (batch, *event) and times (batch,); `here` is the path there, where it is known."""
-
-    @abstractmethod
-    def velocity(self, x: Tensor, t: Tensor, found: Predicted[K]) -> Tensor:
-        """The probability flow f - G Gᵀ s / 2 at x, where `found` is predicted."""
-
-    @abstractmethod
-    def likelihood_squares(self, t: Tensor, here: K, error: Tensor) -> Tensor:
-        """The squares whose sum is ‖Gᵀ (ŝ - s)‖², for scores whose noises differ by `error`."""
-
-    def data(self, x: Tensor) -> Tensor:
-        """Data as the path has them: reals as they are, whole numbers in the middles of their cells in (-1, 1)."""
-        return features_of(x, self.event.support, 1)
-
-    def values(self, clean: Tensor) -> Tensor:
-        """The data that clean values of the path stand for: the whole numbers in whose cells they lie."""
-        support = self.event.support
-        if support.kind is not SupportKind.INTEGER:
-            return clean
-        cell = torch.floor((clean + 1) / 2 * (support.high - support.low + 1))
-        return (support.low + cell).clamp(support.low, support.high)
-
-    def planes(self, x: Tensor, clock: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """The net's value (planes, batch, *shape) at what it reads."""
-        net = self.op.net
-        assert net is not None, "nothing is learned along this path"
-        c = seen(self.p, x, self.given, self.given_type, self.dropped)
-        out = evaluate(net, below(self.p, "net"), (x,), c, self.training, clock.to(x.dtype))
-        return planes_of(net, out, self.op.planes, shape)
-
 
 AnyPlan = Plan | JointPlan
 AnyDenoiser = AbstractDenoiser[Any, Any, Any]
@@ -205,66 +114,7 @@ class Denoiser(AbstractDenoiser[Plan, At, Rates]):
         return (t - path.low) / (path.high - path.low)
 
 
-def seen(
-    p: Parameters, x: Tensor, given: Tensor | None, given_type: Type | None, dropped: Tensor | None
-) -> Tensor | None:
-    """What the net of an arrow sees of its context beside x, the learned `null` in the `dropped` rows."""
-    if given is None or given_type is None:
-        return None
-    c = context_features(given, given_type, x)
-    return c if dropped is None else torch.where(dropped.reshape(-1, *(1,) * (c.dim() - 1)), p["null"], c)
-
-
-@dataclass(frozen=True)
-class JointDenoiser(AbstractDenoiser[JointPlan, JointAt, JointRates]):
-    """One along a path with matrices for coefficients, which tells the noise of the coordinates that have some of their
-    own, or their score."""
-
-    @property
-    def path(self) -> JointPath:
-        """The derived path."""
-        return self.plan.path
-
-    def at(self, t: Tensor, dtype: torch.dtype) -> JointAt:
-        """The path at times (batch,)."""
-        return joint_at(self.plan, self.p, t, dtype)
-
-    def rates(self, t: Tensor, dtype: torch.dtype) -> JointRates:
-        """The process at times (batch,)."""
-        return joint_rates(self.plan, t, dtype)
-
-    def __call__(self, x: Tensor, t: Tensor, here: JointAt | None = None) -> Predicted[JointAt]:
-        """The noise, and clean data by one step of the reverse process without noise down to the start."""
-        here = self.at(t, x.dtype) if here is None else here
-        noise, flow = self._noise(x, t, here), self.rates(t, x.dtype)
-        span = (t - self.path.low).to(x.dtype).reshape(-1, 1)
-        return Predicted(here, noise, x - span * (flow.drift(x) - flow.pull(here.score(noise))))
-
-    def _noise(self, x: Tensor, t: Tensor, here: JointAt) -> Tensor:
-        """ε_n: what the net gives, from what it gives as the score, or what Gaussian data leave to it."""
-        layout, deviation = self.plan.layout, scale_of(self.op)
-        size = ((len(layout.order) - layout.silent) * layout.copies,)
-        if deviation is None:
-            found: Tensor = self.planes(x, (t - self.path.low) / (self.path.high - self.path.low), size)[0]
-            if self.op.learn == "noise":
-                return found
-            own = here.factor[:, layout.silent :, layout.silent :]
-            return -(own.mT @ layout.beside(found)).flatten(1)
-        told, (first, last) = here.expected(x, deviation), self.plan.range
-        clock = ((first - told.log_snr) / (first - last)).expand(x.shape[0])
-        (found,) = self.planes(told.white, clock, size)
-        noise: Tensor = (told.mean + told.deviation * layout.beside(found)).flatten(1)
-        return noise
-
-    def velocity(self, x: Tensor, t: Tensor, found: Predicted[JointAt]) -> Tensor:
-        """A x + b - G Gᵀ s / 2."""
-        flow = self.rates(t, x.dtype)
-        return flow.drift(x) - flow.pull(found.score) / 2
-
-    def likelihood_squares(self, t: Tensor, here: JointAt, error: Tensor) -> Tensor:
-        """Those of Gᵀ L_n⁻ᵀ (ε̂ - ε)."""
-        noise = self.rates(t, error.dtype).noise[:, self.plan.layout.silent :]
-        return (noise.mT @ here.whitening @ self.plan.layout.beside(error)) ** 2
+# ---- by the kind of the path -----------------------------------------------------------------------------------------
 
 
 def denoiser(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dgmspec.modules.guidance import beyond, doubled
 from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, At, Rates
-from dgmspec.modules.paths.denoiser import AbstractDenoiser, Predicted
+from dgmspec.modules.paths.predicted import AbstractDenoiser, Predicted
 
 __all__ = ["ByCoordinate", "Journey", "Known"]
 

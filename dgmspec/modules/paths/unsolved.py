@@ -18,7 +18,7 @@ from dgmspec.core.types import Type
 from dgmspec.modules.continuous.ode import solver_of
 from dgmspec.modules.guidance import beyond, doubled
 from dgmspec.modules.nets import below, evaluate
-from dgmspec.modules.paths.denoiser import seen
+from dgmspec.modules.paths.predicted import seen
 from dgmspec.modules.paths.simulation import Process, Time, advance, process_of
 from dgmspec.modules.solvers import SolverError, integrate
 from dgmspec.modules.traces import estimate, exact_trace, probes
