@@ -19,7 +19,8 @@ from dgmspec.modules.paths.denoiser import AnyDenoiser, Denoiser, JointDenoiser
 from dgmspec.modules.paths.journey import Known
 from dgmspec.modules.paths.unsolved import Reversed, run_back
 from dgmspec.modules.prepared import ANCHOR
-from dgmspec.modules.runner import AbstractRunner, Given, UnavailableError
+from dgmspec.modules.runner import Given, UnavailableError
+from dgmspec.modules.variants import AbstractVaried
 from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.samplers import AbstractPathSampler, Ancestral, AnnealedLangevin, ReverseSde
@@ -96,7 +97,7 @@ def _times(t: Any, x: Tensor) -> Tensor:
     return torch.as_tensor(t, dtype=x.dtype, device=x.device).expand(x.shape[0])
 
 
-class AbstractNoised(AbstractRunner, ABC):
+class AbstractNoised(AbstractVaried, ABC):
     """What a model with a noising arrow has besides its programs."""
 
     @abstractmethod

@@ -114,7 +114,7 @@ class Denoiser(AbstractDenoiser[Plan, At, Rates]):
         return (t - path.low) / (path.high - path.low)
 
 
-# ---- by the kind of the path -----------------------------------------------------------------------------------------
+# ---- by the kind of the path ----------------------------------------------------------------------------------------
 
 
 def denoiser(
