@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -19,7 +19,16 @@ from dgmspec.modules.solvers import SolverError
 from dgmspec.modules.store import MASKED
 from dgmspec.program.program import Program
 
-__all__ = ["AbstractTrained"]
+__all__ = ["AbstractTrained", "LossOptions"]
+
+
+class LossOptions(TypedDict, total=False):
+    """What `AbstractTrained.loss` takes beside its batch."""
+
+    count: int | None
+    seed: int | None
+    step: int | None
+    start: int
 
 
 class AbstractTrained(AbstractSimulated, ABC):
@@ -43,23 +52,16 @@ class AbstractTrained(AbstractSimulated, ABC):
         total = results.pop("total")
         return LossValue(total, results)
 
-    def loss_ledger(
-        self,
-        batch: Any = None,
-        count: int | None = None,
-        seed: int | None = None,
-        step: int | None = None,
-        start: int = 0,
-    ) -> tuple[LossValue, Ledger]:
+    def loss_ledger(self, batch: Any = None, **options: Unpack[LossOptions]) -> tuple[LossValue, Ledger]:
         """`loss`, with the contributions of every walk that its terms average, sample by sample."""
-        inputs, rows = self.loss_inputs(batch, count, seed, step, start)
+        inputs, rows = self.loss_inputs(batch, **options)
         program = self.program("loss")
         with counting() as solved:
             slots = self.keep("loss", inputs)
         results = {name: slots[slot] for name, slot in program.outputs.items()}
         return LossValue(results.pop("total"), results), self._ledger(program, slots, rows, solved)
 
-    def lost(self, batch: Any = None, **options: Any) -> SolverError | None:
+    def lost(self, batch: Any = None, **options: Unpack[LossOptions]) -> SolverError | None:
         """Where an `ode` of fixed steps loses states of a batch on the way to its `loss`; None where none are lost."""
         program, inputs = self.program("loss"), self.loss_inputs(batch, **options)[0]
         return lost(self, program, self.keep("loss", inputs))
@@ -90,12 +92,12 @@ class AbstractTrained(AbstractSimulated, ABC):
         number = math.inf if step is None else float(step)
         return {name: torch.tensor(number, dtype=self.dtype, device=self.device) for name in names}
 
-    def forward(self, batch: Any = None, **options: Any) -> Tensor:
+    def forward(self, batch: Any = None, **options: Unpack[LossOptions]) -> Tensor:
         """The total loss: calling the model is what data-parallel wrappers synchronise. See `loss`."""
         self.mask_gradients()
         return self.loss(batch, **options).total
 
-    def pull(self, batch: Any = None, weight: float = 1.0, **options: Any) -> Tensor:
+    def pull(self, batch: Any = None, weight: float = 1.0, **options: Unpack[LossOptions]) -> Tensor:
         """`weight` times the total loss, whose gradients are added to those that the parameters hold in ``grad``.
 
         That is ``(weight * model(batch)).backward()``; of a compiled model the loss and its gradients are one graph,
@@ -114,9 +116,7 @@ class AbstractTrained(AbstractSimulated, ABC):
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
         return total * weight
 
-    def _pulled_whole(
-        self, batch: Any, options: Mapping[str, Any]
-    ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]] | None:
+    def _pulled_whole(self, batch: Any, options: LossOptions) -> tuple[Tensor, list[tuple[Tensor, Tensor]]] | None:
         """The total loss, and each parameter with its gradient, which nobody else holds; None where one graph cannot
         give both."""
         if self._backend is None:
