@@ -1,5 +1,8 @@
 """The documents: a `.dgm` file as frozen pydantic objects, closed under text and JSON.
 
+The kinds of statements stand in `definitions` (what may be defined in several places) and `statements` (members of a
+model); here are the items of a file and the file, and all of them are to be had from here.
+
 Nothing here is evaluated. Documents hold what the author wrote (`real[2 * D]`, `alternate(k)`), so that a spec prints
 back as it was read. They hold no positions either: `resolve` returns a SourceMap from addresses to spans beside them.
 
@@ -20,305 +23,95 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError
 
-from dgmspec.algebra.nodes import (
-    AbstractExpr,
-    Call,
-    Formula,
-    Identifier,
-    Index,
-    Label,
-    Name,
-    Node,
-    Number,
-    Range,
-    Sum,
-    expr,
-)
+from dgmspec.algebra.nodes import Formula, Identifier, Label, Node, expr
 from dgmspec.core.diagnostics import Diagnostic, SpecError, did_you_mean
 from dgmspec.core.markup import Html, fragment
+from dgmspec.spec.definitions import (
+    Apply,
+    Bijector,
+    Chain,
+    ChainParam,
+    Definition,
+    Domain,
+    Fn,
+    InverseBlock,
+    Kernel,
+    Learn,
+    LearnFunction,
+    Net,
+    Repeat,
+    Setting,
+    Star,
+    Step,
+    TypeExpr,
+    Unknowns,
+    Update,
+)
 from dgmspec.spec.invalid import diagnostics_of
+from dgmspec.spec.statements import (
+    Conditional,
+    Energy,
+    Flow,
+    For,
+    Member,
+    Over,
+    Path,
+    Variable,
+    arrow_name,
+    conditional_name,
+    member_name,
+)
 from dgmspec.syntax.highlight import highlight
+
+__all__ = [
+    "EDITION",
+    "FORMAT_VERSION",
+    "Apply",
+    "Bijector",
+    "Chain",
+    "ChainParam",
+    "Conditional",
+    "Data",
+    "Definition",
+    "Domain",
+    "Energy",
+    "Flow",
+    "Fn",
+    "For",
+    "InverseBlock",
+    "Item",
+    "Kernel",
+    "Learn",
+    "LearnFunction",
+    "Member",
+    "Model",
+    "Net",
+    "Over",
+    "Param",
+    "Path",
+    "Repeat",
+    "Sample",
+    "Setting",
+    "Spec",
+    "Star",
+    "Step",
+    "Train",
+    "TypeExpr",
+    "Unknowns",
+    "Update",
+    "Use",
+    "Variable",
+    "arrow_name",
+    "conditional_name",
+    "member_name",
+    "unknown_param",
+]
 
 EDITION: Literal[1] = 1
 FORMAT_VERSION: Literal[1] = 1
 
 
-class Star(Node):
-    """``*`` as a dimension: inferred from the arrow that produces the variable."""
-
-    kind: Literal["star"] = "star"
-
-
-Dim = Annotated[Formula | Star, Field(discriminator="kind")]
-Domain = Annotated[Formula | Range, Field(discriminator="kind")]
-Names = Annotated[tuple[Identifier, ...], Field(min_length=1)]
-
-
-class TypeExpr(Node):
-    """``real[2 * D]``, ``integer(0..16)[1, 8, 8]``, ``real[*]``, ``like(b)``: a support, its arguments, a shape."""
-
-    name: Identifier
-    args: tuple[Domain, ...] = ()
-    dims: tuple[Dim, ...] = ()
-
-
-# ---- definitions that may stand in several places -------------------------------------------------------------------
-
-
-class Fn(Node):
-    """``fn β(t) = EXPR``: a pure function."""
-
-    kind: Literal["fn"] = "fn"
-    name: Identifier
-    args: Names
-    value: Formula
-
-
-class Net(Node):
-    """``net s(a, t) : T = mlp(64)``: one network with its own parameters, shared by all its uses."""
-
-    kind: Literal["net"] = "net"
-    name: Identifier
-    args: Names
-    type: TypeExpr | None = None
-    value: Formula
-
-
-class Learn(Node):
-    """``learn a : positive = 1.0``: a learned parameter."""
-
-    kind: Literal["learn"] = "learn"
-    name: Identifier
-    type: TypeExpr | None = None
-    value: Formula | None = None
-
-
-class Setting(Node):
-    """``name = EXPR``: ``loss = nll``, ``steps = 5_000``, ``solver = rk4(steps = 20)``."""
-
-    kind: Literal["setting"] = "setting"
-    name: Identifier
-    value: Formula
-
-
-class Definition(Node):
-    """``velocity(y, t) = EXPR``, ``drift(x, t) = EXPR``: a named function of an arrow's braces."""
-
-    kind: Literal["definition"] = "definition"
-    name: Identifier
-    args: Names
-    value: Formula
-
-
-class Kernel(Node):
-    """``step(x, t) ~ normal(…)``, ``kernel(x, σ) ~ normal(x, σ)``: a conditional law in an arrow's braces."""
-
-    kind: Literal["kernel"] = "kernel"
-    name: Identifier
-    args: Names
-    law: Formula
-
-
-class LearnFunction(Node):
-    """``learn noise(x, t) = NET``: what the network of a diffusion, or of a score model, predicts."""
-
-    kind: Literal["learn_function"] = "learn_function"
-    name: Identifier
-    args: Names
-    value: Formula
-
-
-# ---- steps of a flow ------------------------------------------------------------------------------------------------
-
-
-class Apply(Node):
-    """``name``, ``name(args)``, ``inverse name(args)``."""
-
-    kind: Literal["apply"] = "apply"
-    call: Annotated[Call | Name, Field(discriminator="kind")]
-    inverse: bool = False
-
-
-class InverseBlock(Node):
-    """``inverse { steps }``: the steps undone, last first."""
-
-    kind: Literal["inverse_block"] = "inverse_block"
-    steps: tuple[Step, ...]
-
-
-class Repeat(Node):
-    """``repeat n { … }``, ``repeat n as k { … }`` with k = 0..n-1."""
-
-    kind: Literal["repeat"] = "repeat"
-    count: Formula
-    index: Identifier | None = None
-    steps: tuple[Step, ...]
-
-
-Step = Annotated[Apply | InverseBlock | Repeat, Field(discriminator="kind")]
-
-
-# ---- bijectors ------------------------------------------------------------------------------------------------------
-
-
-class Update(Node):
-    """``v <- EXPR``: a reversible update of one part."""
-
-    kind: Literal["update"] = "update"
-    target: Identifier
-    value: Formula
-
-
-class Unknowns(Node):
-    """A parameter after ``;`` in a bijector's header: ``a : positive``."""
-
-    name: Identifier
-    type: TypeExpr | None = None
-
-
-class Bijector(Node):
-    """``bijector tilted(x; a : positive, b) { updates }``: the author's own map."""
-
-    kind: Literal["bijector"] = "bijector"
-    name: Identifier
-    parts: Names
-    parameters: tuple[Unknowns, ...] = ()
-    body: tuple[Annotated[Update | Net | Learn | Fn, Field(discriminator="kind")], ...]
-
-
-class ChainParam(Node):
-    """A parameter of a named chain with its default: ``width = 64``."""
-
-    name: Identifier
-    value: Formula | None = None
-
-
-class Chain(Node):
-    """``bijector block(width = 64) = { steps }``: a named chain."""
-
-    kind: Literal["chain"] = "chain"
-    name: Identifier
-    params: tuple[ChainParam, ...] = ()
-    steps: tuple[Step, ...]
-
-
-# ---- members of a model ---------------------------------------------------------------------------------------------
-
-
-class For(Node):
-    """``for k in 1..T`` after an indexed variable."""
-
-    index: Identifier
-    domain: Domain
-
-
-class Variable(Node):
-    """``observe x : T ~ D``, ``latent z : T ~ D``, ``given c : T``; ``index`` for ``latent z[k] : T for k in 1..T``."""
-
-    kind: Literal["variable"] = "variable"
-    role: Literal["observe", "latent", "given"]
-    name: Identifier
-    index: Identifier | None = None
-    type: TypeExpr
-    prior: Formula | None = None
-    repeat: For | None = None
-
-
-class Flow(Node):
-    """``flow a -> b | c { steps }``. An end is one name, or several for a joint state (``flow [a, b] -> z``)."""
-
-    kind: Literal["flow"] = "flow"
-    source: Names
-    target: Names
-    context: tuple[Formula, ...] = ()
-    steps: tuple[Step, ...]
-
-
-class Over(Node):
-    """``over t in t0..t1``, ``over σ in geometric(…)``."""
-
-    name: Identifier
-    domain: Domain
-
-
-class Path(Node):
-    """``ode``, ``sde``, ``markov`` and ``perturb`` arrows: dynamics over a time or level variable."""
-
-    kind: Literal["path"] = "path"
-    head: Literal["ode", "sde", "markov", "perturb"]
-    source: Names
-    target: tuple[Identifier, ...] = ()
-    context: tuple[Formula, ...] = ()
-    over: Over
-    body: tuple[
-        Annotated[Setting | Definition | Kernel | Learn | LearnFunction | Net | Fn, Field(discriminator="kind")], ...
-    ]
-
-
-class Conditional(Node):
-    """``generate x | z, c ~ D`` and ``infer z | x ~ D`` (or ``infer z ~ D``); `target` is a name, or ``z[k]``."""
-
-    kind: Literal["conditional"] = "conditional"
-    head: Literal["generate", "infer"]
-    target: Annotated[Name | Index, Field(discriminator="kind")]
-    context: tuple[Formula, ...] = ()
-    law: Formula
-    repeat: For | None = None
-
-
-class Energy(Node):
-    """``energy E(x) = EXPR``: an unnormalised negative log-density."""
-
-    kind: Literal["energy"] = "energy"
-    name: Identifier
-    args: Names
-    value: Formula
-
-
-Member = Annotated[
-    Variable | Flow | Path | Conditional | Energy | Net | Learn | LearnFunction | Fn | Setting,
-    Field(discriminator="kind"),
-]
-
-
-def arrow_name(head: str, source: Sequence[str], target: Sequence[str]) -> str:
-    """An arrow's part of an address: ``x->z``, ``[x,v]->z``; ``perturb x`` by its start alone."""
-    start, end = (names[0] if len(names) == 1 else f"[{','.join(names)}]" for names in (source, target))
-    return f"perturb {start}" if head == "perturb" else f"{start}->{end}"
-
-
-def conditional_name(head: str, target: Name | Index) -> str:
-    """A conditional law's part of an address: ``generate x``, ``infer z``, ``generate z(k+1)``."""
-    of = target.of if isinstance(target, Index) else target
-    index = f"({_index_name(target.index)})" if isinstance(target, Index) else ""
-    return f"{head} {of.id if isinstance(of, Name) else '_'}{index}"
-
-
-def _index_name(index: AbstractExpr) -> str:
-    """An index in an address, which tells sums of names and numbers apart."""
-    match index:
-        case Name():
-            return index.id
-        case Number():
-            return f"{index.value}"
-        case Sum():
-            return "".join(f"{t.sign}{_index_name(t.of)}" for t in index.terms).removeprefix("+")
-    return "_"
-
-
-def member_name(member: Member) -> str:
-    """A member's part of its address below the model: its name, or what it joins."""
-    match member:
-        case Flow():
-            return arrow_name("flow", member.source, member.target)
-        case Path():
-            return arrow_name(member.head, member.source, member.target)
-        case Conditional():
-            return conditional_name(member.head, member.target)
-    return member.name
-
-
-# ---- top level ------------------------------------------------------------------------------------------------------
+# ---- items of a file ------------------------------------------------------------------------------------------------
 
 
 class Param(Node):
