@@ -1,6 +1,11 @@
 """Whole files around the few lines that an example of a code is about."""
 
-__all__ = ["flow_text", "model_text"]
+__all__ = ["file_text", "flow_text", "model_text"]
+
+
+def file_text(body: str) -> str:
+    """A file of these lines."""
+    return f"dgm 1\n{body}\n"
 
 
 def model_text(*members: str, below: str = "") -> str:

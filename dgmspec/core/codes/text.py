@@ -1,84 +1,15 @@
-"""Family 1xx: text, lexis, syntax and limits."""
+"""Family 1xx, continued: syntax, limits, the header and the form of a text."""
 
 from dgmspec.core.code import Code
+from dgmspec.core.example import file_text
 
 _MANY = "".join(f"fn f{i}(x) = {'x + ' * 400}1\n" for i in range(130))
 _MODEL = "model M {{\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n    flow x -> z {{{}}}\n}}\n"
 
 
-def _text(body: str) -> str:
-    return f"dgm 1\n{body}\n"
-
-
 def _flow(steps: str) -> str:
     return "dgm 1\n" + _MODEL.format(steps)
 
-
-_LEXIS = (
-    Code(
-        "DGM101",
-        "error",
-        "a character outside the language",
-        "A text is made of names, numbers, strings, brackets, commas and the operators of the language.",
-        "Many characters look like one of these, or mean it elsewhere; reading them silently would hide what is meant.",
-        _text("param a = 2 × 3"),
-        _text("param a = 2 * 3"),
-    ),
-    Code(
-        "DGM102",
-        "error",
-        "a name that is not an identifier",
-        "A name is letters, digits and `_`, before and after Unicode normalisation (NFKC).",
-        "`x²` and `x₀` normalise to the names `x2` and `x0`: the first is meant as a power, so it is not guessed at.",
-        _text("fn f(x) = x²"),
-        _text("fn f(x) = x^2"),
-    ),
-    Code(
-        "DGM103",
-        "error",
-        "a string that does not end",
-        'A string begins and ends with `"` on one line; it holds any printable character but `"`.',
-        "Strings are paths and labels, and neither has line ends.",
-        _text('use "blocks.dgm as blocks'),
-        _text("param a = 1"),
-    ),
-    Code(
-        "DGM104",
-        "error",
-        "a power written `**`",
-        "A power is written `^`.",
-        "One spelling for one operation; `^` is the one of mathematics.",
-        _text("fn f(x) = x ** 2"),
-        _text("fn f(x) = x ^ 2"),
-    ),
-    Code(
-        "DGM105",
-        "error",
-        "a symbol of another language",
-        "The operators are `+ - * / @ ^`, and `= ~ <- -> | : ..` join the parts of a statement.",
-        "A spec states a model, it does not compute: there are no comparisons and no logic. `<` and `>` are reserved.",
-        _text("param a := 2"),
-        _text("param a = 2"),
-    ),
-    Code(
-        "DGM106",
-        "error",
-        "a control character in a string",
-        "A string holds printable characters.",
-        "Strings are shown in messages and used as paths; an invisible character in one is a trap.",
-        _text('data d = csv("a\tb.csv")'),
-        _text("param a = 1"),
-    ),
-    Code(
-        "DGM107",
-        "error",
-        "a number that begins or ends with a point",
-        "A decimal number has digits on both sides of its point: `0.5`, `1.0`.",
-        "`1..T` is a range, so a point at the end of a number could be read two ways.",
-        _text("param a = .5"),
-        _text("param a = 0.5"),
-    ),
-)
 
 _SYNTAX = (
     Code(
@@ -87,8 +18,8 @@ _SYNTAX = (
         "something is missing or out of place",
         "Each statement has the form that its head word sets; the message names what could stand at the place.",
         "What cannot be read is not guessed at. The other statements are still read, and their errors reported.",
-        _text("param a 2"),
-        _text("param a = 2"),
+        file_text("param a 2"),
+        file_text("param a = 2"),
     ),
     Code(
         "DGM111",
@@ -96,8 +27,8 @@ _SYNTAX = (
         "two operands side by side",
         "A product is written `2 * x`.",
         "`f (x)` would be both a call and a product if the sign could be left out.",
-        _text("fn f(x) = 2 x"),
-        _text("fn f(x) = 2 * x"),
+        file_text("fn f(x) = 2 x"),
+        file_text("fn f(x) = 2 * x"),
     ),
     Code(
         "DGM112",
@@ -105,8 +36,8 @@ _SYNTAX = (
         "a line that begins with an operator",
         "A statement goes on in the next line if the line ends in an operator, or inside parentheses.",
         "The end of a line ends a statement, so what it means must be visible at that end.",
-        _text("fn f(x) = x\n    + 1"),
-        _text("fn f(x) = x +\n    1"),
+        file_text("fn f(x) = x\n    + 1"),
+        file_text("fn f(x) = x +\n    1"),
     ),
     Code(
         "DGM113",
@@ -114,8 +45,8 @@ _SYNTAX = (
         "a bracket that is never closed",
         "Every `(`, `[` and `{` has its closing bracket.",
         "The message stands at the bracket that opened, because that is the end that can be found again.",
-        _text("fn f(x) = exp(x"),
-        _text("fn f(x) = exp(x)"),
+        file_text("fn f(x) = exp(x"),
+        file_text("fn f(x) = exp(x)"),
     ),
     Code(
         "DGM114",
@@ -123,8 +54,8 @@ _SYNTAX = (
         "a closing bracket that closes nothing",
         "Every `)`, `]` and `}` closes the bracket of its own form that was opened last.",
         "Brackets that cross have no meaning.",
-        _text("fn f(x) = exp(x))"),
-        _text("fn f(x) = exp(x)"),
+        file_text("fn f(x) = exp(x))"),
+        file_text("fn f(x) = exp(x)"),
     ),
     Code(
         "DGM115",
@@ -141,8 +72,8 @@ _SYNTAX = (
         "a misspelled head word",
         "A name directly before another name, a number, a string or `{` is one of the head words of the language.",
         "Head words are keywords by their position only, so that each of them may also name things.",
-        _text("parma a = 2"),
-        _text("param a = 2"),
+        file_text("parma a = 2"),
+        file_text("param a = 2"),
     ),
     Code(
         "DGM117",
@@ -150,8 +81,8 @@ _SYNTAX = (
         "a `;` inside parentheses",
         "Inside parentheses a `;` stands in the head of a bijector alone, between its variable and its parameters.",
         "Elsewhere `;` ends a statement, and arguments are separated by `,`.",
-        _text("fn f(x) = max(x; 0)"),
-        _text("fn f(x) = max(x, 0)"),
+        file_text("fn f(x) = max(x; 0)"),
+        file_text("fn f(x) = max(x, 0)"),
     ),
     Code(
         "DGM119",
@@ -159,8 +90,8 @@ _SYNTAX = (
         "`repeat` used as a name",
         "`repeat` is reserved: it begins a `repeat n { … }` and names nothing.",
         "It is followed by any expression, so its position does not tell the two uses apart.",
-        _text("param repeat = 4"),
-        _text("param turns = 4"),
+        file_text("param repeat = 4"),
+        file_text("param turns = 4"),
     ),
 )
 
@@ -171,8 +102,8 @@ _LIMITS = (
         "a text beyond 1 MiB",
         "A text has at most 1,048,576 bytes.",
         "Reading a spec takes bounded time and memory, whatever the input.",
-        _text("param a = 1  # " + "\n# " * 400_000),
-        _text("param a = 1"),
+        file_text("param a = 1  # " + "\n# " * 400_000),
+        file_text("param a = 1"),
     ),
     Code(
         "DGM121",
@@ -180,8 +111,8 @@ _LIMITS = (
         "a text of too many tokens",
         "A text has at most 100,000 tokens.",
         "Reading a spec takes bounded time and memory, whatever the input.",
-        _text(_MANY),
-        _text("fn f(x) = x + 1"),
+        file_text(_MANY),
+        file_text("fn f(x) = x + 1"),
     ),
     Code(
         "DGM122",
@@ -189,8 +120,8 @@ _LIMITS = (
         "nesting that is too deep",
         "Blocks and expressions are nested at most 64 deep, brackets of all sorts at most 128.",
         "Later stages may then walk a spec without limits of their own. A part with a name needs no nesting.",
-        _text("fn f(x) = " + "exp(" * 70 + "x" + ")" * 70),
-        _text("fn f(x) = exp(exp(x))"),
+        file_text("fn f(x) = " + "exp(" * 70 + "x" + ")" * 70),
+        file_text("fn f(x) = exp(exp(x))"),
     ),
     Code(
         "DGM123",
@@ -198,8 +129,8 @@ _LIMITS = (
         "a string that is too long",
         "A string has at most 10,000 bytes.",
         "Strings are paths and labels.",
-        _text(f'data d = csv("{"é" * 6_000}")'),
-        _text("param a = 1"),
+        file_text(f'data d = csv("{"é" * 6_000}")'),
+        file_text("param a = 1"),
     ),
     Code(
         "DGM124",
@@ -207,8 +138,8 @@ _LIMITS = (
         "a name that is too long",
         "A name has at most 100 characters.",
         "Names are parts of addresses, messages and the keys of saved weights.",
-        _text(f"param {'a' * 101} = 1"),
-        _text("param a = 1"),
+        file_text(f"param {'a' * 101} = 1"),
+        file_text("param a = 1"),
     ),
     Code(
         "DGM125",
@@ -216,8 +147,8 @@ _LIMITS = (
         "a line that is too long",
         "A line has at most 10,000 characters.",
         "Messages show the line they are about.",
-        _text("fn f(x) = " + "x + " * 3000 + "1"),
-        _text("fn f(x) = x + 1"),
+        file_text("fn f(x) = " + "x + " * 3000 + "1"),
+        file_text("fn f(x) = x + 1"),
     ),
     Code(
         "DGM126",
@@ -234,8 +165,8 @@ _LIMITS = (
         "findings that are not shown",
         "At most twenty findings about the reading of one text are shown.",
         "After many errors, further ones tend to be consequences.",
-        _text("param 1\n" * 30),
-        _text("param a = 1"),
+        file_text("param 1\n" * 30),
+        file_text("param a = 1"),
     ),
     Code(
         "DGM128",
@@ -243,8 +174,8 @@ _LIMITS = (
         "a number of too many digits",
         "A number has at most 100 characters.",
         "No quantity of a model is known to so many digits, and exact arithmetic on them has no bound.",
-        _text(f"param a = {'1' * 101}"),
-        _text("param a = 1e100"),
+        file_text(f"param a = {'1' * 101}"),
+        file_text("param a = 1e100"),
     ),
     Code(
         "DGM129",
@@ -252,8 +183,8 @@ _LIMITS = (
         "a number beyond floating point",
         "A decimal number lies in the range of 64-bit floating-point numbers.",
         "It would be read as infinity or as zero, which is another model.",
-        _text("param a = 1e999"),
-        _text("param a = inf"),
+        file_text("param a = 1e999"),
+        file_text("param a = inf"),
     ),
 )
 
@@ -302,9 +233,9 @@ _FORM = (
         "names that look alike",
         "A name does not look like another one while being spelled with letters of another alphabet.",
         "Most fonts draw the Latin `a` and the Cyrillic `а` alike, so a reader cannot tell two such names apart.",
-        _text("param a = 1\nparam а = 2"),
-        _text("param a = 1\nparam b = 2"),
+        file_text("param a = 1\nparam а = 2"),
+        file_text("param a = 1\nparam b = 2"),
     ),
 )
 
-CODES: tuple[Code, ...] = (*_LEXIS, *_SYNTAX, *_LIMITS, *_HEADER, *_FORM)
+CODES: tuple[Code, ...] = (*_SYNTAX, *_LIMITS, *_HEADER, *_FORM)
