@@ -12,6 +12,7 @@ from dgmspec.core.diagnostics import SpecError
 from dgmspec.lang import *  # noqa: F403
 from dgmspec.ops import library, signature
 from dgmspec.spec import Spec, diagnose, parse
+from dgmspec.spec.bodies import TYPES
 from dgmspec.spec.lang import _STATEMENTS, WORDS, stub_text
 
 TEXT = """dgm 1
@@ -143,6 +144,11 @@ def test_an_unknown_argument_is_refused_at_once() -> None:
         lang.mlp(object())
     with pytest.raises(AttributeError):
         lang.couplin  # noqa: B018
+
+
+def test_every_type_of_the_language_has_a_constructor() -> None:
+    assert set(TYPES) <= set(lang.__all__)
+    assert "learn L : cholesky[2, 2]" in model("M", learn("L", cholesky[2, 2])).text()  # noqa: F405
 
 
 def test_words_and_statements_share_no_name() -> None:

@@ -25,9 +25,9 @@ from dgmspec.spec.model import (
 )
 from dgmspec.spec.scope import Checker, Entry, Scope
 
-__all__ = ["AbstractBodies"]
+__all__ = ["TYPES", "AbstractBodies"]
 
-_TYPES: Final = {
+TYPES: Final = {
     "real": 0, "positive": 0, "unit": 0, "circle": 0, "binary": 0, "simplex": 0, "cholesky": 0,
     "interval": 2, "integer": 1, "category": 1, "like": 1,
 }  # fmt: skip
@@ -113,14 +113,14 @@ class AbstractBodies(ABC):
         """A type's name is one of the language's; its dimensions are made of params."""
         if node is None:
             return
-        if node.name not in _TYPES:
-            near = did_you_mean(node.name, _TYPES)
+        if node.name not in TYPES:
+            near = did_you_mean(node.name, TYPES)
             help: tuple[str, ...] = (
-                (f"did you mean `{near}`?",) if near else (f"types are {', '.join(f'`{t}`' for t in _TYPES)}",)
+                (f"did you mean `{near}`?",) if near else (f"types are {', '.join(f'`{t}`' for t in TYPES)}",)
             )
             self.checker.report("DGM213", f"there is no type `{node.name}`", address, "not a type", help=help)
-        elif len(node.args) != _TYPES[node.name]:
-            count = _TYPES[node.name]
+        elif len(node.args) != TYPES[node.name]:
+            count = TYPES[node.name]
             message = f"the type `{node.name}` takes {count or 'no'} argument{'' if count == 1 else 's'}"
             message += f", and {len(node.args)} {'is' if len(node.args) == 1 else 'are'} given"
             help = (f"dimensions stand in brackets: `{node.name}[2]`",) if not count else ()
