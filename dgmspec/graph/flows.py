@@ -10,7 +10,7 @@ from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, ValueId, VariableNode
-from dgmspec.graph.unroll import Placed, TooManySteps, Unroller
+from dgmspec.graph.unroll import FlowRefused, Placed, Unroller
 from dgmspec.ops.multiscale import Join
 from dgmspec.spec.model import Flow
 
@@ -25,7 +25,7 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
         placed = unroller.flow(member.steps, at)
         source, target = lower_end(building, member.source, at), lower_end(building, member.target, at)
         context = lower_context(building, member.context, at)
-    except (Reported, TooManySteps):
+    except (Reported, FlowRefused):
         building.complete = False
         return
     if not placed:

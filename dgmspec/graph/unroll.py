@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
-from dgmspec.algebra.evaluate import Constants, evaluate, show
-from dgmspec.algebra.nodes import AbstractExpr, Call, Inverse, Name, expr
+from dgmspec.algebra.evaluate import evaluate, show
+from dgmspec.algebra.nodes import AbstractExpr, Call, Inverse, Name
 from dgmspec.algebra.rewrite import free_names, inline, substitute
 from dgmspec.core.address import Address, callee, child, turn
-from dgmspec.core.diagnostics import Label
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.steps import AbstractStep
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.bijectors import Bijectors
 from dgmspec.graph.findings import Findings, Reported, meant
+from dgmspec.graph.named_chains import ChainUse, Frame
 from dgmspec.graph.scope import FileScope
 from dgmspec.graph.words import describe
 from dgmspec.ops import find, names, signature
 from dgmspec.ops.conditioners import as_step
-from dgmspec.spec.model import Apply, Chain, InverseBlock, Repeat, Step
+from dgmspec.spec.model import Apply, InverseBlock, Repeat, Step
 
 MAX_STEPS: Final = 10_000
 MAX_CHAINS: Final = 64
@@ -42,23 +42,7 @@ class Placed:
         return replace(self, inverse=not self.inverse)
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """Where unrolling stands: `address` names nodes, `place` points into the text (no turns, the chain's own place)."""
-
-    address: Address
-    place: Address
-    scope: FileScope
-    constants: Constants
-    arguments: Mapping[str, AbstractExpr] = field(default_factory=dict)
-    chains: tuple[str, ...] = ()
-    labels: tuple[Label, ...] = ()
-
-    def at(self, part: str | int) -> _Frame:
-        return replace(self, address=child(self.address, part), place=child(self.place, part))
-
-
-class TooManySteps(Exception):
+class FlowRefused(Exception):
     """Unwinds the whole flow; the diagnostic has been reported."""
 
 
@@ -74,16 +58,16 @@ class Unroller:
     _made: dict[Hashable, tuple[AbstractStep | None, str]] = field(default_factory=dict)
 
     def flow(self, steps: tuple[Step, ...], arrow: Address) -> list[Placed]:
-        """The steps of one flow in the order of its arrow; `TooManySteps` beyond the limit."""
-        return self._steps(steps, _Frame(arrow, arrow, self.scope, self.scope.constants))
+        """The steps of one flow in the order of its arrow; `FlowRefused` beyond the limit, or of chains in a circle."""
+        return self._steps(steps, Frame(arrow, arrow, self.scope, self.scope.constants))
 
-    def _steps(self, steps: tuple[Step, ...], frame: _Frame) -> list[Placed]:
+    def _steps(self, steps: tuple[Step, ...], frame: Frame) -> list[Placed]:
         placed: list[Placed] = []
         for i, step in enumerate(steps):
             placed += self._step(step, frame.at(i))
         return placed
 
-    def _step(self, step: Step, frame: _Frame) -> list[Placed]:
+    def _step(self, step: Step, frame: Frame) -> list[Placed]:
         match step:
             case Repeat():
                 return self._repeat(step, frame)
@@ -103,7 +87,7 @@ class Unroller:
         places = _argument_places(op, call, frame.place)
         return [Placed(frame.address, op, inverse, frame.place, label, places)]
 
-    def _more(self, count: int, frame: _Frame) -> None:
+    def _more(self, count: int, frame: Frame) -> None:
         """Whether there is room for this many steps."""
         if self.count + count > MAX_STEPS:
             self.findings.report(
@@ -113,9 +97,9 @@ class Unroller:
                 help=("repeat fewer times",),
                 labels=frame.labels,
             )
-            raise TooManySteps
+            raise FlowRefused
 
-    def _least(self, steps: tuple[Step, ...], frame: _Frame) -> int:
+    def _least(self, steps: tuple[Step, ...], frame: Frame) -> int:
         """How many steps these are at least: chains may hold none, and a repeat has one turn or more."""
         nested = [step.steps for step in steps if isinstance(step, Repeat | InverseBlock)]
         chains = frame.scope.chains
@@ -125,7 +109,7 @@ class Unroller:
 
     # ---- repeats ----------------------------------------------------------------------------------------------------
 
-    def _repeat(self, step: Repeat, frame: _Frame) -> list[Placed]:
+    def _repeat(self, step: Repeat, frame: Frame) -> list[Placed]:
         try:
             count = self._count(step, frame)
         except Reported:
@@ -141,7 +125,7 @@ class Unroller:
                 break
         return placed
 
-    def _count(self, step: Repeat, frame: _Frame) -> int:
+    def _count(self, step: Repeat, frame: Frame) -> int:
         at = child(frame.place, "count")
         with self.findings.refusals_at(at, frame.labels):
             written = substitute(step.count, frame.arguments)
@@ -159,7 +143,7 @@ class Unroller:
 
     # ---- named chains -----------------------------------------------------------------------------------------------
 
-    def _chain(self, name: str, call: AbstractExpr, frame: _Frame) -> list[Placed]:
+    def _chain(self, name: str, call: AbstractExpr, frame: Frame) -> list[Placed]:
         if name in frame.chains or len(frame.chains) >= MAX_CHAINS:
             circle = " → ".join((*frame.chains, name))
             self.findings.report(
@@ -169,79 +153,16 @@ class Unroller:
                 help=("leave one of the uses out",),
                 label="part of a circle",
             )
-            raise TooManySteps
-        chain = frame.scope.chains[name]
-        inner_scope = frame.scope.home.get(name, frame.scope)
-        place = child(inner_scope.prefix, name.rpartition(".")[2])
-        labels = frame.labels or (Label(frame.place, f"`{name}` is used here"),)
+            raise FlowRefused
         try:
-            constants, arguments = self._chain_arguments(name, chain, call, frame, inner_scope, place)
+            inner = ChainUse(self.findings, name, call, frame).opened()
         except Reported:
             return [Placed(frame.address, None, False, frame.place)]
-        inner = _Frame(
-            frame.address,
-            place,
-            inner_scope,
-            constants,
-            arguments,
-            (*frame.chains, name),
-            labels,
-        )
-        return self._steps(chain.steps, inner)
-
-    def _chain_arguments(
-        self, name: str, chain: Chain, call: AbstractExpr, frame: _Frame, inner: FileScope, place: Address
-    ) -> tuple[dict[str, Any], dict[str, AbstractExpr]]:
-        """What a chain's params stand for inside it: constants where they have a value, calls where they name one."""
-        written = self._bind_chain(name, chain, call, frame)
-        constants, arguments = dict(inner.constants), {}
-        for param in chain.params:
-            if param.name in written:
-                at, value, known, scope = *written[param.name], frame.constants, frame.scope
-            elif param.value is not None:
-                at, value, known, scope = child(child(place, param.name), "value"), param.value, inner.constants, inner
-            else:
-                self.findings.refuse(
-                    "DGM233",
-                    f"`{name}` needs `{param.name}`",
-                    frame.place,
-                    label="incomplete",
-                    labels=frame.labels,
-                    help=(f"write `{name}({param.name} = …)`",),
-                )
-            if _names_operation(value, known):
-                constants.pop(param.name, None)
-                arguments[param.name] = substitute(value, {n: expr(known[n]) for n in free_names(value) if n in known})
-                continue
-            with self.findings.refusals_at(at, frame.labels):
-                constants[param.name] = evaluate(inline(value, scope.functions), known)
-        return constants, arguments
-
-    def _bind_chain(
-        self, name: str, chain: Chain, call: AbstractExpr, frame: _Frame
-    ) -> dict[str, tuple[Address, AbstractExpr]]:
-        """The arguments of a chain's use by the names of its params."""
-        known = [param.name for param in chain.params]
-        written: dict[str, tuple[Address, AbstractExpr]] = {}
-        for i, arg in enumerate(call.args if isinstance(call, Call) else ()):
-            place = child(frame.place, arg.name if arg.name is not None else i)
-            target = arg.name if arg.name is not None else (known[i] if i < len(known) else "")
-            if target not in known or target in written:
-                what = f"no param `{arg.name}`" if arg.name else f"only {len(known)} param{'s' * (len(known) != 1)}"
-                self.findings.refuse(
-                    "DGM232",
-                    f"the chain `{name}` has {what}",
-                    place,
-                    label="not a param of it",
-                    labels=frame.labels,
-                    help=meant(target, known) or ("leave it out",),
-                )
-            written[target] = (place, arg.value)
-        return written
+        return self._steps(frame.scope.chains[name].steps, inner)
 
     # ---- operations -------------------------------------------------------------------------------------------------
 
-    def _made_once(self, step: Apply, name: str, call: AbstractExpr, frame: _Frame) -> tuple[AbstractStep | None, str]:
+    def _made_once(self, step: Apply, name: str, call: AbstractExpr, frame: Frame) -> tuple[AbstractStep | None, str]:
         """`_operation`, worked out once for all turns of repeats that give the call the same constants."""
         read = tuple((n, v, type(v)) for n in free_names(step.call) if (v := frame.constants.get(n)) is not None)
         key = (id(step), frame.place, read, tuple(frame.arguments.items()))
@@ -249,7 +170,7 @@ class Unroller:
             self._made[key] = self._operation(name, call, frame)
         return self._made[key]
 
-    def _operation(self, name: str, call: AbstractExpr, frame: _Frame) -> tuple[AbstractStep | None, str]:
+    def _operation(self, name: str, call: AbstractExpr, frame: Frame) -> tuple[AbstractStep | None, str]:
         """The operation of a step and its label; a scalar bijector without parameters stands for itself."""
         caller = replace(
             self.caller,
@@ -266,17 +187,10 @@ class Unroller:
                         return as_step(op), describe(op)
                 assert isinstance(op, AbstractStep)
                 return op, describe(op)
-            if find("step", name) is None and meant_chain(name, frame.scope):
-                near = meant_chain(name, frame.scope)
-                self.findings.report(
-                    "DGM230",
-                    f"`{name}` is not a step",
-                    callee(frame.place),
-                    label="no such step",
-                    labels=frame.labels,
-                    help=near,
-                )
-                return None, name
+            near = meant_chain(name, frame.scope) if find("step", name) is None else ()
+            if near:
+                at = callee(frame.place)
+                self.findings.refuse("DGM230", f"`{name}` is not a step", at, "no such step", near, frame.labels)
             op = caller.operation("step", call, frame.place)
             assert isinstance(op, AbstractStep)
             return op, describe(op, nets=False)
@@ -290,17 +204,6 @@ def meant_chain(name: str, scope: FileScope) -> tuple[str, ...]:
     own = (*scope.chains, *scope.bijectors)
     help_ = meant(name, [*own, *library])
     return help_ if any(f"`{chain}`?" in line for line in help_ for chain in own) else ()
-
-
-def _names_operation(value: AbstractExpr, constants: Constants) -> bool:
-    """Whether an argument of a chain names an operation (or a choice) rather than having a value of its own."""
-    if isinstance(value, Inverse):
-        return True
-    if isinstance(value, Name):
-        return value.id not in constants
-    return isinstance(value, Call) and any(
-        find(role, value.name) for role in ("net", "scalar", "mask", "order", "step")
-    )
 
 
 def _argument_places(op: AbstractStep | None, call: AbstractExpr, place: Address) -> tuple[tuple[str, Address], ...]:
