@@ -168,24 +168,28 @@ def _density(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss) -> Ite
         yield from check_tractable(analysis, term, variable.name)
         yield from _estimated(analysis, term, op, variable)
         return
+    yield _no_prior(analysis, term, op, variable)
+
+
+def _no_prior(analysis: Analysis, term: LossTerm, op: AbstractDensityLoss, variable: VariableNode) -> Diagnostic:
+    """A density that rests on nothing; what to write depends on what the text says of the variable instead."""
     ends = [v for v in analysis.graph.variables.values() if v.role == "latent"]
-    help_ = (
-        "train it without the constant: `cd(10)`, by chains, or by its score, `ism`, `ssm` or `dsm(sigma = 0.1)`"
-        if variable.target is not None and op.walk == "log_prob"
-        else "train the score: `ism`, `ssm`, `dsm(sigma = 0.1)`, or `fisher` beside a known density"
-        if variable.score is not None
-        else f"give `{ends[0].name}` a prior: `latent {ends[0].name} : … ~ normal(0, 1)`"
-        if ends
-        else f"join `{variable.name}` to a latent variable with a prior: `flow {variable.name} -> z {{ … }}`"
-    )
-    notes = ("`~ exp(…)` has no known normalising constant, so it is no likelihood",) if variable.target else ()
-    labels = tuple(Label(v.address, "no prior here") for v in ends[:1])
-    yield Diagnostic(
+    if variable.target is not None and op.walk == "log_prob":
+        help_ = (
+            "train it without the constant: `cd(10)`, by chains, or by its score, `ism`, `ssm` or `dsm(sigma = 0.1)`"
+        )
+    elif variable.score is not None:
+        help_ = "train the score: `ism`, `ssm`, `dsm(sigma = 0.1)`, or `fisher` beside a known density"
+    elif ends:
+        help_ = f"give `{ends[0].name}` a prior: `latent {ends[0].name} : … ~ normal(0, 1)`"
+    else:
+        help_ = f"join `{variable.name}` to a latent variable with a prior: `flow {variable.name} -> z {{ … }}`"
+    return Diagnostic(
         "DGM702",
         f"`{op.name}` needs the density of `{variable.name}`, and no arrow joins it to a prior",
         term.address,
         "no density",
-        labels,
-        notes,
+        tuple(Label(v.address, "no prior here") for v in ends[:1]),
+        ("`~ exp(…)` has no known normalising constant, so it is no likelihood",) if variable.target else (),
         (help_,),
     )

@@ -12,7 +12,7 @@ from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
 from dgmspec.core.losses import AbstractArrowLoss, AbstractLoss, AbstractRateLoss
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.graph.dropping import dropping
-from dgmspec.graph.graph import StepNode, VariableNode
+from dgmspec.graph.graph import Loss, StepNode, VariableNode
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.graph.standardizing import unstandardized
 
@@ -41,6 +41,17 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         )
         return
     reads = any(isinstance(term.op, AbstractLoss) and term.op.reads_data for term in loss.terms.values())
+    yield from _data(analysis, plan, loss, reads)
+    if plan.standardize:
+        yield from _standardizing(analysis, plan, reads)
+    yield from check_kept_chains(analysis, plan)
+    able = [step for step in analysis.graph.steps.values() if plan.drop and dropping(step, plan.drop)]
+    if plan.drop and not any(_about(analysis, step) for step in able):
+        yield _undropped(analysis, plan, bool(able))
+
+
+def _data(analysis: Analysis, plan: TrainPlan, loss: Loss, reads: bool) -> Iterator[Diagnostic]:
+    """Data where the loss reads some, with a column for each variable; none where it draws its own points."""
     terms = " and ".join(dict.fromkeys(f"`{term.op.name}`" for term in loss.terms.values()))
     if reads and plan.data is None:
         yield Diagnostic(
@@ -63,12 +74,6 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         )
     elif plan.data is not None:
         yield from _columns(analysis, plan)
-    if plan.standardize:
-        yield from _standardizing(analysis, plan, reads)
-    yield from check_kept_chains(analysis, plan)
-    able = [step for step in analysis.graph.steps.values() if plan.drop and dropping(step, plan.drop)]
-    if plan.drop and not any(_about(analysis, step) for step in able):
-        yield _undropped(analysis, plan, bool(able))
 
 
 def _about(analysis: Analysis, step: StepNode) -> bool:

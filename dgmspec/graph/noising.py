@@ -89,21 +89,10 @@ class _Lowering:
             fields |= {"parts": law.named(source.parts), "starts": source.starts}
         if issubclass(self.cls, AbstractNoising):
             fields["end"] = moments_of(target)
-        op = self.cls(time=self.time, **fields)
-        step = child(self.at, "path")
-        building.steps[step] = StepNode(
-            step,
-            op,
-            False,
-            source.value,
-            target.value,
-            context,
-            self.at,
-            self._label(),
-            self.at,
-            tuple(self.places.items()),
-        )
-        building.arrows[self.at] = ArrowNode(self.at, source.variable.name, target.name, context, (*source.steps, step))
+        at, places = child(self.at, "path"), tuple(self.places.items())
+        op, start, end = self.cls(time=self.time, **fields), source.value, target.value
+        building.steps[at] = StepNode(at, op, False, start, end, context, self.at, self._label(), self.at, places)
+        building.arrows[self.at] = ArrowNode(self.at, source.variable.name, target.name, context, (*source.steps, at))
 
     def _kind(self, law: ClosingLaw, fields: dict[str, Any]) -> type[AbstractNoising | Unsolved]:
         """What an `sde` from data is: with matrices for coefficients, without a formula for its kernel, or neither."""
