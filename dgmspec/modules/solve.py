@@ -18,9 +18,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from dgmspec.core.types import Support
+from dgmspec.core.types import REAL, Support
 
-__all__ = ["Function", "solve"]
+__all__ = ["Function", "solve", "solve_steep"]
 
 Function = Callable[[Tensor], tuple[Tensor, Tensor]]
 """x -> (f(x), log|f'(x)|), elementwise and of the shape of x; f closes over its parameters."""
@@ -61,6 +61,12 @@ def solve(
         step = (value - y) * torch.exp(-log_slope) * (1 if increasing else -1)
         x = x - (step - step.detach())
     return x, -function(x)[1]
+
+
+def solve_steep(function: Function, y: Tensor, at_zero: Tensor, least: float) -> tuple[Tensor, Tensor]:
+    """`solve` on ℝ for a function that is `at_zero` at 0 and whose slope is `least` or more, which bracket the root."""
+    reach = (y - at_zero).detach() / least
+    return solve(function, y, REAL, bracket=(reach.clamp(max=0), reach.clamp(min=0)))
 
 
 def _ends(y: Tensor, support: Support) -> tuple[Tensor, Tensor]:

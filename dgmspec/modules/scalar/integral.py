@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from dgmspec.core.types import REAL, Support
+from dgmspec.core.types import Support
 from dgmspec.modules.scalar.fixed import softplus
-from dgmspec.modules.solve import Function, solve
+from dgmspec.modules.solve import Function, solve_steep
 from dgmspec.modules.twin import ScalarTwin
 from dgmspec.ops.scalar.integral import FLOOR, Umnn, clenshaw_curtis
 
@@ -58,10 +58,7 @@ def umnn_forward(op: Umnn, raw: Tensor, x: Tensor, support: Support) -> Result:
 
 
 def umnn_inverse(op: Umnn, raw: Tensor, y: Tensor, support: Support) -> Result:
-    offset = (y - raw[-1]).detach()
-    # The slope is at least the floor, and the curve passes through (0, b).
-    low, high = (offset / FLOOR).clamp(max=0), (offset / FLOOR).clamp(min=0)
-    return solve(_integral(op, raw), y, REAL, bracket=(low, high))
+    return solve_steep(_integral(op, raw), y, raw[-1], FLOOR)
 
 
 TWINS = {Umnn: ScalarTwin(umnn_forward, umnn_inverse, loop="bounded")}

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgmspec.core.types import REAL, UNIT, Support
+from dgmspec.core.types import UNIT, Support
 from dgmspec.modules.scalar.spline import inside_box, slope_of
-from dgmspec.modules.solve import Function, solve
+from dgmspec.modules.solve import Function, solve, solve_steep
 from dgmspec.modules.twin import ScalarTwin
 from dgmspec.ops.scalar.polynomial import FLOOR, MAX_DEGREE, Bernstein, Sos
 from dgmspec.ops.scalar.spline import MIN_BIN, Box
@@ -124,10 +124,7 @@ def sos_forward(op: Sos, raw: Tensor, x: Tensor, support: Support) -> Result:
 
 
 def sos_inverse(op: Sos, raw: Tensor, y: Tensor, support: Support) -> Result:
-    offset = (y - raw[-1]).detach()
-    # The slope is at least the floor, and the curve passes through (0, c).
-    low, high = (offset / FLOOR).clamp(max=0), (offset / FLOOR).clamp(min=0)
-    return solve(_squares(op, raw), y, REAL, bracket=(low, high))
+    return solve_steep(_squares(op, raw), y, raw[-1], FLOOR)
 
 
 TWINS: Final[dict[type[Any], ScalarTwin]] = {

@@ -23,13 +23,14 @@ from dgmspec.runtime.data.support import Origin
 
 __all__ = ["csv", "parquet"]
 
-Mapping = Iterable[tuple[str, str | tuple[str, ...]]]
+Assigned = Iterable[tuple[str, str | tuple[str, ...]]]
+"""The columns that a call names, by variables."""
 
 _COUNTED: Final = " (the first row is 1)"
 
 
 def csv(
-    context: Context, *, path: str, variables: Mapping = (), delimiter: str = "comma", stream: Stream = "auto"
+    context: Context, *, path: str, variables: Assigned = (), delimiter: str = "comma", stream: Stream = "auto"
 ) -> Rows:
     """The columns of a CSV file that the variables take, as float64; anything that is no number is refused."""
     mark, blocks = DELIMITERS[delimiter], list[Block]()
@@ -43,7 +44,7 @@ def csv(
     return Rows(tuple(context.variables), tuple(blocks), 8 * _numbers(context), stream)
 
 
-def parquet(context: Context, *, path: str, variables: Mapping = (), stream: Stream = "auto") -> Rows:
+def parquet(context: Context, *, path: str, variables: Assigned = (), stream: Stream = "auto") -> Rows:
     """The columns of a Parquet file that the variables take; a null or a column of no numbers is refused."""
     blocks, row_bytes = list[Block](), 0
     for file in _files(context, path, ".parquet"):
@@ -95,7 +96,7 @@ class _Taken:
 Taken = dict[str, _Taken]
 
 
-def _taken(context: Context, file: Path, variables: Mapping, header: list[str]) -> Taken:
+def _taken(context: Context, file: Path, variables: Assigned, header: list[str]) -> Taken:
     """The columns of each variable: those the call names, else the one of its name, or ``x[0]``, ``x[1]``, …"""
     named = {name: (given,) if isinstance(given, str) else tuple(given) for name, given in variables}
     taken = {}
