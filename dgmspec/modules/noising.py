@@ -20,6 +20,7 @@ from dgmspec.modules.paths.journey import Known
 from dgmspec.modules.paths.unsolved import Reversed, run_back
 from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.runner import Given, UnavailableError
+from dgmspec.modules.twin import by_row
 from dgmspec.modules.variants import AbstractVaried
 from dgmspec.ops.paths.arrows import Perturb
 from dgmspec.ops.paths.learned import AbstractLearnedPath
@@ -134,7 +135,7 @@ class AbstractNoised(AbstractVaried, ABC):
         value = as_event("x", x, self._event(node).with_support(REAL), self.dtype, self.device)
         context = self._context_of(node, given, value.shape[0])
         if isinstance(node.op, Unsolved):
-            times = _times(t, value).reshape(-1, *(1,) * (value.dim() - 1))
+            times = by_row(_times(t, value), value)
             return reversed_of(node, self.graph, self.values(), context).score(value, times)
         net = denoiser_of(node, self.graph, self.values(), context)
         if isinstance(net, JointDenoiser) and net.plan.layout.silent:

@@ -240,6 +240,11 @@ def flat_rows(x: Tensor) -> Tensor:
     return x.flatten(1) if x.dim() > 1 else x.unsqueeze(1)
 
 
+def by_row(values: Tensor, like: Tensor) -> Tensor:
+    """One value a row, (batch,), or one for all, (1,), shaped to broadcast against `like`, (batch, *event)."""
+    return values.reshape(-1, *(1,) * (like.dim() - 1)) if like.dim() else values.reshape(())
+
+
 def sum_event(ladj: Tensor, event: Type) -> Tensor:
     """The sum over the event dimensions of a per-coordinate term (batch, *event) -> (batch,)."""
     return ladj.flatten(1).sum(1) if event.shape else ladj

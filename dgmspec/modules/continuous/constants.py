@@ -17,7 +17,7 @@ from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import below, context_features
 from dgmspec.modules.traces import norm_core, trace_core
-from dgmspec.modules.twin import Parameters, StepContext, flat_rows
+from dgmspec.modules.twin import Parameters, StepContext, by_row, flat_rows
 from dgmspec.ops.continuous.moving import closed
 from dgmspec.ops.continuous.ode import NULL, Ode
 from dgmspec.ops.continuous.placed import seen_shape
@@ -52,9 +52,8 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
     if ctx.given is not None and ctx.given_type is not None:
         found[CONTEXT] = context_features(ctx.given, ctx.given_type, like)
         if "drop" in ctx.noise and ctx.training:
-            dropped = ctx.noise["drop"] < op.drop
-            rows = dropped.reshape(-1, *(1,) * (found[CONTEXT].dim() - 1))
-            found[CONTEXT] = torch.where(rows, p[NULL], found[CONTEXT])
+            dropped = by_row(ctx.noise["drop"] < op.drop, found[CONTEXT])
+            found[CONTEXT] = torch.where(dropped, p[NULL], found[CONTEXT])
         if op.guidance:
             found[FREE] = p[NULL].expand(like.shape[0], *p[NULL].shape)
         for seen in op.velocity.seen:

@@ -12,7 +12,7 @@ from dgmspec.core.types import Type
 from dgmspec.modules.continuous.ode import Place, carried, evaluation_of
 from dgmspec.modules.continuous.ready import Ready, ready
 from dgmspec.modules.nets import below
-from dgmspec.modules.twin import Parameters, StepContext, TermTwin, sum_event
+from dgmspec.modules.twin import Parameters, StepContext, TermTwin, by_row, sum_event
 from dgmspec.ops.continuous.losses import TEACHER, FlowMatching, Reflow
 from dgmspec.ops.continuous.ode import Ode
 
@@ -33,8 +33,8 @@ def matching(
     r, data, noise = (s, x, y) if begins else (1 - s, y, x)
     (alpha, sigma), (falls, grows) = _curves(op, r)
     along = 1.0 if begins else -1.0
-    at = _rows(alpha, x) * data + _rows(sigma, x) * noise
-    wanted = (_rows(falls, x) * data + _rows(grows, x) * noise) * along
+    at = by_row(alpha, x) * data + by_row(sigma, x) * noise
+    wanted = (by_row(falls, x) * data + by_row(grows, x) * noise) * along
     return _missed(step, p, at, wanted, ctx)
 
 
@@ -46,7 +46,7 @@ def rectifying(op: Reflow, step: Ode, p: Parameters, x: Tensor, y: Tensor, begin
         way: tuple[Place, Place] = ("end", "start") if begins else ("start", "end")
         data = carried(step, below(p, TEACHER), noise, ctx, *way, op.solver or step.solver)
     first, last = (data, noise) if begins else (noise, data)
-    s = _rows(ctx.noise["time"], x)
+    s = by_row(ctx.noise["time"], x)
     return _missed(step, p, first + s * (last - first), last - first, ctx)
 
 
@@ -73,12 +73,7 @@ def _curves(op: FlowMatching, r: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[T
 
 def _rows_of(number: float | Tensor, like: Tensor) -> float | Tensor:
     """One number against events."""
-    return number if isinstance(number, float) else _rows(number, like)
-
-
-def _rows(values: Tensor, like: Tensor) -> Tensor:
-    """One number a row against events."""
-    return values.reshape(-1, *(1,) * (like.dim() - 1))
+    return number if isinstance(number, float) else by_row(number, like)
 
 
 @torch.no_grad()

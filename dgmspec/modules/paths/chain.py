@@ -16,7 +16,7 @@ from torch import Tensor
 from dgmspec.core.types import Support, SupportKind
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted, step_plan, step_tables
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin, sum_event
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, by_row, sum_event
 from dgmspec.ops.paths.chain import Markov
 
 __all__ = ["TWINS", "cell", "spreads", "term"]
@@ -48,7 +48,7 @@ def term(net: Denoiser, step: Markov, x: Tensor, t: Tensor, noise: Tensor, still
     found = net(here.noised(x, noise), t, here)
     if still:
         found = found._replace(clean=found.clean.detach())
-    first = (t == step.low).reshape(-1, *(1,) * (x.dim() - 1))
+    first = by_row(t == step.low, x)
     # At t = 1 there is no s: of the second step, which every chain has, the numbers are finite.
     later = net.at(t.clamp(min=step.low + 1), x.dtype)
     before = net.at(t.clamp(min=step.low + 1) - 1, x.dtype)

@@ -1,30 +1,25 @@
 """The probability flow of a state whose coordinates mix, dx/dt = A x + b - G Gᵀ s / 2, with its log-det; and the step
 that draws parts of the state at the start.
 
-tr A is in closed form; the net's trace is exact, or estimated along fixed directions. The solver runs over √t, in which
-the scores, which may grow like 1/√t towards the start, move evenly.
+tr A is in closed form; the net's trace is exact, or estimated along fixed directions.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgmspec.modules.continuous.ode import solver_of
 from dgmspec.modules.paths.denoiser import JointDenoiser, step_plan, step_tables
-from dgmspec.modules.solvers import SolverError, integrate
-from dgmspec.modules.traces import estimate, exact_trace, probes
+from dgmspec.modules.paths.rooted import Rooted
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin
-from dgmspec.ops.continuous import Hutchinson
 from dgmspec.ops.paths.joint import JointSde, Started
 
 __all__ = ["TWINS"]
-
-_PROBES, _CONTEXT = "probes", "context"
 
 
 def forward(op: JointSde, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
@@ -38,47 +33,31 @@ def backward(op: JointSde, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[
 
 
 def _solved(op: JointSde, p: Parameters, x: Tensor, ctx: StepContext, along: bool) -> tuple[Tensor, Tensor]:
-    how = op.settings.likelihood
-    trace, path = how.trace_of(ctx.event), ctx.plan.path
-    known: dict[str, Tensor] = dict(p)
-    if ctx.given is not None:
-        known[_CONTEXT] = ctx.given
-    if ctx.counted and isinstance(trace, Hutchinson):
-        known[_PROBES] = probes(trace.probes, ctx.noise["probe"])
-    early = math.sqrt((op.start(ctx.event.shape) - path.low) / (path.high - path.low))
-    begin, end = (early, 1.0) if along else (1.0, early)
-    field = _Field(op, ctx, trace if ctx.counted else None)
-    try:
-        found = integrate(field, x, begin, end, known, solver_of(how.solver), rates=int(ctx.counted))
-    except SolverError as error:
-        raise error.at(ctx.address) from error
-    return found.y, found.integrals[0] if ctx.counted else x.new_zeros(())
+    path = ctx.plan.path
+    root = Rooted.of(op, ctx, path.low, path.high)
+    return root.solved(_Field(op, root), x, root.known(p), along)
 
 
+@dataclass(frozen=True)
 class _Field:
-    """(u, x, values) -> (dx/du, trace) with t = low + span · u²: what a solver runs."""
+    """(u, x, values) -> (dx/du, trace): what a solver runs."""
 
-    def __init__(self, op: JointSde, ctx: StepContext, trace: object) -> None:
-        self.op, self.ctx, self.trace = op, ctx, trace
-        self.low, self.span = ctx.plan.path.low, ctx.plan.path.high - ctx.plan.path.low
+    op: JointSde
+    root: Rooted
 
     def __call__(self, u: float | Tensor, x: Tensor, p: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        ctx = self.ctx
-        net = JointDenoiser(self.op, p, ctx.event, ctx.plan, p.get(_CONTEXT), ctx.given_type, ctx.training)
-        u = u.reshape(-1) if isinstance(u, Tensor) else torch.full((1,), u, dtype=torch.float64, device=x.device)
-        t = self.low + self.span * u.double() ** 2
-        pace = (2 * self.span * u.double()).to(x.dtype).reshape(-1, 1)
+        root, ctx = self.root, self.root.ctx
+        net = JointDenoiser(self.op, p, ctx.event, ctx.plan, root.given(p), ctx.given_type, ctx.training)
+        t, clock = root.time(u, x)
+        pace = clock.to(x.dtype).reshape(-1, 1)
         here, flow = net.at(t, x.dtype), net.rates(t, x.dtype)
 
         def learned(at: Tensor) -> Tensor:
             pushed: Tensor = -pace * flow.pull(net(at, t, here).score) / 2
             return pushed
 
-        linear = pace * flow.drift(x)
-        if self.trace is None:
-            return (linear + learned(x),)
-        found = estimate(learned, x, p[_PROBES])[:2] if isinstance(self.trace, Hutchinson) else exact_trace(learned, x)
-        return linear + found[0], found[1] + pace.flatten() * flow.trace
+        value, *traces = root.traced(learned, x, p)
+        return (pace * flow.drift(x) + value, *(trace + pace.flatten() * flow.trace for trace in traces))
 
 
 # ---- the start ------------------------------------------------------------------------------------------------------

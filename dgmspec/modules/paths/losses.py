@@ -13,7 +13,7 @@ from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.terms import by_coordinate, draw_times, net_of, path_term, reversed_of
 from dgmspec.modules.paths.unsolved import implicit, noised
 from dgmspec.modules.traces import estimate, exact_trace
-from dgmspec.modules.twin import Parameters, ScoreContext, ScoreTwin, StepContext, TermTwin, sum_event
+from dgmspec.modules.twin import Parameters, ScoreContext, ScoreTwin, StepContext, TermTwin, by_row, sum_event
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.losses import Dsm, Ism, Ssm
 from dgmspec.ops.paths.noising import AbstractNoising
@@ -47,7 +47,7 @@ def _factor(op: Dsm, time: str, here: At, t: Tensor, weight: Prepared | None) ->
         return (math.log(op.gamma) - here.log_snr).exp().clamp(max=1.0)
     assert weight is not None
     env = {"alpha": here.alpha, "sigma": here.sigma, "snr": here.log_snr.exp()}
-    times = t.reshape(-1, *(1,) * (here.sigma.dim() - 1))
+    times = by_row(t, here.sigma)
     return as_tensor(weight({**env, time: times}, here.sigma), here.sigma) / here.sigma**2
 
 

@@ -14,7 +14,7 @@ from dgmspec.core.types import SupportKind, Type
 from dgmspec.modules.nets import below, context_features, evaluate, features_of, planes_of
 from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, Plan
 from dgmspec.modules.paths.joint_coefficients import JointPlan
-from dgmspec.modules.twin import Parameters
+from dgmspec.modules.twin import Parameters, by_row
 from dgmspec.ops.paths.noising import AbstractNoising
 
 __all__ = ["AbstractDenoiser", "Predicted", "seen"]
@@ -106,4 +106,4 @@ def seen(
     if given is None or given_type is None:
         return None
     c = context_features(given, given_type, x)
-    return c if dropped is None else torch.where(dropped.reshape(-1, *(1,) * (c.dim() - 1)), p["null"], c)
+    return c if dropped is None else torch.where(by_row(dropped, c), p["null"], c)

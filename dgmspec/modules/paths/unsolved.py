@@ -15,26 +15,17 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.modules.continuous.ode import solver_of
 from dgmspec.modules.guidance import beyond, doubled
 from dgmspec.modules.nets import below, evaluate
 from dgmspec.modules.paths.predicted import seen
+from dgmspec.modules.paths.rooted import Rooted
 from dgmspec.modules.paths.simulation import Process, Time, advance, process_of
-from dgmspec.modules.solvers import SolverError, integrate
-from dgmspec.modules.traces import estimate, exact_trace, probes
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
-from dgmspec.ops.continuous import Hutchinson
+from dgmspec.modules.traces import estimate, exact_trace
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, by_row
 from dgmspec.ops.paths.samplers import AbstractPathSampler, PfOde, ReverseSde
 from dgmspec.ops.paths.unsolved import Unsolved
 
 __all__ = ["TWINS", "Reversed", "implicit", "noised", "run_back"]
-
-_PROBES, _CONTEXT = "probes", "context"
-
-
-def _rows(t: Tensor, x: Tensor) -> Tensor:
-    """One time a row, or one for all of them, against events."""
-    return t.reshape(-1, *(1,) * (x.dim() - 1)).to(x.dtype)
 
 
 @dataclass(frozen=True)
@@ -94,7 +85,7 @@ def noised(op: Unsolved, law: Process, x: Tensor, t: Tensor, noise: Mapping[str,
     if op.settings.init_noise:
         x = x + op.settings.init_noise * noise["first"]
     scheme, path = op.scheme(x.shape[1:]), noise["path"]
-    h = _rows(t - op.low, x) / scheme.steps
+    h = by_row(t - op.low, x).to(x.dtype) / scheme.steps
     for i in range(scheme.steps):
         x = advance(scheme, law, x, op.low + i * h, h, path[:, i])
     return x
@@ -106,7 +97,7 @@ def implicit(net: Reversed, x: Tensor, t: Tensor, probe: Tensor | None) -> tuple
     E [½ sᵀ W s + ∇·(W s)] differs from ½ E (s - ∇ log p)ᵀ W (s - ∇ log p) by a number that no net changes, W depending
     on the state or not.
     """
-    rows, first = _rows(t, x), net.op.settings.init_noise**2
+    rows, first = by_row(t, x).to(x.dtype), net.op.settings.init_noise**2
 
     def weight(at: Tensor) -> Tensor:
         return first + (rows - net.op.low) * net.spread(at, rows)
@@ -130,34 +121,14 @@ def _backward(op: Unsolved, p: Parameters, y: Tensor, ctx: StepContext) -> tuple
 
 
 def _solved(op: Unsolved, p: Parameters, x: Tensor, ctx: StepContext, along: bool) -> tuple[Tensor, Tensor]:
-    how, span = op.likelihood, op.high - op.low
-    assert how is not None
-    trace = how.trace_of(ctx.event)
-    known: dict[str, Tensor] = dict(p)
-    if ctx.given is not None:
-        known[_CONTEXT] = ctx.given
-    if ctx.counted and isinstance(trace, Hutchinson):
-        known[_PROBES] = probes(trace.probes, ctx.noise["probe"])
+    root = Rooted.of(op, ctx, op.low, op.high)
 
     def field(u: float | Tensor, y: Tensor, q: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        net = Reversed(op, q, ctx.event, ctx.plan, q.get(_CONTEXT), ctx.given_type, ctx.training)
-        share = _rows(torch.as_tensor(u, dtype=y.dtype, device=y.device), y)
-        t, pace = op.low + span * share**2, 2 * span * share
+        net = Reversed(op, q, ctx.event, ctx.plan, root.given(q), ctx.given_type, ctx.training)
+        t, pace = (by_row(value, y).to(y.dtype) for value in root.time(u, y))
+        return root.traced(lambda at: pace * net.velocity(at, t), y, q)
 
-        def paced(at: Tensor) -> Tensor:
-            return pace * net.velocity(at, t)
-
-        if not ctx.counted:
-            return (paced(y),)
-        return estimate(paced, y, q[_PROBES])[:2] if isinstance(trace, Hutchinson) else exact_trace(paced, y)
-
-    early = math.sqrt((op.start(ctx.event.shape) - op.low) / span)
-    ends = (early, 1.0) if along else (1.0, early)
-    try:
-        found = integrate(field, x, *ends, known, solver_of(how.solver), rates=int(ctx.counted))
-    except SolverError as error:
-        raise error.at(ctx.address) from error
-    return found.y, found.integrals[0] if ctx.counted else x.new_zeros(())
+    return root.solved(field, x, root.known(p), along)
 
 
 # ---- samplers -------------------------------------------------------------------------------------------------------

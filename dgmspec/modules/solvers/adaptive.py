@@ -15,7 +15,8 @@ from torch import Tensor
 
 from dgmspec.modules.solvers.control import Tolerance, error_norm, first_size, next_size
 from dgmspec.modules.solvers.failure import SolverError
-from dgmspec.modules.solvers.steps import Grid, Problem, State, moved, rowwise
+from dgmspec.modules.solvers.steps import Grid, Problem, State, moved
+from dgmspec.modules.twin import by_row
 
 __all__ = ["Found", "search"]
 
@@ -85,7 +86,7 @@ def _resolution(problem: Problem, like: Tensor) -> float:
 
 
 def _where(chosen: Tensor, new: State, old: State) -> State:
-    return tuple(torch.where(rowwise(chosen, b), a, b) for a, b in zip(new, old, strict=True))
+    return tuple(torch.where(by_row(chosen, b), a, b) for a, b in zip(new, old, strict=True))
 
 
 def _accepted(taken: list[tuple[Tensor, Tensor]]) -> Grid:

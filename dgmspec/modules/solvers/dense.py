@@ -8,7 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from dgmspec.modules.solvers.steps import Grid, Problem, State, moved, rowwise
+from dgmspec.modules.solvers.steps import Grid, Problem, State, moved
+from dgmspec.modules.twin import by_row
 
 __all__ = ["between", "on_the_way"]
 
@@ -54,7 +55,7 @@ def between(problem: Problem, state: State, grid: Grid, places: Sequence[float])
                 share = torch.where(here, (place - start) / size, 0.0).to(y.dtype)
                 value = _quartic(share, h, state, after, middle, slopes[0], slopes[-1])
                 found[i] = tuple(
-                    torch.where(rowwise(here, new), new, old) for new, old in zip(value, found[i], strict=True)
+                    torch.where(by_row(here, new), new, old) for new, old in zip(value, found[i], strict=True)
                 )
         state = after
     return found
@@ -64,7 +65,7 @@ def _quartic(share: Tensor, h: Tensor, old: State, new: State, middle: State, fi
     """The polynomial of degree four through a step's ends, its middle and its slopes at both ends, `share` of it in."""
     found = []
     for y0, y1, ym, f0, f1 in zip(old, new, middle, first, last, strict=True):
-        x, k = rowwise(share, y0), rowwise(h, y0)
+        x, k = by_row(share, y0), by_row(h, y0)
         rise, half, f0, f1 = y1 - y0, ym - y0, k * f0, k * f1
         a = 2 * (f1 - f0) - 8 * rise + 16 * half
         b = 5 * f0 - 3 * f1 + 14 * rise - 32 * half

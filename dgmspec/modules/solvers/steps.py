@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from dgmspec.algebra.tableaux import Tableau
+from dgmspec.modules.twin import by_row
 
-__all__ = ["Field", "Grid", "Number", "Problem", "State", "Values", "even", "moved", "rowwise"]
+__all__ = ["Field", "Grid", "Number", "Problem", "State", "Values", "even", "moved"]
 
 Number = float | Tensor
 Values = Mapping[str, Tensor]
@@ -89,11 +90,6 @@ def moved(state: State, h: Number, weights: Sequence[float], slopes: Sequence[St
     )
 
 
-def rowwise(number: Tensor, like: Tensor) -> Tensor:
-    """One number a row, (batch,) or (1,), shaped to broadcast against (batch, *event)."""
-    return number.reshape(-1, *(1,) * (like.dim() - 1)) if like.dim() else number.reshape(())
-
-
 def even(steps: int) -> Grid:
     """Equal steps; the last ends at 1 exactly."""
     places = [k / steps for k in range(steps + 1)]
@@ -110,4 +106,4 @@ def _combined(base: Tensor, h: Number, weights: Sequence[float], terms: Sequence
     total = weight * term
     for weight, term in rest:
         total = torch.add(total, term, alpha=weight)
-    return torch.addcmul(base, rowwise(h, base), total)
+    return torch.addcmul(base, by_row(h, base), total)
