@@ -63,6 +63,7 @@ class Field:
 
     @property
     def shape(self) -> Shape:
+        """That of the state."""
         return self.shapes[self.state]
 
     @property

@@ -52,4 +52,5 @@ def _fit_one(annotation: Any, value: Any) -> tuple[bool, Any]:
 
 
 def holds_operations(member: Any) -> bool:
+    """Whether the items of a tuple's annotation may be operations."""
     return any(isinstance(m, type) and issubclass(m, AbstractOp) for m in alternatives(get_args(member)[0]))

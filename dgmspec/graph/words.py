@@ -137,6 +137,7 @@ def complaint(found: Any) -> str:
 
 
 def advice(found: Any) -> str:
+    """What to write in place of a value that pydantic refuses."""
     kind, context = found["type"], found.get("ctx", {})
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
@@ -145,4 +146,5 @@ def advice(found: Any) -> str:
 
 
 def shown(value: Any) -> str:
+    """A refused value as the text has it, where it has one."""
     return describe_value(value) if isinstance(value, (AbstractOp, tuple, str, int, float)) else "not one"

@@ -141,6 +141,7 @@ def _coupling(op: Coupling, p: Parameters, x: Tensor, ctx: StepContext, inverse:
 
 
 def coupling_part(op: Coupling, p: Parameters, kept: Tensor, moved: Tensor, ctx: StepContext, inverse: bool) -> Result:
+    """A coupling on its two parts side by side, (batch, n) each, as `StepTwin.part` has it."""
     raw = _raw_of_vector(op, p, kept, moved, moved.shape[1], ctx)
     return _transformed(op, raw, moved, ctx, inverse)
 

@@ -64,10 +64,12 @@ def average(copies: int) -> Run:
 
 
 def log_mean_exp(copies: int) -> Run:
+    """The log of the mean of exp over the copies of a row."""
     return lambda training, p, x: torch.logsumexp(x.reshape(-1, copies), 1) - math.log(copies)
 
 
 def log_sum_exp(copies: int) -> Run:
+    """The log of the sum of exp over the copies of a row."""
     return lambda training, p, x: torch.logsumexp(x.reshape(-1, copies), 1)
 
 

@@ -36,6 +36,7 @@ CONSTANT = "constant"
 
 
 def learned(type_: Type) -> Run:
+    """A learned parameter in its support, (1, *shape)."""
     support = type_.support
 
     def run(training: bool, p: Mapping[str, Tensor]) -> Tensor:
@@ -82,6 +83,8 @@ def _wide(value: Tensor) -> Tensor:
 
 
 def total(signs: tuple[int, ...]) -> Run:
+    """Σ sign · part, (batch,), the parts that are one number for all rows added up first."""
+
     def run(training: bool, p: Mapping[str, Tensor], *parts: Tensor) -> Tensor:
         constant = _wide(p[CONSTANT]) if p else None
         varying: Tensor | None = None
@@ -104,6 +107,8 @@ def _accumulate(total: Tensor | None, sign: int, part: Tensor) -> Tensor:
 
 
 def mean(sign: int) -> Run:
+    """sign · mean over the rows."""
+
     def run(training: bool, p: Mapping[str, Tensor], values: Tensor) -> Tensor:
         return values.mean() if sign > 0 else -values.mean()
 

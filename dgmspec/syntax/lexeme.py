@@ -39,6 +39,7 @@ class Sink:
     found: list[Diagnostic] = field(default_factory=list)
 
     def span(self, start: int, end: int) -> Span:
+        """A piece of the text, by its offsets."""
         return Span(self.source, start, end)
 
     def report(

@@ -58,6 +58,8 @@ class NetReading:
 
 @dataclass(frozen=True)
 class NetGradient:
+    """A gradient in the formula, under `symbol`: that of `energy` by the state, which reads some nets."""
+
     symbol: str
     energy: Prepared
     readings: tuple[NetReading, ...]

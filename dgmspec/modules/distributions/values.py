@@ -42,10 +42,12 @@ def into_domain(domain: Support, raw: Tensor) -> Tensor:
 
 
 def log(value: Value) -> Value:
+    """log v, of a number before anything runs."""
     return value.log() if isinstance(value, Tensor) else math.log(value)
 
 
 def lgamma(value: Value) -> Value:
+    """log Γ(v), likewise."""
     return torch.lgamma(value) if isinstance(value, Tensor) else math.lgamma(value)
 
 

@@ -144,6 +144,7 @@ def _ended(chain: Chain, tangents: Tensor) -> Tensor:
 
 
 def layer_of(chain: Chain, layer: int, a: Tensor) -> Tensor:
+    """g (W a) + b of one layer, from activations (batch, inputs)."""
     weight, offset = chain.weights[layer], chain.offsets[layer]
     if chain.gates:
         return torch.addcmul(offset, chain.gates[layer], F.linear(a, weight))
