@@ -26,20 +26,6 @@ Share = Annotated[float, Field(ge=0, le=1, strict=True)]
 Positive = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
 Spacing = Literal["uniform", "quadratic", "log_snr", "karras"]
 
-
-def _needs_kernel(sampler: str, name: str, value: object, known: tuple[object, ...]) -> Refusal | None:
-    """An argument whose value is none of those that work without a kernel."""
-    if value in known:
-        return None
-    return Refusal(
-        "DGM715",
-        f"`{name} = {value}` of `{sampler}` is worked out from the kernel's α and σ, and this law, which is not "
-        "affine, has none with a formula",
-        name,
-        help=(f"write `{name} = {known[-1]}`",),
-    )
-
-
 _SPACING = "how the times are spaced: in t, in t², in log-SNR, or in (σ/α)^(1/7)"
 
 
@@ -92,6 +78,19 @@ def _mixed(what: str, instead: str) -> Refusal:
     )
 
 
+def _needs_kernel(sampler: str, name: str, value: object, known: tuple[object, ...]) -> Refusal | None:
+    """An argument whose value is none of those that work without a kernel."""
+    if value in known:
+        return None
+    return Refusal(
+        "DGM715",
+        f"`{name} = {value}` of `{sampler}` is worked out from the kernel's α and σ, and this law, which is not "
+        "affine, has none with a formula",
+        name,
+        help=(f"write `{name} = {known[-1]}`",),
+    )
+
+
 class ReverseSde(AbstractPathSampler):
     """The process run backwards: dx = (f - g² s) dt + g dW from the end of time, s the learned score.
 
@@ -109,18 +108,18 @@ class ReverseSde(AbstractPathSampler):
     discrete: ClassVar[bool] = False
     mixed: ClassVar[bool] = True
 
+    steps: Count = Field(500, description="steps from the noise to the data")
+    solver: Literal["euler_maruyama", "heun", "exponential"] = Field("euler_maruyama", description="rule of a step")
+    spacing: Spacing = Field("uniform", description=_SPACING)
+    corrector: Steps = Field(0, description="Langevin steps after each step")
+    snr: Positive = Field(0.16, description="size of a corrector's step beside the noise")
+
     def refusal(self, step: AbstractStep) -> Refusal | None:
         if not isinstance(step, JointSde):
             return super().refusal(step)
         if self.solver == "exponential":
             return _mixed("`solver = exponential`", "`solver = heun`")
         return _mixed("a corrector", "`corrector = 0`") if self.corrector else None
-
-    steps: Count = Field(500, description="steps from the noise to the data")
-    solver: Literal["euler_maruyama", "heun", "exponential"] = Field("euler_maruyama", description="rule of a step")
-    spacing: Spacing = Field("uniform", description=_SPACING)
-    corrector: Steps = Field(0, description="Langevin steps after each step")
-    snr: Positive = Field(0.16, description="size of a corrector's step beside the noise")
 
     def without_kernel(self, step: Unsolved) -> Refusal | None:
         return (
@@ -145,15 +144,15 @@ class PfOde(AbstractPathSampler):
     discrete: ClassVar[bool] = False
     mixed: ClassVar[bool] = True
 
+    steps: Count = Field(50, description="steps from the noise to the data")
+    solver: Literal["euler", "heun", "dpm_solver", "deis"] = Field("heun", description="rule of a step")
+    spacing: Spacing | None = Field(None, description=f"{_SPACING}; `log_snr`, or `quadratic` without a kernel")
+
     def refusal(self, step: AbstractStep) -> Refusal | None:
         if not isinstance(step, JointSde):
             return super().refusal(step)
         known = self.solver in ("euler", "heun")
         return None if known else _mixed(f"`solver = {self.solver}`", "`solver = heun`")
-
-    steps: Count = Field(50, description="steps from the noise to the data")
-    solver: Literal["euler", "heun", "dpm_solver", "deis"] = Field("heun", description="rule of a step")
-    spacing: Spacing | None = Field(None, description=f"{_SPACING}; `log_snr`, or `quadratic` without a kernel")
 
     def without_kernel(self, step: Unsolved) -> Refusal | None:
         return _needs_kernel(self.name, "solver", self.solver, ("euler", "heun")) or _needs_kernel(
