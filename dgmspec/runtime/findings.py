@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from dgmspec.core.address import Address
 from dgmspec.core.types import Support
 
-__all__ = ["STATISTICAL", "TOLERANCE", "Claim", "Finding", "distance", "outside"]
+__all__ = ["STATISTICAL", "TOLERANCE", "Claim", "Finding", "Outcome", "distance", "outcomes", "outside"]
 
 TOLERANCE = 1e-6
 
@@ -73,6 +74,53 @@ class Finding:
         """The finding for JSON."""
         why = {"reason": self.reason} if self.error is None else {"error": self.error, "tolerance": self.tolerance}
         return {"address": self.address, "of": self.step, "claim": self.claim, "status": self.status, **why}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one claim, over all that it was made of."""
+
+    claim: Claim
+    findings: tuple[Finding, ...]
+
+    @property
+    def tried(self) -> list[Finding]:
+        """Those that were tried."""
+        return [finding for finding in self.findings if finding.error is not None]
+
+    @property
+    def broken(self) -> list[Finding]:
+        """Those that did not hold."""
+        return [finding for finding in self.tried if not finding.holds]
+
+    @property
+    def status(self) -> Literal["checked", "VIOLATED", "not tried"]:
+        """Whether the claim held wherever it was tried."""
+        return "not tried" if not self.tried else "VIOLATED" if self.broken else "checked"
+
+    @property
+    def worst(self) -> Finding:
+        """The largest error beside what is allowed, of a claim that was tried."""
+        return max(self.broken or self.tried, key=lambda finding: (finding.error or 0.0) / finding.tolerance)
+
+    @property
+    def times(self) -> str:
+        """How often it was tried: ``3``, or ``3 of 5``."""
+        tried, count = len(self.tried), len(self.findings)
+        return str(tried) if tried == count else f"{tried} of {count}"
+
+    @property
+    def unit(self) -> str:
+        """What its errors are counted in, to be written behind them."""
+        return " standard errors" if self.claim in STATISTICAL else ""
+
+
+def outcomes(findings: Iterable[Finding]) -> list[Outcome]:
+    """What came of each claim, in the order of their first findings."""
+    groups: dict[Claim, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.claim, []).append(finding)
+    return [Outcome(claim, tuple(group)) for claim, group in groups.items()]
 
 
 def distance(found: Tensor, expected: Tensor) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from dgmspec.modules.randomness import noise_for
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
 from dgmspec.runtime.evaluate import model_of
-from dgmspec.runtime.findings import STATISTICAL, Finding
+from dgmspec.runtime.findings import Finding, outcomes
 from dgmspec.runtime.kernels import check_kernels
 from dgmspec.runtime.kolmogorov.check import check_processes
 from dgmspec.runtime.kolmogorov.histograms import Histogram
@@ -73,6 +72,11 @@ class Verification:
         """The flows of the table."""
         return self.table.flows
 
+    @property
+    def assumed(self) -> list[str]:
+        """What the flows assume, each once; ``nothing`` where they assume nothing."""
+        return list(dict.fromkeys(reason for f in self.flows for reason in f.assumed)) or ["nothing"]
+
     def draw(self, path: Path) -> None:
         """The simulated processes beside their laws, as a PNG."""
         if not self.histograms:
@@ -90,8 +94,7 @@ class Verification:
         lines = [f"model {self.table.model}   {self.points}"]
         lines += [f" proved     {f.source} -> {f.target}: {'; '.join(f.proved)}" for f in self.flows]
         lines += _claims(self.findings)
-        assumed = list(dict.fromkeys(reason for f in self.flows for reason in f.assumed))
-        return "\n".join([*lines, *(f" assumed    {reason}" for reason in assumed or ["nothing"])])
+        return "\n".join([*lines, *(f" assumed    {reason}" for reason in self.assumed)])
 
 
 def verify(model: CompiledModel, seed: int = 0) -> Verification:
@@ -231,26 +234,15 @@ def _packed(slots: list[Any], parts: tuple[int, ...]) -> Tensor:
 
 def _claims(findings: tuple[Finding, ...]) -> Iterator[str]:
     """One line a claim: what came of it, how often it was tried, its worst error; below it every violation."""
-    groups: dict[str, list[Finding]] = {}
-    for finding in findings:
-        groups.setdefault(finding.claim, []).append(finding)
-    width = max((len(claim) for claim in groups), default=0)
-    for claim, group in groups.items():
-        tried = [f for f in group if f.error is not None]
-        if not tried:
-            yield f" not tried  {claim:{width}}  {group[0].reason}"
+    found = outcomes(findings)
+    width = max((len(outcome.claim) for outcome in found), default=0)
+    for outcome in found:
+        head = f" {outcome.status:9}  {outcome.claim:{width}}"
+        if not outcome.tried:
+            yield f"{head}  {outcome.findings[0].reason}"
             continue
-        broken = [f for f in tried if not f.holds]
-        worst = max(broken or tried, key=_excess)
-        word = "VIOLATED" if broken else "checked"
-        times = f"{len(tried)} of {len(group)}" if len(tried) < len(group) else str(len(tried))
-        where = f"  at {worst.step}" if worst.error and len(group) > 1 else ""
-        unit = " standard errors" if claim in STATISTICAL else ""
-        yield f" {word:9}  {claim:{width}}  {times} tried, worst error {worst.error:.1e}{unit}{where}"
-        for f in broken:
-            yield f"            {f.step}: {claim}, error {f.error:.1e}, allowed {f.tolerance:.1e}"
-
-
-def _excess(finding: Finding) -> float:
-    assert finding.error is not None
-    return math.inf if math.isinf(finding.error) else finding.error / finding.tolerance
+        worst = outcome.worst
+        where = f"  at {worst.step}" if worst.error and len(outcome.findings) > 1 else ""
+        yield f"{head}  {outcome.times} tried, worst error {worst.error:.1e}{outcome.unit}{where}"
+        for f in outcome.broken:
+            yield f"            {f.step}: {f.claim}, error {f.error:.1e}, allowed {f.tolerance:.1e}"
