@@ -15,7 +15,7 @@ from dgmspec import lang
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.journeys import Noise, denoiser_of, noising_step
 from dgmspec.modules.paths.denoiser import Denoiser
-from dgmspec.modules.paths.journey import Journey
+from dgmspec.modules.paths.descent import Journey
 from tests.zoo import randomise
 
 CHAIN = "markov x -> z | y over t in 1..30 { step(x, t) ~ normal(0.9 * x, 0.44); learn noise(x, t) = mlp(16) }"

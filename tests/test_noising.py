@@ -23,7 +23,7 @@ from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, 
 from dgmspec.modules.paths import chain, flow
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser, Predicted
-from dgmspec.modules.paths.journey import Journey
+from dgmspec.modules.paths.descent import Journey
 from dgmspec.runtime.verify import verify
 
 BETA = "fn β(t) = 0.1 + 19.9 * t\n"

@@ -16,7 +16,7 @@ from dgmspec.core.types import Type
 from dgmspec.graph.graph import Graph, StepNode
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.paths.denoiser import AnyDenoiser, denoiser, plan_of
-from dgmspec.modules.paths.journey import Journey, Known
+from dgmspec.modules.paths.descent import Journey, Known
 from dgmspec.modules.paths.samplers import TWINS
 from dgmspec.modules.paths.simulation import process_of
 from dgmspec.modules.paths.unsolved import Reversed

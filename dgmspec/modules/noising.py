@@ -16,7 +16,7 @@ from dgmspec.graph.graph import StepNode
 from dgmspec.modules.inputs import as_event, read_given
 from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, reversed_of
 from dgmspec.modules.paths.denoiser import AnyDenoiser, Denoiser, JointDenoiser
-from dgmspec.modules.paths.journey import Known
+from dgmspec.modules.paths.descent import Known
 from dgmspec.modules.paths.unsolved import Reversed, run_back
 from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.runner import Given, UnavailableError

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dgmspec.modules.paths.chain import spreads
 from dgmspec.modules.paths.coefficients import AnyAt, AnyRates
-from dgmspec.modules.paths.journey import ByCoordinate, Journey
+from dgmspec.modules.paths.descent import ByCoordinate, Journey
 from dgmspec.ops.paths.chain import Markov
 from dgmspec.ops.paths.samplers import (
     AbstractPathSampler,
