@@ -198,7 +198,7 @@ def process_of(
 def _check_curve(curve: Written, levels: tuple[float, ...]) -> None:
     """α ≥ 0 and σ > 0 behind the start, and a signal-to-noise ratio that never rises."""
     span = curve.high - curve.low
-    tried = sorted(levels, reverse=False) if levels else [curve.low + span * i / _TRIED for i in range(1, _TRIED + 1)]
+    tried = sorted(levels) if levels else [curve.low + span * i / _TRIED for i in range(1, _TRIED + 1)]
     before = (math.nan, math.inf)
     noise, scale = closure(curve.noise, curve.name), closure(curve.scale, curve.name)
     for t in tried:
