@@ -77,8 +77,8 @@ class _Lowering:
         times = lower_times(building, member, self.at)
         law = ClosingLaw(building, member, self.at, parts, times, numbers, self.simulates, self.places)
         fields = {**times, **law.fields()}
-        learned, places = self.braces.learned()
-        self.places |= places
+        learned, at_learned = self.braces.learned()
+        self.places |= at_learned
         fields |= {**learned, "settings": self.braces.settings()}
         if self.simulates:
             fields["start"] = moments_of(source.variable)

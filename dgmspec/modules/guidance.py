@@ -9,12 +9,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["beyond", "doubled"]
+__all__ = ["beyond", "doubled", "rows_beyond"]
 
 
 def beyond(given: Tensor, free: Tensor, guidance: float) -> Tensor:
     """A prediction given the context and `guidance` times its distance from that without the context."""
     return given + guidance * (given - free)
+
+
+def rows_beyond(both: Tensor, guidance: float) -> Tensor:
+    """The same of the predictions for `doubled` rows, (2 rows, …) -> (rows, …)."""
+    given, free = both.chunk(2)
+    return beyond(given, free, guidance)
 
 
 def doubled(given: Tensor, rows: int) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,8 @@ from dgmspec.algebra.nodes import AbstractExpr, AbstractOperand, Call, Index, In
 from dgmspec.spec import expressions
 from dgmspec.spec import model as documents
 from dgmspec.spec.expressions import *  # noqa: F403  # half of what this module offers
-from dgmspec.spec.expressions import Names, Type, Value, as_context, as_formula, as_named, as_names, as_type
+from dgmspec.spec.expressions import Names, Type, as_context, as_formula, as_named, as_names, as_type
+from dgmspec.spec.expressions import Value as Value
 from dgmspec.spec.model import Spec as Spec
 from dgmspec.spec.model import Step, TypeExpr
 from dgmspec.spec.words import Word, as_value, library_words, stub

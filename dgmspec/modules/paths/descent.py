@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from dgmspec.modules.guidance import beyond, doubled
+from dgmspec.modules.guidance import doubled, rows_beyond
 from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, At, Rates
 from dgmspec.modules.paths.predicted import AbstractDenoiser, Predicted
 
@@ -74,7 +74,7 @@ class Journey(Generic[K, R]):
         if not self.guidance:
             return self.net(x, self.time(i).expand(x.shape[0]).to(x.dtype), self.at(i))
         both = self._both(torch.cat((x, x)), self.time(i).expand(2 * x.shape[0]).to(x.dtype), self.at(i))
-        noise, clean = (beyond(*value.chunk(2), self.guidance) for value in (both.noise, both.clean))
+        noise, clean = (rows_beyond(value, self.guidance) for value in (both.noise, both.clean))
         return Predicted(both.at, noise, clean, None if both.between is None else both.between.chunk(2)[0])
 
     @cached_property

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.modules.guidance import beyond, doubled
+from dgmspec.modules.guidance import doubled, rows_beyond
 from dgmspec.modules.nets import below, evaluate
 from dgmspec.modules.paths.predicted import seen
 from dgmspec.modules.paths.rooted import Rooted
@@ -49,7 +49,7 @@ class Reversed:
         if not self.guidance or self.given is None:
             return self._read(x, t, self.given, self.dropped)
         given, free = doubled(self.given, x.shape[0])
-        return beyond(*self._read(torch.cat((x, x)), t, given, free).chunk(2), self.guidance)
+        return rows_beyond(self._read(torch.cat((x, x)), t, given, free), self.guidance)
 
     def _read(self, x: Tensor, t: Time, given: Tensor | None, dropped: Tensor | None) -> Tensor:
         net, op = self.op.net, self.op
