@@ -6,7 +6,7 @@ An operation defined outside the library keeps its twin in a ``TWINS`` of its ow
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, TypeVar
 
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.losses import AbstractArrowLoss, AbstractScoreLoss
@@ -31,6 +31,7 @@ __all__ = [
     "twin_of",
 ]
 
+T = TypeVar("T")
 
 WITH_TWINS = (AbstractStep, AbstractScalar, AbstractNet, AbstractEmbedding, AbstractDistribution)
 
@@ -82,43 +83,37 @@ def prepare_scalars(op: AbstractStep, support: Support) -> None:
             scalar_twin(held).prepare(held, support)
 
 
+def _of_kind(op: AbstractOp, kind: type[T]) -> T:
+    twin = twin_of(type(op))
+    assert isinstance(twin, kind)
+    return twin
+
+
 def step_twin(op: AbstractStep) -> StepTwin:
     """The twin of a step."""
-    twin = twin_of(type(op))
-    assert isinstance(twin, StepTwin)
-    return twin
+    return _of_kind(op, StepTwin)
 
 
 def scalar_twin(op: AbstractScalar) -> ScalarTwin:
     """The twin of a scalar bijector."""
-    twin = twin_of(type(op))
-    assert isinstance(twin, ScalarTwin)
-    return twin
+    return _of_kind(op, ScalarTwin)
 
 
 def net_twin(op: AbstractNet) -> NetTwin:
     """The twin of a net."""
-    twin = twin_of(type(op))
-    assert isinstance(twin, NetTwin)
-    return twin
+    return _of_kind(op, NetTwin)
 
 
 def embedding_twin(op: AbstractEmbedding) -> EmbeddingTwin:
     """The twin of an embedding."""
-    twin = twin_of(type(op))
-    assert isinstance(twin, EmbeddingTwin)
-    return twin
+    return _of_kind(op, EmbeddingTwin)
 
 
 def distribution_twin(op: AbstractDistribution) -> DistributionTwin:
     """The twin of a distribution."""
-    twin = twin_of(type(op))
-    assert isinstance(twin, DistributionTwin)
-    return twin
+    return _of_kind(op, DistributionTwin)
 
 
 def term_twin(op: AbstractArrowLoss) -> TermTwin:
     """The twin of a loss about one step."""
-    twin = twin_of(type(op))
-    assert isinstance(twin, TermTwin)
-    return twin
+    return _of_kind(op, TermTwin)

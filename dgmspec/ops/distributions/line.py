@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -10,7 +11,19 @@ from dgmspec.core.types import POSITIVE, REAL, Support, Type
 from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue, gamma_draws
 
 
-class Normal(AbstractProduct):
+class AbstractLocationScale(AbstractProduct, ABC):
+    """A law on ℝ that is moved by `loc` and stretched by `scale`."""
+
+    domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
+
+    loc: ParameterValue = 0.0
+    scale: ParameterValue = 1.0
+
+    def values(self, declared: Support) -> Support:
+        return REAL
+
+
+class Normal(AbstractLocationScale):
     """The normal (Gaussian) law.
 
     Formula: ``p(x) = exp(-(x - loc)² / (2 scale²)) / (scale √(2π))``; `scale` is a standard deviation.
@@ -23,20 +36,13 @@ class Normal(AbstractProduct):
 
     name: ClassVar[str] = "normal"
     examples: ClassVar[tuple[str, ...]] = ("normal(0, 1)", "normal", "normal(loc = [1, -1], scale = 2)")
-    domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
     closed_divergence: ClassVar[bool] = True
-
-    loc: ParameterValue = 0.0
-    scale: ParameterValue = 1.0
-
-    def values(self, declared: Support) -> Support:
-        return REAL
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
         return (Draw("noise", type_.shape, "normal"),)
 
 
-class Logistic(AbstractProduct):
+class Logistic(AbstractLocationScale):
     """The logistic law, whose distribution function is the sigmoid.
 
     Formula: ``p(x) = σ(z) σ(-z) / scale``, ``z = (x - loc) / scale``.
@@ -49,19 +55,12 @@ class Logistic(AbstractProduct):
 
     name: ClassVar[str] = "logistic"
     examples: ClassVar[tuple[str, ...]] = ("logistic(0, 1)", "logistic(loc = -1, scale = [0.5, 2])")
-    domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
-
-    loc: ParameterValue = 0.0
-    scale: ParameterValue = 1.0
-
-    def values(self, declared: Support) -> Support:
-        return REAL
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
         return (Draw("noise", type_.shape, "uniform"),)
 
 
-class Laplace(AbstractProduct):
+class Laplace(AbstractLocationScale):
     """The Laplace (double exponential) law.
 
     Formula: ``p(x) = exp(-|x - loc| / scale) / (2 scale)``.
@@ -74,14 +73,7 @@ class Laplace(AbstractProduct):
 
     name: ClassVar[str] = "laplace"
     examples: ClassVar[tuple[str, ...]] = ("laplace(0, 1)", "laplace(loc = [0, 2], scale = 0.5)")
-    domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
     closed_divergence: ClassVar[bool] = True
-
-    loc: ParameterValue = 0.0
-    scale: ParameterValue = 1.0
-
-    def values(self, declared: Support) -> Support:
-        return REAL
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
         return (Draw("noise", (2, *type_.shape), "exponential"),)

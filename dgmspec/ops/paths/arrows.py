@@ -35,19 +35,11 @@ class Sde(AbstractCoordinatewise):
     diffusion: AbstractExpr
     settings: SdeSettings = SdeSettings()
 
-    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        if self.learned and isinstance(law := self.coefficients(self.drift, self.times), NotAffine):
-            return law
-        drift, diffusion = self.started(self.drift, self.diffusion)
-        found = of_drift(drift, diffusion, self.state, self.times, shape, self.settings.init_noise)
-        if isinstance(found, GaussianPath):
-            self.schedule()
-        return found
+    def _derived(self, mean: AbstractExpr, spread: AbstractExpr, shape: Shape) -> GaussianPath | NotAffine:
+        return of_drift(mean, spread, self.state, self.times, shape, self.settings.init_noise)
 
-    def schedule(self) -> Schedule | None:
+    def _schedule(self) -> Schedule:
         """The rate, the offset and g² as formulas."""
-        if not self.learned:
-            return None
         law = self.coefficients(self.drift, self.times)
         assert isinstance(law, Affine), "checked where the path is derived"
         self.require_alike(law.rate, law.offset, self.diffusion)
@@ -56,7 +48,6 @@ class Sde(AbstractCoordinatewise):
 
     @property
     def times(self) -> Times:
-        """The time and its ends."""
         return Times(self.time, self.low, self.high)
 
     def law_at(self) -> str:
@@ -91,19 +82,11 @@ class Perturb(AbstractCoordinatewise):
     def count(self) -> int | None:
         return len(self.levels) or None
 
-    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        if self.learned and isinstance(law := self.coefficients(self.loc, self.times), NotAffine):
-            return law
-        loc, scale = self.started(self.loc, self.scale)
-        found = of_kernel(loc, scale, self.state, self.times, shape, self.levels)
-        if isinstance(found, GaussianPath):
-            self.schedule()
-        return found
+    def _derived(self, mean: AbstractExpr, spread: AbstractExpr, shape: Shape) -> GaussianPath | NotAffine:
+        return of_kernel(mean, spread, self.state, self.times, shape, self.levels)
 
-    def schedule(self) -> Schedule | None:
+    def _schedule(self) -> Schedule:
         """α, m and σ as formulas, and in continuous time the process that has this kernel."""
-        if not self.learned:
-            return None
         law, known = self.coefficients(self.loc, self.times), self.intervals()
         assert isinstance(law, Affine), "checked where the path is derived"
         self.require_alike(law.rate, law.offset, self.scale)
@@ -119,7 +102,6 @@ class Perturb(AbstractCoordinatewise):
 
     @property
     def times(self) -> Times:
-        """The time and its ends."""
         return Times(self.time, self.low, self.high)
 
     @property

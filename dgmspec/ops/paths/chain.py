@@ -61,27 +61,18 @@ class Markov(AbstractCoordinatewise):
     def starts_at(self, x: Type) -> bool:
         return x.support == REAL or x.support.kind is SupportKind.INTEGER
 
-    def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        """With the numbers that are learned at their starting values."""
-        if self.learned and isinstance(law := self.coefficients(self.loc, self._around), NotAffine):
-            return law
-        loc, scale = self.started(self.loc, self.scale)
-        found = of_chain(loc, scale, self.state, self.time, self.low, self.high, shape)
-        if isinstance(found, GaussianPath):
-            self.schedule()
-        return found
+    def _derived(self, mean: AbstractExpr, spread: AbstractExpr, shape: Shape) -> GaussianPath | NotAffine:
+        return of_chain(mean, spread, self.state, self.time, self.low, self.high, shape)
 
-    def schedule(self) -> Schedule | None:
-        """The steps as formulas of what is learned, defined whatever its values: rate, offset and scale."""
-        if not self.learned:
-            return None
-        loc, scale = (self.coefficients(formula, self._around) for formula in (self.loc, self.scale))
+    def _schedule(self) -> Schedule:
+        """The steps as formulas: rate, offset and scale."""
+        loc, scale = (self.coefficients(formula, self.times) for formula in (self.loc, self.scale))
         assert isinstance(loc, Affine) and isinstance(scale, Affine), "neither's slope reads the state"
         self.require_alike(loc.rate, loc.offset, scale.offset)
         return Schedule((loc.rate, loc.offset, scale.offset), self.supports())
 
     @property
-    def _around(self) -> Times:
+    def times(self) -> Times:
         """The steps with room around the first and the last."""
         return Times(self.time, self.low - 0.5, self.high + 0.5)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from dgmspec.algebra.paths.affine import NotAffine
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.paths.affine import NotAffine, Times
 from dgmspec.algebra.paths.closed import closed_form
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.algebra.paths.scalar import Chain
@@ -14,6 +15,7 @@ from dgmspec.core.steps import Kernel
 from dgmspec.core.types import Shape, Type
 from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.paths.noising import AbstractNoising, Gap
+from dgmspec.ops.paths.numbers import Schedule
 from dgmspec.ops.paths.predictions import check_prediction
 
 __all__ = ["AbstractCoordinatewise"]
@@ -22,9 +24,33 @@ __all__ = ["AbstractCoordinatewise"]
 class AbstractCoordinatewise(AbstractNoising, ABC):
     """An arrow along a `GaussianPath`."""
 
+    @property
     @abstractmethod
+    def times(self) -> Times:
+        """The time and its ends, between which the law is defined."""
+
+    @abstractmethod
+    def _derived(self, mean: AbstractExpr, spread: AbstractExpr, shape: Shape) -> GaussianPath | NotAffine:
+        """The path of a law of numbers for events of `shape`."""
+
+    @abstractmethod
+    def _schedule(self) -> Schedule:
+        """The law as formulas of what is learned."""
+
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
-        """The path for events of `shape`, or why the law is not affine in the state; raises `Refusal`."""
+        """The path for events of `shape`, of what is learned the starting values, or why the law is not affine in the
+        state; raises `Refusal`."""
+        law = tuple(getattr(self, name) for name in self.laws)
+        if self.learned and isinstance(read := self.coefficients(law[0], self.times), NotAffine):
+            return read
+        mean, spread = self.started(*law)
+        found = self._derived(mean, spread, shape)
+        if isinstance(found, GaussianPath):
+            self.schedule()  # which refuses what a learned law may not be
+        return found
+
+    def schedule(self) -> Schedule | None:
+        return self._schedule() if self.learned else None
 
     def path(self, shape: Shape) -> GaussianPath:
         """The Gaussian path; `Refusal` where there is none (DGM647) or its coefficients are matrices (DGM901)."""

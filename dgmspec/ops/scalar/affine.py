@@ -10,13 +10,13 @@ from pydantic import Field, field_validator
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import Init
 from dgmspec.core.scalars import AbstractScalar
-from dgmspec.core.types import REAL, Support
-from dgmspec.ops.scalar.domain import image_interval, require_interval, require_line
+from dgmspec.core.types import Support
+from dgmspec.ops.scalar.domain import AbstractOnLine, image_interval, require_interval, require_line
 
 Numbers = float | tuple[float, ...]
 
 
-class Affine(AbstractScalar):
+class Affine(AbstractOnLine):
     """``y = x exp(s) + t`` with ``s = c tanh(r / c)``, the clamp c keeping the slope within (e^-c, e^c).
 
     Shapes: raw (2, *x): r, then t. Domain: ℝ onto ℝ. Log-derivative: s, constant in x.
@@ -31,14 +31,6 @@ class Affine(AbstractScalar):
 
     def raw(self, support: Support) -> tuple[Init, ...]:
         return (Init(), Init())
-
-    def image(self, support: Support) -> Support:
-        require_line(self.name, support)
-        return REAL
-
-    def preimage(self, support: Support) -> Support:
-        require_line(f"inverse {self.name}", support)
-        return REAL
 
     def constant_slope(self) -> bool:
         return True

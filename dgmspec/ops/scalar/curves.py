@@ -9,8 +9,8 @@ from pydantic import Field, field_validator
 
 from dgmspec.core.parameters import Init
 from dgmspec.core.scalars import AbstractScalar
-from dgmspec.core.types import POSITIVE, REAL, Support, interval
-from dgmspec.ops.scalar.domain import image_interval, require_line, require_within
+from dgmspec.core.types import POSITIVE, Support, interval
+from dgmspec.ops.scalar.domain import AbstractOnLine, image_interval, require_within
 from dgmspec.ops.scalar.fixed import AbstractIncreasing
 
 
@@ -116,7 +116,7 @@ MAX_SKEW = 10.0
 """Bound of b, approached smoothly."""
 
 
-class SinhArcsinh(AbstractScalar):
+class SinhArcsinh(AbstractOnLine):
     """``y = sinh(a arcsinh(x) + b)``: b skews, a < 1 draws the tails in, a > 1 draws them out.
 
     Shapes: raw (2, *x): r and t with ``a = exp(c tanh(r / c))``, ``b = 10 tanh(t / 10)``. Domain: ℝ onto ℝ; zero raw is
@@ -133,14 +133,6 @@ class SinhArcsinh(AbstractScalar):
 
     def raw(self, support: Support) -> tuple[Init, ...]:
         return (Init(), Init())
-
-    def image(self, support: Support) -> Support:
-        require_line(self.name, support)
-        return REAL
-
-    def preimage(self, support: Support) -> Support:
-        require_line(f"inverse {self.name}", support)
-        return REAL
 
 
 def _power(x: float, exponent: float) -> float:

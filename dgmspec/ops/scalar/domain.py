@@ -1,10 +1,12 @@
-"""What scalar bijectors refuse: supports that are not intervals, or that leave the domain."""
+"""The domains of scalar bijectors: what they refuse, supports that are not intervals or that leave the domain."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC
 
 from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import REAL, Support, SupportKind, interval
 
 
@@ -39,6 +41,18 @@ def require_line(name: str, support: Support) -> None:
             notes=("an `rqs` in its place keeps the interval: it maps it onto itself",),
             help=(f"put {onto_line(support)} before it, which maps {support.describe()} onto all of ℝ",),
         )
+
+
+class AbstractOnLine(AbstractScalar, ABC):
+    """A map of ℝ onto ℝ, whatever its parameters."""
+
+    def image(self, support: Support) -> Support:
+        require_line(self.name, support)
+        return REAL
+
+    def preimage(self, support: Support) -> Support:
+        require_line(f"inverse {self.name}", support)
+        return REAL
 
 
 def require_within(name: str, domain: Support, support: Support) -> None:

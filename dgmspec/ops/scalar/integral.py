@@ -8,15 +8,14 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dgmspec.core.parameters import Init
-from dgmspec.core.scalars import AbstractScalar
-from dgmspec.core.types import REAL, Support
-from dgmspec.ops.scalar.domain import require_line
+from dgmspec.core.types import Support
+from dgmspec.ops.scalar.domain import AbstractOnLine
 
 FLOOR = 1e-3
 """Smallest value of the integrand."""
 
 
-class Umnn(AbstractScalar):
+class Umnn(AbstractOnLine):
     """``y = b + ∫_0^x g(t) dt`` with a positive network of one hidden layer, whose weights are the raw parameters:
 
     ``g(t) = 0.001 + softplus(c + Σ_h v_h tanh(a_h t + d_h) / √H)``, which keeps its value beyond ±bound.
@@ -43,14 +42,6 @@ class Umnn(AbstractScalar):
 
     def raw(self, support: Support) -> tuple[Init, ...]:
         return (Init(),) * (3 * self.hidden + 2)
-
-    def image(self, support: Support) -> Support:
-        require_line(self.name, support)
-        return REAL
-
-    def preimage(self, support: Support) -> Support:
-        require_line(f"inverse {self.name}", support)
-        return REAL
 
 
 Rule = tuple[tuple[float, ...], tuple[float, ...]]

@@ -11,7 +11,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import Init
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import REAL, UNIT, Support
-from dgmspec.ops.scalar.domain import require_line, require_within
+from dgmspec.ops.scalar.domain import AbstractOnLine, require_line, require_within
 
 MAX_LOG_SLOPE = 5.0
 """Bound of a component's log-slope, approached smoothly."""
@@ -29,7 +29,7 @@ class AbstractMixtureMap(AbstractScalar, ABC):
         return (Init(),) * (3 * self.k)
 
 
-class SigmoidMixture(AbstractMixtureMap):
+class SigmoidMixture(AbstractOnLine, AbstractMixtureMap):
     """``y = logit(Σ_j w_j σ(a_j x + b_j + o_j))``, the deep sigmoidal flow: a mixture's distribution function on ℝ.
 
     Shapes: raw (3k, *x): the weights w (a softmax), the log-slopes (``a = exp(5 tanh(r / 5))``) and the shifts b; o
@@ -43,14 +43,6 @@ class SigmoidMixture(AbstractMixtureMap):
 
     name: ClassVar[str] = "sigmoid_mixture"
     examples: ClassVar[tuple[str, ...]] = ("sigmoid_mixture(4)", "sigmoid_mixture(k = 3)")
-
-    def image(self, support: Support) -> Support:
-        require_line(self.name, support)
-        return REAL
-
-    def preimage(self, support: Support) -> Support:
-        require_line(f"inverse {self.name}", support)
-        return REAL
 
 
 class LogisticMixtureCdf(AbstractMixtureMap):

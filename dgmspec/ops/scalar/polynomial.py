@@ -10,7 +10,7 @@ from pydantic import Field
 from dgmspec.core.parameters import Init
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import REAL, Support
-from dgmspec.ops.scalar.domain import require_interval, require_line
+from dgmspec.ops.scalar.domain import AbstractOnLine, require_interval
 from dgmspec.ops.scalar.spline import Box
 
 FLOOR = 1e-3
@@ -64,7 +64,7 @@ class Bernstein(AbstractScalar):
         )
 
 
-class Sos(AbstractScalar):
+class Sos(AbstractOnLine):
     """``y = c + ∫_0^x (0.001 + Σ_j (Σ_l a_{jl} t^l)²) dt``: a polynomial of degree 2r + 1, increasing by construction.
 
     Shapes: raw (terms (degree + 1) + 1, *x): the coefficients a of the polynomials, then c. The constant coefficients
@@ -84,11 +84,3 @@ class Sos(AbstractScalar):
 
     def raw(self, support: Support) -> tuple[Init, ...]:
         return (Init(),) * (self.terms * (self.degree + 1) + 1)
-
-    def image(self, support: Support) -> Support:
-        require_line(self.name, support)
-        return REAL
-
-    def preimage(self, support: Support) -> Support:
-        require_line(f"inverse {self.name}", support)
-        return REAL
