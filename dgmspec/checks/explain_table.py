@@ -143,12 +143,17 @@ def _row(number: int, step: StepFacts) -> Row:
     return Row(
         number,
         step.label,
-        _unmapped(step) if step.resizes else _structure(step.jacobian),
+        _unmapped(step) if _unmaps(step) else _structure(step.jacobian),
         step.cost.log_det,
         str(step.cost.forward),
         str(step.cost.inverse),
         step.size,
     )
+
+
+def _unmaps(step: StepFacts) -> bool:
+    """Whether a step is no map between events of one size, so that it has no Jacobian."""
+    return step.resizes or step.node.op.balances
 
 
 def _unmapped(step: StepFacts) -> str:
@@ -192,9 +197,9 @@ def _totals(chain: ChainFacts) -> Row:
         structure = f"dense from step {full}"
     count = len(chain.steps)
     label = f"all {count} steps" if count > 1 else "the step"
-    resizing = next((step for step in chain.steps if step.resizes), None)
-    if resizing is not None:
-        structure = _unmapped(resizing)
+    unmapping = next((step for step in chain.steps if _unmaps(step)), None)
+    if unmapping is not None:
+        structure = _unmapped(unmapping)
     return Row(count, label, structure, log_det, str(forward), str(inverse), sum(step.size for step in chain.steps))
 
 

@@ -213,7 +213,11 @@ def _branches(analysis: Analysis, legs: list[Leg], names: dict[str, str]) -> Ite
     for leg in legs:
         chain, f = analysis.chains.get(leg.arrow.address), names[leg.arrow.address]
         for k, step in enumerate(chain.steps if chain else (), 1):
-            if step.node.op.stochastic(step.event):
+            if step.node.op.balances:
+                h = "h" if len(names) == 1 else f.replace("f", "h")
+                change = f"E({h}_{{{k}}}) - E({h}_{{{k - 1}}})"
+                yield rf"\text{{of }} {f}_{{{k}}} &: {change} \text{{ in place of the log-determinant}}"
+            elif step.node.op.stochastic(step.event):
                 forgets = step.node.op.folds is not step.node.inverse
                 what = r"\log P(\text{what it forgets})" if forgets else r"-\log P(\text{what it draws})"
                 yield rf"\text{{of }} {f}_{{{k}}} &: \text{{the determinant of a branch, and }} {what}"

@@ -38,6 +38,8 @@ def proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
     reasons = dict.fromkeys(reason for step in chain.steps for reason in step.facts.proved)
     if (drawn := _drawn(chain)) is not None:
         return (f"step {drawn} draws its end given its start: a law, and nothing is inverted", *reasons)
+    if (chained := _chained(chain)) is not None:
+        return (f"step {chained} draws both ways: log_prob is a variational bound, and nothing is inverted", *reasons)
     said = [_invertible(chain, assumed)]
     volume = _volume_preserving(chain)
     if volume is not Fact.UNKNOWN:
@@ -49,8 +51,6 @@ def proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _invertible(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
-    if (chained := _chained(chain)) is not None:
-        return f"step {chained} draws both ways: log_prob is a variational bound, and nothing is inverted"
     if folding := _folding(chain):
         return f"step {folding[0]} takes several values to one, and the way back draws among them"
     said = "invertible but for what is assumed" if assumed else "invertible"
@@ -67,8 +67,9 @@ def _volume_preserving(chain: ChainFacts) -> Fact:
 
 
 def _chained(chain: ChainFacts) -> int | None:
-    """The number of a step whose density is a bound: a chain of draws, which no map undoes."""
-    return next((i for i, step in enumerate(chain.steps, 1) if step.cost.log_det == "bound"), None)
+    """The number of a step that draws both ways: a chain of draws, which no map undoes."""
+    drawn = (step.cost.log_det == "bound" or step.node.op.balances for step in chain.steps)
+    return next((i for i, draws in enumerate(drawn, 1) if draws), None)
 
 
 def _folding(chain: ChainFacts) -> list[int]:

@@ -86,7 +86,7 @@ def _support(
     culprit = _culprit(chain)
     source = analysis.graph.variables[chain.arrow.source]
     into = declared.support.contains(arrived.support)
-    by_design = any(step.node.op.density == "lower bound" for step in chain.steps)
+    by_design = any(step.node.op.spills for step in chain.steps)
     if into and by_design:
         return _lower_bound(chain, culprit, arrived, declared, variable)
     image, wanted = arrived.support.describe(), declared.support.describe()

@@ -92,6 +92,9 @@ class AbstractStep(AbstractOp, ABC):
     folds: ClassVar[bool] = False
     """Whether several events before the step have one behind it, so that it is undone by a draw among them; going
     forward nothing is drawn."""
+    balances: ClassVar[bool] = False
+    """Whether both ways draw, from one law in balance with itself: what it adds to log p is right on average either
+    way."""
     aside: ClassVar[int] = 0
     """How many parts the step sets aside for the flow's end, beside the event that goes on (`Type.aside`)."""
 
@@ -179,6 +182,16 @@ class AbstractStep(AbstractOp, ABC):
         """Whether the value behind the step depends on its draws, or that before it where it folds, so that the step
         has no Jacobian; a step may also draw for an estimate of its log-determinant alone."""
         return self.folds or bool(self.draws(x))
+
+    @property
+    def undone(self) -> bool:
+        """Whether one way undoes the other to rounding, so that both can be tried as a map is."""
+        return not (self.sampled or self.random or self.balances)
+
+    @property
+    def spills(self) -> bool:
+        """Whether its samples may lie outside the data's support, where they are drawn again."""
+        return self.density == "lower bound" and not self.balances
 
     def refined(self) -> AbstractStep:
         """The same map worked out more finely, where it is solved for: what reported likelihoods use."""

@@ -24,9 +24,11 @@ from dgmspec.graph.binding import Written, bind
 from dgmspec.graph.candidates import nearest_forms
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.fitting import alternatives, fit, holds_operations
+from dgmspec.graph.potentials import close_potential
 from dgmspec.graph.scope import close_formula
 from dgmspec.graph.words import TITLES, a, advice, complaint, said, shown, wanted
 from dgmspec.ops import Parameter, find, names, roles_of, signature
+from dgmspec.ops.transitions import Potential
 
 Maker = Callable[["Caller", str, AbstractExpr, Address], AbstractOp]
 """(caller, role, call, address) -> the operation of a use of a bijector of the file."""
@@ -46,6 +48,8 @@ class Caller:
     """The file's own bijectors by name: each makes the operation of a use, a scalar bijector or a step."""
     named: Mapping[tuple[str, str], Maker] = field(default_factory=dict)
     """The file's own nets and data sources that may stand here, by role and name, likewise."""
+    readable: frozenset[str] = frozenset()
+    """Names that an energy of the state may keep: the model's variables and learned parameters."""
     labels: tuple[Label, ...] = ()
     """Second places of every finding, such as the use of the chain that a step was written in."""
 
@@ -137,6 +141,8 @@ class Caller:
     def value(self, annotation: Any, expression: AbstractExpr, at: Address, parameter: Parameter) -> Any:
         """An argument as `annotation` asks for it; raises `Reported` after reporting."""
         members = tuple(alternatives(annotation))
+        if Potential in members:
+            return self._potential(expression, at)
         head = _head(expression)
         choices = [m for m in members if isinstance(m, str)]
         if isinstance(expression, Name) and head in choices and not expression.quoted:
@@ -152,6 +158,12 @@ class Caller:
                 item = get_args(member)[0]
                 return tuple(self.value(item, v, child(at, i), parameter) for i, v in enumerate(expression.items))
         return self._number_or_formula(members, roles, choices, expression, at, parameter)
+
+    def _potential(self, expression: AbstractExpr, at: Address) -> Potential:
+        """An energy of the state: a formula in which it is `_`, or the name of a function of it."""
+        nets = [name for role, name in self.own if role == "net"]
+        with self.findings.refusals_at(at, self.labels):
+            return close_potential(expression, self.functions, self.constants, self.readable, nets)
 
     def _number_or_formula(
         self,

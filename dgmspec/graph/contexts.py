@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -11,13 +12,15 @@ from dgmspec.algebra.rewrite import free_names, inline, rebuild
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label
 from dgmspec.core.nets import AbstractNet
-from dgmspec.core.types import UNKNOWN, MaybeType
+from dgmspec.core.types import UNKNOWN, MaybeType, Type
 from dgmspec.graph.building import Building
 from dgmspec.graph.graph import FormulaNode, NetNode, Value, ValueId
 from dgmspec.graph.variables import lower_type
+from dgmspec.ops.continuous import Seen
+from dgmspec.ops.nets import context_shape
 from dgmspec.spec.model import Net
 
-__all__ = ["Readable", "lower_context", "net_operation"]
+__all__ = ["Readable", "lower_context", "net_operation", "visible"]
 
 
 @dataclass
@@ -166,6 +169,19 @@ class Readable:
 def lower_context(building: Building, items: tuple[AbstractExpr, ...], at: Address) -> ValueId | None:
     """The value of an arrow's context, which may be made of any variables; several items are joined end to end."""
     return Readable(building).joined(items, at)
+
+
+def visible(building: Building, context: tuple[AbstractExpr, ...]) -> tuple[Seen, ...]:
+    """The variables that formulas of an arrow may name: those of a context made of variables alone."""
+    names = [part.id for part in context if isinstance(part, Name)]
+    found, start = [], 0
+    for name in names if len(names) == len(context) else ():
+        type_ = building.variables[name].declared if name in building.variables else None  # else it has been reported
+        if not isinstance(type_, Type):
+            break
+        found.append(Seen(name, type_, start if len(names) > 1 else None))
+        start += math.prod(context_shape(type_) or ())
+    return tuple(found)
 
 
 def net_operation(building: Building, at: Address, net: Net) -> AbstractNet | Literal["external"]:

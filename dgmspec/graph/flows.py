@@ -8,6 +8,7 @@ from dgmspec.core.address import Address, child
 from dgmspec.core.types import UNKNOWN
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
+from dgmspec.graph.energies import with_energy
 from dgmspec.graph.findings import Reported, meant
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, ValueId, VariableNode
 from dgmspec.graph.unroll import FlowRefused, Placed, Unroller
@@ -38,7 +39,11 @@ def lower_flow(building: Building, unroller: Unroller, member: Flow) -> None:
         )
         building.complete = False
         return
-    placed = with_joins(placed, at)
+    try:
+        placed = [with_energy(building, member, step) for step in with_joins(placed, at)]
+    except Reported:
+        building.complete = False
+        return
     _join(building, placed, source.value, target.value, context, at)
     steps = tuple(step.address for step in placed if step.op is not None)
     building.arrows[at] = ArrowNode(at, source.name, target.name, context, steps)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from dgmspec.core.address import child
@@ -121,7 +122,8 @@ def _graph(building: Building) -> Graph:
         elif isinstance(member, LearnFunction):
             lower_score(building, member)
     bijectors = Bijectors(building.findings, building.scope)
-    unroller = Unroller(building.findings, building.scope, building.caller(), bijectors)
+    caller = replace(building.caller(), readable=building.names_in_formulas())
+    unroller = Unroller(building.findings, building.scope, caller, bijectors)
     for member in members:
         if isinstance(member, Flow):
             lower_flow(building, unroller, member)

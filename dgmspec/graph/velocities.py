@@ -6,7 +6,6 @@ and numbers and nets that the arrow or the model learns.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -17,7 +16,7 @@ from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import REAL, Support, Type
 from dgmspec.graph.building import Building
-from dgmspec.graph.contexts import net_operation
+from dgmspec.graph.contexts import net_operation, visible
 from dgmspec.graph.declaring import Declaring
 from dgmspec.graph.differentiating import Differentiating, all_names
 from dgmspec.graph.divided import JointState, divided
@@ -30,7 +29,7 @@ from dgmspec.graph.words import describe
 from dgmspec.ops import find
 from dgmspec.ops.authored import OwnConstant, OwnNet, Reading, Size
 from dgmspec.ops.continuous import Seen, Velocity
-from dgmspec.ops.nets import External, context_shape
+from dgmspec.ops.nets import External
 from dgmspec.spec.model import Definition, Fn, Learn, Net, Path
 
 __all__ = ["close_velocity"]
@@ -117,14 +116,7 @@ class _Closing:
                 help_ = (f"write it behind a bar: `ode … | {name} over …`",)
                 message = f"the velocity reads `{name}`, which is not in the arrow's context"
                 self.building.findings.refuse("DGM604", message, place, "", help_)
-        plain = len(names) == len(self.member.context)
-        found, start = [], 0
-        for name in names if plain else ():
-            type_ = variables[name].declared if name in variables else None  # else it has been reported
-            if not isinstance(type_, Type):
-                break
-            found.append(Seen(name, type_, start if len(names) > 1 else None))
-            start += math.prod(_features(type_))
+        found = visible(self.building, self.member.context)
         return tuple(seen for seen in found if seen.name in read and seen.name not in hidden)
 
     def _names_read(self, value: AbstractExpr) -> list[str]:
@@ -270,11 +262,6 @@ def _is_net(building: Building, value: AbstractExpr, own: Mapping[str, OwnNet]) 
     name = value.id if isinstance(value, Name) else value.name if isinstance(value, Call) else ""
     taken = name in own or name in building.functions or name in building.named_nets
     return not taken and find("net", name) is not None
-
-
-def _features(type_: Type) -> tuple[int, ...]:
-    """The shape in which a joined context holds a variable."""
-    return context_shape(type_) or ()
 
 
 def _calls(node: AbstractExpr, name: str) -> bool:

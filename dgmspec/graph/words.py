@@ -14,6 +14,7 @@ from dgmspec.ops import signature
 from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
 from dgmspec.ops.continuous import Ode
 from dgmspec.ops.data import NamedData
+from dgmspec.ops.transitions import Potential
 from dgmspec.spec.unresolve import formula_text
 
 TITLES: Final = {
@@ -55,7 +56,7 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
             continue
         if parameter.variadic:
             parts += [describe_value(item) for item in value]
-        elif not skipped and (parameter.roles or isinstance(value, str) or len(parameters) == 1):
+        elif not skipped and (parameter.roles or isinstance(value, (str, Potential)) or len(parameters) == 1):
             parts.append(describe_value(value))
         else:
             parts.append(f"{parameter.name} = {describe_value(value)}")
@@ -75,6 +76,8 @@ def describe_value(value: Any) -> str:
     """A field's value as the language writes it."""
     if isinstance(value, AbstractOp):
         return describe(value)
+    if isinstance(value, Potential):
+        return value.label
     if value is None:
         return "none"
     if isinstance(value, str):

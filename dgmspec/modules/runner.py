@@ -124,7 +124,7 @@ class AbstractRunner(AbstractStore, ABC):
     @property
     def redraws(self) -> bool:
         """Whether a step of the model may sample values outside the data's support, which are drawn again."""
-        return any(step.op.density == "lower bound" for step in self.graph.steps.values())
+        return any(step.op.spills for step in self.graph.steps.values())
 
     @property
     def differentiable(self) -> bool:

@@ -160,7 +160,9 @@ def sampling_walk(graph: Graph, routes: Routes, listing: Listing, exact: bool = 
             walk.log_prob(prior)
         for variable in component.observed:
             walk.need(variable.value)
-    bound = next((entry.label for entry in walk.ledger if entry.density == "lower bound"), None)
+    weighed = {address for address, step in graph.steps.items() if step.op.balances}
+    bounds = (e.label for e in walk.ledger if e.density == "lower bound" and e.address not in weighed)
+    bound = next(bounds, None)
     if exact and bound is not None:
         raise MissingValueError(f"`{bound}` forgets what a sample was made of: only log_prob knows its density")
     return walk
@@ -215,7 +217,7 @@ def _refuse_inexact(graph: Graph, routes: Routes, component: Component) -> None:
     """Sampling with its log-density in one walk needs bijections all the way, and no latent variable to integrate."""
     for address in component.counted:
         op = graph.steps[address].op
-        if op.density == "lower bound" or op.random:
+        if op.spills or op.random:
             raise MissingValueError(f"`{op.name}` is no bijection: only log_prob knows the density of a sample")
     if component.prior is not None and component.prior.op.density == "estimate":
         raise MissingValueError(f"the density of `{component.prior.op.name}` is an estimate: only log_prob knows it")

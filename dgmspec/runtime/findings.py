@@ -35,9 +35,10 @@ Claim = Literal[
     "density label",
     "solver",
     "kernel",
+    "balance",
 ]
 
-STATISTICAL: Final = frozenset(("sampler", "simulation"))
+STATISTICAL: Final = frozenset(("sampler", "simulation", "balance"))
 """The claims whose error is a number of standard errors."""
 
 

@@ -1,15 +1,15 @@
 """The numeric self-check: what each step claims, tried on random points with random parameters in float64.
 
 Three claims a step: the inverse undoes the map, the log-determinant is that of autograd's Jacobian, and the Jacobian's
-zero pattern lies within the declared dependency. A claim that fails names the step, the claim and the worst error.
-`verify` tries all that is claimed, of the whole model too.
+zero pattern lies within the declared dependency; of a step that draws both ways one, that its law balances. A claim
+that fails names the step, the claim and the worst error. `verify` tries all that is claimed, of the whole model too.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import torch
@@ -27,9 +27,26 @@ from dgmspec.modules.twin import NO_MODULES, Modules
 from dgmspec.runtime.findings import Finding
 from dgmspec.runtime.trials import Part, Trial, quick, thorough
 
-__all__ = ["Finding", "check_step", "draw_event", "moved", "own_parameters", "part_of", "self_check", "step_trial"]
+__all__ = [
+    "Finding",
+    "check_balances",
+    "check_step",
+    "draw_event",
+    "moved",
+    "own_parameters",
+    "part_of",
+    "self_check",
+    "step_trial",
+]
 
 POINTS = 4
+
+SPREAD = 1.5
+"""Standard deviation of random points on the line."""
+
+PAIRS = 4_096
+DEVIATIONS = 5.0
+"""Pairs of a start and an end by which a balance is judged, and the standard errors that a mean may be from 0."""
 
 
 def self_check(model: CompiledModel, seed: int = 0) -> list[Finding]:
@@ -37,7 +54,7 @@ def self_check(model: CompiledModel, seed: int = 0) -> list[Finding]:
     other = copy.deepcopy(model).double()
     found: list[Finding] = []
     for node in other.graph.steps.values():
-        if node.op.sampled or node.op.random:
+        if not node.op.undone:
             continue  # contracts data as far as its noise says: no random net is undone to rounding
         before = other.graph.type_of(node.target if node.inverse else node.source)
         given = other.graph.type_of(node.context) if node.context else None
@@ -45,7 +62,40 @@ def self_check(model: CompiledModel, seed: int = 0) -> list[Finding]:
             own = own_parameters(other, node.address, node.op.parameters(before, given))
             op, at = node.op.tightened(), node.address
             found += check_step(op, own, before, given, at, seed, modules=other.externals)
-    return found
+    return [*found, *check_balances(other, seed)]
+
+
+def check_balances(model: CompiledModel, seed: int = 0) -> Iterator[Finding]:
+    """Of a model in float64, every step that draws both ways, from one law in balance with itself."""
+    for node in model.graph.steps.values():
+        before = model.graph.type_of(node.target if node.inverse else node.source)
+        given = model.graph.type_of(node.context) if node.context else None
+        if not node.op.balances or not isinstance(before, Type) or given is UNKNOWN:
+            continue
+        generator = torch.Generator().manual_seed(seed_of(seed, node.address, 4))
+        own = own_parameters(model, node.address, node.op.parameters(before, given))
+        part = part_of(node.op, own, False, before, given, PAIRS, generator, model.externals)
+        x = draw_event(before, PAIRS, generator)
+        c = None if given is None else draw_event(given, PAIRS, generator)
+        with torch.no_grad():
+            y, change = part(x, c, True)
+        assert isinstance(y, Tensor)
+        yield Finding(node.address, f"{node.address} ({node.op.name})", "balance", _tilt(x, y, change), DEVIATIONS)
+
+
+def _tilt(x: Tensor, y: Tensor, change: Tensor) -> float:
+    """How far pairs x ~ r, y ~ K(· | x) are from being in balance, in standard errors.
+
+    With c what the step adds, ``a = exp(c) r(y) / r(x)`` is the density of the pair turned round over that of the pair,
+    so ``(f(x) - f(y)) a / (1 + a)`` has the mean 0 for every f, and is bounded where f is.
+    """
+    ends = [value.flatten(1) if value.dim() > 1 else value[:, None] for value in (x, y)]
+    start, end = (-(value / SPREAD).square().sum(1) / 2 for value in ends)
+    share = torch.sigmoid(change + end - start)[:, None]
+    before, behind = (torch.cat([torch.tanh(value), torch.cos(2 * value)], 1) for value in ends)
+    terms = (before - behind) * share
+    errors = terms.mean(0).abs() / (terms.std(0) / math.sqrt(len(terms))).clamp(min=1e-12)
+    return float(errors.max()) if bool(torch.isfinite(errors).all()) else math.inf
 
 
 def check_step(
@@ -143,7 +193,7 @@ def draw_event(type_: Type, count: int, generator: torch.Generator) -> Tensor:
     if not type_.support.continuous:
         shape = (count, *type_.shape)
         return torch.randint(int(low), int(high) + 1, shape, generator=generator).double()
-    normal = 1.5 * torch.randn(count, *type_.shape, generator=generator, dtype=torch.float64)
+    normal = SPREAD * torch.randn(count, *type_.shape, generator=generator, dtype=torch.float64)
     if math.isinf(low) and math.isinf(high):
         return normal
     if math.isinf(high):

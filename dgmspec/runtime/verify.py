@@ -31,7 +31,7 @@ from dgmspec.runtime.kolmogorov.histograms import Histogram
 from dgmspec.runtime.kolmogorov.picture import draw_histograms
 from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite
-from dgmspec.runtime.selfcheck import POINTS, draw_event, moved, own_parameters, part_of, step_trial
+from dgmspec.runtime.selfcheck import POINTS, check_balances, draw_event, moved, own_parameters, part_of, step_trial
 from dgmspec.runtime.task import FROM_PYTHON, recorded_task
 from dgmspec.runtime.trials import Trial, thorough
 from dgmspec.runtime.wholes import check_whole
@@ -126,6 +126,7 @@ def _verified(
     findings: list[Finding] = []
     for trial in _trials(model, points, seed):
         findings += thorough(trial)
+    findings += check_balances(model, seed)
     findings += check_kernels(model)
     findings += check_whole(model, seed, rows)
     processes, seen = check_processes(model, seed, rows)
@@ -139,7 +140,7 @@ def _trials(model: CompiledModel, points: Points, seed: int) -> Iterator[Trial]:
     """Every step as it is written, then every arrow as a whole."""
     analysis = Analysis(model.graph)
     for step in _steps(analysis):
-        if step.node.op.sampled or step.node.op.random:
+        if not step.node.op.undone:
             continue  # contracts data as far as its noise says: no random net is undone to rounding
         node, event = step.node, step.after if step.node.inverse else step.before
         generator = torch.Generator().manual_seed(seed_of(seed, node.address, 1))
@@ -149,7 +150,7 @@ def _trials(model: CompiledModel, points: Points, seed: int) -> Iterator[Trial]:
         op, modules = node.op.tightened(), model.externals
         yield step_trial(op, own, event, step.context, node.address, label, generator, before, modules)
     for chain in analysis.chains.values():
-        plain = not any(_stochastic(step) or step.node.op.sampled or step.node.op.random for step in chain.steps)
+        plain = not any(_stochastic(step) or not step.node.op.undone for step in chain.steps)
         if len(chain.steps) > 1 and plain:
             yield _whole(model, chain, points, seed)
 

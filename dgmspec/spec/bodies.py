@@ -9,6 +9,7 @@ from typing import Final
 from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label, did_you_mean
+from dgmspec.ops.transitions import STATE
 from dgmspec.spec.circles import Definable, circles
 from dgmspec.spec.model import (
     Apply,
@@ -103,7 +104,7 @@ class AbstractBodies(ABC):
     def apply(self, step: Apply, scope: Scope) -> None:
         """A step: a chain of the file gets what it takes; the library's steps are looked up in lowering."""
         call = step.call
-        self.checker.check(call, scope, "open")
+        self.checker.check(call, scope.inside({STATE: Entry("argument")}), "open")
         if isinstance(call, Name) and (entry := scope.find(call.id)) and entry.sort == "chain":
             self.checker.complete(call, entry, (), ())
 

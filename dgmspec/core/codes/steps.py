@@ -78,6 +78,17 @@ CODES: tuple[Code, ...] = (
         right=flow_text("residual(mlp(8))"),
     ),
     Code(
+        "DGM458",
+        "error",
+        "an energy that no step can move by",
+        "The energy of a `metropolis` or `hmc` step is one number: a formula of the state, written `_`, and of what "
+        "stands behind the flow's bar, or the name of a function of the state.",
+        "The step adds the change of its energy to the log-density; an array is no such number, and what does not read "
+        "the state never changes.",
+        wrong=flow_text("actnorm; metropolis(_^2 / 2, scale = 0.5)"),
+        right=flow_text("actnorm; metropolis(dot(_, _) / 2, scale = 0.5)"),
+    ),
+    Code(
         "DGM446",
         "error",
         "an event too large to be divided",

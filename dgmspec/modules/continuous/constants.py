@@ -11,13 +11,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dgmspec.core.types import Type
 from dgmspec.modules.continuous.ready import NetReading, Ready
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import below, context_features
 from dgmspec.modules.traces import norm_core, trace_core
 from dgmspec.modules.twin import Parameters, StepContext, by_row, flat_rows
+from dgmspec.ops.continuous import Seen
 from dgmspec.ops.continuous.moving import closed
 from dgmspec.ops.continuous.ode import NULL, Ode
 from dgmspec.ops.continuous.placed import seen_shape
@@ -34,6 +34,7 @@ __all__ = [
     "constants",
     "ends_of",
     "learned_of",
+    "seen_value",
     "weights_of",
 ]
 
@@ -57,7 +58,7 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
         if op.guidance:
             found[FREE] = p[NULL].expand(like.shape[0], *p[NULL].shape)
         for seen in op.velocity.seen:
-            found[seen.name] = _seen(ctx.given, found[CONTEXT], seen.start, seen.type)
+            found[seen.name] = seen_value(ctx.given, found[CONTEXT], seen)
     for used in (*known.readings, *(inner for g in known.gradients for inner in g.readings)):
         if used.names:
             parts = below(p, used.net.name)
@@ -86,13 +87,13 @@ def ends_of(known: Ready, values: Values, like: Tensor) -> tuple[Time, Time]:
     return start, end
 
 
-def _seen(given: Tensor, features: Tensor, start: int | None, type_: Type) -> Tensor:
-    """A variable of the context as formulas meet it."""
-    if start is None:
-        return given if type_.shape == seen_shape(type_) else features
-    shape = seen_shape(type_)
+def seen_value(given: Tensor, features: Tensor, seen: Seen) -> Tensor:
+    """A variable of the context as formulas meet it; `features` are what nets read of the context."""
+    shape = seen_shape(seen.type)
+    if seen.start is None:
+        return given if seen.type.shape == shape else features
     flat = flat_rows(features)
-    return flat[:, start : start + math.prod(shape)].reshape(flat.shape[0], *shape)
+    return flat[:, seen.start : seen.start + math.prod(shape)].reshape(flat.shape[0], *shape)
 
 
 def _columns(used: NetReading, own: Parameters) -> dict[str, Tensor]:
