@@ -493,8 +493,8 @@ class _Heun(Word):
 heun: _Heun
 
 class _Hmc(Word):
-    """sampler: Momenta p ~ N(0, M), then `leapfrog` steps p += ε/2 ∇log p(x), x += ε M⁻¹ p, p += ε/2 ∇log p(x), whose end is."""
-    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., start: Value = ..., leapfrog: Value = ..., warmup: Value = ..., target: Value = ...) -> Name | Call: ...
+    """sampler: Momenta p ~ N(0, M), then `leapfrog` steps p += ε/2 ∇log p(x), x += ε M⁻¹ p, p += ε/2 ∇log p(x), whose end is; step: Hamiltonian moves on the landscape of an energy: orbits with fresh momenta, each taken by its chance."""
+    def __call__(self, *args: Value, steps: Value = ..., step_size: Value = ..., start: Value = ..., leapfrog: Value = ..., warmup: Value = ..., target: Value = ..., energy: Value = ...) -> Name | Call: ...
 
 hmc: _Hmc
 
@@ -689,6 +689,12 @@ class _Mean(Word):
     def __call__(self, *args: Value) -> Name | Call: ...
 
 mean: _Mean
+
+class _Metropolis(Word):
+    """step: Random-walk Metropolis moves on the landscape of an energy, the same both ways."""
+    def __call__(self, *args: Value, energy: Value = ..., scale: Value = ..., steps: Value = ...) -> Name | Call: ...
+
+metropolis: _Metropolis
 
 class _Midpoint(Word):
     """solver: The midpoint method, order 2."""
@@ -1338,6 +1344,7 @@ __all__ = [
     "max_pool",
     "mc",
     "mean",
+    "metropolis",
     "midpoint",
     "milstein",
     "mixture",
