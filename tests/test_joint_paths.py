@@ -19,7 +19,7 @@ from dgmspec.algebra.paths.joint import JointPath, Start, of_joint_drift
 from dgmspec.algebra.paths.mixing import Mixing, mixing
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.modules.paths.joint_coefficients import joint_at, joint_plan, joint_tables
-from tests.paths import formula
+from tests.paths import drifting, formula
 
 TIMES = Times("t", 0.0, 1.0)
 PLANE = (("x", (2,)), ("v", (2,)))
@@ -166,6 +166,77 @@ def test_random_laws_obey_the_moment_equations(numbers: list[float], folded: boo
         np.testing.assert_allclose(signal, flow[:, :1] if folded else flow[:, back][:, list(found.data)], atol=1e-8)
         np.testing.assert_allclose(mean.ravel(), truth[4:6, column], atol=1e-8)
         np.testing.assert_allclose(spread @ spread.T, truth[6:, column].reshape(2, 2), rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("span", [1e-6, 1e-3, 0.3])
+def test_transitions_of_a_steady_law_are_its_kernel(span: float) -> None:
+    """Every entry to 1e-10 of itself from any time on, where a difference of covariances would hold no digit."""
+    flow, factor = closed(span, 0.0)
+    for start in (0.0, 0.25, 0.5):
+        step = damped(True).between(start, start + span)
+        rtol = 1e-10 + 1e-15 * start / span  # of the time itself
+        np.testing.assert_allclose(step.signal, flow, rtol=rtol)
+        np.testing.assert_allclose(step.factor, factor, rtol=rtol)
+
+
+UNSTEADY = ("[sin(5 * t) * x + v + [t, 1], -2 * x - t * v]", "[0, 1 + t^2]")
+
+
+def test_transitions_compose() -> None:
+    """s to u to t is s to t, and 0 to s to t is what is known at t (Chapman and Kolmogorov)."""
+    found = path(*UNSTEADY)
+    s, u, t = 0.2, 0.5, 0.9
+    first, last, whole = found.between(s, u), found.between(u, t), found.between(s, t)
+    for before, after, both in (
+        (first, last, whole),
+        (found.at(s), whole, found.at(t)),
+        (found.between(0.0, s), whole, found.between(0.0, t)),
+    ):
+        signal, mean, spread = (np.array(m) for m in before)
+        moved = np.array(after[0])
+        rows = np.concatenate([moved @ spread, after[2]], 1)
+        np.testing.assert_allclose(moved @ signal, both[0], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(moved @ mean + after[1], both[1], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(np.linalg.cholesky(rows @ rows.T), both[2], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_the_posterior_is_that_of_bayes(folded: bool) -> None:
+    """Of x_s and x_t given the data, jointly normal, conditioned on x_t."""
+    found = path(*UNSTEADY, (None, ((0.3,), (0.4,))) if folded else (None, None))
+    s, t = 0.3, 0.8
+    (signal, mean, spread), step = map(np.array, found.at(s)), found.between(s, t)
+    move, prior = np.array(step.signal), spread @ spread.T
+    later = move @ prior @ move.T + np.array(step.factor) @ np.array(step.factor).T
+    gain = prior @ move.T @ np.linalg.inv(later)
+    kept = np.eye(2) - gain @ move
+    bridge = found.posterior(s, t)
+    np.testing.assert_allclose(bridge.end, gain, rtol=1e-8)
+    np.testing.assert_allclose(bridge.start, kept @ signal, rtol=1e-8)
+    np.testing.assert_allclose(bridge.mean, kept @ mean - gain @ np.array(step.mean), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(np.array(bridge.factor) @ np.array(bridge.factor).T, kept @ prior, rtol=1e-8, atol=1e-12)
+
+
+def test_one_coordinate_has_the_numbers_of_its_scalar_path() -> None:
+    single = of_joint_drift(formula("-(1 + t) * x + t"), formula("1 + t", "t"), (("x", ()),), TIMES, (None,))
+    scalar = drifting("-(1 + t) * x + t", "1 + t").curves[0]
+    assert isinstance(single, JointPath)
+    for s, t in ((0.2, 0.7), (0.5, 0.5001)):
+        for found, expected in ((single.between, scalar.between), (single.posterior, scalar.posterior)):
+            np.testing.assert_allclose([m[0][0] for m in found(s, t)], expected(s, t), rtol=1e-7)
+
+
+def test_marginals_are_the_moments_from_independent_starts() -> None:
+    found, flat = path(*UNSTEADY), ((1.0, 2.0, 3.0, 4.0), (0.1, 0.2, 0.3, 0.4))
+    signal, shift, spread = (np.array(m) for m in found.between(0.0, 0.6))
+    for c, (mean, factor) in enumerate(found.marginals(*flat, 0.6)):
+        scale = signal * np.array(flat[1])[c::2]
+        np.testing.assert_allclose(mean, signal @ np.array(flat[0])[c::2] + shift[:, c], rtol=1e-12)
+        np.testing.assert_allclose(
+            np.array(factor) @ np.array(factor).T, scale @ scale.T + spread @ spread.T, rtol=1e-12
+        )
+    (mean, factor), _ = found.marginals((1.0,), (0.5,), 0.0)
+    assert mean == (1.0, 1.0) and factor == ((0.5, 0.0), (0.0, 0.5))
 
 
 def test_what_is_told_of_the_data_never_rises() -> None:

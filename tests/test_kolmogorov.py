@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,48 @@ def test_simulations_follow_the_equation_on_a_grid(law: tuple[str, ...]) -> None
     assert found(forwards(*law))["simulation"].holds
 
 
+MIXED = {
+    "oscillator": (
+        "latent a0 : real ~ normal(1, 0.3); latent b0 : real ~ normal(0, 0.2); observe a : real; observe b : real; "
+        "sde [a0, b0] -> [a, b] over t in 0..1 { drift(a, b, t) = [b, -4 * a - b + t]; diffusion(t) = [0, 0.8] }"
+    ),
+    "shared noises": (
+        "latent a : real[2] ~ normal([1, 0], 0.3); observe b : real[2]; sde a -> b over t in 0..1 { "
+        "drift(x, t) = [[-2, 1], [0, -1]] @ x; diffusion(t) = [[0.5, 0.2], [0, 0.4 + t]]; solver = srk(steps = 50) }"
+    ),
+    "noising": (
+        "observe x : real; latent v : real; infer v ~ normal(0, 0.1); latent z : real[2] ~ normal(0, [1, 0.5]); "
+        "sde [x, v] -> z over t in 0..1 { drift(x, v, t) = [16 * v, -4 * x - 16 * v]; diffusion(t) = [0, sqrt(8)] }"
+    ),
+}
+"""Laws whose kernel has matrices."""
+
+
+@pytest.mark.parametrize(
+    "name", ["noising", *(pytest.param(name, marks=pytest.mark.slow) for name in ("oscillator", "shared noises"))]
+)
+def test_laws_whose_coordinates_mix_are_tried(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = model(MIXED[name])
+    right = found(case)
+    assert right["Fokker-Planck"].error < 1e-8 and right["simulation"].holds, right  # type: ignore[operator]
+    real = check.joint_at
+
+    def wrong(*args: Any) -> Any:
+        here = real(*args)
+        return replace(here, factor=1.02 * here.factor)
+
+    monkeypatch.setattr(check, "joint_at", wrong)
+    assert not found(case)["Fokker-Planck"].holds
+
+
+def test_what_a_grid_does_not_serve_is_said() -> None:
+    bent = MIXED["oscillator"].replace("-4 * a - b + t", "-a^3")
+    (finding,) = found(model(bent)).values()
+    assert finding.status == "not tried" and "`a`" in finding.reason
+    shared = MIXED["shared noises"].replace("@ x", "@ tanh(x)")
+    assert "share" in found(model(shared))["Fokker-Planck"].reason
+
+
 def test_larger_events_are_not_tried() -> None:
     (finding,) = found(forwards("-x^3", "1", size="real[3]")).values()
     assert finding.status == "not tried" and "two coordinates" in finding.reason
@@ -135,7 +178,7 @@ def test_a_wrong_scheme_is_found(monkeypatch: pytest.MonkeyPatch, law: tuple[str
 def test_the_calculus_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Stratonovich equation solved on the grid without its correction, as Itô's."""
     of = forwards("0 * x", "0.8 * x", "calculus = stratonovich", prior="normal(1, 0.1)")
-    monkeypatch.setattr(check._Tried, "_ito", lambda tried: check._at_once(tried._law().drift))
+    monkeypatch.setattr(check._Tried, "_ito", lambda tried: check.at_once(tried._law().drift))
     assert not found(of)["simulation"].holds
 
 

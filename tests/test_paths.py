@@ -68,6 +68,20 @@ def test_transitions_compose(name: str) -> None:
     assert whole == pytest.approx(curve.sigma(t) ** 2, rel=1e-11)
 
 
+@each_known
+def test_the_posterior_is_that_of_bayes(name: str) -> None:
+    """Precisions add: that of x_s given x_0, and what x_t tells of x_s."""
+    path = KNOWN[name]().path
+    curve, (s, t) = path.curves[0], (path.low + share * (path.high - path.low) for share in (0.3, 0.8))
+    step, found = curve.between(s, t), curve.posterior(s, t)
+    precision = curve.sigma(s) ** -2 + (step.alpha / step.sigma) ** 2
+    assert found.sigma == pytest.approx(precision**-0.5, rel=1e-9)
+    assert found.end == pytest.approx(step.alpha / step.sigma**2 / precision, rel=1e-9)
+    assert found.start == pytest.approx(curve.alpha(s) / curve.sigma(s) ** 2 / precision, rel=1e-9)
+    told = curve.mean(s) / curve.sigma(s) ** 2 - step.alpha * step.shift / step.sigma**2
+    assert found.mean == pytest.approx(told / precision, rel=1e-9, abs=1e-12)
+
+
 def test_the_chain_of_ddpm_is_the_product_of_its_steps() -> None:
     beta = "(1e-4 + (0.02 - 1e-4) * (t - 1) / 999)"
     curve = chain(f"sqrt(1 - {beta}) * x", f"sqrt({beta})", 1000).curves[0]

@@ -23,7 +23,9 @@ from dgmspec.core.types import REAL, Type
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.paths.simulation import STEPS, process_of
+from dgmspec.ops.paths.schemes import Srk
 from dgmspec.ops.paths.simulation import Simulation
+from tests.orders import FINE, end, increments, order, scheme_of
 from tests.paths import formula
 
 
@@ -47,37 +49,6 @@ def step_of(found: CompiledModel) -> Simulation:
 
 # ---- strong orders --------------------------------------------------------------------------------------------------
 
-FINE, PATHS = 512, 1000
-
-
-def increments(steps: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """(ΔW, ΔZ) of PATHS Brownian motions on [0, 1] in `steps` steps, the same motions whatever their number."""
-    z = torch.randn(2, FINE, PATHS, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    h = 1 / FINE
-    dw = h**0.5 * z[0]
-    dz = dw / 2 + (h / 12) ** 0.5 * z[1]
-    parts, each = dw.reshape(steps, -1, PATHS), dz.reshape(steps, -1, PATHS)
-    before = parts.cumsum(1) - parts
-    return parts.sum(1), (each + before).mean(1)
-
-
-def end(op: Simulation, scheme: Any, steps: int, start: float = 1.0) -> Tensor:
-    """Ends of the paths by a scheme of the library in `steps` steps."""
-    event = Type(REAL, ())
-    op = op.model_copy(update={"settings": op.settings.model_copy(update={"solver": scheme})})
-    law, step = process_of(op, event), STEPS[type(scheme)]
-    x, h = torch.full((PATHS,), start, dtype=torch.float64), 1 / steps
-    dw, dz = increments(steps)
-    for i in range(steps):
-        x = step(law, x, i * h, h, dw[i], dz[i])
-    return x
-
-
-def order(op: Simulation, scheme: Any, exact: Tensor, counts: tuple[int, ...] = (8, 16, 32, 64)) -> float:
-    """The slope of log E|error| by log h."""
-    errors = [float((end(op, scheme, n) - exact).abs().mean()) for n in counts]
-    return float(-np.polyfit(np.log(counts), np.log(errors), 1)[0])
-
 
 @pytest.mark.parametrize(
     ("name", "expected"), [("euler_maruyama", 0.5), ("milstein", 1.0), ("heun", 1.0)], ids=lambda v: str(v)
@@ -88,25 +59,15 @@ def test_strong_orders_on_geometric_brownian_motion(name: str, expected: float, 
     op = step_of(model("0.5 * x", "0.8 * x", f"calculus = {calculus}"))
     w = increments(FINE)[0].sum(0)
     exact = torch.exp(0.5 - (0.32 if calculus == "ito" else 0.0) + 0.8 * w)
-    scheme = type_of(name)()
-    assert order(op, scheme, exact) == pytest.approx(expected, abs=0.15)
-
-
-def type_of(name: str) -> Any:
-    """The scheme of a name."""
-    from dgmspec.ops import find
-
-    found = find("scheme", name)
-    assert found is not None
-    return found
+    assert order(op, scheme_of(name), exact) == pytest.approx(expected, abs=0.15)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("euler_maruyama", 1.0), ("heun", 1.0), ("srk", 1.5)])
 def test_strong_orders_with_additive_noise(name: str, expected: float) -> None:
     """Against a fine path of the same motion: a drift that bends, a diffusion that changes with time."""
     op = step_of(model("sin(3 * x) - x", "0.5 + t"))
-    exact = end(op, type_of("srk")(), FINE)
-    assert order(op, type_of(name)(), exact) == pytest.approx(expected, abs=0.2)
+    exact = end(op, scheme_of("srk"), FINE)
+    assert order(op, scheme_of(name), exact) == pytest.approx(expected, abs=0.2)
 
 
 # ---- the derivative of the diffusion --------------------------------------------------------------------------------
@@ -123,7 +84,7 @@ FORMULAS = (
 
 @pytest.mark.parametrize("written", FORMULAS)
 def test_the_derived_slope_is_that_of_autograd(written: str) -> None:
-    found = own_slope(formula(written), "x", Times("t", 0.0, 1.0), (2,))
+    found = own_slope(formula(written), (("x", (2,)),), Times("t", 0.0, 1.0))
     x = torch.randn(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 
     def value(one: Tensor) -> Tensor:
@@ -295,7 +256,7 @@ def test_the_langevin_equation_leaves_its_density_as_it_is() -> None:
     for i in range(60):
         first, second = (torch.randn(x.shape, dtype=torch.float64, generator=noise) for _ in range(2))
         dw = h**0.5 * first
-        y = STEPS[type_of("srk")](law, y, i * h, h, dw, dw / 2 + (h / 12) ** 0.5 * second)
+        y = STEPS[Srk](law, y, i * h, h, dw, dw / 2 + (h / 12) ** 0.5 * second)
     for of in (lambda v: v[:, 0], lambda v: v[:, 1], lambda v: v[:, 1] - v[:, 0] ** 2 / 2):
         assert stats.ks_2samp(of(x).numpy(), of(y).numpy()).pvalue > 1e-3
     assert float((y - x).abs().mean()) > 0.3

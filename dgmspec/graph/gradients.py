@@ -17,29 +17,27 @@ __all__ = ["differentiated"]
 
 
 def differentiated(
-    formula: AbstractExpr, state: str, times: Times, event: Type | Unknown, others: Mapping[str, Interval]
+    formula: AbstractExpr, parts: Mapping[str, Type | Unknown], times: Times, others: Mapping[str, Interval]
 ) -> AbstractExpr:
-    """The formula, which may read `others` too, with every gradient written out."""
+    """The formula, which may read `others` too, with every gradient by a part of the state written out."""
     if not (isinstance(formula, Call) and formula.name == "grad"):
-        parts = list(children(formula))
-        return (
-            rebuild(formula, [differentiated(part, state, times, event, others) for part in parts])
-            if parts
-            else formula
-        )
-    if len(formula.args) != 2 or formula.args[1].value != Name(id=state):
+        inner = [differentiated(part, parts, times, others) for part in children(formula)]
+        return rebuild(formula, inner) if inner else formula
+    by = formula.args[1].value if len(formula.args) == 2 else None
+    if not isinstance(by, Name) or by.id not in parts:
+        names = " or ".join(f"`{name}`" for name in parts)
         raise Refusal(
             "DGM647",
-            f"`grad` takes a number and the state `{state}`, by which it is differentiated",
-            help=(f"write `grad(E({state}), {state})`",),
+            f"`grad` takes a number and the state {names}, by which it is differentiated",
+            help=(f"write `grad(E({', '.join(parts)}), {next(iter(parts))})`",),
         )
     box = {times.name: times.interval, **others}
-    shapes = {state: event.shape if isinstance(event, Type) else (WRITTEN_OUT + 1,), **dict.fromkeys(box, ())}
-    found = gradient(formula.args[0].value, state, shapes, box)
+    shapes = {name: event.shape if isinstance(event, Type) else (WRITTEN_OUT + 1,) for name, event in parts.items()}
+    found = gradient(formula.args[0].value, by.id, shapes | dict.fromkeys(box, ()), box)
     if found is None:
         raise Refusal(
             "DGM647",
-            f"the gradient by `{state}` is derived for a state of at most {WRITTEN_OUT} numbers whose type is written "
+            f"the gradient by `{by.id}` is derived for a state of at most {WRITTEN_OUT} numbers whose type is written "
             "out, of a formula that is a number",
             help=("write the gradient itself",),
         )

@@ -1,4 +1,5 @@
-"""The ends of an `sde` over several variables: which parts the data give at the start, and one prior at the end.
+"""The ends of an `sde` over several variables: which parts the data give at the start, and one prior at the other end,
+or at the start of a process that runs forwards.
 
 A latent part with `infer v ~ normal(…)` has a law of its own at the start, whatever the data are. It is drawn there by
 a step of the arrow, and no variable of the graph: the state stands between that step and the process.
@@ -10,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from dgmspec.algebra.paths.joint import Start
-from dgmspec.algebra.paths.mixing import Parts
+from dgmspec.algebra.paths.parts import Parts
 from dgmspec.core.address import Address, child
 from dgmspec.core.types import REAL, Type
 from dgmspec.graph.building import Building
@@ -20,7 +21,7 @@ from dgmspec.ops.distributions.line import Normal
 from dgmspec.ops.paths.joint import Started
 from dgmspec.spec.model import Path
 
-__all__ = ["Source", "joint_prior", "joint_source", "moments_of"]
+__all__ = ["Source", "forward_source", "joint_prior", "joint_source", "moments_of"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,18 @@ def joint_source(building: Building, member: Path, at: Address) -> Source:
     return Source(variable, value, tuple(parts), tuple(starts), (step,))
 
 
+def forward_source(building: Building, member: Path, at: Address) -> Source:
+    """The start of an arrow that runs forwards from the prior there; raises `Reported` where it holds a mistake."""
+    for name in member.source:
+        lower_end(building, (name,), at)
+    several = len(member.source) > 1
+    parts = tuple((name, _shape(building, name, at) if several else ()) for name in member.source)
+    variable = joint_prior(building, member.source, at)
+    return Source(variable, variable.value, parts, (None,) * len(parts))
+
+
 def joint_prior(building: Building, names: tuple[str, ...], at: Address) -> VariableNode:
-    """The end of an arrow; where all of its parts have normal priors of numbers, these as one."""
+    """An end of an arrow; where all of its parts have normal priors of numbers, these as one."""
     end = lower_end(building, names, at)
     nodes = [building.variables[name] for name in names]
     priors = [node.prior for node in nodes if node.prior is not None]
@@ -76,8 +87,8 @@ def joint_prior(building: Building, names: tuple[str, ...], at: Address) -> Vari
             f"the priors of the parts of {end.name} are one law together, and that of `{lacking}` is no normal law of "
             "numbers",
             building.variables[lacking].address,
-            "a part of the end",
-            (f"write `latent {lacking} : … ~ normal(0, 1)`, or give a single variable at the end the prior",),
+            "a part of the state",
+            (f"write `latent {lacking} : … ~ normal(0, 1)`, or let a single vector with any prior be the state there",),
         )
     loc: list[float] = []
     scale: list[float] = []

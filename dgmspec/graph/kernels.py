@@ -8,11 +8,12 @@ from typing import Any
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name
 from dgmspec.algebra.paths.affine import Times, affine
-from dgmspec.algebra.paths.mixing import Parts
+from dgmspec.algebra.paths.parts import Parts
 from dgmspec.algebra.rewrite import called, free_names, substitute
 from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.types import Type, Unknown
 from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.gradients import differentiated
@@ -35,6 +36,8 @@ class ClosingLaw:
     numbers: Numbers
     simulates: bool
     """Whether the arrow runs forwards from a prior, where the law may be any."""
+    events: tuple[Type | Unknown, ...]
+    """The declared types of the variables at the start."""
     places: dict[str, Address] = field(default_factory=dict)
     states: tuple[str, ...] = ()
     """The names of the parts of a joint state in the formulas, once they are read."""
@@ -61,19 +64,23 @@ class ClosingLaw:
         state = self._state(drift)
         names = (state, self.time) if len(diffusion.args) == 2 else (self.time,)
         moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
-        event = self.building.variables[self.member.source[0]].declared
-        with self.building.findings.refusals_at(self.places["drift"]):
-            moved = differentiated(moved, state, Times(self.time, **self.times), event, self.numbers.intervals())
+        moved = self._differentiated(moved, (state,))
         spread = self._closed(own, diffusion.value, diffusion.args, names, "diffusion")
         return {"state": state, "drift": moved, "diffusion": spread, **self._read(moved, spread)}
+
+    def _differentiated(self, formula: AbstractExpr, states: tuple[str, ...]) -> AbstractExpr:
+        """The drift with its gradients written out."""
+        parts, times = dict(zip(states, self.events, strict=True)), Times(self.time, **self.times)
+        with self.building.findings.refusals_at(self.places["drift"]):
+            return differentiated(formula, parts, times, self.numbers.intervals())
 
     def _joint(self, own: Definitions, drift: Definition, diffusion: Definition) -> dict[str, Any]:
         """``drift(x, v, t) = [v, -x - 2 * v]`` and ``diffusion(t) = [0, 2]``: lists of those of the parts."""
         count = len(self.member.source)
-        if len(drift.args) != count + 1 or len(diffusion.args) != 1:
+        if len(drift.args) != count + 1 or len(diffusion.args) not in (1, count + 1):
             wrong = "drift" if len(drift.args) != count + 1 else "diffusion"
-            written = ", ".join(self.member.source)
-            what = f"the {count} parts of the state and the time" if wrong == "drift" else "the time alone"
+            written, parts = ", ".join(self.member.source), f"the {count} parts of the state and the time"
+            what = parts if wrong == "drift" else f"the time alone, or of {parts}"
             help_ = (
                 f"write `{wrong}({written + ', ' if wrong == 'drift' else ''}{self.time}) = [{'…, ' * (count - 1)}…]`",
             )
@@ -82,7 +89,8 @@ class ClosingLaw:
         self.states = tuple(name if name != self.time else f"{name}_0" for name in drift.args[:-1])
         names = (*self.states, self.time)
         moved = self._closed(own, drift.value, drift.args, names, "drift")
-        spread = self._closed(own, diffusion.value, diffusion.args, (self.time,), "diffusion")
+        moved = self._differentiated(moved, self.states)
+        spread = self._closed(own, diffusion.value, diffusion.args, names[-len(diffusion.args) :], "diffusion")
         return {"state": ", ".join(self.states), "drift": moved, "diffusion": spread, **self._read(moved, spread)}
 
     def mixes(self, formulas: Mapping[str, Any]) -> bool:

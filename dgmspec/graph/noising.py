@@ -14,14 +14,13 @@ from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address, child
 from dgmspec.core.types import REAL, UNKNOWN, Type
-from dgmspec.graph import uncompiled
 from dgmspec.graph.braces import Braces
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported
 from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
-from dgmspec.graph.joint_states import joint_prior, joint_source, moments_of
+from dgmspec.graph.joint_states import forward_source, joint_prior, joint_source, moments_of
 from dgmspec.graph.kernels import ClosingLaw
 from dgmspec.graph.schedules import Numbers, learned_numbers
 from dgmspec.graph.times import lower_times
@@ -53,7 +52,7 @@ class _Lowering:
 
     def __init__(self, building: Building, member: Path, at: Address) -> None:
         self.building, self.member, self.at = building, member, at
-        self.simulates = member.head == "sde" and _has_prior(building, member.source[0])
+        self.simulates = member.head == "sde" and _runs_forwards(building, member)
         self.cls: type[AbstractNoising | Simulation | Unsolved]
         self.cls = Simulation if self.simulates else _STEPS[member.head]
         self.time = member.over.name
@@ -63,10 +62,11 @@ class _Lowering:
     def run(self) -> None:
         """Ends, time, law, net, settings; then the node."""
         member, building = self.member, self.building
-        if (len(member.source) > 1 or len(member.target) > 1) and (member.head != "sde" or self.simulates):
-            self.building.findings.refuse("DGM901", *uncompiled.joint(member, self.simulates, self.at))
+        if (len(member.source) > 1 or len(member.target) > 1) and member.head != "sde":
+            self._refuse_joint()
         self._check_apart()
-        source = joint_source(building, member, self.at)
+        events = tuple(v.declared if (v := building.variables.get(name)) else UNKNOWN for name in member.source)
+        source = (forward_source if self.simulates else joint_source)(building, member, self.at)
         ends = self._target()
         for end in ends:
             self._check_ends(source.variable, lower_end(building, (end,), self.at))
@@ -75,7 +75,7 @@ class _Lowering:
         parts = self.braces.sorted()
         numbers = Numbers() if self.simulates else learned_numbers(building, member, self.at)
         times = lower_times(building, member, self.at)
-        law = ClosingLaw(building, member, self.at, parts, times, numbers, self.simulates, self.places)
+        law = ClosingLaw(building, member, self.at, parts, times, numbers, self.simulates, events, self.places)
         fields = {**times, **law.fields()}
         learned, at_learned = self.braces.learned()
         self.places |= at_learned
@@ -83,6 +83,8 @@ class _Lowering:
         if self.simulates:
             fields["start"] = moments_of(source.variable)
         self._check_start(fields)
+        if law.states:
+            fields["parts"] = law.named(source.parts)
         if self.cls is Sde:
             self.cls = self._kind(law, fields)
         if self.cls is JointSde:
@@ -96,28 +98,53 @@ class _Lowering:
 
     def _kind(self, law: ClosingLaw, fields: dict[str, Any]) -> type[AbstractNoising | Unsolved]:
         """What an `sde` from data is: with matrices for coefficients, without a formula for its kernel, or neither."""
-        if law.states:
-            return self._told(fields, JointSde)
-        event = self.building.variables[self.member.source[0]].declared
-        times = Times(self.time, fields["low"], fields["high"])
-        shape = event.shape if isinstance(event, Type) else None
+        (event, *_), times = law.events, Times(self.time, fields["low"], fields["high"])
         known = {own.name: as_interval(own.support) for own in fields.get("learned", ())}
         state, drift = fields["state"], fields["drift"]
-        if state in free_names(fields["diffusion"]) or bends(drift, state, times, shape, known):
-            self._require_known(known)
+        # Of an event of unknown shape only laws by the coordinate are seen to bend.
+        parts = fields.get("parts") or ((state, event.shape if isinstance(event, Type) else ()),)
+        names = {name for name, _ in parts}
+        if names & {*free_names(fields["diffusion"])} or bends(drift, parts, times, known):
+            self._require_known(known, "is not affine, so it is learned at simulated states")
             return Unsolved
         return self._told(fields, JointSde if law.mixes(fields) else Sde)
 
-    def _require_known(self, learned: Iterable[str]) -> None:
-        """Refuse learned numbers in a law that is simulated, or has matrices for coefficients."""
+    def _require_known(self, learned: Iterable[str], why: str) -> None:
+        """Refuse learned numbers in a law that has no bound which trains them."""
         for name in learned:
-            said = uncompiled.learned("sde", name, False, True, child(self.at, "drift"))
-            self.building.findings.refuse("DGM901", *said)
+            self.building.findings.refuse(
+                "DGM677",
+                f"the law of this `sde` {why}, of numbers that are known: nothing trains `{name}` in it",
+                child(self.at, "drift"),
+                "reads a learned number",
+                (
+                    f"make it a param, a number that you set: `param {name} = 1`",
+                    "or write an affine law whose coefficients act on each coordinate by itself",
+                ),
+            )
+
+    def _refuse_joint(self) -> None:
+        """A `markov` or `perturb` over several variables."""
+        head, starts, ends = self.member.head, self.member.source, max(self.member.source, self.member.target, key=len)
+        named = ", ".join(ends)
+        joined = f"`latent u : real[n]`, `flow [{named}] -> u {{ permute(reverse) }}`, `{head} u -> z over …`"
+        self.building.findings.refuse(
+            "DGM676",
+            f"a `{head}` acts on each coordinate by itself, and `[{named}]` are several variables",
+            self.at,
+            "several variables",
+            (
+                f"declare one vector in place of {' and '.join(f'`{name}`' for name in ends)}",
+                *((f"or join them by a flow first: {joined}",) if ends == starts else ()),
+                "where one drives the other, write an `sde`, whose drift may mix them: its kernel is derived",
+            ),
+        )
 
     def _told(self, fields: dict[str, Any], cls: type[AbstractNoising]) -> type[AbstractNoising]:
         """A class whose kernel is derived, so that nothing is simulated."""
         if cls is JointSde:
-            self._require_known(own.name for own in fields.get("learned", ()))
+            names = (own.name for own in fields.get("learned", ()))
+            self._require_known(names, "mixes coordinates, so the matrices of its kernel are worked out once")
         if fields["settings"].solver is not None:
             self.building.findings.refuse(
                 "DGM655",
@@ -180,6 +207,8 @@ class _Lowering:
         return self.member.head + (f", learns {learned[0].name}" if learned else "")
 
 
-def _has_prior(building: Building, name: str) -> bool:
-    variable = building.variables.get(name)
-    return variable is not None and variable.prior is not None
+def _runs_forwards(building: Building, member: Path) -> bool:
+    """Whether the start has the prior: every part of it, or some where the end is observed."""
+    starts, ends = ([building.variables.get(name) for name in names] for names in (member.source, member.target))
+    priors = [node is not None and node.prior is not None for node in starts]
+    return all(priors) or (any(priors) and any(node is not None and node.role == "observe" for node in ends))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dgmspec.algebra.paths.gaussian import AbstractPath, GaussianPath
+from dgmspec.algebra.paths.joint import JointPath
+from dgmspec.algebra.paths.scalar import AbstractCurve
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import REAL, Type
 from dgmspec.graph.graph import StepNode
@@ -92,6 +95,31 @@ class NoisePath:
         signal, mean, factor = (torch.tensor(matrix, dtype=torch.float64) for matrix in self.net.path.at(t))
         return signal, mean, factor
 
+    def between(self, s: float, t: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The law of x_t given x_s, s < t, float64: (α, m, σ) by the coordinate, or (Φ, m, L) as in `matrices`."""
+        path = self.net.path
+        found = path.between(s, t) if isinstance(path, JointPath) else _each(c.between(s, t) for c in _curves(path))
+        signal, mean, spread = (torch.tensor(value, dtype=torch.float64) for value in found)
+        return signal, mean, spread
+
+    def posterior(self, s: float, t: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The law of x_s given x_t and x_0, s < t, float64: (A, B, m, τ) of N(A x_t + B x_0 + m, τ²), by the coordinate
+        or as matrices with the covariance τ τᵀ."""
+        path = self.net.path
+        found = path.posterior(s, t) if isinstance(path, JointPath) else _each(c.posterior(s, t) for c in _curves(path))
+        end, start, mean, spread = (torch.tensor(value, dtype=torch.float64) for value in found)
+        return end, start, mean, spread
+
+
+def _curves(path: AbstractPath) -> tuple[AbstractCurve, ...]:
+    assert isinstance(path, GaussianPath), "a path has numbers for coefficients, or matrices"
+    return path.curves
+
+
+def _each(laws: Iterable[tuple[float, ...]]) -> list[Any]:
+    """The numbers of laws by the coordinate, of one law for all as they are."""
+    return [row[0] if len(row) == 1 else row for row in zip(*laws, strict=True)]
+
 
 def _times(t: Any, x: Tensor) -> Tensor:
     """One time a row."""
@@ -135,15 +163,20 @@ class AbstractNoised(AbstractVaried, ABC):
         value = as_event("x", x, self._event(node).with_support(REAL), self.dtype, self.device)
         context = self._context_of(node, given, value.shape[0])
         if isinstance(node.op, Unsolved):
+            if silent := node.op.silent(value.shape[1:]):
+                raise UnavailableError(self._untold(", ".join(silent), "process"))
             times = by_row(_times(t, value), value)
             return reversed_of(node, self.graph, self.values(), context).score(value, times)
         net = denoiser_of(node, self.graph, self.values(), context)
         if isinstance(net, JointDenoiser) and net.plan.layout.silent:
-            raise UnavailableError(
-                f"score: along this path the scores of the coordinates with noise of their own are learned, not that "
-                f"of `{net.op.state}`; `path.reverse_drift` and `path.velocity` need no more"
-            )
+            raise UnavailableError(self._untold(net.op.state, "path"))
         return net(value, _times(t, value)).score
+
+    def _untold(self, state: str, view: str) -> str:
+        return (
+            "score: along this path the scores of the coordinates with noise of their own are learned, not that of "
+            f"`{state}`; `{view}.reverse_drift` and `{view}.velocity` need no more"
+        )
 
     def _slope(self, x: Any, given: Given) -> Tensor:
         if not isinstance(self.programs["score"], Unavailable):

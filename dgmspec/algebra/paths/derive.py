@@ -7,7 +7,7 @@ reason and a place: the argument of the `Refusal` names the part at fault.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from typing import Final, ParamSpec, TypeVar, cast
 
@@ -234,9 +234,13 @@ def _check_curve(curve: Written, levels: tuple[float, ...]) -> None:
 # ---- coordinates ----------------------------------------------------------------------------------------------------
 
 
-def per_coordinate(formula: AbstractExpr, times: Times, shape: Shape) -> tuple[AbstractExpr, ...]:
-    """A coefficient as one formula for all coordinates, or one for each of a vector event."""
-    own = shape_of(formula, {times.name: ()})
+def per_coordinate(
+    formula: AbstractExpr, times: Times, shape: Shape, numbers: Iterable[str] = ()
+) -> tuple[AbstractExpr, ...]:
+    """A coefficient, of the time and of other `numbers`, as one formula for all coordinates, or one for each of a
+    vector event."""
+    names: dict[str, Shape] = dict.fromkeys((times.name, *numbers), ())
+    own = shape_of(formula, names)
     if own == ():
         return (formula,)
     if own != shape or len(shape) != 1:
@@ -245,7 +249,7 @@ def per_coordinate(formula: AbstractExpr, times: Times, shape: Shape) -> tuple[A
             f"a coefficient of shape {list(own)} does not fit events of shape {list(shape)}",
             help=("make it a number, or a vector with one entry for each coordinate",),
         )
-    found = tuple(_entry(formula, i, times.name) for i in range(own[0]))
+    found = tuple(_entry(formula, i, names) for i in range(own[0]))
     return found[:1] if len(set(found)) == 1 else found
 
 
@@ -254,18 +258,18 @@ def squared_each(diffusion: AbstractExpr, times: Times, shape: Shape) -> tuple[A
     return tuple(squared(item, times) for item in per_coordinate(diffusion, times, shape))
 
 
-def _entry(formula: AbstractExpr, index: int, name: str) -> AbstractExpr:
+def _entry(formula: AbstractExpr, index: int, names: Mapping[str, Shape]) -> AbstractExpr:
     """The formula of one coordinate of a vector."""
-    if shape_of(formula, {name: ()}) == ():
+    if shape_of(formula, names) == ():
         return formula
     if not free_names(formula):
         return expr(evaluate(formula, {})[index])
     if isinstance(formula, Vector):
         return formula.items[index]
     parts = list(children(formula))
-    if any(len(shape_of(part, {name: ()})) > 1 for part in parts):
+    if any(len(shape_of(part, names)) > 1 for part in parts):
         return Index(of=formula, index=expr(index))
-    return rebuild(formula, [_entry(part, index, name) for part in parts])
+    return rebuild(formula, [_entry(part, index, names) for part in parts])
 
 
 def _repeated(items: tuple[AbstractExpr, ...], count: int) -> tuple[AbstractExpr, ...]:

@@ -12,20 +12,40 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import mul
+from typing import NamedTuple
 
 from dgmspec.algebra.closures import closure
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import NotAffine, Times
 from dgmspec.algebra.paths.derive import remembered
 from dgmspec.algebra.paths.gaussian import AbstractPath
-from dgmspec.algebra.paths.joint_moments import JointMoments, joint_moments
-from dgmspec.algebra.paths.matrices import Matrix, factor, solved, transposed
-from dgmspec.algebra.paths.mixing import Mixing, Parts, mixing
+from dgmspec.algebra.paths.joint_moments import JointMoments, joint_moments, moments_between
+from dgmspec.algebra.paths.matrices import Matrix, Row, factor, product, solved, transposed
+from dgmspec.algebra.paths.mixing import Mixing, mixing
+from dgmspec.algebra.paths.parts import Parts
 
-__all__ = ["JointPath", "Start", "of_joint_drift"]
+__all__ = ["JointBridge", "JointPath", "JointStep", "Start", "of_joint_drift"]
 
 Start = tuple[tuple[float, ...], tuple[float, ...]]
 """Mean and deviation of a normal law that a part has at the start, one number each or one a coordinate."""
+
+
+class JointStep(NamedTuple):
+    """x_t given x_s is N(signal x_s + mean, factor factorᵀ)."""
+
+    signal: Matrix
+    mean: Matrix
+    factor: Matrix
+
+
+class JointBridge(NamedTuple):
+    """x_s given x_t and x_0 is N(end x_t + start x_0 + mean, factor factorᵀ)."""
+
+    end: Matrix
+    start: Matrix
+    mean: Matrix
+    factor: Matrix
 
 
 @dataclass(frozen=True)
@@ -48,21 +68,68 @@ class JointPath(AbstractPath):
         return tuple(i for i, deviation in enumerate(self.deviations) if deviation is None)
 
     @cached_property
-    def table(self) -> JointMoments:
-        """Φ, m and L over the time."""
-        rows = self.mixing.order
+    def law(self) -> tuple[Callable[[float], Matrix], Callable[[float], Matrix], Callable[[float], Matrix]]:
+        """A, b and G in order as functions of the time since the start."""
+        rows, width = self.mixing.order, max(len(self.means[0]), len(self.mixing.offset[0]))
         rate = _function([[self.mixing.rate[i][j] for j in rows] for i in rows], self.times)
         offset, noise = (_function([m[i] for i in rows], self.times) for m in (self.mixing.offset, self.mixing.noise))
-        size = len(rows)
+        return rate, _widened(offset, width), noise
+
+    @cached_property
+    def table(self) -> JointMoments:
+        """Φ, m and L over the time."""
+        rate, offset, noise = self.law
+        size = self.mixing.size
         blur = tuple(tuple((self.deviations[i] or 0.0) * (i == j) for j in range(size)) for i in range(size))
         width = max(len(self.means[0]), len(self.mixing.offset[0]))
         means = tuple(row * width if len(row) == 1 else row for row in self.means)
-        return joint_moments(rate, _widened(offset, width), noise, self.high - self.low, means, blur)
+        return joint_moments(rate, offset, noise, self.high - self.low, means, blur)
 
     def at(self, t: float) -> tuple[Matrix, Matrix, Matrix]:
         """(Φ, m, L): x_t is Φ x_0 + m + L ε with the columns of Φ for the data alone."""
         signal, mean, spread = self.table.at(t - self.low)
         return tuple(tuple(row[i] for i in self.data) for row in signal), mean, spread
+
+    def between(self, s: float, t: float) -> JointStep:
+        """The law of x_t given all of x_s, s < t: worked out from s on, so that no covariance is subtracted."""
+        return JointStep(*moments_between(*self.law, self.table.edges, s - self.low, t - self.low))
+
+    def posterior(self, s: float, t: float) -> JointBridge:
+        """The law of x_s given x_t and the data, low < s < t, by orthogonal rows: of [[L_{t|s}, Φ_{t|s} L_s], [0, L_s]]
+        the triangular factor [[L_t, 0], [W, P]] has the gain W L_t⁻¹ and the factor P in it."""
+        step, (signal, mean, spread) = self.between(s, t), self.at(s)
+        size, nothing = self.mixing.size, (0.0,) * self.mixing.size
+        above = [(*p, *q) for p, q in zip(step.factor, product(step.signal, spread), strict=True)]
+        rows = factor([*above, *((*nothing, *row) for row in spread)])
+        whole, shared = ([row[:size] for row in half] for half in (rows[:size], rows[size:]))
+        left = tuple(row[size:] for row in rows[size:])
+        gain = transposed(solved(transposed(whole), transposed(shared)))
+        # (1 - gain Φ_{t|s}) Φ_s, without the difference: P Pᵀ Σ_s⁻¹ Φ_s.
+        told = solved(transposed(spread), solved(spread, signal))
+        kept = product(product(left, transposed(left)), told)
+        moved = product(gain, self.at(t)[1])
+        shift = tuple(tuple(x - y for x, y in zip(p, q, strict=True)) for p, q in zip(mean, moved, strict=True))
+        return JointBridge(gain, kept, shift, left)
+
+    def grouped(self, values: Row) -> Matrix:
+        """Numbers by the coordinate of the state, or one for all of them, as a row for each group, in order."""
+        copies = self.mixing.copies
+        flat = values * (copies * self.mixing.size) if len(values) == 1 else values
+        return tuple(tuple(flat[place * copies + c] for place in self.mixing.order) for c in range(copies))
+
+    def marginals(self, means: Row, deviations: Row, t: float) -> tuple[tuple[Row, Matrix], ...]:
+        """Mean and factor of x_t in each group, in order, where all of x_0 is normal with independent coordinates, of
+        one mean and deviation for all or for each."""
+        signal, shift, spread = self.between(self.low, t)
+        factors: dict[Row, Matrix] = {}
+        found = []
+        for c, (first, scale) in enumerate(zip(self.grouped(means), self.grouped(deviations), strict=True)):
+            if scale not in factors:
+                rows = zip(signal, spread, strict=True)
+                factors[scale] = factor([(*(map(mul, row, scale)), *noise) for row, noise in rows])
+            mean = tuple(sum(map(mul, row, first)) + m[c % len(m)] for row, m in zip(signal, shift, strict=True))
+            found.append((mean, factors[scale]))
+        return tuple(found)
 
     def log_snr(self, t: float) -> float:
         """The mean of the logarithms of the eigenvalues of Φᵀ Σ⁻¹ Φ, what x_t tells of the data: it never rises."""

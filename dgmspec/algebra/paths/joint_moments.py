@@ -22,14 +22,14 @@ from typing import Final
 
 from dgmspec.algebra.paths.chebyshev import NODES, Series, fit, integrals, nodes, tail, value
 from dgmspec.algebra.paths.matrices import Matrix, factor, identity, product, solved
+from dgmspec.algebra.paths.panels import halved, walked
 from dgmspec.core.diagnostics import Refusal
 
-__all__ = ["JointMoments", "joint_moments"]
+__all__ = ["JointMoments", "joint_moments", "moments_between"]
 
 Function = Callable[[float], Matrix]
 
 _HALVINGS: Final = 30
-_CUTS: Final = 14
 _PANELS: Final = 600
 _EXACT: Final = 1e-12
 _TURN: Final = 1.0
@@ -84,66 +84,73 @@ class _Panel:
     signal: Table
     mean: Table
     factor: Table
-    end: _State
 
 
 def joint_moments(a: Function, b: Function, g: Function, span: float, mean: Matrix, blur: Matrix) -> JointMoments:
     """The moments on (0, span] from those at the start, `mean` and the factor `blur`; `Refusal` (DGM646) where they are
     not to be had, DGM672 where the noise does not reach every coordinate."""
-    work = _Work(a, b, g)
-    state = _State(identity(len(mean)), mean, blur)
-    edges = [span * 2.0**-k for k in range(_HALVINGS, -1, -1)]
-    first = work.panel(0.0, edges[0], state)
-    if first is None:
+    work = _Work(a, b, g, _State(identity(len(mean)), mean, blur))
+    first = span * 2.0**-_HALVINGS
+    if work.panel(0.0, first, settled=False) is None:
         raise _refused(0.0)
-    state = first.end
-    found: list[_Panel] = []
-    todo = [(low, high, 0) for low, high in pairwise(edges)][::-1]
-    while todo:
-        low, high, cuts = todo.pop()
-        panel = work.panel(low, high, state) if work.left else None
-        if panel is not None and _settled(panel):
-            found.append(panel)
-            state = panel.end
-        elif cuts == _CUTS or not work.left:
-            raise _refused(low)
-        else:
-            middle = (low + high) / 2
-            todo += [(middle, high, cuts + 1), (low, middle, cuts + 1)]
+    found = walked(halved(span, _HALVINGS), work.panel, _refused)
     tables = ([getattr(panel, name) for panel in found] for name in ("signal", "mean", "factor"))
-    return JointMoments((edges[0], *(panel.high for panel in found)), *(tuple(table) for table in tables))
+    return JointMoments((first, *(panel.high for panel in found)), *(tuple(table) for table in tables))
+
+
+def moments_between(
+    a: Function, b: Function, g: Function, edges: Sequence[float], low: float, high: float
+) -> tuple[Matrix, Matrix, Matrix]:
+    """(Φ, m, L) of the state at `high` given that at `low`, over the panels that serve a table. L comes by the same
+    orthogonal rows, so that a short time, in which the covariance is all but singular, loses nothing."""
+    middle = (low + high) / 2
+    size, width = len(a(middle)), len(b(middle)[0])
+    work = _Work(a, b, g, _State(identity(size), ((0.0,) * width,) * size, ((0.0,) * size,) * size))
+    stops = sorted({low, *(edge for edge in edges if low < edge < high), high})
+    walked(pairwise(stops), work.states, _refused)
+    return work.here.signal, work.here.mean, work.here.factor
 
 
 class _Work:
-    """Panels one after the other; `left` bounds their number."""
+    """Panels one after the other, the moments `here` at the end of the last; `left` bounds the number of a table's."""
 
-    def __init__(self, a: Function, b: Function, g: Function) -> None:
-        self.a, self.b, self.g, self.left = a, b, g, _PANELS
+    def __init__(self, a: Function, b: Function, g: Function, start: _State) -> None:
+        self.a, self.b, self.g, self.here, self.left = a, b, g, start, _PANELS
 
-    def panel(self, low: float, high: float, start: _State) -> _Panel | None:
-        """The moments on [low, high]; None where the panel is too long."""
+    def panel(self, low: float, high: float, settled: bool = True) -> _Panel | None:
+        """The moments on [low, high]; None where the panel is too long, or its series have not `settled`."""
+        if not self.left:
+            raise _refused(low)
         self.left -= 1
+        before, states = self.here, self.states(low, high)
+        if states is None:
+            return None
+        for t, here in zip((*reversed(nodes(low, high)), high), states, strict=True):
+            if not all(row[i] for i, row in enumerate(here.factor)):
+                raise _unreached(t)
+        signal, mean, spread = (
+            _fitted([getattr(state, name) for state in reversed(states[:-1])]) for name in ("signal", "mean", "factor")
+        )
+        panel = _Panel(high, signal, mean, spread)
+        if settled and not _settled(panel):
+            self.here = before
+            return None
+        return panel
+
+    def states(self, low: float, high: float) -> list[_State] | None:
+        """The moments at the nodes of [low, high], rising, and at its end; None where the panel is too long."""
         half, times = (high - low) / 2, nodes(low, high)
         rates = [self.a(t) for t in times]
         if not max(_norm(rate) for rate in rates) * half <= _TURN:
             return None
-        moved = _moved(rates, half)
-        if moved is None:
-            return None
-        flow, states, here, before = _Flow(moved, low, high), list[_State](), start, low
+        flow, found, before = _Flow(_moved(rates, half), low, high), list[_State](), low
         for t in (*reversed(times), high):
-            here = self._carried(here, flow, before, t)
-            if not _norm((*here.signal, *here.mean, *here.factor)) < _LARGEST:
+            self.here = self._carried(self.here, flow, before, t)
+            if not _norm((*self.here.signal, *self.here.mean, *self.here.factor)) < _LARGEST:
                 raise _refused(before)
-            if not all(row[i] for i, row in enumerate(here.factor)):
-                raise _unreached(t)
-            states.append(here)
+            found.append(self.here)
             before = t
-        *inner, end = states
-        signal, mean, spread = (
-            _fitted([getattr(state, name) for state in reversed(inner)]) for name in ("signal", "mean", "factor")
-        )
-        return _Panel(high, signal, mean, spread, end)
+        return found
 
     def _carried(self, here: _State, flow: _Flow, low: float, high: float) -> _State:
         """The moments at `high` from those at `low`."""
@@ -177,8 +184,8 @@ class _Flow:
         return _values(self.series, (2 * t - self.low - self.high) / (self.high - self.low))
 
 
-def _moved(rates: Sequence[Matrix], half: float) -> Table | None:
-    """The series of Φ' = A Φ from the identity, by Picard's iteration at the nodes; None where it does not converge."""
+def _moved(rates: Sequence[Matrix], half: float) -> Table:
+    """The series of Φ' = A Φ from the identity, by Picard's iteration at the nodes."""
     size = len(rates[0])
     unit, weights = identity(size), integrals()
     found = [unit] * NODES

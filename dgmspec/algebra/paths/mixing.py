@@ -14,20 +14,20 @@ from math import prod
 from typing import Final
 
 from dgmspec.algebra.builder import Builder, Exhausted
-from dgmspec.algebra.cells import TooLarge, cells, spread
+from dgmspec.algebra.cells import TooLarge, cells
 from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.emit import emit
 from dgmspec.algebra.intervals import REALS
-from dgmspec.algebra.nodes import AbstractExpr, Name, Vector, expr
+from dgmspec.algebra.nodes import AbstractExpr, expr
 from dgmspec.algebra.paths.affine import NotAffine, Times, simplified
+from dgmspec.algebra.paths.parts import Parts, coordinates, shares_noise, written_out
 from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.reading import Reader
 from dgmspec.algebra.substitution import substitute_term
 from dgmspec.algebra.terms import ZERO
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.types import Shape
 
-__all__ = ["Mixing", "Parts", "mixing"]
+__all__ = ["Mixing", "mixing"]
 
 _BUDGET: Final = 60_000
 _WRITTEN_OUT: Final = 2048
@@ -37,8 +37,6 @@ _MOST: Final = 16
 
 NOTHING: Final = expr(0)
 
-Parts = tuple[tuple[str, Shape], ...]
-"""The names of the parts of a state and their shapes, numbers or vectors; of a state that is one variable, that one."""
 Matrix = tuple[tuple[AbstractExpr, ...], ...]
 Rows = list[dict[int, AbstractExpr]]
 """A row of a matrix a coordinate, without what is 0."""
@@ -72,9 +70,9 @@ def mixing(drift: AbstractExpr, diffusion: AbstractExpr, parts: Parts, times: Ti
     count = sum(prod(shape) for _, shape in parts)
     if count > _WRITTEN_OUT:
         raise _too_large(f"a law that mixes {count:,} coordinates is not written out: {_WRITTEN_OUT:,} are the most")
-    names = [f"{name}__{i}" for name, shape in parts for i in range(prod(shape))]
+    names = coordinates(parts)
     try:
-        rows = _rows(_written_out(drift, parts, names, times, "drift"), names, times)
+        rows = _rows(written_out(drift, parts, (times.name,), "drift"), names, times)
         if isinstance(rows, NotAffine):
             return rows
         noises = _noise(diffusion, parts, names, times)
@@ -87,41 +85,6 @@ def mixing(drift: AbstractExpr, diffusion: AbstractExpr, parts: Parts, times: Ti
 
 
 # ---- number by number -----------------------------------------------------------------------------------------------
-
-
-def _written_out(
-    formula: AbstractExpr, parts: Parts, names: Sequence[str], times: Times, what: str
-) -> list[AbstractExpr]:
-    """The numbers of a drift or a diffusion, one a coordinate: of a joint state, the list of those of its parts."""
-    shapes: dict[str, Shape] = {times.name: ()}
-    leaves, start = dict[str, list[AbstractExpr]](), 0
-    for name, shape in parts:
-        shapes[name], own = shape, names[start : start + prod(shape)]
-        leaves[name] = [Name(id=each) for each in own]
-        start += prod(shape)
-    items: tuple[AbstractExpr, ...] = (formula,)
-    if len(parts) > 1:
-        if not isinstance(formula, Vector) or len(formula.items) != len(parts):
-            raise Refusal(
-                "DGM675",
-                f"the {what} of a joint state lists those of its {len(parts)} parts",
-                what,
-                label="no list of them",
-                help=(f"write `[{', '.join(f'… for {name}' for name, _ in parts)}]`",),
-            )
-        items = formula.items
-    found: list[AbstractExpr] = []
-    for item, (name, shape) in zip(items, parts, strict=True):
-        value = cells(item, shapes, leaves)
-        if value[0] not in ((), shape):
-            raise Refusal(
-                "DGM310",
-                f"the {what} of `{name}` has shape {list(value[0])}, and `{name}` has shape {list(shape)}",
-                what,
-                help=("make it a number, or one for each coordinate",),
-            )
-        found += spread(value, shape)
-    return found
 
 
 def _rows(written: list[AbstractExpr], names: list[str], times: Times) -> tuple[Rows, list[AbstractExpr]] | NotAffine:
@@ -149,13 +112,12 @@ def _rows(written: list[AbstractExpr], names: list[str], times: Times) -> tuple[
 def _noise(diffusion: AbstractExpr, parts: Parts, names: list[str], times: Times) -> Rows:
     """The rows of G without what is 0: a noise a coordinate, or for one vector a matrix of numbers."""
     size = len(names)
-    if len(parts) == 1:
-        shape, written = cells(diffusion, {times.name: ()}, {})
-        if shape == (size, size) and size > 1:
-            rows = [written[i * size : (i + 1) * size] for i in range(size)]
-            found = [{j: simplified(item, times) for j, item in enumerate(row)} for row in rows]
-            return [{j: item for j, item in row.items() if item != NOTHING} for row in found]
-    own = [simplified(item, times) for item in _written_out(diffusion, parts, names, times, "diffusion")]
+    if shares_noise(diffusion, parts, times.name):
+        written = cells(diffusion, {times.name: ()}, {})[1]
+        rows = [written[i * size : (i + 1) * size] for i in range(size)]
+        found = [{j: simplified(item, times) for j, item in enumerate(row)} for row in rows]
+        return [{j: item for j, item in row.items() if item != NOTHING} for row in found]
+    own = [simplified(item, times) for item in written_out(diffusion, parts, (times.name,), "diffusion")]
     return [{} if item == NOTHING else {i: item} for i, item in enumerate(own)]
 
 

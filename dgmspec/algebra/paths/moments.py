@@ -16,10 +16,10 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from dgmspec.algebra.paths.chebyshev import Series, at_nodes, fit, integral, nodes, relaxed, tail, value
+from dgmspec.algebra.paths.panels import halved, walked
 from dgmspec.core.diagnostics import Refusal
 
 __all__ = ["PANELS", "Moments", "moments"]
@@ -27,7 +27,6 @@ __all__ = ["PANELS", "Moments", "moments"]
 Function = Callable[[float], float]
 
 _HALVINGS: Final = 40
-_CUTS: Final = 14
 _STIFF: Final = 5.0
 _SOLVED: Final = 2
 _RANGE: Final = (1e-300, 1e300)
@@ -77,8 +76,8 @@ class _State:
 def moments(a: Function, b: Function, g2: Function, span: float, panels: int = PANELS) -> Moments:
     """The moments on (0, span]; `Refusal` (DGM646) where they are not to be had, DGM644 where v stays 0."""
     first = span * 2.0**-_HALVINGS
-    work = _Work(a, b, g2, panels)
-    panel = work.panel(0.0, first, _State(), _EARLY / 2.0**-_HALVINGS)
+    work = _Work(a, b, g2, span, panels)
+    panel = work.panel(0.0, first)
     if panel is None:
         raise _refused(0.0)
     if not panel.end.variance > 0:
@@ -87,28 +86,11 @@ def moments(a: Function, b: Function, g2: Function, span: float, panels: int = P
             "the diffusion is 0 from the start, so x_t is not random there and has no score",
             help=("let the diffusion be positive from the start on",),
         )
-    power, state = panel.power, panel.end
-    found: list[_Panel] = []
-    edges = [span * 2.0**-k for k in range(_HALVINGS, -1, -1)]
-    todo = [(low, high, 0) for low, high in pairwise(edges)][::-1]
-    while todo:
-        low, high, cuts = todo.pop()
-        panel = work.panel(low, high, state, max(1.0, _EARLY * span / high))
-        if panel is not None and panel.log_variance is not None:
-            found.append(panel)
-            state = panel.end
-            if not _RANGE[0] < state.variance < _RANGE[1] or abs(state.mean) > _RANGE[1]:
-                raise _beyond(high, state.variance)
-        elif work.left < 0:
-            raise _dear(low, panels)
-        elif cuts == _CUTS:
-            raise _refused(low)
-        else:
-            middle = (low + high) / 2
-            todo += [(middle, high, cuts + 1), (low, middle, cuts + 1)]
-    edges = [first, *(p.high for p in found)]
+    power, work.here = panel.power, panel.end
+    found = walked(halved(span, _HALVINGS), work.passed, _refused)
+    edges = (first, *(p.high for p in found))
     logs = tuple(p.log_variance for p in found if p.log_variance is not None)
-    return Moments(tuple(edges), tuple(p.log_alpha for p in found), tuple(p.mean for p in found), logs, power)
+    return Moments(edges, tuple(p.log_alpha for p in found), tuple(p.mean for p in found), logs, power)
 
 
 @dataclass(frozen=True)
@@ -123,18 +105,29 @@ class _Panel:
     power: float
 
 
-@dataclass
 class _Work:
-    """The coefficients, and how much work is left for their panels."""
+    """The coefficients, the moments `here` where the next panel begins, and how much work is left for panels."""
 
-    a: Function
-    b: Function
-    g2: Function
-    left: int
+    def __init__(self, a: Function, b: Function, g2: Function, span: float, panels: int) -> None:
+        self.a, self.b, self.g2, self.span, self.panels = a, b, g2, span, panels
+        self.here, self.left = _State(), panels
 
-    def panel(self, low: float, high: float, start: _State, loose: float) -> _Panel | None:
+    def passed(self, low: float, high: float) -> _Panel | None:
+        """The next panel; None where it is to be cut."""
+        panel = self.panel(low, high)
+        if panel is None or panel.log_variance is None:
+            if self.left < 0:
+                raise _dear(low, self.panels)
+            return None
+        self.here = panel.end
+        if not _RANGE[0] < self.here.variance < _RANGE[1] or abs(self.here.mean) > _RANGE[1]:
+            raise _beyond(high, self.here.variance)
+        return panel
+
+    def panel(self, low: float, high: float) -> _Panel | None:
         """The moments on [low, high]; None where a series has not converged and the panel is to be cut."""
         self.left -= 1
+        start, loose = self.here, max(1.0, _EARLY * self.span / high)
         half, times = (high - low) / 2, nodes(low, high)
         values = [self.a(t) for t in times]
         rate = fit(values)

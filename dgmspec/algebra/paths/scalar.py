@@ -20,7 +20,7 @@ from dgmspec.algebra.paths.moments import PANELS, Moments, moments
 
 Function = Callable[[float], float]
 
-__all__ = ["AbstractCurve", "Chain", "Derived", "Step", "Written"]
+__all__ = ["AbstractCurve", "Bridge", "Chain", "Derived", "Step", "Written"]
 
 
 class Step(NamedTuple):
@@ -28,6 +28,15 @@ class Step(NamedTuple):
 
     alpha: float
     shift: float
+    sigma: float
+
+
+class Bridge(NamedTuple):
+    """x_s given x_t and x_0 is N(end x_t + start x_0 + mean, sigma²)."""
+
+    end: float
+    start: float
+    mean: float
     sigma: float
 
 
@@ -67,6 +76,12 @@ class AbstractCurve(ABC):
         fall = self.log_snr(t) - self.log_snr(s)
         sigma = self.sigma(t) * math.sqrt(max(-math.expm1(fall), 0.0)) if fall < 0 else 0.0
         return Step(math.exp(log_ratio), self.mean(t) - math.exp(log_ratio) * self.mean(s), sigma)
+
+    def posterior(self, s: float, t: float) -> Bridge:
+        """The law of x_s given x_t and x_0, low < s < t: of variance σ_s² (1 - e^{λ_t - λ_s})."""
+        share = -math.expm1(self.log_snr(t) - self.log_snr(s))
+        end = math.exp(self.log_alpha(t) - self.log_alpha(s) + self.log_variance(s) - self.log_variance(t))
+        return Bridge(end, self.alpha(s) * share, self.mean(s) - end * self.mean(t), self.sigma(s) * math.sqrt(share))
 
 
 @dataclass(frozen=True)

@@ -8,24 +8,25 @@ the difference between Itô's and Stratonovich's calculus both need g_i ∂g_i/�
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from typing import Final
 
 from dgmspec.algebra.builder import Builder, Exhausted
-from dgmspec.algebra.cells import TooLarge, cells, spread
+from dgmspec.algebra.cells import TooLarge
 from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.emit import emit
 from dgmspec.algebra.intervals import REALS
 from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Vector, expr
 from dgmspec.algebra.paths.affine import NotAffine, Others, Times, affine
+from dgmspec.algebra.paths.parts import Parts, coordinates, listed, written_out
 from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.reading import Reader
 from dgmspec.algebra.rewrite import free_names, substitute
-from dgmspec.algebra.shapes import broadcast, shape_of
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Shape
 
-__all__ = ["OwnSlope", "bends", "own_slope", "require_shape"]
+__all__ = ["OwnSlope", "bends", "own_slope"]
 
 _BUDGET: Final = 60_000
 _WRITTEN_OUT: Final = 64
@@ -34,40 +35,44 @@ _WRITTEN_OUT: Final = 64
 
 @dataclass(frozen=True)
 class OwnSlope:
-    """∂g_i/∂x_i as a formula of the state and the time; `own` says that g_i reads no other coordinate."""
+    """∂g_i/∂x_i as a formula of the state and the time, a list of them where g is one of those of a joint state's
+    parts; `own` says that g_i reads no other coordinate."""
 
     formula: AbstractExpr
     own: bool
 
 
-def own_slope(formula: AbstractExpr, state: str, times: Times, shape: Shape) -> OwnSlope:
+def own_slope(formula: AbstractExpr, parts: Parts, times: Times) -> OwnSlope:
     """The derivative of each coordinate of a diffusion by its own coordinate of the state; `Refusal` where a function
     leaves its domain, or the formula is too large to be written out."""
-    if state not in free_names(formula):
-        return OwnSlope(expr(0), True)
+    names = [name for name, _ in parts]
+    if not {*names} & {*free_names(formula)}:
+        return OwnSlope(_joined([expr(0)] * len(parts)), True)
     try:
-        return _coordinatewise(formula, state, times)
+        return _coordinatewise(formula, parts, times)
     except Refusal as refusal:
         if refusal.code != "DGM455":
             raise
     except Exhausted:
         pass
-    return _written_out(formula, state, times, shape)
+    return _written_out(formula, parts, times)
 
 
-def bends(formula: AbstractExpr, state: str, times: Times, shape: Shape | None, others: Others = None) -> bool:
+def bends(formula: AbstractExpr, parts: Parts, times: Times, others: Others = None) -> bool:
     """Whether a drift is not affine in the state, whose coordinates it may mix: some derivative still reads the state.
-    False where that is not found out, without a `shape` or for many coordinates."""
+    False where that is not found out, for many coordinates."""
     try:
-        return isinstance(affine(formula, state, times, others), NotAffine)
+        if len(parts) == 1:
+            return isinstance(affine(formula, parts[0][0], times, others), NotAffine)
     except Refusal as refusal:
-        if refusal.code != "DGM455" or shape is None or len(shape) > 1 or prod(shape) > _WRITTEN_OUT:
+        if refusal.code != "DGM455":
             return False
-    names = [f"{state}__{i}" for i in range(prod(shape))]
+    names = coordinates(parts)
+    if len(names) > _WRITTEN_OUT or any(len(shape) > 1 for _, shape in parts):
+        return False
     box = dict.fromkeys(names, REALS) | {times.name: times.interval, **(others or {})}
-    shapes = {state: shape, **dict.fromkeys(box.keys() - {*names}, ())}
     try:
-        for cell in cells(formula, shapes, {state: [Name(id=name) for name in names]})[1]:
+        for cell in written_out(formula, parts, (times.name, *(others or ())), "drift"):
             for name in {*names} & {*free_names(cell)}:
                 b = Builder(box, [_BUDGET])
                 if derivative_term(b, Reader(Prover(b), name).read(cell), name).names & {*names}:
@@ -77,44 +82,52 @@ def bends(formula: AbstractExpr, state: str, times: Times, shape: Shape | None, 
     return False
 
 
-def require_shape(formula: AbstractExpr, state: str, time: str, shape: Shape, what: str) -> None:
-    """Refuse a drift or diffusion whose value has not, or does not broadcast to, the shape of the state."""
-    own = shape_of(formula, {state: shape, time: ()})
-    if broadcast([own, shape]) != shape:
-        raise Refusal(
-            "DGM310",
-            f"the {what} has shape {list(own)}, and the state has shape {list(shape)}",
-            help=("make it a number, or one for each coordinate of the state",),
-        )
+def _joined(items: list[AbstractExpr]) -> AbstractExpr:
+    """The formula of the one part, or the list of those of several."""
+    return items[0] if len(items) == 1 else Vector(items=tuple(items))
 
 
-def _coordinatewise(formula: AbstractExpr, state: str, times: Times) -> OwnSlope:
-    """The state is one symbol that stands for each of its coordinates."""
-    b = Builder({state: REALS, times.name: times.interval}, [_BUDGET])
-    slope = derivative_term(b, Reader(Prover(b), state).read(formula), state)
-    return OwnSlope(emit(b, slope), True)
-
-
-def _written_out(formula: AbstractExpr, state: str, times: Times, shape: Shape) -> OwnSlope:
-    """Every coordinate by itself."""
-    if len(shape) > 1 or prod(shape) > _WRITTEN_OUT:
-        raise _too_large()
-    names = [f"{state}__{i}" for i in range(prod(shape))]
+def _coordinatewise(formula: AbstractExpr, parts: Parts, times: Times) -> OwnSlope:
+    """Every part is one symbol that stands for each of its coordinates."""
+    names = {name for name, _ in parts}
     box = dict.fromkeys(names, REALS) | {times.name: times.interval}
-    parts, own = [], True
+    found: list[AbstractExpr] = []
+    own = True
+    for item, (name, _) in zip(listed(formula, parts, "diffusion"), parts, strict=True):
+        b = Builder(box, [_BUDGET])
+        term = Reader(Prover(b), name).read(item)
+        own &= not term.names & (names - {name})
+        found.append(emit(b, derivative_term(b, term, name)))
+    return OwnSlope(_joined(found), own)
+
+
+def _written_out(formula: AbstractExpr, parts: Parts, times: Times) -> OwnSlope:
+    """Every coordinate by itself."""
+    names = coordinates(parts)
+    if len(names) > _WRITTEN_OUT or any(len(shape) > 1 for _, shape in parts):
+        raise _too_large()
+    box = dict.fromkeys(names, REALS) | {times.name: times.interval}
+    slopes: list[AbstractExpr] = []
+    own = True
     try:
-        written = cells(formula, {state: shape, times.name: ()}, {state: [Name(id=name) for name in names]})
-        for cell, name in zip(spread(written, shape), names, strict=True):
+        for cell, name in zip(written_out(formula, parts, (times.name,), "diffusion"), names, strict=True):
             b = Builder(box, [_BUDGET])
             term = Reader(Prover(b), name).read(cell)
             own &= not (term.names - {name, times.name})
-            parts.append(emit(b, derivative_term(b, term, name)))
+            slopes.append(emit(b, derivative_term(b, term, name)))
     except (TooLarge, Exhausted):
         raise _too_large() from None
-    whole = Name(id=state)
-    numbers = {name: Index(of=whole, index=expr(i)) if shape else whole for i, name in enumerate(names)}
-    found = [substitute(part, numbers) for part in parts]
-    return OwnSlope(Vector(items=tuple(found)) if shape else found[0], own)
+    numbers = {each: number for name, shape in parts for each, number in _numbers(name, shape)}
+    found = iter(substitute(slope, numbers) for slope in slopes)
+    items = [Vector(items=tuple(islice(found, prod(shape)))) if shape else next(found) for _, shape in parts]
+    return OwnSlope(_joined(items), own)
+
+
+def _numbers(name: str, shape: Shape) -> list[tuple[str, AbstractExpr]]:
+    """The names of a part's numbers, and what they are of the part."""
+    whole = Name(id=name)
+    names = coordinates(((name, shape),))
+    return [(own, Index(of=whole, index=expr(i)) if shape else whole) for i, own in enumerate(names)]
 
 
 def _too_large() -> Refusal:

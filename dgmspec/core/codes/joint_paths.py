@@ -1,4 +1,4 @@
-"""Family 672 to 675: `sde` arrows over several variables, or over a vector whose coordinates mix."""
+"""Family 672 to 677: arrows over several variables, or over a vector whose coordinates mix."""
 
 from dgmspec.core.code import Code
 from dgmspec.core.example import model_text
@@ -48,9 +48,10 @@ CODES: tuple[Code, ...] = (
         "error",
         "a law at an end of a joint state",
         "At the start of a joint state each part is given by data, or latent with `infer v ~ normal(…)` of numbers; at "
-        "its end the priors of the parts are normal laws of numbers, for all of them or for none.",
-        "The law at the start is a part of the kernel, and that at the end of what the path is compared with: both are "
-        "normal.",
+        "its end, or at the start of a process that runs forwards, the priors of the parts are normal laws of numbers, "
+        "for all of them or for none.",
+        "The law at the start is a part of the kernel, that at the end what the path is compared with, and priors of "
+        "parts are one law together: all are normal.",
         wrong=model_text(
             "observe x : real[2]",
             "latent v : real[2] ~ normal(0, 0.1)",
@@ -64,9 +65,39 @@ CODES: tuple[Code, ...] = (
         "error",
         "the law of a joint state that is not one for each part",
         "The drift of a joint state is a function of its parts and the time that lists the drifts of the parts, and "
-        "the diffusion lists theirs; the parts are numbers or vectors of a known size.",
+        "the diffusion lists theirs (one of the time, or of both where it reads the state); the parts are numbers or "
+        "vectors of a known size.",
         "The names in the braces stand for the parts, in the order of the arrow's ends.",
         wrong=model_text(*_ENDS, _sde("drift(x, v, t) = 16 * v", _DIFFUSION, _NOISE)),
+        right=_RIGHT,
+    ),
+    Code(
+        "DGM676",
+        "error",
+        "a step or a kernel that mixes coordinates",
+        "A `markov` and a `perturb` act on each coordinate of one variable by itself. An `sde` may mix the coordinates "
+        "of a vector, or lead over several variables.",
+        "Such a step or kernel is written as `normal(…, …)`, whose noise is independent: what the covariance is of "
+        "coordinates that drive each other is derived, from the drift of an `sde`.",
+        wrong=model_text(
+            "observe x : real[2]",
+            "latent z : real[2] ~ normal(0, 1)",
+            "markov x -> z over t in 1..50 { step(x, t) ~ normal([[0.9, 0.1], [0, 0.9]] @ x, 0.4) }",
+        ),
+        right=model_text(
+            "observe x : real[2]",
+            "latent z : real[2] ~ normal(0, 1)",
+            "sde x -> z over t in 0..3 { drift(x, t) = [[-2, 1], [-1, -2]] @ x; diffusion(t) = 2 }",
+        ),
+    ),
+    Code(
+        "DGM677",
+        "error",
+        "a learned number in a law that bends or mixes coordinates",
+        "The law of an `sde` reads learned numbers where it is affine and acts on each coordinate by itself.",
+        "The losses of such laws, `dsm`, `ism` and `ssm`, would train a bad path, as they would any other (DGM671); "
+        "the matrices of a kernel that mixes coordinates are worked out once, of numbers that are known.",
+        wrong=model_text(*_ENDS, _sde("learn k : positive", "drift(x, v, t) = [k * v, -4 * x - 16 * v]", _DIFFUSION)),
         right=_RIGHT,
     ),
 )

@@ -177,12 +177,12 @@ class Plan:
     slopes: tuple[tuple[Run, ...], ...]
     range: tuple[float, float]
     """λ at the earliest time in use and at the last."""
-    learned: AbstractLearned | None = None
-    """The curve of a law that reads what is learned, which is then worked out anew at each use."""
+    learned: tuple[AbstractLearned, ...] = ()
+    """The curves of a law that reads what is learned, which are then worked out anew at each use."""
 
 
-def plan(path: GaussianPath, event: int, start: float, schedule: Schedule | None = None) -> Plan:
-    """The path's formulas prepared; `start` is the earliest time in use, `schedule` what the law learns."""
+def plan(path: GaussianPath, event: int, start: float, schedules: tuple[Schedule, ...] = ()) -> Plan:
+    """The path's formulas prepared; `start` is the earliest time in use, `schedules` are what the law learns."""
     name = path.times.name
     forms = [(c.scale, c.shift, c.noise) if isinstance(c, Written) else () for c in path.curves]
     return Plan(
@@ -192,15 +192,15 @@ def plan(path: GaussianPath, event: int, start: float, schedule: Schedule | None
         tuple(tuple(of_time(f, name) for f in (q.rate, q.offset, q.spread)) for q in path.processes),
         tuple(tuple(of_time(f, name) for f in q.slopes or ()) for q in path.processes),
         (path.log_snr(start), path.log_snr(path.high)),
-        None if schedule is None else learned_curve(path, schedule),
+        tuple(learned_curve(path, i, schedule) for i, schedule in enumerate(schedules)),
     )
 
 
 def at(here: Plan, p: Mapping[str, Tensor], t: Tensor, dtype: torch.dtype) -> At:
     """The path at times (batch,)."""
     wide = t.double()
-    own = here.learned
-    parts = [own.logs(p, wide)] if own else [_curve(here, i, p, wide) for i in range(len(here.path.curves))]
+    parts = [own.logs(p, wide) for own in here.learned]
+    parts = parts or [_curve(here, i, p, wide) for i in range(len(here.path.curves))]
     logs, means, variances = (_shaped([part[k] for part in parts], here.event) for k in range(3))
     found = At(logs.exp(), means, (variances / 2).exp(), 2 * logs - variances)
     return At(*(value.to(dtype) for value in found))
@@ -208,8 +208,8 @@ def at(here: Plan, p: Mapping[str, Tensor], t: Tensor, dtype: torch.dtype) -> At
 
 def rates(here: Plan, t: Tensor, dtype: torch.dtype, p: Mapping[str, Tensor] = MappingProxyType({})) -> Rates:
     """The coefficients of the process at times (batch,)."""
-    wide, own = t.double(), here.learned
-    parts = [own.rates(p, wide)] if own else [[run(wide) for run in runs] for runs in here.process]
+    wide = t.double()
+    parts = [own.rates(p, wide) for own in here.learned] or [[run(wide) for run in runs] for runs in here.process]
     return Rates(*(_shaped([part[k] for part in parts], here.event).to(dtype) for k in range(3)))
 
 
@@ -222,8 +222,8 @@ def slopes(
         alpha, mean, sigma = (value.double() for value in found[:3])
         changes = (flow.rate * alpha, flow.rate * mean + flow.offset, flow.rate * sigma + flow.spread / (2 * sigma))
         return Slopes(*(value.to(dtype) for value in changes))
-    wide, own = t.double(), here.learned
-    parts = [own.slopes(p, wide)] if own else [[run(wide) for run in runs] for runs in here.slopes]
+    wide = t.double()
+    parts = [own.slopes(p, wide) for own in here.learned] or [[run(wide) for run in runs] for runs in here.slopes]
     return Slopes(*(_shaped([part[k] for part in parts], here.event).to(dtype) for k in range(3)))
 
 

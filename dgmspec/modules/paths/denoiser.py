@@ -152,7 +152,7 @@ def plan_of(op: AbstractNoising, event: Type) -> AnyPlan:
     path = op.path(event.shape)
     if isinstance(path, JointPath):
         return joint_plan(path, op.start(event.shape))
-    return plan(_by_coordinate(path), len(event.shape), op.start(event.shape), op.schedule())
+    return plan(_by_coordinate(path), len(event.shape), op.start(event.shape), op.schedule(event.shape))
 
 
 def _by_coordinate(path: AbstractPath) -> GaussianPath:

@@ -22,7 +22,17 @@ from dgmspec.algebra.paths.joint import JointPath
 from dgmspec.modules.paths.coefficients import of_time, panels, series
 from dgmspec.modules.twin import EXACT
 
-__all__ = ["JointAt", "JointPlan", "JointRates", "joint_at", "joint_plan", "joint_rates", "joint_tables"]
+__all__ = [
+    "JointAt",
+    "JointPlan",
+    "JointRates",
+    "Layout",
+    "joint_at",
+    "joint_plan",
+    "joint_rates",
+    "joint_tables",
+    "layout_of",
+]
 
 Grid = Callable[[Tensor], Tensor]
 """Times (batch,) -> a matrix for each, (batch, rows, columns)."""
@@ -174,14 +184,20 @@ class JointPlan:
     """λ at the earliest time in use and at the last."""
 
 
+def layout_of(path: JointPath) -> Layout:
+    """How a state of the path is groups of its coordinates."""
+    return Layout(path.mixing.order, path.data, path.mixing.silent, path.mixing.copies)
+
+
 def joint_plan(path: JointPath, start: float) -> JointPlan:
     """The path's formulas prepared; `start` is the earliest time in use."""
     law, rows = path.mixing, path.mixing.order
     rate = [[law.rate[i][j] for j in rows] for i in rows]
     offset, noise = ([matrix[i] for i in rows] for matrix in (law.offset, law.noise))
-    layout = Layout(rows, path.data, law.silent, law.copies)
     grids = [_grid(matrix, path.times.name) for matrix in (rate, offset, noise)]
-    return JointPlan(path, layout, grids[0], grids[1], grids[2], (path.log_snr(start), path.log_snr(path.high)))
+    return JointPlan(
+        path, layout_of(path), grids[0], grids[1], grids[2], (path.log_snr(start), path.log_snr(path.high))
+    )
 
 
 def joint_tables(path: JointPath) -> dict[str, Tensor]:

@@ -156,13 +156,13 @@ def _gauss() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return x, w, coefficients.T @ integrals
 
 
-def learned_curve(path: GaussianPath, schedule: Schedule) -> AbstractLearned:
-    """The formulas made ready; `path` is that of the starting values."""
+def learned_curve(path: GaussianPath, i: int, schedule: Schedule) -> AbstractLearned:
+    """The formulas of coordinate i made ready; `path` is that of the starting values."""
 
     def ready(formulas: tuple[AbstractExpr, ...]) -> tuple[Prepared, ...]:
         return tuple(prepare(formula) for formula in formulas)
 
-    name, (curve, *_) = path.times.name, path.curves
+    name, curve = path.times.name, path.curves[0 if path.alike else i]
     parts = (name, schedule.numbers, ready(schedule.curve), ready(schedule.process), ready(schedule.slopes))
     if isinstance(curve, Chain):
         return _Steps(*parts, int(path.low), int(path.high))

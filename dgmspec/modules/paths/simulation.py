@@ -1,6 +1,7 @@
 """Torch twin of an `sde` that is run forwards: the schemes, step by step, and the way back of normal laws.
 
-`advance` and `process_of` serve every process that is simulated, over times that may differ from row to row.
+`advance` and `process_of` serve every process that is simulated, over times that may differ from row to row. A joint
+state is one vector.
 """
 
 from __future__ import annotations
@@ -8,20 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.paths.joint import JointPath
+from dgmspec.algebra.paths.parts import Parts, listed
 from dgmspec.core.types import Type
 from dgmspec.modules.expressions import as_tensor, prepare
-from dgmspec.modules.twin import EXACT, Parameters, StepContext, StepTwin
+from dgmspec.modules.paths.joint_coefficients import Layout, layout_of
+from dgmspec.modules.paths.transitions import drawn, grid_of, transition_tables, undone
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin
 from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.ops.paths.schemes import AbstractScheme, EulerMaruyama, Exact, Heun, Milstein, Srk
 from dgmspec.ops.paths.simulation import Simulation
 
-__all__ = ["STEPS", "TWINS", "Process", "Time", "advance", "process_of", "states"]
+__all__ = ["STEPS", "TWINS", "Process", "Time", "advance", "field_of", "process_of", "states"]
 
 Time = float | Tensor
 """One time for all rows, or one a row that broadcasts against events, (batch, 1, …)."""
@@ -36,26 +42,54 @@ class Process:
     drift: Field
     spread: Field
     slope: Field | None = None
+    mixed: bool = False
+    """Whether `spread` is a matrix, (batch, d, d), of noises that coordinates share."""
+
+    def kick(self, spread: Tensor, noise: Tensor) -> Tensor:
+        """What noise (batch, *event) adds: g_i z_i, or G z."""
+        return (spread * noise.unsqueeze(1)).sum(2) if self.mixed else spread * noise
 
     def half_square(self, x: Tensor, t: Time) -> Tensor | float:
         """g_i ∂g_i/∂x_i / 2: what Stratonovich's drift lacks to Itô's."""
         return 0.0 if self.slope is None else 0.5 * self.spread(x, t) * self.slope(x, t)
 
 
+def field_of(formula: AbstractExpr, parts: Parts, time: str) -> Field:
+    """A formula of the state and the time; of a joint state a list of one for each part, end to end in the event."""
+    runs = [prepare(item) for item in listed(formula, parts, "law")]
+
+    def values(x: Tensor, t: Time) -> Tensor:
+        env: dict[str, Any] = {time: t.reshape(-1) if isinstance(t, Tensor) else t}
+        if len(parts) == 1:
+            return _expanded(runs[0](env | {parts[0][0]: x}, x), x)
+        views = {
+            name: own.reshape(len(x), *shape)
+            for (name, shape), own in zip(parts, torch.split(x, [prod(shape) for _, shape in parts], 1), strict=True)
+        }
+        found = [_expanded(run(env | views, x), view) for run, view in zip(runs, views.values(), strict=True)]
+        return torch.cat([value.reshape(len(x), -1) for value in found], 1)
+
+    return values
+
+
+def _expanded(value: Tensor | float, x: Tensor) -> Tensor:
+    """A value of a formula with the shape of x, (batch, *event)."""
+    found = as_tensor(value, x)
+    missing = x.dim() - found.dim() if found.dim() else 0
+    return found.reshape(*found.shape[:1], *(1,) * missing, *found.shape[1:]).expand_as(x)
+
+
 def process_of(op: AbstractProcess, event: Type, sloped: bool = False) -> Process:
     """The law of a step as functions of tensors, `sloped` where others than its scheme ask for ∂g_i/∂x_i."""
 
     def field(formula: AbstractExpr) -> Field:
-        run = prepare(formula)
+        return field_of(formula, op.parts_of(event.shape), op.time)
 
-        def values(x: Tensor, t: Time) -> Tensor:
-            found = as_tensor(run({op.state: x, op.time: t.reshape(-1) if isinstance(t, Tensor) else t}, x), x)
-            missing = x.dim() - found.dim() if found.dim() else 0
-            return found.reshape(*found.shape[:1], *(1,) * missing, *found.shape[1:]).expand_as(x)
-
-        return values
-
-    drift, spread = field(op.drift), field(op.diffusion)
+    drift = field(op.drift)
+    if op.shares_noise(event.shape):
+        matrix = prepare(op.diffusion)
+        return Process(drift, lambda x, t: as_tensor(matrix({op.time: t}, x), x), mixed=True)
+    spread = field(op.diffusion)
     sloped = sloped or isinstance(op.scheme(event.shape), (Heun, Milstein))
     if not op.reads_state or not (op.stratonovich or sloped):
         return Process(drift, spread)
@@ -69,7 +103,7 @@ def process_of(op: AbstractProcess, event: Type, sloped: bool = False) -> Proces
 
 
 def _euler_maruyama(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
-    return x + h * law.drift(x, t) + law.spread(x, t) * dw
+    return x + h * law.drift(x, t) + law.kick(law.spread(x, t), dw)
 
 
 def _milstein(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
@@ -78,15 +112,16 @@ def _milstein(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor)
 
 def _heun(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
     first, spread = law.drift(x, t) - law.half_square(x, t), law.spread(x, t)
-    y = x + h * first + spread * dw
+    y = x + h * first + law.kick(spread, dw)
     second = law.drift(y, t + h) - law.half_square(y, t + h)
-    return x + h / 2 * (first + second) + (spread + law.spread(y, t + h)) / 2 * dw
+    return x + h / 2 * (first + second) + law.kick((spread + law.spread(y, t + h)) / 2, dw)
 
 
 def _srk(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
     first, before, after = law.drift(x, t), law.spread(x, t), law.spread(x, t + h)
-    y = x + 0.75 * h * first + 1.5 * after * dz
-    return x + h / 3 * (first + 2 * law.drift(y, t + 0.75 * h)) + after * (dw - dz) + before * dz
+    y = x + 0.75 * h * first + 1.5 * law.kick(after, dz)
+    moved = x + h / 3 * (first + 2 * law.drift(y, t + 0.75 * h))
+    return moved + law.kick(after, dw - dz) + law.kick(before, dz)
 
 
 Step = Callable[[Process, Tensor, Any, Any, Tensor, Tensor], Tensor]
@@ -108,14 +143,12 @@ def states(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> Iterat
     scheme, noise = op.scheme(ctx.event.shape), ctx.noise["path"]
     grid = grid_of(op, scheme.steps)
     if isinstance(scheme, Exact):
-        moves = p[_at(op, "moves")].to(x.dtype)
         for i, t in enumerate(grid[1:]):
-            alpha, mean, sigma = (_shaped(row, x) for row in moves[i])
-            x = alpha * x + mean + sigma * noise[:, i]
+            x = drawn(op, p, ctx.plan.layout, i, x, noise[:, i])
             yield t, x
         return
     for i, (t, after) in enumerate(pairwise(grid)):
-        x = advance(scheme, ctx.plan, x, t, after - t, noise[:, i])
+        x = advance(scheme, ctx.plan.law, x, t, after - t, noise[:, i])
         yield after, x
 
 
@@ -127,13 +160,6 @@ def advance(scheme: AbstractScheme, law: Process, x: Tensor, t: Time, h: Time, n
     return STEPS[type(scheme)](law, x, t, h, dw, dw / 2 + (h / 12) ** 0.5 * second)
 
 
-def grid_of(op: Simulation, steps: int) -> list[float]:
-    """The times from the start to the end, in steps of the whole time divided by `steps`, the last one shorter."""
-    h = (op.high - op.low) / steps
-    inner = [op.low + i * h for i in range(steps)]
-    return [*(t for t in inner if t < op.end), op.end] if op.end > op.low else [op.low]
-
-
 def _forward(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
     """The state at the end; no log-determinant belongs to a draw."""
     for _, state in states(op, p, x, ctx):
@@ -142,46 +168,23 @@ def _forward(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> tupl
 
 
 def _inverse(op: Simulation, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
-    """Against the probability flow of normal laws: a shift and a scale, whose density at the start is that at the
-    end."""
-    ends = p[_at(op, "ends")]
-    first, last, scale = (_shaped(row, y) for row in ends)
-    x, each = (y.double() - last) * scale + first, ends[2].log()
-    return x.to(y.dtype), (each.sum() * (ctx.event.size // len(each))).to(y.dtype)
+    """Between normal laws: a map whose density at the start is that at the end."""
+    return undone(op, p, ctx.plan.layout, y)
 
 
-def _at(op: Simulation, name: str) -> str:
-    """The name of a table, which depends on the time of the end."""
-    return f"{name}@{op.end:.17g}{EXACT}".replace(".", ",")
+@dataclass(frozen=True)
+class _Plan:
+    """The law as functions of tensors; how the state is groups of coordinates, where its transitions are matrices."""
+
+    law: Process
+    layout: Layout | None
 
 
-def _tables(op: Simulation, event: Type, given: Type | None) -> dict[str, Tensor]:
-    """The transitions of the exact scheme, (steps, 3, 1 or d), and (m_0, m_T, s_0/s_T) of normal laws."""
-    found: dict[str, Tensor] = {}
-    scheme, marginal = op.scheme(event.shape), op.marginal(event.shape)
-    if isinstance(scheme, Exact):
-        path = op.gaussian(event.shape)
-        assert path is not None
-        grid = grid_of(op, scheme.steps)
-        rows = [[c.between(s, t) for c in path.curves] for s, t in pairwise(grid)]
-        found[_at(op, "moves")] = (
-            torch.tensor(rows, dtype=torch.float64).reshape(-1, len(path.curves), 3).transpose(1, 2)
-        )
-    if marginal is not None and op.start is not None:
-        first, last = (torch.tensor(item, dtype=torch.float64) for item in (op.start[0], marginal[0]))
-        scale = torch.tensor(op.start[1], dtype=torch.float64) / torch.tensor(marginal[1], dtype=torch.float64)
-        count = max(map(len, (first, last, scale)))
-        found[_at(op, "ends")] = torch.stack([item.expand(count) for item in (first, last, scale)])
-    return found
+def _plan(op: Simulation, event: Type, given: Type | None) -> _Plan:
+    path = op.gaussian(event.shape)
+    return _Plan(process_of(op, event), layout_of(path) if isinstance(path, JointPath) else None)
 
 
-def _shaped(row: Tensor, x: Tensor) -> Tensor:
-    """One number for all coordinates, or one for each of a vector, against rows of events."""
-    return row.reshape(1) if len(row) == 1 else row.unsqueeze(0)
-
-
-def _plan(op: Simulation, event: Type, given: Type | None) -> Process:
-    return process_of(op, event)
-
-
-TWINS: dict[Any, StepTwin] = {Simulation: StepTwin(_forward, _inverse, tables=_tables, plan=_plan, loop="bounded")}
+TWINS: dict[Any, StepTwin] = {
+    Simulation: StepTwin(_forward, _inverse, tables=transition_tables, plan=_plan, loop="bounded")
+}

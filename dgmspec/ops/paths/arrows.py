@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.paths.affine import Affine, NotAffine, Times, simplified, squared
+from dgmspec.algebra.paths.affine import NotAffine, Times, simplified, squared
 from dgmspec.algebra.paths.derive import of_drift, of_kernel, process_of
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.types import Shape
@@ -38,12 +38,9 @@ class Sde(AbstractCoordinatewise):
     def _derived(self, mean: AbstractExpr, spread: AbstractExpr, shape: Shape) -> GaussianPath | NotAffine:
         return of_drift(mean, spread, self.state, self.times, shape, self.settings.init_noise)
 
-    def _schedule(self) -> Schedule:
-        """The rate, the offset and g² as formulas."""
-        law = self.coefficients(self.drift, self.times)
-        assert isinstance(law, Affine), "checked where the path is derived"
-        self.require_alike(law.rate, law.offset, self.diffusion)
-        process = (law.rate, law.offset, squared(self.diffusion, self.times, self.intervals()))
+    def _schedule(self, rate: AbstractExpr, offset: AbstractExpr, spread: AbstractExpr) -> Schedule:
+        """The rate, the offset and g²."""
+        process = (rate, offset, squared(spread, self.times, self.intervals()))
         return Schedule(process, self.supports(), process)
 
     @property
@@ -85,20 +82,15 @@ class Perturb(AbstractCoordinatewise):
     def _derived(self, mean: AbstractExpr, spread: AbstractExpr, shape: Shape) -> GaussianPath | NotAffine:
         return of_kernel(mean, spread, self.state, self.times, shape, self.levels)
 
-    def _schedule(self) -> Schedule:
-        """α, m and σ as formulas, and in continuous time the process that has this kernel."""
-        law, known = self.coefficients(self.loc, self.times), self.intervals()
-        assert isinstance(law, Affine), "checked where the path is derived"
-        self.require_alike(law.rate, law.offset, self.scale)
-        curve = (
-            simplified(law.rate, self.times, known),
-            simplified(law.offset, self.times, known),
-            simplified(self.scale, self.times, known),
-        )
+    def _schedule(self, rate: AbstractExpr, offset: AbstractExpr, spread: AbstractExpr) -> Schedule:
+        """α, m and σ, and in continuous time the process that has this kernel."""
+        known = self.intervals()
+        alpha, mean, sigma = (simplified(formula, self.times, known) for formula in (rate, offset, spread))
         if self.levels:
-            return Schedule(curve, self.supports())
-        process = process_of(*curve, self.times, known)
-        return Schedule(curve, self.supports(), (process.rate, process.offset, process.spread), process.slopes or ())
+            return Schedule((alpha, mean, sigma), self.supports())
+        process = process_of(alpha, mean, sigma, self.times, known)
+        rates = (process.rate, process.offset, process.spread)
+        return Schedule((alpha, mean, sigma), self.supports(), rates, process.slopes or ())
 
     @property
     def times(self) -> Times:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.paths.affine import Affine, NotAffine, Times
+from dgmspec.algebra.paths.affine import NotAffine, Times, simplified
 from dgmspec.algebra.paths.derive import of_chain
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.core.diagnostics import Refusal
@@ -64,12 +64,10 @@ class Markov(AbstractCoordinatewise):
     def _derived(self, mean: AbstractExpr, spread: AbstractExpr, shape: Shape) -> GaussianPath | NotAffine:
         return of_chain(mean, spread, self.state, self.time, self.low, self.high, shape)
 
-    def _schedule(self) -> Schedule:
-        """The steps as formulas: rate, offset and scale."""
-        loc, scale = (self.coefficients(formula, self.times) for formula in (self.loc, self.scale))
-        assert isinstance(loc, Affine) and isinstance(scale, Affine), "neither's slope reads the state"
-        self.require_alike(loc.rate, loc.offset, scale.offset)
-        return Schedule((loc.rate, loc.offset, scale.offset), self.supports())
+    def _schedule(self, rate: AbstractExpr, offset: AbstractExpr, spread: AbstractExpr) -> Schedule:
+        """The steps: rate, offset and scale."""
+        scale = simplified(spread, self.times, self.intervals())
+        return Schedule((rate, offset, scale), self.supports())
 
     @property
     def times(self) -> Times:

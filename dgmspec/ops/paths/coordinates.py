@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.paths.affine import NotAffine, Times
+from dgmspec.algebra.paths.affine import Affine, NotAffine, Times
 from dgmspec.algebra.paths.closed import closed_form
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.algebra.paths.scalar import Chain
@@ -34,8 +34,8 @@ class AbstractCoordinatewise(AbstractNoising, ABC):
         """The path of a law of numbers for events of `shape`."""
 
     @abstractmethod
-    def _schedule(self) -> Schedule:
-        """The law as formulas of what is learned."""
+    def _schedule(self, rate: AbstractExpr, offset: AbstractExpr, spread: AbstractExpr) -> Schedule:
+        """One coordinate's law, the mean rate · x + offset, as formulas of what is learned."""
 
     def derived(self, shape: Shape) -> GaussianPath | NotAffine:
         """The path for events of `shape`, of what is learned the starting values, or why the law is not affine in the
@@ -46,28 +46,34 @@ class AbstractCoordinatewise(AbstractNoising, ABC):
         mean, spread = self.started(*law)
         found = self._derived(mean, spread, shape)
         if isinstance(found, GaussianPath):
-            self.schedule()  # which refuses what a learned law may not be
+            self.schedule(shape)  # which refuses what a learned law may not be
         return found
 
-    def schedule(self) -> Schedule | None:
-        return self._schedule() if self.learned else None
+    def schedule(self, shape: Shape) -> tuple[Schedule, ...]:
+        if not self.learned:
+            return ()
+        mean, spread = (getattr(self, name) for name in self.laws)
+        law = self.coefficients(mean, self.times)
+        assert isinstance(law, Affine), "checked where the path is derived"
+        rows = self.by_coordinate((law.rate, law.offset, spread), self.times, shape)
+        return tuple(self._schedule(*row) for row in rows)
 
     def path(self, shape: Shape) -> GaussianPath:
-        """The Gaussian path; `Refusal` where there is none (DGM647) or its coefficients are matrices (DGM901)."""
+        """The Gaussian path; `Refusal` where there is none (DGM647) or its coefficients are matrices (DGM676)."""
         try:
             found = self.derived(shape)
         except Refusal as refusal:
             if refusal.code != "DGM455":
                 raise
             raise Refusal(
-                "DGM901",
-                f"the law of this `{self.name}` reads other coordinates of `{self.state}` than its own, or names them "
-                "one by one: with matrices for coefficients it is read and kept, not compiled",
+                "DGM676",
+                f"a `{self.name}` acts on each coordinate by itself, and its law reads other coordinates of "
+                f"`{self.state}` than its own, or names them one by one",
                 self.law_at(),
                 label="coordinates mixed",
                 help=(
                     f"write a coefficient for each coordinate, as in `[-1, -2] * {self.state}`",
-                    "or an `sde`, whose drift may be a matrix",
+                    "or an `sde`, whose drift may be a matrix: its kernel is derived",
                 ),
             ) from None
         if isinstance(found, NotAffine):

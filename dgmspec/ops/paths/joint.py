@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import NotAffine, Times
 from dgmspec.algebra.paths.joint import JointPath, Start, of_joint_drift
-from dgmspec.algebra.paths.mixing import Parts
+from dgmspec.algebra.paths.parts import Parts
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.jacobian import Jacobian, Structure
@@ -52,10 +52,13 @@ class JointSde(AbstractNoising):
         """The time and its ends."""
         return Times(self.time, self.low, self.high)
 
+    def parts_of(self, shape: Shape) -> Parts:
+        """The names in the formulas, each with its shape."""
+        return self.parts if len(self.parts) > 1 else ((self.parts[0][0], shape),)
+
     def path(self, shape: Shape) -> JointPath:
         """The path; `Refusal` where the drift is not affine (DGM647) or noise does not reach every part (DGM672)."""
-        parts = self.parts if len(self.parts) > 1 else ((self.parts[0][0], shape),)
-        found = of_joint_drift(self.drift, self.diffusion, parts, self.times, self.starts)
+        found = of_joint_drift(self.drift, self.diffusion, self.parts_of(shape), self.times, self.starts)
         if isinstance(found, NotAffine):
             raise Refusal(
                 "DGM647",
@@ -66,8 +69,8 @@ class JointSde(AbstractNoising):
             )
         return found
 
-    def schedule(self) -> Schedule | None:
-        return None
+    def schedule(self, shape: Shape) -> tuple[Schedule, ...]:
+        return ()
 
     def law_at(self) -> str:
         return "drift"

@@ -49,8 +49,9 @@ class AbstractNoising(AbstractNumbered, AbstractLearnedPath, ABC):
     normal law of numbers."""
 
     @abstractmethod
-    def schedule(self) -> Schedule | None:
-        """The law as formulas of what is learned, defined whatever its values; None where nothing is."""
+    def schedule(self, shape: Shape) -> tuple[Schedule, ...]:
+        """The law as formulas of what is learned, defined whatever its values, one for all coordinates or one for each;
+        none where nothing is learned."""
 
     @abstractmethod
     def path(self, shape: Shape) -> AbstractPath:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from dgmspec.algebra.intervals import Interval
 from dgmspec.algebra.nodes import AbstractExpr, expr
 from dgmspec.algebra.paths.affine import Affine, NotAffine, Times, affine
+from dgmspec.algebra.paths.derive import per_coordinate
 from dgmspec.algebra.rewrite import substitute
-from dgmspec.algebra.shapes import shape_of
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address
-from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.steps import AbstractStep
-from dgmspec.core.types import Support
+from dgmspec.core.types import Shape, Support
 from dgmspec.ops.authored import OwnConstant
 from dgmspec.ops.authored.starts import start, usual
 
@@ -26,7 +25,7 @@ __all__ = ["AbstractNumbered", "Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Coefficients of a path as formulas of the time and of `numbers`, each in its support.
+    """Coefficients of a path, or of one coordinate, as formulas of the time and of `numbers`, each in its support.
 
     `curve` is what its kind is made of: the rate, offset and scale of a chain's steps; the rate, offset and g² of a
     process; or α, m and σ, of which `slopes` are the derivatives. `process` are the rate, offset and g² in continuous
@@ -78,16 +77,14 @@ class AbstractNumbered(AbstractStep, ABC):
         """A formula as one of the state, whatever the numbers are that are learned."""
         return affine(formula, self.state, times, self.intervals())
 
-    def require_alike(self, *formulas: AbstractExpr) -> None:
-        """Refuse coefficients that differ from coordinate to coordinate."""
-        numbers = dict.fromkeys((self.time, *(own.name for own in self.learned)), ())
-        if any(shape_of(formula, numbers) for formula in formulas):
-            raise Refusal(
-                "DGM901",
-                f"a law that reads what is learned has one coefficient for all coordinates, and `{self.state}` gets "
-                "several",
-                help=("write numbers for its coefficients, no vectors",),
-            )
+    def by_coordinate(
+        self, formulas: Sequence[AbstractExpr], times: Times, shape: Shape
+    ) -> list[tuple[AbstractExpr, ...]]:
+        """Coefficients that read learned numbers, one set for all coordinates or one for each."""
+        names = [own.name for own in self.learned]
+        parts = [per_coordinate(formula, times, shape, names) for formula in formulas]
+        count = max(map(len, parts))
+        return list(zip(*(items * count if len(items) == 1 else items for items in parts), strict=True))
 
 
 def _starting(own: OwnConstant) -> float:

@@ -1,4 +1,4 @@
-"""What every `sde` with any drift and a diagonal diffusion says of its law, whichever way it is run."""
+"""What every `sde` that is simulated says of its law, whichever way it runs: any drift, of one variable or several."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from dgmspec.algebra.evaluate import evaluate, is_constant
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import Times
-from dgmspec.algebra.paths.slopes import OwnSlope, own_slope, require_shape
+from dgmspec.algebra.paths.parts import Parts, listed, require_shape, shares_noise
+from dgmspec.algebra.paths.slopes import OwnSlope, own_slope
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import Draw
@@ -22,7 +23,10 @@ __all__ = ["AbstractProcess"]
 
 
 class AbstractProcess(AbstractStep, ABC):
-    """dx = drift(x, t) dt + diffusion(x, t) dW from `low` to `high`, simulated by the steps of a scheme."""
+    """dx = drift(x, t) dt + diffusion(x, t) dW from `low` to `high`, simulated by the steps of a scheme.
+
+    Of a joint state, `parts`, both are lists of those of the parts, and the event is these end to end.
+    """
 
     state: str
     time: str
@@ -31,20 +35,38 @@ class AbstractProcess(AbstractStep, ABC):
     drift: AbstractExpr
     diffusion: AbstractExpr
     settings: SimulationSettings | SdeSettings
+    parts: Parts = ()
 
     @property
     def times(self) -> Times:
         """The time and its ends."""
         return Times(self.time, self.low, self.high)
 
+    def parts_of(self, shape: Shape) -> Parts:
+        """The names in the formulas, each with its shape."""
+        return self.parts or ((self.state, shape),)
+
     @property
     def reads_state(self) -> bool:
         """Whether the diffusion depends on the state."""
-        return self.state in free_names(self.diffusion)
+        names = {name for name, _ in self.parts} or {self.state}
+        return not names.isdisjoint(free_names(self.diffusion))
+
+    def shares_noise(self, shape: Shape) -> bool:
+        """Whether the diffusion is a matrix, by which coordinates share noises."""
+        return shares_noise(self.diffusion, self.parts_of(shape), self.time)
+
+    def silent(self, shape: Shape) -> tuple[str, ...]:
+        """The parts in which some coordinate has no noise of its own."""
+        if self.shares_noise(shape):
+            return ()
+        parts = self.parts_of(shape)
+        items = zip(listed(self.diffusion, parts, "diffusion"), parts, strict=True)
+        return tuple(name for item, (name, _) in items if not all(_known(item)))
 
     def slope(self, shape: Shape) -> OwnSlope:
         """∂g_i/∂x_i."""
-        return own_slope(self.diffusion, self.state, self.times, shape)
+        return own_slope(self.diffusion, self.parts_of(shape), self.times)
 
     @property
     def stratonovich(self) -> bool:
@@ -75,9 +97,11 @@ class AbstractProcess(AbstractStep, ABC):
 
     def check_law(self, shape: Shape, exact: bool) -> None:
         """Shapes, a diffusion that is not 0, and a scheme that solves the law; `exact` where its kernel is normal."""
-        for formula, what in ((self.drift, "drift"), (self.diffusion, "diffusion")):
-            require_shape(formula, self.state, self.time, shape, what)
-        if is_constant(self.diffusion, {}) and not any(_numbers(evaluate(self.diffusion, {}))):
+        parts = self.parts_of(shape)
+        require_shape(self.drift, parts, (self.time,), "drift")
+        if not self.shares_noise(shape):
+            require_shape(self.diffusion, parts, (self.time,), "diffusion")
+        if not any(number for item in listed(self.diffusion, parts, "diffusion") for number in _known(item)):
             raise Refusal(
                 "DGM644",
                 "the diffusion is 0, so nothing is random behind the start",
@@ -101,6 +125,11 @@ class AbstractProcess(AbstractStep, ABC):
             why = "takes a diffusion whose coordinates each read their own coordinate of the state alone"
         if why:
             raise Refusal("DGM654", f"`{scheme.name}` {why}", "solver", help=(f"write `solver = {instead}`",))
+
+
+def _known(formula: AbstractExpr) -> Iterator[Any]:
+    """The numbers of a formula, where it reads none, and else 1."""
+    return _numbers(evaluate(formula, {}) if is_constant(formula, {}) else 1)
 
 
 def _numbers(value: Any) -> Iterator[Any]:

@@ -1,4 +1,5 @@
-"""Schemes that simulate dx = f(x, t) dt + g(x, t) dW step by step, each coordinate driven by noise of its own.
+"""Schemes that simulate dx = f(x, t) dt + g(x, t) dW step by step, each coordinate driven by noise of its own, or all
+by a matrix g(t) that does not read the state.
 
 A scheme of strong order p errs by O(h^p) along each path, h being the step: compared with the exact path of the same
 Brownian motion. ΔW = √h z is its increment over a step, and ΔZ = ∫ (W_s - W_t) ds over the step divided by h.
@@ -86,8 +87,8 @@ class Srk(AbstractScheme):
 
 
 class Exact(AbstractScheme):
-    """Draws from the law of the state given the last step's, N(α x + m, σ²), derived from an affine drift: right for
-    steps of any length, so one is enough for the end."""
+    """Draws from the law of the state given the last step's, N(α x + m, σ²) or N(Φ x + m, L Lᵀ) where coordinates mix,
+    derived from an affine drift: right for steps of any length, so one is enough for the end."""
 
     name: ClassVar[str] = "exact"
     examples: ClassVar[tuple[str, ...]] = ("exact", "exact(steps = 100)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import ClassVar
 
+from dgmspec.algebra.paths.parts import require_shape
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import Draw
 from dgmspec.core.steps import Facts
@@ -31,7 +32,7 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
 
     With G = diag(g_i²), the reverse process is dx = (f - ∇·G - G s) dt + g dW and the probability flow
     dx/dt = f - (∇·G + G s) / 2, where (∇·G)_i = 2 g_i ∂g_i/∂x_i and s is the learned score. Anderson 1982,
-    "Reverse-time diffusion equation models"; Song et al. 2021, appendices A and D.
+    "Reverse-time diffusion equation models"; Song et al. 2021, appendices A and D. Where g_i = 0, G s reads no score.
     """
 
     name: ClassVar[str] = "sde"
@@ -74,6 +75,7 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
     def _check(self, x: Type, c: Type | None) -> None:
         self.check_start(x)
         self.check_law(x.shape, exact=False)
+        require_shape(self.diffusion, self.parts_of(x.shape), (self.time,), "diffusion")  # no matrix
         self.slope(x.shape)
         if self.learn not in (None, "score"):
             raise Refusal(
@@ -94,9 +96,12 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
         self.parameters(x, c)
 
     def facts(self, x: Type, c: Type | None) -> Facts:
-        how = f"{self.simulated(x.shape)}, up to each row's own {self.time}"
-        checked: tuple[str, ...] = (f"{how}, against the Fokker-Planck equation in `verify`",) if x.size <= 2 else ()
+        how, silent = f"{self.simulated(x.shape)}, up to each row's own {self.time}", self.silent(x.shape)
+        held = x.size <= 2 and not silent
+        checked: tuple[str, ...] = (f"{how}, against the Fokker-Planck equation in `verify`",) if held else ()
         assumed: tuple[str, ...] = () if checked else (how,)
+        if silent:
+            assumed = (*assumed, f"noise reaches all of {', '.join(f'`{name}`' for name in silent)} by the drift")
         if self.learn is not None and self.likelihood is not None:
             checked = (*checked, f"probability flow by {self.likelihood.solver.promise()}")
             assumed = (

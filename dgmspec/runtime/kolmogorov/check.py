@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any, Final
 
@@ -14,20 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.gaussian import GaussianPath
+from dgmspec.algebra.paths.joint import JointPath
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import seed_of
-from dgmspec.core.types import Shape, Type
+from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.journeys import denoiser_of
 from dgmspec.modules.paths import coefficients
+from dgmspec.modules.paths.joint_coefficients import joint_at, joint_plan, joint_tables
 from dgmspec.modules.paths.simulation import STEPS, Process, process_of
 from dgmspec.modules.paths.unsolved import noised
 from dgmspec.ops.paths.arrows import Sde
-from dgmspec.ops.paths.joint import JointSde
+from dgmspec.ops.paths.joint import JointSde, Started
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.ops.paths.schemes import Srk
@@ -35,7 +35,8 @@ from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.runtime.findings import Finding
 from dgmspec.runtime.kolmogorov.histograms import Histogram, coarser
-from dgmspec.runtime.kolmogorov.residual import Law, Sources, residual
+from dgmspec.runtime.kolmogorov.laws import at_once, function_of, law_of, on_arrays
+from dgmspec.runtime.kolmogorov.residual import AbstractSources, JointSources, Law, Sources, residual, standard
 from dgmspec.runtime.kolmogorov.volumes import Box, binned, solve
 
 __all__ = ["check_processes"]
@@ -54,6 +55,7 @@ STEPS_A_PATH: Final = 256
 CELLS: Final = {1: (240,), 2: (128, 128)}
 SOLVED: Final = 200
 """Cells of the grid along each axis, and steps of its solution."""
+BLURRED: Final = 0.1
 MOMENTS: Final = (0.25, 1.0)
 """Shares of the time at which histograms are taken."""
 
@@ -71,15 +73,25 @@ def check_processes(
         if isinstance(node.op, AbstractNoising) and node.op.discrete:
             continue  # a chain has steps, and no equation
         label = f"{node.address.rpartition('/')[0]} ({node.op.name})"
-        if event.size > 2 or isinstance(node.op, JointSde):
-            many = event.size > 2
-            reason = f"{event} has more than two coordinates" if many else "its equation mixes coordinates"
+        if reason := _beyond(node.op, event):
             findings.append(Finding(node.address, label, "Fokker-Planck", None, reason=reason))
             continue
         generator = torch.Generator().manual_seed(seed_of(seed, node.address, 5))
         tried = _Tried(model, node, event, label, generator, rows)
         findings += tried.findings(seen, seed)
     return findings, seen
+
+
+def _beyond(op: AbstractNoising | AbstractProcess, event: Type) -> str:
+    """Why nothing is tried of a process; empty where it is."""
+    if event.size > 2:
+        return f"{event} has more than two coordinates"
+    if isinstance(op, AbstractNoising) or (isinstance(op, Simulation) and op.known and op.start is not None):
+        return ""
+    if op.shares_noise(event.shape):
+        return "its coordinates share noises, and no law is derived"
+    silent = op.silent(event.shape)
+    return f"noise reaches `{silent[0]}` by the drift alone, which cells blur, and no law is derived" if silent else ""
 
 
 @dataclass(frozen=True)
@@ -110,44 +122,49 @@ class _Tried:
             found = list(self._simulated(sources, seed))
         elif isinstance(self.op, Unsolved):
             found = list(self._unsolved())
-        elif isinstance(self.op, Sde) and sources is not None:
+        elif isinstance(self.op, (Sde, JointSde)) and sources is not None:
             found = list(self._noised(sources))
         else:
+            return
+        if not found:
+            reason = "its noise is too small beside its drift for the cells of a grid, and no law is derived"
+            yield Finding(self.node.address, self.label, "simulation", None, reason=reason)
             return
         seen += found
         worst = max(histogram.deviation() for histogram in found)
         error = worst if math.isfinite(worst) else math.inf
         yield Finding(self.node.address, self.label, "simulation", error, DEVIATIONS)
 
-    def _path(self) -> GaussianPath | None:
+    def _path(self) -> GaussianPath | JointPath | None:
         if isinstance(self.op, Unsolved):
             return None
         if isinstance(self.op, Simulation):
             return self.op.gaussian(self.event.shape) if self.op.start is not None else None
-        found: GaussianPath = self.op.path(self.event.shape)
+        found: GaussianPath | JointPath = self.op.path(self.event.shape)
         return found
 
-    def _sources(self, path: GaussianPath) -> Sources:
+    def _sources(self, path: GaussianPath | JointPath) -> Sources | JointSources:
         """Where the law starts: a simulation's normal start, rows of the data where there are some, or points."""
         size = max(self.event.size, 1)
+        points, widths = self._starts(size)
         start = self.op.low if isinstance(self.op, Simulation) else self.op.start(self.event.shape)
-        plan = coefficients.plan(path, len(self.event.shape), start)
-        tables = coefficients.tables(path)
+        if isinstance(path, JointPath):
+            mixed, joint = joint_plan(path, start), joint_tables(path)
+            return JointSources(points, widths, lambda t: joint_at(mixed, joint, t, torch.float64))
+        plan, tables = coefficients.plan(path, len(self.event.shape), start), coefficients.tables(path)
+        return Sources(points, widths, lambda t: coefficients.at(plan, tables, t, torch.float64))
 
-        def at(t: Tensor) -> coefficients.At:
-            return coefficients.at(plan, tables, t, torch.float64)
-
+    def _starts(self, size: int) -> tuple[Tensor, Tensor]:
+        """Means (k, d) and deviations (d,) at the start."""
         if isinstance(self.op, Simulation):
             means, widths = (torch.tensor(items, dtype=torch.float64).expand(size) for items in self.op.start or ())
-            return Sources(means.unsqueeze(0), widths, at)
-        variable = self.model.graph.values[self.node.source].variable
+            return means.unsqueeze(0), widths
+        variable, none = self.model.graph.values[self.node.source].variable, torch.zeros(size, dtype=torch.float64)
         if self.rows is not None and variable in self.rows:
-            points = self.rows[variable or ""].double().reshape(-1, size)
-        else:
-            points = 1.5 * torch.randn(4, size, generator=self.generator, dtype=torch.float64)
-        return Sources(points, torch.zeros(size, dtype=torch.float64), at)
+            return self.rows[variable or ""].double().reshape(-1, size), none
+        return 1.5 * torch.randn(4, size, generator=self.generator, dtype=torch.float64), none
 
-    def _residual(self, sources: Sources) -> Finding:
+    def _residual(self, sources: AbstractSources) -> Finding:
         """At times from a thousandth of the span on, as many early as late ones."""
         span, count = self.op.high - self.op.low, 256
         shares = 1e-3 ** torch.rand(count, generator=self.generator, dtype=torch.float64)
@@ -158,28 +175,22 @@ class _Tried:
         return Finding(self.node.address, self.label, "Fokker-Planck", error, RESIDUAL)
 
     def _law(self) -> Law:
-        """The author's drift and diffusion; of a written kernel the process that it belongs to."""
-        op, shape = self.op, self.event.shape
-        if isinstance(op, (Sde, AbstractProcess)):
-            drift, spread = (_function(f, op.state, op.time, shape) for f in (op.drift, op.diffusion))
-            return Law(drift, spread)
-        plan = coefficients.plan(op.path(shape), len(shape), op.start(shape))
-
-        def rates(x: Tensor, t: Tensor) -> list[Tensor]:
-            found = coefficients.rates(plan, t, torch.float64)
-            return [value.reshape(len(t), -1).expand_as(x) for value in found]
-
-        return Law(lambda x, t: (found := rates(x, t))[0] * x + found[1], lambda x, t: rates(x, t)[2].sqrt())
+        return law_of(self.op, self.event.shape)
 
     # ---- simulation beside the derived law --------------------------------------------------------------------------
 
-    def _noised(self, sources: Sources) -> Iterator[Histogram]:
-        """The author's equation from the sources on, by small steps that know nothing of the kernel."""
+    def _noised(self, sources: Sources | JointSources) -> Iterator[Histogram]:
+        """The author's equation from the sources on, or from one of them where coordinates mix, by small steps that
+        know nothing of the kernel."""
         law, size = self._law(), sources.points.shape[1]
-        chosen = torch.arange(PATHS) % len(sources.points)
-        x = sources.points[chosen] + self.op.settings.init_noise * self._noise(size)
+        if isinstance(sources, JointSources):
+            sources = replace(sources, points=sources.points[:1])
+        x = sources.points[torch.arange(PATHS) % len(sources.points)] + self.op.settings.init_noise * self._noise(size)
+        if isinstance(self.op, JointSde):
+            for place, loc, scale in Started(parts=self.op.parts, starts=self.op.starts).drawn:
+                x[:, place] = loc + scale * self._noise(1)[:, 0]
         grid = np.linspace(self.op.low, self.op.high, STEPS_A_PATH + 1)
-        process = Process(_at_once(law.drift), _at_once(law.spread))
+        process = Process(at_once(law.drift), at_once(law.spread), mixed=law.mixed)
         wanted = [round(share * STEPS_A_PATH) for share in MOMENTS]
         for i in range(STEPS_A_PATH):
             t, h = float(grid[i]), float(grid[i + 1] - grid[i])
@@ -191,8 +202,12 @@ class _Tried:
     def _noise(self, size: int) -> Tensor:
         return torch.randn(PATHS, size, generator=self.generator, dtype=torch.float64)
 
-    def _beside(self, sources: Sources, x: Tensor, t: float) -> Histogram:
-        """Points beside the mass of a mixture of normal laws in each cell."""
+    def _beside(self, sources: Sources | JointSources, x: Tensor, t: float, law: str = "derived law") -> Histogram:
+        """Points beside the mass of a mixture of normal laws in each cell; where coordinates mix, what they are of one
+        such law once they are standardised."""
+        if isinstance(sources, JointSources):
+            z = sources.standardised(x, torch.tensor([t], dtype=torch.float64))[0][:, 0]
+            return self._beside(standard(x.shape[1]), z, t, "derived law, standardised")
         means, deviations = (m[0].numpy() for m in sources.moments(torch.tensor([t], dtype=torch.float64)))
         low, high = (means - 2.5 * deviations).min(0), (means + 2.5 * deviations).max(0)
         cells = 16 if len(low) == 1 else 8
@@ -204,11 +219,11 @@ class _Tried:
             parts.append(np.diff(torch.special.ndtr(torch.from_numpy(z)).numpy(), axis=1))
         mass = np.mean([reduce(np.multiply.outer, each) for each in zip(*parts, strict=True)], 0)
         counts = binned(x.numpy(), inner)
-        return Histogram(self.label, t, tuple(inner), counts, mass, "derived law")
+        return Histogram(self.label, t, tuple(inner), counts, mass, law)
 
     # ---- simulation beside the equation on a grid -------------------------------------------------------------------
 
-    def _simulated(self, sources: Sources | None, seed: int) -> Iterator[Histogram]:
+    def _simulated(self, sources: Sources | JointSources | None, seed: int) -> Iterator[Histogram]:
         """Samples of the model at two times, beside the derived law or the solution of the equation."""
         op, size = self.op, max(self.event.size, 1)
         shares = MOMENTS if sources is not None else (0.0, *MOMENTS)
@@ -238,51 +253,41 @@ class _Tried:
         yield from self._gridded(times, torch.stack(points).reshape(len(times), PATHS, size))
 
     def _gridded(self, times: Sequence[float], points: Tensor) -> Iterator[Histogram]:
-        """Points at the start and later ones, (times, paths, d), beside the equation solved from the first on."""
+        """Points at the start and later ones, (times, paths, d), beside the equation solved from the first on; nothing
+        where that would be blurred by its cells."""
         op, size = self.op, points.shape[2]
         box = _box(points.flatten(0, 1))
+        if self._blurred(times, points, box):
+            return
         edges = [box.edges(axis) for axis in range(size)]
-        drift, spread = self._ito(), _on_arrays(_at_once(self._law().spread))
+        drift, spread = self._ito(), on_arrays(at_once(self._law().spread))
         grid = np.linspace(op.low, op.high, SOLVED + 1)
         steady = op.time not in (*free_names(op.drift), *free_names(op.diffusion))
-        solved = solve(_on_arrays(drift), spread, box, binned(points[0].numpy(), edges) / PATHS, grid, steady)
+        solved = solve(on_arrays(drift), spread, box, binned(points[0].numpy(), edges) / PATHS, grid, steady)
         for t, x, share in zip(times[1:], points[1:], MOMENTS, strict=True):
             mass = solved[round(share * SOLVED)]
             fine = Histogram(self.label, t, tuple(edges), binned(x.numpy(), edges), mass, "Fokker-Planck equation")
             # The solution begins at the histogram of the very same starts.
             yield coarser(fine)
 
+    def _blurred(self, times: Sequence[float], points: Tensor, box: Box) -> bool:
+        """Whether drift carries mass past cells faster than noise spreads it over them, |f| Δx > 2 g², at more than a
+        tenth of the points: fluxes are upwind there."""
+        drift, spread = self._ito(), at_once(self._law().spread)
+        sides = zip(box.low, box.high, box.counts, strict=True)
+        width = torch.tensor([(high - low) / count for low, high, count in sides], dtype=torch.float64)
+        blurred = [drift(x, t).abs() * width > 2 * spread(x, t) ** 2 for t, x in zip(times, points, strict=True)]
+        return float(torch.cat(blurred).any(1).double().mean()) > BLURRED
+
     def _ito(self) -> Callable[[Tensor, float], Tensor]:
         """Itô's drift: Stratonovich's with g_i ∂g_i/∂x_i / 2 added."""
         op, law = self.op, self._law()
-        drift, spread = _at_once(law.drift), _at_once(law.spread)
+        drift, spread = at_once(law.drift), at_once(law.spread)
         if not op.reads_state or op.settings.calculus == "ito":
             return drift
-        slope = _at_once(_function(op.slope(self.event.shape).formula, op.state, op.time, self.event.shape))
+        shape = self.event.shape
+        slope = at_once(function_of(op.slope(shape).formula, op.parts_of(shape), op.time, shape))
         return lambda x, t: drift(x, t) + 0.5 * spread(x, t) * slope(x, t)
-
-
-def _function(formula: AbstractExpr, state: str, time: str, shape: Shape) -> Callable[[Tensor, Tensor], Tensor]:
-    """A formula as a function of x (n, d) and t (n,)."""
-    run = prepare(formula)
-
-    def values(x: Tensor, t: Tensor) -> Tensor:
-        event = x.reshape(len(x), *shape)
-        found = as_tensor(run({state: event, time: t}, event), event)
-        each = found if found.dim() == event.dim() else found.reshape(-1, *(1,) * (event.dim() - 1))
-        return each.expand_as(event).reshape(x.shape)
-
-    return values
-
-
-def _at_once(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, float], Tensor]:
-    """All points at one time."""
-    return lambda x, t: function(x, torch.full((len(x),), t, dtype=torch.float64))
-
-
-def _on_arrays(function: Callable[[Tensor, float], Tensor]) -> Callable[[Array, float], Array]:
-    """The same on arrays."""
-    return lambda x, t: function(torch.from_numpy(x), t).numpy()
 
 
 def _like(rows: Tensor, noise: Tensor) -> Tensor:

@@ -1,0 +1,60 @@
+"""The author's equation as functions of points and times, and of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.paths.parts import Parts, shares_noise
+from dgmspec.core.types import Shape
+from dgmspec.modules.expressions import as_tensor, prepare
+from dgmspec.modules.paths import coefficients
+from dgmspec.modules.paths.simulation import field_of
+from dgmspec.ops.paths.arrows import Sde
+from dgmspec.ops.paths.joint import JointSde
+from dgmspec.ops.paths.process import AbstractProcess
+from dgmspec.runtime.kolmogorov.residual import Law
+
+__all__ = ["at_once", "function_of", "law_of", "on_arrays"]
+
+Array = NDArray[np.float64]
+
+
+def law_of(op: Any, shape: Shape) -> Law:
+    """The author's drift and diffusion; of a written kernel the process that it belongs to."""
+    if isinstance(op, (Sde, JointSde, AbstractProcess)):
+        parts = ((op.state, shape),) if isinstance(op, Sde) else op.parts_of(shape)
+        drift = function_of(op.drift, parts, op.time, shape)
+        if shares_noise(op.diffusion, parts, op.time):
+            matrix = prepare(op.diffusion)
+            return Law(drift, lambda x, t: as_tensor(matrix({op.time: t}, x), x), mixed=True)
+        return Law(drift, function_of(op.diffusion, parts, op.time, shape))
+    plan = coefficients.plan(op.path(shape), len(shape), op.start(shape))
+
+    def rates(x: Tensor, t: Tensor) -> list[Tensor]:
+        found = coefficients.rates(plan, t, torch.float64)
+        return [value.reshape(len(t), -1).expand_as(x) for value in found]
+
+    return Law(lambda x, t: (found := rates(x, t))[0] * x + found[1], lambda x, t: rates(x, t)[2].sqrt())
+
+
+def function_of(formula: AbstractExpr, parts: Parts, time: str, shape: Shape) -> Callable[[Tensor, Tensor], Tensor]:
+    """A formula as a function of x (n, d) and t (n,)."""
+    run = field_of(formula, parts, time)
+    return lambda x, t: run(x.reshape(len(x), *shape), t).reshape(x.shape)
+
+
+def at_once(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, float], Tensor]:
+    """All points at one time."""
+    return lambda x, t: function(x, torch.full((len(x),), t, dtype=torch.float64))
+
+
+def on_arrays(function: Callable[[Tensor, float], Tensor]) -> Callable[[Array, float], Array]:
+    """The same on arrays."""
+    return lambda x, t: function(torch.from_numpy(x), t).numpy()
