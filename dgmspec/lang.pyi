@@ -403,7 +403,7 @@ class _EulerMaruyama(Word):
 euler_maruyama: _EulerMaruyama
 
 class _Exact(Word):
-    """scheme: Draws from the law of the state given the last step's, N(α x + m, σ²), derived from an affine drift: right for; trace: The trace itself: by formula where there is one, else by one derivative for each coordinate."""
+    """scheme: Draws from the law of the state given the last step's, N(α x + m, σ²) or N(Φ x + m, L Lᵀ) where coordinates mix,; trace: The trace itself: by formula where there is one, else by one derivative for each coordinate."""
     def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
 
 exact: _Exact
