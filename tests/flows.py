@@ -11,6 +11,7 @@ from dgmspec.core.diagnostics import Refusal, has_errors
 from dgmspec.core.types import UNKNOWN, Type
 from dgmspec.graph.graph import Graph
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.randomness import noise_for
 from tests.zoo import randomise
 
 PRIORS = {
@@ -64,3 +65,14 @@ def compiled(text: str, seed: int = 0, scale: float = 0.3, **options: object) ->
     model = dgmspec.compile(dgmspec.parse(text), seed=seed, dtype=torch.float64, **options)
     randomise(model, seed, scale)
     return model.eval()
+
+
+def share_inside(model: CompiledModel, count: int = 40_000) -> float:
+    """Which share of a model's draws lies inside the support of x, none of them drawn again, under contexts of 0.7."""
+    program = model.program("sample")
+    noise = noise_for(program, (0, count), 1, model.dtype)
+    given = {name: torch.full((count, *type_.shape), 0.7, dtype=model.dtype) for name, type_ in model.givens.items()}
+    with torch.no_grad():
+        drawn = model.run("sample", given | noise)["x"].reshape(count, -1)
+    support = model.observed["x"].support
+    return float(((drawn > support.low) & (drawn < support.high)).all(1).double().mean())

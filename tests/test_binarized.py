@@ -16,6 +16,8 @@ from pyarrow import parquet
 import dgmspec
 from dgmspec import cli
 from dgmspec.core.types import BINARY, REAL, Type, category
+from dgmspec.ops.data.base import Bits
+from dgmspec.ops.data.files import Npz
 from dgmspec.runtime.data import AbstractTable, Context, DataError, open_source
 from dgmspec.runtime.feed import Feed
 from tests.test_files import idx
@@ -130,9 +132,52 @@ def test_every_source_of_levels_gives_bits(source: str, arguments: dict[str, obj
     assert abs((bits - shares).sum()) < 5 * np.sqrt((shares * (1 - shares)).sum())
 
 
-def test_bits_of_one_variable_are_asked_for_beside_it() -> None:
-    said = dgmspec.diagnose(SPEC.replace("flat = true, binarize = dynamic", "x = binarize(dynamic)")).diagnostics
-    assert [d.code for d in said] == ["DGM201"] and "binarize = stochastic" in said[0].help[0]
+def test_bits_of_one_variable_are_asked_for_in_its_place(folder: Path) -> None:
+    text = SPEC.replace("binarize = dynamic", "x = binarize(stochastic)")
+    spec = dgmspec.parse(text)
+    assert "x = binarize(stochastic)" in spec.text() and dgmspec.parse(spec.text()) == spec
+    assert not dgmspec.diagnose(text).diagnostics
+    own = opened(folder, bits={"x": Bits(how="stochastic")})
+    assert np.array_equal(own.whole()["x"], opened(folder, binarize="stochastic").whole()["x"]) and not own.redrawn
+    over = opened(folder, binarize="threshold", bits={"x": Bits(how="dynamic", white=300.0)})
+    assert over.redrawn == {"x": 300.0}
+    dark = opened(folder, bits={"x": Bits(how="threshold", white=510.0)}).whole()["x"]
+    assert np.array_equal(dark, IMAGES.reshape(-1, 6) >= 255)
+
+
+def test_variables_of_one_file_become_bits_each_in_its_way(tmp_path: Path) -> None:
+    levels = IMAGES.reshape(-1, 6)
+    np.savez(tmp_path / "two.npz", a=levels, b=levels, c=levels)
+    own = (("a", Bits(how="threshold")), ("b", Bits(how="dynamic")))
+    source = Npz(path="two.npz", variables=own, binarize="stochastic")
+    declared = dict.fromkeys("abc", Type(BINARY, (6,)))
+    table = open_source("npz", source.arguments(), declared, Context(0, tmp_path))
+    found, held = table.whole(), table.levels.whole()
+    assert np.array_equal(found["a"], levels >= 128) and np.array_equal(held["a"], found["a"])
+    assert table.redrawn == {"b": 255.0} and np.array_equal(held["b"], levels)
+    assert set(np.unique(found["b"])) == {0, 1} and np.array_equal(held["c"], found["c"])
+
+
+@pytest.mark.parametrize(
+    ("written", "code", "said"),
+    [
+        ("y = binarize(stochastic)", "DGM810", "no data variable"),
+        ("x = binarize(often)", "DGM230", "`threshold`, `stochastic`, `dynamic`"),
+        ("x = binarize()", "DGM233", "how"),
+        ("x = binarize(stochastic, white = 0)", "DGM234", "white"),
+        ("x = threshold", "DGM230", "a way to make bits"),
+    ],
+)
+def test_what_cannot_be_binarised_is_refused(written: str, code: str, said: str) -> None:
+    (found,) = dgmspec.diagnose(SPEC.replace("binarize = dynamic", written)).diagnostics
+    assert found.code == code and said in " ".join([found.message, *found.help, *found.notes])
+
+
+def test_a_variable_of_numbers_is_not_made_bits(folder: Path) -> None:
+    text = SPEC.replace("binarize = dynamic", "x = binarize(dynamic)").replace("binary[6]", "unit[6]")
+    assert "DGM804" in {d.code for d in dgmspec.diagnose(text).diagnostics}
+    with pytest.raises(DataError, match=r"declared `binary`, and `y` is no data variable"):
+        opened(folder, bits={"y": Bits(how="dynamic")})
 
 
 def test_what_levels_are_white_is_never_guessed(sources: Path) -> None:

@@ -14,6 +14,7 @@ from dgmspec.checks.analysis import Analysis
 from dgmspec.core.jacobian import Dependency
 from dgmspec.core.render import render
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.redraws import OutsideError
 from tests.flows import compiled, flow
 from tests.strategies import mutated, specs
 from tests.zoo import draw_event, step_texts
@@ -102,12 +103,21 @@ def obeys_the_laws(text: str, seed: int) -> None:
 
     plain = compiled(text, seed, optimize="O0")
     assert plain.state_dict().keys() == model.state_dict().keys()
-    log_prob, drawn = model.log_prob(x, given=context), model.sample(3, given=context, seed=seed)
+    log_prob, drawn = model.log_prob(x, given=context), sampled(model, context, seed)
     for other in (plain, model.freeze()):
         torch.testing.assert_close(other.log_prob(x, given=context), log_prob, rtol=1e-7, atol=1e-7)
         torch.testing.assert_close(other.ledger(x, given=context).total, log_prob, rtol=1e-7, atol=1e-7)
-        found = other.sample(3, given=context, seed=seed)
+        found = sampled(other, context, seed)
         torch.testing.assert_close(found, drawn, rtol=1e-6, atol=1e-6, equal_nan=True)
+
+
+def sampled(model: CompiledModel, context: dict[str, Tensor] | None, seed: int) -> Tensor:
+    """Three samples; none where hardly anything of the model lies where data may."""
+    try:
+        found: Tensor = model.sample(3, given=context, seed=seed)
+    except OutsideError:
+        return torch.empty(0, dtype=torch.float64)
+    return found
 
 
 @pytest.mark.parametrize("examples", [15, pytest.param(2_000, marks=pytest.mark.slow)])

@@ -15,6 +15,7 @@ from dgmspec.checks.multiscale import check_batches, check_conditional_priors
 from dgmspec.checks.noising import check_noising
 from dgmspec.checks.objective import check_objective
 from dgmspec.checks.origins import check_origins
+from dgmspec.checks.parts import check_parts
 from dgmspec.checks.remarks import check_remarks
 from dgmspec.checks.rows import check_rows
 from dgmspec.checks.sampling import check_sampling
@@ -32,6 +33,7 @@ CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
     (check_origins, False),
     (check_inference, False),
     (check_supports, False),
+    (check_parts, False),
     (check_conditional_priors, False),
     (check_objective, False),
     (check_choices, False),

@@ -19,6 +19,7 @@ from dgmspec.core.types import Type, Unknown
 from dgmspec.graph.dependence import Dependence, Group
 from dgmspec.graph.graph import ArrowNode, Graph, LossTerm, StepNode, VariableNode
 from dgmspec.graph.infer import arriving
+from dgmspec.graph.parts import Widened, widenings
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ class Leg:
 class ChainFacts:
     """One arrow whose steps all have types."""
 
-    def __init__(self, arrow: ArrowNode, steps: tuple[StepFacts, ...]) -> None:
+    def __init__(self, arrow: ArrowNode, steps: tuple[StepFacts, ...], widenings: tuple[Widened, ...] = ()) -> None:
         self.arrow = arrow
         self.steps = steps
+        self.widenings = widenings
 
     @cached_property
     def prefixes(self) -> tuple[Jacobian, ...]:
@@ -113,7 +115,8 @@ class Analysis:
         steps = [self._step(self.graph.steps[address]) for address in arrow.steps]
         if not steps or any(step is None for step in steps):
             return None
-        return ChainFacts(arrow, tuple(step for step in steps if step is not None))
+        known = tuple(step for step in steps if step is not None)
+        return ChainFacts(arrow, known, tuple(widenings(self.graph, arrow)))
 
     def _step(self, node: StepNode) -> StepFacts | None:
         before, after = self.graph.type_of(node.source), self.graph.type_of(node.target)
@@ -184,6 +187,18 @@ class Analysis:
             arrow = self.graph.arrows.get(next(iter(self.joined[here][there])))
             if arrow is not None:
                 yield Leg(arrow, arrow.source == here)
+
+    def towards_prior(self, arrow: ArrowNode) -> bool:
+        """Whether an arrow leads from the data's side to the prior's; without a prior, from an observed variable."""
+        apart = self.joined.copy()
+        apart.remove_edge(arrow.source, arrow.target, key=arrow.address)
+        ahead, behind = (
+            any(self.graph.variables[name].prior is not None for name in nx.node_connected_component(apart, end))
+            for end in (arrow.target, arrow.source)
+        )
+        if ahead or behind:
+            return ahead
+        return self.graph.variables[arrow.target].role != "observe"
 
     def sampled(self, observed: list[str]) -> list[Group]:
         """The latent groups behind observed variables that a density cannot sum over: it draws them."""

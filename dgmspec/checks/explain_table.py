@@ -128,7 +128,7 @@ def _sampling(analysis: Analysis, chain: ChainFacts) -> str:
 def _relation(analysis: Analysis, chain: ChainFacts) -> str:
     """Whether the image is the whole support at the end."""
     arrived = arriving(analysis.graph, chain.steps[-1].node)
-    return "onto" if arrived == chain.steps[-1].after else "into"
+    return "onto" if arrived == chain.steps[-1].after and not chain.widenings else "into"
 
 
 def _along(chain: ChainFacts) -> str:

@@ -53,7 +53,8 @@ def proved(chain: ChainFacts, assumed: tuple[str, ...]) -> tuple[str, ...]:
 def _invertible(chain: ChainFacts, assumed: tuple[str, ...]) -> str:
     if folding := _folding(chain):
         return f"step {folding[0]} takes several values to one, and the way back draws among them"
-    said = "invertible but for what is assumed" if assumed else "invertible"
+    said = "invertible" + (" onto its image" if chain.widenings else "")
+    said += " but for what is assumed" if assumed else ""
     stochastic = next((i for i, step in enumerate(chain.steps, 1) if step.node.op.stochastic(step.event)), None)
     return said if stochastic is None else f"{said}; step {stochastic} is stochastic, undone exactly"
 

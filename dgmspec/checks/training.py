@@ -10,7 +10,7 @@ from dgmspec.checks.scores import check_kept_chains
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label, did_you_mean
 from dgmspec.core.losses import AbstractArrowLoss, AbstractLoss, AbstractRateLoss
-from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.core.types import BINARY, Support, SupportKind, Type
 from dgmspec.graph.dropping import dropping
 from dgmspec.graph.graph import Loss, StepNode, VariableNode
 from dgmspec.graph.plans import TrainPlan
@@ -188,6 +188,15 @@ def _mapping(
                 _count(width, "column"),
                 (Label(child(wanted[name].address, "type"), f"declared {declared} here"),),
                 help=(f"name {_count(declared.size, 'column')} for `{name}`, or declare another shape",),
+            )
+        if name in data.bits() and isinstance(declared, Type) and declared.support != BINARY:
+            yield Diagnostic(
+                "DGM804",
+                f"`binarize` makes bits of levels, and `{name}` is {declared}",
+                at,
+                "gives bits",
+                (Label(child(wanted[name].address, "type"), f"declared {declared} here"),),
+                help=(f"declare `{wanted[name].role} {name} : {declared.with_support(BINARY)}`",),
             )
 
 

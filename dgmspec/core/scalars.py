@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.parameters import Init
 from dgmspec.core.steps import Direction, Facts
-from dgmspec.core.types import Support
+from dgmspec.core.types import Part, Support
 
 
 class AbstractScalar(AbstractOp, ABC):
@@ -35,9 +35,10 @@ class AbstractScalar(AbstractOp, ABC):
         """Guarantees on `support` that are worth a word, each with its reason."""
         return Facts()
 
-    def density(self) -> Literal["exact", "lower bound"]:
-        """``lower bound`` where the image is by design a part of the next domain (``logit(alpha)``)."""
-        return "exact"
+    def part(self) -> Part | None:
+        """The image and what it is by design a part of, whatever the support at hand (``logit(alpha)``); None where the
+        image is all that is meant."""
+        return None
 
     @abstractmethod
     def image(self, support: Support) -> Support:

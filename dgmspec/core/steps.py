@@ -12,7 +12,7 @@ from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.jacobian import Jacobian
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.parameters import Draw, ParamSpec
-from dgmspec.core.types import Type
+from dgmspec.core.types import Part, Type
 
 
 @dataclass(frozen=True)
@@ -196,6 +196,12 @@ class AbstractStep(AbstractOp, ABC):
     def refined(self) -> AbstractStep:
         """The same map worked out more finely, where it is solved for: what reported likelihoods use."""
         return self
+
+    @property
+    def part(self) -> Part | None:
+        """The image of the step and what it is by design a part of: the density is then a lower bound, without the mass
+        of the rest (see `graph.parts`)."""
+        return None
 
     @property
     def weighs(self) -> bool:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 Shape = tuple[int, ...]
 
@@ -132,6 +132,13 @@ def integers(low: int, high: int) -> Support:
 def category(count: int) -> Support:
     """Labels 0..count-1 without order."""
     return Support(SupportKind.CATEGORY, 0, count - 1)
+
+
+class Part(NamedTuple):
+    """The image of a map and the wider support it is by design a part of: ``logit(alpha)`` gives (-L, L), within ℝ."""
+
+    image: Support
+    whole: Support
 
 
 @dataclass(frozen=True)

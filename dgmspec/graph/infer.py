@@ -7,7 +7,7 @@ have given stays `UNKNOWN`, which silences everything that follows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -20,6 +20,7 @@ from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.fits import Fits
 from dgmspec.graph.graph import ArrowNode, Graph, StepNode, Value, VariableNode
+from dgmspec.graph.parts import given_by, whole_of
 
 __all__ = ["arriving", "infer", "refused"]
 
@@ -54,7 +55,7 @@ def arriving(graph: Graph, step: StepNode) -> Type | None:
         if step.inverse and step.op.forgets:
             y = graph.type_of(step.target)
             return y if isinstance(y, Type) and step.op.infer_type(y, c) == x else None
-        return step.op.infer_input(x, c) if step.inverse else step.op.infer_type(x, c)
+        return given_by(step, x, c)
     except Refusal:
         return None
 
@@ -81,6 +82,8 @@ class _Inference:
         self.graph = graph
         self.findings = Findings()
         self.types: dict[str, Type] = {v.id: v.type for v in graph.values.values() if isinstance(v.type, Type)}
+        self.wholes: dict[str, Type] = {}
+        """What a value inside an arrow may be read as besides its type, which is by design a part of that."""
         self.failed: set[str] = set()
         self.settled: set[str] = set()
         """The joint states whose parts have been looked at."""
@@ -124,11 +127,13 @@ class _Inference:
 
     def _pass(self, step: StepNode, *, forward: bool, certain: bool) -> bool:
         """Carry the type over one step; whether its far side has become known by that."""
-        near, far = (step.source, step.target) if forward else (step.target, step.source)
+        far = step.target if forward else step.source
         variable = self._variable(far)
         known = far in self.types
         if step.op.forgets and step.inverse == forward and (known or not certain):
             return False
+        if step.op.part is not None and not (forward or step.inverse):
+            return False  # from behind it, the part and the whole look alike
         if step.arrow in self.failed or (known and not (forward and variable is not None)):
             return False
         if step.context is not None and step.context not in self.types:
@@ -136,7 +141,7 @@ class _Inference:
             return False
         try:
             with _located(self.findings, step):
-                given = self._apply(step, self.types[near], forward=forward)
+                given = self._apply(step, forward=forward)
         except Reported:
             self.failed.add(step.arrow)
             return False
@@ -147,15 +152,34 @@ class _Inference:
         self.types[far] = given
         return True
 
-    def _apply(self, step: StepNode, near: Type, *, forward: bool) -> Type:
-        c = self.types.get(step.context or "")
-        function: Callable[[Type, Type | None], Type] = (
-            step.op.infer_input if step.inverse == forward else step.op.infer_type
-        )
-        given = function(near, c)
+    def _apply(self, step: StepNode, *, forward: bool) -> Type:
+        given = self._along(step) if forward else self._against(step)
         if given.size > MAX_ELEMENTS:
             raise Refusal("DGM307", f"an event of {given.size:,} elements is beyond 10^9", help=("lower a dimension",))
         return given
+
+    def _along(self, step: StepNode) -> Type:
+        """The type behind a step; where the step refuses what is by design a part of more, that value becomes more."""
+        c, whole = self.types.get(step.context or ""), self.wholes.get(step.source)
+        try:
+            given = given_by(step, self.types[step.source], c)
+        except Refusal:
+            if whole is None:
+                raise
+            given = given_by(step, whole, c)
+            self.types[step.source], whole = whole, None
+        beyond = whole_of(step, given, whole, c)
+        if beyond is not None and self._variable(step.target) is None:
+            self.wholes[step.target] = beyond
+        return given
+
+    def _against(self, step: StepNode) -> Type:
+        """The type before a step, from the one behind it."""
+        c, y = self.types.get(step.context or ""), self.types[step.target]
+        if not step.inverse:
+            return step.op.infer_input(y, c)
+        given = step.op.infer_type(y, c)
+        return given if step.op.part is None else given.with_support(step.op.part.whole)
 
     def _variable(self, value: str) -> VariableNode | None:
         name = self.graph.values[value].variable
@@ -215,7 +239,9 @@ class _Inference:
             return
         with suppress(Reported), _located(self.findings, step):
             given = step.op.infer_type(x, None)
-            if given.shape != y.shape:
+            if given == self.wholes.get(step.source):
+                self.types[step.source] = given
+            elif given != y:
                 self.failed.add(step.arrow)
                 raise Refusal(
                     "DGM301",

@@ -193,9 +193,6 @@ def unknown_function(name: str, functions: Mapping[str, Lambda]) -> Refusal:
             f"`{name}` makes a network and cannot stand inside a formula",
             help=("put it where a whole net is asked for, as in `net = mlp(64)`",),
         )
-    if name == "binarize":
-        hint = "write it beside the variables: `idx(…, binarize = stochastic)` makes bits for those declared `binary`"
-        return Refusal("DGM201", "`binarize` is an argument of a data source", help=(hint,), label="no function")
     near = did_you_mean(name, (*functions, *FUNCTIONS))
     hint = f"did you mean `{near}`?" if near else f"define it: `fn {name}(t) = …`"
     return Refusal("DGM201", f"`{name}` is no function", help=(hint,), label="not declared")

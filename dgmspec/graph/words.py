@@ -26,6 +26,7 @@ TITLES: Final = {
     "loss": "loss",
     "distribution": "distribution",
     "data": "data source",
+    "bits": "way to make bits",
 }
 _ARTICLE: Final = {"order": "an order", "optimizer": "an optimizer", "embedding": "an embedding"}
 

@@ -20,6 +20,7 @@ from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
 from dgmspec.modules.randomness import fresh_seed, noise_for
+from dgmspec.modules.redraws import redrawn
 from dgmspec.modules.results import Ledger
 from dgmspec.modules.runner import Given, UnavailableError
 from dgmspec.modules.training import AbstractTrained
@@ -30,9 +31,6 @@ from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
 
 __all__ = ["CheckpointError", "CompiledModel", "UnavailableError"]
-
-MAX_REDRAWS = 200
-"""Rounds in which samples outside the data's support are drawn again before that is an error."""
 
 
 class CompiledModel(AbstractTrained):
@@ -203,30 +201,19 @@ class CompiledModel(AbstractTrained):
         return self._along(method, inputs, rows, seed, start, known, guidance=guidance)
 
     def _draw(self, inputs: dict[str, Tensor], rows: int, seed: int, start: int) -> dict[str, Tensor]:
-        """Samples inside the data's support: what a bounded map of the prior puts outside is drawn again."""
+        """Samples inside the data's support: what the flow puts outside is drawn again."""
         program = self.program("sample")
         found = self.run("sample", inputs | self._noise(program, start, rows, seed))
         if self.simulates:
             self.check_paths(found)
         if not self.redraws:
             return found
-        for again in range(1, MAX_REDRAWS):
-            left = self._outside(found).nonzero().squeeze(1)
-            if not len(left):
-                return found
-            noise = noise_for(program, start + left, seed, self.dtype, self.device, again)
-            fresh = self.run("sample", {k: v[left] for k, v in inputs.items()} | noise)
-            found = {name: value.index_copy(0, left, fresh[name]) for name, value in found.items()}
-        raise RuntimeError(f"after {MAX_REDRAWS} draws some samples still fall outside the support of the data")
 
-    def _outside(self, found: Mapping[str, Tensor]) -> Tensor:
-        """Which rows have a coordinate outside its variable's support, (rows,)."""
-        rows = next(iter(found.values())).shape[0]
-        outside = torch.zeros(rows, dtype=torch.bool, device=self.device)
-        for name, value in found.items():
-            support = self.type_of(name).support
-            outside |= ~((value >= support.low) & (value <= support.high)).reshape(rows, -1).all(1)
-        return outside
+        def draw(left: Tensor, again: int) -> dict[str, Tensor]:
+            noise = noise_for(program, start + left, seed, self.dtype, self.device, again)
+            return self.run("sample", {k: v[left] for k, v in inputs.items()} | noise)
+
+        return redrawn(found, {name: self.type_of(name) for name in found}, draw)
 
     def encode(self, x: Any, given: Given = None, seed: int | None = None, start: int = 0, mean: bool = False) -> Any:
         """The latent variables behind the data: at the ends of the arrows that start there, and draws of the posteriors

@@ -18,7 +18,7 @@ from dgmspec.core.nets import AbstractNet, NetUse
 from dgmspec.core.parameters import Init, ParamSpec
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.steps import AbstractStep, Cost, Direction, Facts
-from dgmspec.core.types import REAL, Shape, Support, Type
+from dgmspec.core.types import REAL, Part, Shape, Support, Type
 from dgmspec.ops.masks import image_shape, parts, require_divisible
 from dgmspec.ops.nets import AbstractMasked, Mlp, context_shape, features, masked_net, masked_use
 from dgmspec.ops.orders import Natural
@@ -39,8 +39,12 @@ class Elementwise(AbstractStep):
     net: AbstractNet = Field(Mlp(hidden=(64,)), description="the net that reads the context, where there is one")
 
     @property
+    def part(self) -> Part | None:
+        return self.scalar.part()
+
+    @property
     def density(self) -> Literal["exact", "lower bound"]:  # type: ignore[override]  # it depends on the scalar
-        return self.scalar.density()
+        return "lower bound" if self.part else "exact"
 
     def infer_type(self, x: Type, c: Type | None) -> Type:
         self.scalar.fixed(x.size)

@@ -17,6 +17,7 @@ from dgmspec.ops.structure import need_real
 
 _FREE = Cost("0", Direction("free"), Direction("free"))
 _PRODUCT = Direction(passes=0)
+_MIXED = "is no interval in each coordinate: they are mixed"
 
 
 def squeezed(step: str, x: Type, factor: int) -> Shape:
@@ -111,11 +112,11 @@ class Haar(AbstractStep):
     examples: ClassVar[tuple[str, ...]] = ("haar",)
 
     def infer_type(self, x: Type, c: Type | None) -> Type:
-        need_real(self.name, x)
+        need_real(self.name, x, _MIXED)
         return x.with_shape(squeezed(self.name, x, 2))
 
     def infer_input(self, y: Type, c: Type | None) -> Type:
-        need_real(f"inverse {self.name}", y)
+        need_real(f"inverse {self.name}", y, _MIXED)
         return y.with_shape(unsqueezed(self.name, y, 2))
 
     def jacobian(self, x: Type, c: Type | None) -> Jacobian:

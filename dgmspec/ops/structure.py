@@ -21,24 +21,25 @@ from dgmspec.ops.scalar.domain import onto_numbers
 _FREE = Cost("0", Direction("free"), Direction("free"))
 
 
-def need_real(step: str, x: Type) -> None:
-    """Refuse an event on which an affine map would leave the support or has no derivative."""
+def need_real(step: str, x: Type, image: str = "moves with what is learned") -> None:
+    """Refuse an event on which a map of ℝ would leave the support or has no derivative; `image` says what becomes of
+    that of a part of ℝ."""
     if not x.support.continuous:
         raise Refusal(
             "DGM311",
-            f"`{step}` scales real coordinates, but {x} is discrete",
+            f"`{step}` acts on real coordinates, but {x} is discrete",
             help=(f"put {onto_numbers(x.support)} before it, which makes the variable continuous",),
         )
     if x.support.circular:
         raise Refusal(
             "DGM313",
-            f"`{step}` scales real coordinates, but {x} holds angles",
+            f"`{step}` acts on real coordinates, but {x} holds angles",
             help=("on the circle, `rqs`, `moebius` and `additive` move each coordinate",),
         )
     if x.support != REAL:
         raise Refusal(
             "DGM303",
-            f"`{step}` scales by learned amounts and needs all of ℝ, but {x} lives on {x.support.describe()}",
+            f"`{step}` needs all of ℝ, but {x} lives on {x.support.describe()}, whose image {image}",
             help=("map the event onto ℝ first: `logit` on a bounded interval, `inverse exp` on the positive numbers",),
         )
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.redraws import OutsideError
 from dgmspec.program.program import Program
 from dgmspec.runtime.canvas import Grid
 from dgmspec.runtime.codes import draw_codes
@@ -32,11 +33,11 @@ IMAGES = 64
 Array = NDArray[Any]
 
 
-def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: int) -> None:
-    """Write the pictures that the model and its data allow."""
+def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: int) -> str:
+    """Write the pictures that the model and its data allow; why there are none of samples, where that is news."""
     draw_loss(directory.metrics(), directory.path / "loss.png")
     if len(model.observed) != 1:
-        return
+        return ""
     (name,) = model.observed
     type_ = model.type_of(name)
     table = parts.test or parts.validation or parts.train
@@ -44,9 +45,12 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
     real = None if data is None else data[name]
     if data is not None:
         draw_codes(model, data, directory)
-    samples = _samples(model, data, POINTS if type_.size <= 2 else IMAGES, seed)
+    try:
+        samples = _samples(model, data, POINTS if type_.size <= 2 else IMAGES, seed)
+    except OutsideError as error:
+        return str(error)
     if samples is None:
-        return
+        return ""
     draw_samples(samples, real, type_.shape, directory.path / "samples.png")
     plane = type_.shape == (2,) and type_.support.continuous and model.density == "exact"
     if plane and not model.givens:
@@ -57,6 +61,7 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
         found[inside] = log_probs(model, Dataset({name: grid.points[inside]}))
         truth = log_density(parts.toy.name, grid.points, **parts.toy.constants) if parts.toy else None
         draw_density(found, grid, shown, directory.path / "density.png", truth)
+    return ""
 
 
 @torch.no_grad()

@@ -194,6 +194,8 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     if simulated := report.get("simulated"):
         held_out = f"; each validation on {simulated['validation_rows']:,} others" if len(simulated) > 1 else ""
         lines.append(f"simulated {simulated['training_rows']:,} training rows{held_out}")
+    if "unsampled" in report:
+        lines.append(f"no samples: {report['unsampled']}")
     if report["verdict"] != OK:
         lines.append(f"FAILED: {report['verdict']}")
     return "\n".join([*lines, *(f"wrote {path}" for path in pictures)])

@@ -215,9 +215,9 @@ def _ending(
     if test and parts.train and parts.validation and parts.test:
         others = simple_baselines(model, parts.train, parts.validation, parts.test, task.plan.seed)
     with directory.saying(directory.path):
-        draw_run(model, parts, directory, task.plan.seed)
+        unsampled = draw_run(model, parts, directory, task.plan.seed)
         model.save(directory.path / "model")
-    return {"baselines": others, "verdict": verdict(test)}
+    return {"baselines": others, "verdict": verdict(test), **({"unsampled": unsampled} if unsampled else {})}
 
 
 def _compiled(task: Task, device: torch.device) -> CompiledModel:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,7 +189,13 @@ def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -
     )
     label = f"{chain.arrow.source} -> {chain.arrow.target}, all steps"
     far = draw_event(last.after, len(x), generator)
-    return Trial(chain.arrow.address, label, parts, first.before, last.after, chain.whole, x, c, far)
+    trial = Trial(chain.arrow.address, label, parts, first.before, last.after, chain.whole, x, c, far)
+    if not chain.widenings:
+        return trial
+    # Beyond a part nothing corresponds, so the side of the whole is tried at points that come from the other side.
+    if chain.widenings[0].step.inverse:
+        return replace(trial, x=torch.cat([x[:-POINTS], trial.inverse(far, c)[0][-POINTS:]]))
+    return replace(trial, far=trial.forward(draw_event(first.before, len(x), generator), c)[0])
 
 
 # ---- held-out data --------------------------------------------------------------------------------------------------

@@ -16,6 +16,8 @@ from dgmspec.core.address import seed_of
 from dgmspec.core.types import Type
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.randomness import noise_for
+from dgmspec.modules.redraws import OutsideError
+from dgmspec.modules.redraws import outside as beyond
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
 from dgmspec.runtime.findings import TOLERANCE, Claim, Finding, distance, outside
@@ -97,7 +99,11 @@ def _mass(tried: _Model) -> Iterator[Finding]:
     if reason:
         yield tried.finding("normalisation", None, reason=reason)
         return
-    found = [_integrated(tried, given) for given in tried.contexts]
+    try:
+        found = [_integrated(tried, given) for given in tried.contexts]
+    except OutsideError as error:
+        yield tried.finding("normalisation", None, reason=str(error))
+        return
     for parts in zip(*found, strict=True):
         undecided = [f for f in parts if f.error is None]
         yield undecided[0] if undecided else max(parts, key=lambda f: (f.error or 0) / f.tolerance)
@@ -113,18 +119,35 @@ def _integrated(tried: _Model, given: Mapping[str, Tensor]) -> tuple[Finding, ..
     found = integrate(moments, *box, _bounds(model), MASS / 4, BUDGET, samples)
     mass = float(found.value[0])
     exact = model.density == "exact"
-    error = abs(mass - 1) if exact else max(0.0, mass - 1)
+    kept, spread = (1.0, 0.0) if exact else _kept(tried, given)
+    error = abs(mass - kept) if kept else max(0.0, mass - 1)
     if not found.error < UNDECIDED:
         reason = f"after {found.points:,} points the quadrature is still off by {found.error:.1g}"
         claims: tuple[Claim, ...] = ("normalisation", "sampler") if exact else ("normalisation",)
         return tuple(tried.finding(claim, None, reason=reason) for claim in claims)
-    findings = [tried.finding("normalisation", error if math.isfinite(error) else math.inf, MASS + 2 * found.error)]
+    tolerance = MASS + 2 * found.error + DEVIATIONS * spread
+    findings = [tried.finding("normalisation", error if math.isfinite(error) else math.inf, tolerance)]
     if exact:
         expected = found.value[1:] / mass if mass > 0 else torch.full_like(found.value[1:], math.nan)
         findings.append(
             tried.finding("sampler", _deviation(moments(samples[:SAMPLES]), expected, found.error), DEVIATIONS)
         )
     return tuple(findings)
+
+
+def _kept(tried: _Model, given: Mapping[str, Tensor]) -> tuple[float, float]:
+    """The share of the model's draws that lies inside the support of the data, none of them drawn again, which is what
+    a density integrates to that leaves out the rest, and its standard error; zeros where it is a bound for another
+    reason."""
+    model = tried.model
+    bounds = [step.op for step in model.graph.steps.values() if step.op.density == "lower bound"]
+    if not bounds or any(op.part is None for op in bounds):
+        return 0.0, 0.0
+    noise = noise_for(model.program("sample"), (0, WITNESSES), tried.seed, model.dtype)
+    inputs = {name: value.expand(WITNESSES, *value.shape[1:]) for name, value in given.items()}
+    drawn = model.run("sample", inputs | noise)
+    kept = 1 - float(beyond(drawn, {name: model.type_of(name) for name in drawn}).double().mean())
+    return kept, math.sqrt((kept * (1 - kept) + 1 / WITNESSES) / WITNESSES)
 
 
 @dataclass(frozen=True)
@@ -206,7 +229,11 @@ def _solver(tried: _Model) -> Iterator[Finding]:
         return
     error = 0.0
     for given in tried.contexts:
-        x = model.sample(SOLVED, given or None, seed=tried.seed)
+        try:
+            x = model.sample(SOLVED, given or None, seed=tried.seed)
+        except OutsideError as outside_error:
+            yield tried.finding("solver", None, reason=str(outside_error))
+            return
         pair = [m.log_prob(x, given or None, seed=tried.seed) for m in (model, finer)]
         error = max(error, float((pair[0] - pair[1]).abs().mean()))
     yield tried.finding("solver", error, SOLVER)

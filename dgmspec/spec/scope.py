@@ -24,7 +24,7 @@ CALLED: frozenset[Sort] = frozenset(("fn", "net", "energy", "learned function"))
 VALUES: frozenset[Sort] = frozenset(
     ("param", "variable", "learned parameter", "argument", "index", "variable of time", "part")
 )
-FORMS = {"grad": 2, "nearest": 2, "gumbel_softmax": 2, "binarize": 1}
+FORMS = {"grad": 2, "nearest": 2, "gumbel_softmax": 2}
 
 Mode = Literal["formula", "open", "loose"]
 """How names are read: in a ``formula`` each must be declared; in an ``open`` place the library may know it; in a

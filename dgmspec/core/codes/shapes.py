@@ -39,8 +39,10 @@ CODES: tuple[Code, ...] = (
         "DGM303",
         "error",
         "a step is applied outside its domain",
-        "The support that reaches a step lies within the step's domain.",
-        "`logit` is defined on (0, 1) alone; on other inputs it has no value, so the chain has no density there.",
+        "The support that reaches a step lies within the step's domain; a step that scales, shifts or mixes by learned "
+        "amounts takes ℝ alone, since its image of a bounded set would move as it learns.",
+        "`logit` is defined on (0, 1) alone; on other inputs it has no value, so the chain has no density there. An "
+        "image that is by design a part of ℝ, that of `logit(alpha)`, is read as a part of ℝ (DGM308).",
         wrong=_flow("real[2]", "real[2] ~ normal(0, 1)", "logit"),
         right=_flow("unit[2]", "real[2] ~ normal(0, 1)", "logit"),
     ),
@@ -88,9 +90,12 @@ CODES: tuple[Code, ...] = (
         "DGM308",
         "note",
         "an into-map is accepted: the density is a lower bound",
-        "A step that says itself that its image is a part of the line (`logit(alpha)`) may stand before a wider prior.",
-        "The prior's mass outside the image is missing, so `log_prob` states less than it could by at most that mass; "
-        "`sample` draws again what falls outside.",
+        "A step that says itself that its image is a part of the line (`logit(alpha)`) stands before steps that need "
+        "the line and before a wider prior; towards the data it is undone, `inverse logit(alpha)`, behind them. Steps "
+        "between that keep an interval, such as splines, keep the image.",
+        "The prior's mass outside the image belongs to no data, so the density integrates to what is left, and "
+        "`log_prob` lies below that of the samples by the logarithm of this share; `sample` draws again what falls "
+        "outside.",
         wrong=_flow("unit[2]", "real[2] ~ normal(0, 1)", "logit(0.05)"),
         right=_flow("unit[2]", "real[2] ~ normal(0, 1)", "logit"),
     ),

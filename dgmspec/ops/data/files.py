@@ -16,11 +16,11 @@ from pydantic import Field, model_validator
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.op import Keywords
 from dgmspec.core.types import Type
-from dgmspec.ops.data.base import AbstractData, Binarize, White
+from dgmspec.ops.data.base import AbstractData, Binarize, Bits, White
 
 Text = Annotated[str, Field(min_length=1, strict=True)]
-Pairs = tuple[tuple[str, Text], ...]
-TablePairs = tuple[tuple[str, Text | Annotated[tuple[Text, ...], Field(min_length=1)]], ...]
+Pairs = tuple[tuple[str, Text | Bits], ...]
+TablePairs = tuple[tuple[str, Text | Annotated[tuple[Text, ...], Field(min_length=1)] | Bits], ...]
 
 _PATH = Field(description="the file, relative to the folder of the spec and inside it")
 _PARTS = Field(
@@ -75,7 +75,27 @@ def _refuse(argument: str, message: str) -> None:
     raise Refusal("DGM811", message, argument, label="outside", help=help_)
 
 
-class AbstractTable(AbstractFile, ABC):
+class AbstractNamed(AbstractFile, ABC):
+    """A file whose arguments name variables: where their rows stand in it, or, ``x = binarize(stochastic)``, how the
+    levels of one become bits, which goes before what `binarize` says of all."""
+
+    variables: Annotated[Pairs, Keywords()] = ()
+
+    def places(self) -> tuple[tuple[str, Any], ...]:
+        """The variables with a place of their own."""
+        return tuple(pair for pair in self.variables if not isinstance(pair[1], Bits))
+
+    def bits(self) -> Mapping[str, Bits]:
+        return {name: given for name, given in self.variables if isinstance(given, Bits)}
+
+    def mapping(self) -> Mapping[str, int | None]:
+        return dict.fromkeys(name for name, _ in self.variables)
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "variables": self.places(), "bits": self.bits()}
+
+
+class AbstractTable(AbstractNamed, ABC):
     """A file of named columns. A variable takes the columns that the call gives it, in row-major order of its event.
 
     A variable that is not named takes the column of its name; one that is no scalar takes ``x[0]``, ``x[1]``, … .
@@ -83,14 +103,16 @@ class AbstractTable(AbstractFile, ABC):
     """
 
     path: Text = _PARTS
-    variables: Annotated[TablePairs, Keywords()] = Field((), description="its column, or the list of its columns")
+    variables: Annotated[TablePairs, Keywords()] = Field(
+        (), description="its column, the list of its columns, or `binarize(…)`"
+    )
 
     @property
     def reads_folder(self) -> bool:
         return self.path.endswith("/")
 
     def mapping(self) -> Mapping[str, int | None]:
-        return {name: 1 if isinstance(given, str) else len(given) for name, given in self.variables}
+        return super().mapping() | {name: 1 if isinstance(v, str) else len(v) for name, v in self.places()}
 
 
 class Csv(AbstractTable):
@@ -128,7 +150,7 @@ class Parquet(AbstractTable):
     white: White | None = _WHITE
 
 
-class Npz(AbstractFile):
+class Npz(AbstractNamed):
     """A file of `numpy.savez`: a variable takes the array whose key the call gives it, else the one of its name."""
 
     name: ClassVar[str] = "npz"
@@ -138,25 +160,19 @@ class Npz(AbstractFile):
         'npz("digits.npz", binarize = dynamic, white = 16)',
     )
 
-    variables: Annotated[Pairs, Keywords()] = Field((), description="the key of its array")
+    variables: Annotated[Pairs, Keywords()] = Field((), description="the key of its array, or `binarize(…)`")
     binarize: Binarize = _BINARIZE
     white: White | None = _WHITE
 
-    def mapping(self) -> Mapping[str, int | None]:
-        return dict.fromkeys(name for name, _ in self.variables)
 
-
-class AbstractArrays(AbstractFile, ABC):
+class AbstractArrays(AbstractNamed, ABC):
     """A file for one variable, and a further file for each variable that the call names."""
 
-    variables: Annotated[Pairs, Keywords()] = Field((), description="the path of its own file")
-
-    def mapping(self) -> Mapping[str, int | None]:
-        return dict.fromkeys(name for name, _ in self.variables)
+    variables: Annotated[Pairs, Keywords()] = Field((), description="the path of its own file, or `binarize(…)`")
 
     def paths(self) -> Iterator[tuple[str, str]]:
         yield "path", self.path
-        yield from self.variables
+        yield from self.places()
 
 
 class Npy(AbstractArrays):
@@ -182,6 +198,7 @@ class Idx(AbstractArrays):
     examples: ClassVar[tuple[str, ...]] = (
         'idx("train-images-idx3-ubyte.gz", label = "train-labels-idx1-ubyte.gz")',
         'idx("train-images-idx3-ubyte", flat = true, binarize = dynamic, stream = true)',
+        'idx("train-images-idx3-ubyte", x = binarize(stochastic))',
     )
 
     flat: bool = Field(False, description="one vector a row, in place of an image")

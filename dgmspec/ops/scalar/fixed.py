@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.parameters import Init
 from dgmspec.core.scalars import AbstractScalar
-from dgmspec.core.types import POSITIVE, REAL, UNIT, Support, interval
+from dgmspec.core.types import POSITIVE, REAL, UNIT, Part, Support, interval
 from dgmspec.ops.scalar.domain import image_interval, require_interval, require_within
 
 
@@ -158,8 +158,8 @@ class Logit(AbstractScalar):
     def raw(self, support: Support) -> tuple[Init, ...]:
         return ()
 
-    def density(self) -> Literal["exact", "lower bound"]:
-        return "lower bound" if self.alpha else "exact"
+    def part(self) -> Part | None:
+        return Part(self._reach(), REAL) if self.alpha else None
 
     def image(self, support: Support) -> Support:
         require_interval(self.name, support)

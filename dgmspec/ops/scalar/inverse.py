@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from dgmspec.core.parameters import Init
 from dgmspec.core.scalars import AbstractScalar
@@ -30,9 +30,6 @@ class InverseScalar(AbstractScalar):
 
     def facts(self, support: Support) -> Facts:
         return self.of.facts(self.of.preimage(support))
-
-    def density(self) -> Literal["exact", "lower bound"]:
-        return self.of.density()
 
     def image(self, support: Support) -> Support:
         return self.of.preimage(support)

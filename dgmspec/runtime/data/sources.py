@@ -19,7 +19,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.runtime.data.binarized import Levels
+from dgmspec.runtime.data.binarized import Asked, Levels, asked
 from dgmspec.runtime.data.context import Context
 from dgmspec.runtime.data.dataset import AbstractTable, Column, DataError
 from dgmspec.runtime.data.streamed import Rows, table_of
@@ -86,12 +86,13 @@ def open_source(
     """The data of a model's variables from a built-in source, checked against their types.
 
     A column goes to the variable of its own name, the others to the remaining variables in order of declaration. Beside
-    the source's own arguments `binarize` says how grey levels become bits, and `white` which level is surely 1.
+    the source's own arguments `binarize` says how grey levels become bits, and `white` which level is surely 1; `bits`
+    says both of single variables.
     """
     if name not in SOURCES:
         raise DataError("DGM853", f"there is no data source `{name}`", f"the sources are {', '.join(sorted(SOURCES))}")
     source, arguments = SOURCES[name], dict(arguments)
-    how, white = arguments.pop("binarize", "none"), arguments.pop("white", None)
+    how, white, own = arguments.pop("binarize", "none"), arguments.pop("white", None), arguments.pop("bits", {})
     try:
         inspect.signature(source).bind(context, **arguments)
     except TypeError as mistake:
@@ -101,20 +102,16 @@ def open_source(
     except ValueError as mistake:
         raise DataError("DGM853", f"`{name}`: {mistake}", "change the argument") from mistake
     bound = _bind(name, rows.names, variables)
-    return table_of(rows, bound, variables, _drawn(rows, bound, variables, how, white, context.seed))
-
-
-def _drawn(
-    rows: Rows, bound: Mapping[str, str], variables: Mapping[str, Type], how: str, white: float | None, seed: int
-) -> Levels | None:
-    """The grey levels among a source's columns that become bits."""
-    if how != "none":
-        first = rows.blocks[0].read()
-        columns = {variable: first[column] for variable, column in bound.items()}
-        return Levels.of(columns, variables, how, white or rows.white, seed)
-    if white is not None:
+    if white is not None and how == "none":
         raise DataError("DGM853", "`white` is the brightest level of `binarize`", "write `binarize`, or leave it out")
-    return None
+    levels = asked(variables, how, white, {name: (bits.how, bits.white) for name, bits in own.items()})
+    return table_of(rows, bound, variables, _drawn(rows, bound, levels, context.seed) if levels else None)
+
+
+def _drawn(rows: Rows, bound: Mapping[str, str], levels: Mapping[str, Asked], seed: int) -> Levels:
+    """The grey levels among a source's columns that become bits."""
+    first = rows.blocks[0].read()
+    return Levels.of({variable: first[column] for variable, column in bound.items()}, levels, rows.white, seed)
 
 
 def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> AbstractTable:

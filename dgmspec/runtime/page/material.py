@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.redraws import OutsideError
 from dgmspec.program.program import Program
 from dgmspec.runtime.canvas import Grid, frame_of
 from dgmspec.runtime.data import DataError, Dataset
@@ -136,12 +137,14 @@ def _samples(model: CompiledModel, data: Dataset | None, seed: int) -> dict[str,
         return {}
     size = sum(model.type_of(name).size for name in model.observed)
     count = min(SAMPLES, max(FEWEST, NUMBERS // max(size, 1)))
-    if not model.givens:
-        drawn = model.sample(count, seed=seed)
-    else:
+    given = None
+    if model.givens:
         assert data is not None
         given = {name: model.as_input(name, data[name][:count]) for name in model.givens}
-        drawn = model.sample(1, given=given, seed=seed)
+    try:
+        drawn = model.sample(1 if given else count, given=given, seed=seed)
+    except OutsideError:
+        return {}
     columns = drawn if isinstance(drawn, dict) else {next(iter(model.observed)): drawn}
     return {
         name: np.asarray(rows.cpu().double()).reshape(-1, *model.type_of(name).shape) for name, rows in columns.items()
