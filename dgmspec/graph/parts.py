@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type, Unknown
 from dgmspec.graph.graph import ArrowNode, Graph, StepNode
 
@@ -28,12 +27,8 @@ def given_by(step: StepNode, x: Type, c: Type | None) -> Type:
     """The type that a step gives along its arrow; of what is by design a whole, it undoes the part."""
     if not step.inverse:
         return step.op.infer_type(x, c)
-    return step.op.infer_input(x.with_support(step.op.part.image) if reads_whole(step.op, x) else x, c)
-
-
-def reads_whole(op: AbstractStep, x: Type) -> bool:
-    """Whether the step, undone, meets more than its image, as is meant."""
-    return op.part is not None and x.support == op.part.whole
+    part = step.op.part
+    return step.op.infer_input(x if part is None or x.support != part.whole else x.with_support(part.image), c)
 
 
 def whole_of(step: StepNode, given: Type, whole: Type | None, c: Type | None) -> Type | None:
@@ -66,10 +61,10 @@ def widenings(graph: Graph, arrow: ArrowNode) -> Iterator[Widened]:
         c = None if step.context is None else graph.type_of(step.context)
         if isinstance(x, Unknown) or isinstance(y, Unknown) or isinstance(c, Unknown):
             return
-        if step.inverse and reads_whole(step.op, x):
-            yield Widened(step, step)
-        if step.op.part is not None and not step.inverse:
-            origin = step
+        if (part := step.op.part) is not None:
+            origin = origin if step.inverse else step
+            if step.inverse and x.support == part.whole:
+                yield Widened(step, step)
         beyond = None
         with suppress(Refusal):
             given = given_by(step, x, c)

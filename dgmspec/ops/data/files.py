@@ -79,7 +79,7 @@ class AbstractNamed(AbstractFile, ABC):
     """A file whose arguments name variables: where their rows stand in it, or, ``x = binarize(stochastic)``, how the
     levels of one become bits, which goes before what `binarize` says of all."""
 
-    variables: Annotated[Pairs, Keywords()] = ()
+    variables: Annotated[tuple[tuple[str, Any], ...], Keywords()] = ()
 
     def places(self) -> tuple[tuple[str, Any], ...]:
         """The variables with a place of their own."""
@@ -112,7 +112,7 @@ class AbstractTable(AbstractNamed, ABC):
         return self.path.endswith("/")
 
     def mapping(self) -> Mapping[str, int | None]:
-        return super().mapping() | {name: 1 if isinstance(v, str) else len(v) for name, v in self.places()}
+        return {**super().mapping(), **{name: 1 if isinstance(v, str) else len(v) for name, v in self.places()}}
 
 
 class Csv(AbstractTable):
