@@ -174,6 +174,12 @@ class _BetaBinomial(Word):
 
 beta_binomial: _BetaBinomial
 
+class _Binarize(Word):
+    """bits: One variable's grey levels as bits, beside the other variables of a file: ``x = binarize(stochastic)``."""
+    def __call__(self, *args: Value, how: Value = ..., white: Value = ...) -> Name | Call: ...
+
+binarize: _Binarize
+
 class _BlockAutoregressive(Word):
     """step: A net with tanh layers whose weights are block triangular and positive on the diagonal blocks (BNAF)."""
     def __call__(self, *args: Value, hidden: Value = ..., layers: Value = ...) -> Name | Call: ...
@@ -1236,6 +1242,7 @@ __all__ = [
     "beta_binomial",
     "between",
     "bijector",
+    "binarize",
     "binary",
     "block_autoregressive",
     "bosh3",
