@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from dgmspec.compiler import Diagnosis, check, compile, diagnose, load, parse
     from dgmspec.core.diagnostics import Diagnostic, SpecError
     from dgmspec.modules.compiled import CheckpointError, CompiledModel
+    from dgmspec.modules.runner import UnavailableError
+    from dgmspec.runtime.data import DataError
     from dgmspec.runtime.evaluate import evaluate
+    from dgmspec.runtime.rundir import RunError
     from dgmspec.runtime.sample import sample
     from dgmspec.runtime.stored import load_model
-    from dgmspec.runtime.train import train
+    from dgmspec.runtime.train import resume_run, train
     from dgmspec.spec.model import Spec
 
 __version__ = "0.1.0"
@@ -26,10 +29,13 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckpointError",
     "CompiledModel",
+    "DataError",
     "Diagnosis",
     "Diagnostic",
+    "RunError",
     "Spec",
     "SpecError",
+    "UnavailableError",
     "__version__",
     "check",
     "compile",
@@ -38,6 +44,7 @@ __all__ = [
     "load",
     "load_model",
     "parse",
+    "resume_run",
     "sample",
     "train",
 ]
@@ -45,10 +52,13 @@ __all__ = [
 _HOMES = {
     "CheckpointError": "dgmspec.modules.compiled",
     "CompiledModel": "dgmspec.modules.compiled",
+    "DataError": "dgmspec.runtime.data",
     "Diagnosis": "dgmspec.compiler",
     "Diagnostic": "dgmspec.core.diagnostics",
+    "RunError": "dgmspec.runtime.rundir",
     "Spec": "dgmspec.compiler",
     "SpecError": "dgmspec.core.diagnostics",
+    "UnavailableError": "dgmspec.modules.runner",
     "check": "dgmspec.compiler",
     "compile": "dgmspec.compiler",
     "diagnose": "dgmspec.compiler",
@@ -56,6 +66,7 @@ _HOMES = {
     "load": "dgmspec.compiler",
     "load_model": "dgmspec.runtime.stored",
     "parse": "dgmspec.compiler",
+    "resume_run": "dgmspec.runtime.train",
     "sample": "dgmspec.runtime.sample",
     "train": "dgmspec.runtime.train",
 }

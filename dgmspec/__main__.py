@@ -1,6 +1,7 @@
 """``python -m dgmspec`` and the ``dgmspec`` command: the command line, started quickly and stopped quietly."""
 
 import gc
+import io
 import os
 import sys
 
@@ -13,6 +14,7 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     # A short command is mostly imports. What they allocate lives to the end, and the collector would walk it each time.
     gc.disable()
+    _prepare_standard_files()
     try:
         from dgmspec.cli import run
 
@@ -23,6 +25,16 @@ def main() -> None:
         sys.stderr.write("dgmspec: interrupted\n")
         code = 130
     sys.exit(code)
+
+
+def _prepare_standard_files() -> None:
+    """Put the null device where the caller closed a standard file, so that none that is opened later takes its number
+    and gets what libraries print; and let standard output write ``\\u211d`` where its encoding has no ℝ."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -122,7 +122,8 @@ def put(answer: Answer | Failure, verb: str, as_json: bool) -> int:
         if isinstance(answer, Failure) and answer.kind in ("data", "run", "bug"):
             sys.stderr.write(answer.text)
     elif as_json:
-        print(json.dumps(answer.envelope(verb), indent=2, ensure_ascii=False, allow_nan=False))
+        plain = (sys.stdout.encoding or "utf-8").lower() != "utf-8"  # JSON is UTF-8, or escapes what is not ASCII
+        print(json.dumps(answer.envelope(verb), indent=2, ensure_ascii=plain, allow_nan=False))
     elif isinstance(answer, Failure):
         sys.stderr.write(answer.text)
     else:

@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -77,10 +78,14 @@ def run(arguments: list[str] | None = None) -> int:
     verb = next((word for word in given if not word.startswith("-")), "")
     try:
         return put(_answer(given), verb, "--json" in options)
-    except BrokenPipeError:
-        # The reader of a pipe had enough; what is still buffered must not be tried again at exit.
+    except OSError as error:
+        # What is still buffered must not be tried again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe had enough
+            return 141
+        with suppress(OSError):
+            sys.stderr.write(f"dgmspec: cannot write to standard output: {error.strerror}\n")
+        return 2
 
 
 def _answer(arguments: list[str]) -> Answer | Failure:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dgmspec.modules.compiled import CompiledModel
 
-__all__ = ["Diagnosis", "Spec", "check", "compile", "diagnose", "diagnose_file", "load", "parse"]
+__all__ = ["Diagnosis", "Spec", "check", "compile", "diagnose", "diagnose_file", "expect_spec", "load", "parse"]
 
 Dump = Callable[[str, Any], None]
 
@@ -39,10 +39,7 @@ def compile(
     `params` overrides params, `nets` supplies external nets, `seed` decides the initial weights, `optimize` the passes
     ("O0" none, "O1" all). `dump` is called with the name and the result of each stage.
     """
-    if not isinstance(spec, Spec):
-        raise TypeError(
-            f"compile takes a Spec, not {type(spec).__name__}: read one by dgmspec.load(path) or parse(text)"
-        )
+    expect_spec("compile", spec)
     # Text and objects are the same thing, so one door reads both: findings always point into the canonical text.
     spec = spec.with_params(**params) if params else spec
     dump("spec", spec)
@@ -70,6 +67,14 @@ def compile(
         record_built_in(compiled, seed)
     dump("model", compiled)
     return compiled
+
+
+def expect_spec(verb: str, spec: object) -> None:
+    """TypeError where a text, a path or a model is given in place of a spec."""
+    if not isinstance(spec, Spec):
+        raise TypeError(
+            f"{verb} takes a Spec, not {type(spec).__name__}: read one by dgmspec.load(path) or parse(text)"
+        )
 
 
 def _chosen(spec: Spec, model: str | None) -> str:

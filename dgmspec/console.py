@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +22,7 @@ from dgmspec.core.diagnostics import Diagnostic, did_you_mean, has_errors
 from dgmspec.core.disk import replacing
 from dgmspec.core.render import Format, render, summary
 from dgmspec.frontend import Diagnosis, diagnose_file, repair
+from dgmspec.syntax.limits import FILE_BYTES
 
 __all__ = [
     "checked",
@@ -54,10 +57,12 @@ def _coloured(file: TextIO) -> bool:
 
 
 def read(name: str) -> str:
-    """The text of a file, or of standard input for ``-``."""
+    """The text of a file, or of standard input for ``-``; of one that is too large as much as shows that it is."""
+    most = FILE_BYTES + len(codecs.BOM_UTF8) + 1
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-        return data.decode("utf-8-sig")
+        with nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
+            data = file.read(most)
+        return data.decode("utf-8-sig", "replace" if len(data) == most else "strict")
     except UnicodeDecodeError as error:
         stop(f"{name} is not UTF-8 text: byte {error.start} cannot be read")
     except OSError as error:

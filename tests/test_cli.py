@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import statistics
 import subprocess
@@ -303,6 +304,27 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "dgmspec", "check", "-"]
     done = subprocess.run(command, input=TINY, capture_output=True, text=True, timeout=60, cwd=ROOT)
     assert (done.returncode, done.stdout) == (0, "valid\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_standard_output_that_is_full_or_closed(tmp_path: Path) -> None:
+    (tmp_path / "m.dgm").write_text(TINY)
+    command = f"{sys.executable} -m dgmspec check {tmp_path / 'm.dgm'}"
+    full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert full.returncode == 2
+    assert full.stderr == "dgmspec: cannot write to standard output: No space left on device\n"
+    closed = subprocess.run(f"{command} <&- >&-", shell=True, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
+def test_standard_output_of_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "m.dgm").write_text(WRONG)
+    command = [sys.executable, "-m", "dgmspec", "check", str(tmp_path / "m.dgm")]
+    ascii_ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=ROOT, env=ascii_)
+    assert (done.returncode, done.stderr) == (1, b"") and b"lives on all of \\u211d" in done.stdout
+    done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, cwd=ROOT, env=ascii_)
+    assert "lives on all of ℝ" in json.loads(done.stdout.decode("ascii"))["diagnostics"][0]["message"]
 
 
 def test_interrupting_a_run_prints_how_to_go_on(tmp_path: Path) -> None:

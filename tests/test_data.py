@@ -99,6 +99,31 @@ def test_arrays_refuse_with_code_and_place(case):
     assert refused.value.help
 
 
+READ = {
+    "too large": ([1.0, 1e39], Type(REAL), "row 1 of `x` is 1e+39, more than float32 holds"),
+    "at the end": (
+        [0.5, 1 - 1e-9],
+        Type(UNIT),
+        "row 1 of `x` is 0.999999999, which is read as 1 in float32, outside unit",
+    ),
+    "another": (
+        [1, 2**24 + 1],
+        Type(integers(0, 2**25)),
+        "row 1 of `x` is 16777217, which is read as 16777216 in float32, another whole number",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", READ)
+def test_a_value_that_the_precision_does_not_hold_is_refused(case):
+    values, declared, message = READ[case]
+    assert from_arrays({"x": values}, {"x": declared}).rows == 2
+    with pytest.raises(DataError) as refused:
+        from_arrays({"x": values}, {"x": declared}, np.dtype(np.float32))
+
+    assert message in refused.value.message and "precision = float64" in refused.value.help
+
+
 def test_arrays_go_by_name():
     variables = {"x": PLANE, "c": Type(BINARY)}
     with pytest.raises(DataError, match="no data variable `y`"):

@@ -20,7 +20,7 @@ from dgmspec.modules.twin import StepContext
 from dgmspec.ops.data.builtin import TwoMoons
 from dgmspec.ops.distributions import Empirical
 from dgmspec.runtime.data import DataError
-from dgmspec.runtime.loop import Interrupted
+from dgmspec.runtime.interrupts import Interrupted
 from dgmspec.runtime.rundir import RunError
 from dgmspec.runtime.steps import Steps
 from dgmspec.runtime.toys import TOYS

@@ -15,7 +15,7 @@ from dgmspec import lang
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.randomness import step_noise
 from dgmspec.modules.traces import exact_trace
-from dgmspec.runtime.loop import Interrupted
+from dgmspec.runtime.interrupts import Interrupted
 from dgmspec.runtime.train import resume_run
 
 NET = "energy E(x) = mlp(8, 8)\nobserve x : real[2] ~ exp(-E(x) - dot(x, x) / 8)"

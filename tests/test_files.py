@@ -6,6 +6,7 @@ import gzip
 import importlib
 import inspect
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -77,6 +78,13 @@ def test_tables_give_the_columns_that_variables_take(tmp_path: Path) -> None:
         assert np.array_equal(data["x"], POINTS) and np.array_equal(data["c"], KINDS)
 
 
+def test_truths_of_parquet_are_labels(tmp_path: Path) -> None:
+    write_parquet(tmp_path, kind=[True, False] * 20)
+    data = opened(tmp_path, "parquet", BOTH, path="events.parquet", variables=MAPPED)
+
+    assert data["c"].tolist() == [1, 0] * 20
+
+
 def test_variables_without_a_mapping_take_columns_of_their_names(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x[1];c;x[0]\n1;2;3\n4;0;6\n")
     data = opened(tmp_path, "csv", BOTH, path="a.csv", delimiter="semicolon")
@@ -120,6 +128,7 @@ def test_a_bad_line_is_named_with_its_column(case: str, tmp_path: Path) -> None:
 HEADERS = {
     "misspelt": ("pX,kind,py", "no column `px` for `x`", "did you mean `pX`"),
     "absent": ("px,kind,mass", "no column `py` for `x`", "It has `px`, `kind`, `mass`"),
+    "separated otherwise": ("px;kind;py", "no column `px` for `x`", "semicolons: write `delimiter = semicolon`"),
     "ambiguous": ("px,py,py", "2 columns `py`", "a name of its own"),
 }
 
@@ -311,6 +320,24 @@ def test_damaged_files_are_refused_by_name(file: str, harm: Callable[[bytes], by
     error = refused(tmp_path, source, {"x": declared}, path=file)
 
     assert error.code == "DGM853" and str(broken) in error.message and "cannot be read as" in error.message
+
+
+def test_a_file_of_another_kind_is_called_what_it_is(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", POINTS)
+    np.savez(tmp_path / "x.npz", x=POINTS)
+    (tmp_path / "x.gz").write_bytes(gzip.compress(b"a,b\n1,2\n"))
+    (tmp_path / "x.csv").write_bytes("a,b\n1,2\n".encode("utf-16"))
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps(POINTS))
+    for source, file, what in (
+        ("csv", "x.gz", "a file compressed by gzip"),
+        ("csv", "x.csv", "text in UTF-16"),
+        ("npz", "x.npy", "an array of NumPy"),
+        ("npy", "x.npz", "a zip archive"),
+        ("npy", "x.pkl", "a pickle, and nothing is unpickled"),
+    ):
+        error = refused(tmp_path, source, {"x": PLANE}, path=file)
+        assert error.code == "DGM853" and f"{tmp_path / file} cannot be read as" in error.message
+        assert f"it is {what}" in error.message and error.help
 
 
 def test_pickles_are_not_opened(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from dgmspec.core.types import REAL, Type, category, integers
 from dgmspec.runtime.data import AbstractTable, Context, DataError, lines, open_source, streamed
 from dgmspec.runtime.data import files as array_files
 from dgmspec.runtime.data import images as image_files
-from dgmspec.runtime.loop import Interrupted
+from dgmspec.runtime.interrupts import Interrupted
 from dgmspec.runtime.train import Run, resume_run
 
 ROWS = 500

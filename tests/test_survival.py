@@ -23,8 +23,7 @@ from safetensors.torch import load_file, save_file
 
 import dgmspec
 from dgmspec.runtime import loop as looping
-from dgmspec.runtime.interrupts import ONE_REQUEST, Interrupts
-from dgmspec.runtime.loop import Interrupted
+from dgmspec.runtime.interrupts import ONE_REQUEST, Interrupted, Interrupts, resumable
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.runtime.steps import Steps
 from dgmspec.runtime.train import resume_run
@@ -379,6 +378,11 @@ def test_metrics_that_were_cut_short_are_mended(stopped: Path, tmp_path: Path) -
         file.write("40.0,1.5,2.0,\n50.0,1.")
     run = resume_run(tmp_path / "r", data=rows())
     assert [row["step"] for row in RunDirectory(run.path).metrics()] == [10, 20, 30, 40, 50, 60]
+    (run.path / "metrics.csv").unlink()  # nothing is left to train, and the rest is written again
+    assert resume_run(run.path, data=rows()).report["loss"] is None
+    (run.path / "metrics.csv").write_text("step,seconds,loss\n1,2,x\n")
+    with pytest.raises(RunError, match=r"metrics.csv is damaged: .*; put back a copy of it"):
+        resume_run(run.path, data=rows())
 
 
 # ---- stopped --------------------------------------------------------------------------------------------------------
@@ -392,3 +396,22 @@ def test_a_second_stop_does_not_wait_and_saves_nothing() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert interrupts.forced
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+@pytest.mark.parametrize("spared", [False, True])
+def test_a_closed_terminal_asks_for_a_stop_but_under_nohup(spared: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if spared else signal.SIG_DFL)
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interrupts.pending is not spared
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_stop_that_nobody_saved_for_says_how_to_go_on() -> None:
+    with pytest.raises(Interrupted, match="the last checkpoint is kept: go on with X"), resumable("go on with X"):
+        raise KeyboardInterrupt
+    with pytest.raises(Interrupted, match="stopped at step 3"), resumable("go on with X"):
+        raise Interrupted("stopped at step 3")

@@ -18,8 +18,8 @@ import dgmspec
 from dgmspec.graph.plans import lower_train
 from dgmspec.runtime import train as training
 from dgmspec.runtime.data import DataError
+from dgmspec.runtime.interrupts import Interrupted
 from dgmspec.runtime.likelihood import Validation
-from dgmspec.runtime.loop import Interrupted
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError
@@ -182,6 +182,13 @@ def test_a_loss_that_draws_its_own_points_needs_no_data(tmp_path: Path) -> None:
     scale = run.model.sample(4000, seed=0).std(0)
     torch.testing.assert_close(scale, torch.full((2,), 2.0), rtol=0.1, atol=0)
     assert run.report["test"] == {} and run.report["loss"] < 0.2
+
+
+def test_what_is_no_spec_or_no_data_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"train takes a Spec, not str: read one by dgmspec.load\(path\)"):
+        dgmspec.train("m.dgm")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"not ndarray .*data=\{'x': array\}"):
+        dgmspec.train(dgmspec.parse(FLOW), data=np.zeros((8, 2)), out=tmp_path / "r")  # type: ignore[arg-type]
 
 
 def test_wrong_data_are_refused(tmp_path: Path) -> None:

@@ -16,16 +16,19 @@ def replacing(path: Path) -> Iterator[Path]:
     """The name to write under, beside `path`: when the block ends, what was written is on the disk under `path`.
 
     Whatever happens before that, a full disk or a killed process, `path` holds what it held. After an error nothing is
-    left under the other name.
+    left under the other name, and what the system refused names `path`.
     """
     part = path.with_name(path.name + ".part")
     try:
         yield part
         _flush(part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink()
+        # A disk that fills up says so at a write, which knows of no name.
+        if isinstance(error, OSError) and error.filename in (None, str(part), part):
+            error.filename = str(path)
         raise
     with suppress(OSError):  # some file systems, and Windows, cannot flush a folder
         _flush(path.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import keyword
 import shlex
 import warnings
 from pathlib import Path
@@ -60,7 +61,7 @@ def read_cell(line: str, text: str) -> tuple[str, Cell]:
         given = _parser().parse_args(shlex.split(line))
     except ValueError as error:
         raise UsageError(f"%%dgm: {error}") from None
-    if not given.name.isidentifier():
+    if not given.name.isidentifier() or keyword.iskeyword(given.name):
         raise UsageError(f"%%dgm: `{given.name}` is no name to store a spec under")
     values: dict[str, str] = {}
     for pair in given.set:

@@ -17,7 +17,7 @@ from dgmspec.ops.training import Holdout, Patience
 from dgmspec.runtime.failure import explain
 from dgmspec.runtime.feed import AbstractFeed
 from dgmspec.runtime.generators import own_generator
-from dgmspec.runtime.interrupts import Interrupts
+from dgmspec.runtime.interrupts import Interrupted, Interrupts
 from dgmspec.runtime.likelihood import Validation
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import Reporter
@@ -25,17 +25,13 @@ from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.runtime.solving import DOUBLINGS, doubled_line, solver_line, strays
 from dgmspec.runtime.steps import Fit, Steps
 
-__all__ = ["Interrupted", "Loop"]
+__all__ = ["Loop"]
 
 READ_EVERY = 50
 """Steps between two readings of the device's metrics: each reading waits for the device."""
 
 SAVE_SECONDS = 60.0
 """Longest time, roughly, that a machine which dies takes with it."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was stopped from outside, and its state is saved; the message says how to go on."""
 
 
 class Loop:
@@ -97,6 +93,7 @@ class Loop:
                 self.save()
                 raise Interrupted(f"stopped at step {self.fit.step} of {self.steps.count}; {resume}") from stop
             self.finish()
+            interrupts.check()
         return self.fit
 
     def walk(self, reporter: Reporter, interrupts: Interrupts) -> None:

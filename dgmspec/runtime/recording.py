@@ -12,7 +12,7 @@ from dgmspec.graph.graph import Prior
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.data import AbstractFile
 from dgmspec.ops.distributions import Empirical
-from dgmspec.runtime.data import AbstractTable, Places, from_arrays, open_source
+from dgmspec.runtime.data import AbstractTable, Places, from_arrays, open_source, precision
 
 __all__ = ["record_built_in", "record_rows"]
 
@@ -28,9 +28,13 @@ def record_rows(model: CompiledModel, seed: int, places: Places, arrays: Mapping
     """Record the rows of files, which lie at `places`, and those given as arrays in place of any law's own source."""
     for name, law in model.empirical.items():
         if arrays is not None and name in arrays:
-            _record(model, name, from_arrays({name: arrays[name]}, {name: model.type_of(name)}), seed)
+            _record(model, name, _given(model, name, arrays[name]), seed)
         elif isinstance(_empirical(law).data()[0], AbstractFile):
             _record(model, name, _open(model, name, law, seed, places), seed)
+
+
+def _given(model: CompiledModel, name: str, array: Any) -> AbstractTable:
+    return from_arrays({name: array}, {name: model.type_of(name)}, precision(model.dtype))
 
 
 def _open(model: CompiledModel, name: str, law: Prior, seed: int, places: Places) -> AbstractTable:
@@ -38,8 +42,8 @@ def _open(model: CompiledModel, name: str, law: Prior, seed: int, places: Places
     and different rows."""
     source, named = _empirical(law).data()
     own = getattr(source, "seed", None)
-    reads_folder = isinstance(source, AbstractFile) and source.reads_folder
-    context = places.context(named, seed_of(seed, law.address) if own is None else int(own), reads_folder)
+    reads_folder, read = isinstance(source, AbstractFile) and source.reads_folder, precision(model.dtype)
+    context = places.context(named, seed_of(seed, law.address) if own is None else int(own), reads_folder, read)
     return open_source(source.name, source.arguments(), {name: model.type_of(name)}, context)
 
 

@@ -165,7 +165,7 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     if report.get("best_step"):
         figure = f"{report['validation']:.4f} nats{kind}" if kind is not None else f"loss {report['validation']:.4f}"
         lines.append(f"best validation {figure} at step {report['best_step']:,}")
-    else:
+    elif report["loss"] is not None:
         lines.append(f"last training loss {report['loss']:.4f}")
     test = report.get("test") or {}
     if report.get("baselines"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from dgmspec.core.types import Type
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.data import AbstractFile, AbstractToy
@@ -15,10 +14,10 @@ from dgmspec.runtime.data import (
     DataError,
     FromPython,
     Places,
-    Simulate,
     Simulator,
     from_arrays,
     open_source,
+    precision,
 )
 from dgmspec.runtime.report import Toy
 from dgmspec.runtime.rundir import RunError
@@ -54,12 +53,13 @@ def open_parts(
 
     `places` says where the files of the data lie; `whole`, that all rows are for the test.
     """
+    read = precision(model.dtype)
     reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
     if callable(data):
-        return _simulated(data, reads, plan, whole)
+        return _simulated(Simulator(data, reads, plan.batch, plan.seed, read), plan, whole)
     if data is not None:
         arrays = {name: array for name, array in data.items() if name not in model.empirical}
-        given = from_arrays(arrays, reads)
+        given = from_arrays(arrays, reads, read)
         return Parts(test=given) if whole else _split(given, plan, None)
     if not reads:
         return Parts()
@@ -71,7 +71,7 @@ def open_parts(
             "write `data = …` in the train block, or pass arrays: `train(spec, data={'x': array})`, or what draws them",
         )
     reads_folder = isinstance(plan.data, AbstractFile) and plan.data.reads_folder
-    context = (places or Places()).context(plan.data_name, _seed(plan), reads_folder)
+    context = (places or Places()).context(plan.data_name, _seed(plan), reads_folder, read)
     opened = open_source(plan.data.name, plan.data.arguments(), reads, context)
     return Parts(test=opened) if whole else _split(opened, plan, _toy(model, plan))
 
@@ -90,7 +90,7 @@ def _toy(model: CompiledModel, plan: TrainPlan) -> Toy | None:
     return Toy(plan.data.name, constants, _seed(plan))
 
 
-def _simulated(simulate: Simulate, reads: dict[str, Type], plan: TrainPlan, whole: bool) -> Parts:
+def _simulated(simulator: Simulator, plan: TrainPlan, whole: bool) -> Parts:
     """The first rows that training draws, and others that are held out: the share that `holdout` says of all that
     training draws, up to `DRAWN_ROWS`."""
     if plan.steps is None:
@@ -100,7 +100,7 @@ def _simulated(simulate: Simulate, reads: dict[str, Type], plan: TrainPlan, whol
         )
     if whole:
         raise RunError("a callable gives rows without end, so there are no whole rows to test on: leave `whole` out")
-    simulator, most = Simulator(simulate, reads, plan.batch, plan.seed), max(1, DRAWN_ROWS // plan.batch)
+    most = max(1, DRAWN_ROWS // plan.batch)
     train = simulator.table("training", min(plan.steps, most))
     if not isinstance(plan.validate, Holdout):
         return Parts(train)

@@ -48,6 +48,7 @@ __all__ = [
 FORMAT_VERSION = 1
 CHECKPOINT = "dgmspec-checkpoint"
 BUNDLE, CONFIG, METRICS_CSV = "bundle.dgm", "config.json", "metrics.csv"
+_AGAIN = "put back a copy of it, or train anew in another folder: nothing here was changed"
 METRICS = ("step", "seconds", "loss", "validation")
 
 
@@ -125,15 +126,21 @@ class RunDirectory:
                 writer.writerow(row)
 
     def metrics(self) -> list[dict[str, float]]:
-        """All rows of metrics.csv, empty fields left out."""
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(self._metric_lines())]
+        """All rows of metrics.csv, empty fields left out; `RunError` where they are none of a run's."""
+        try:
+            found = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(self._metric_lines())]
+            if not all("step" in row and "loss" in row for row in found):
+                raise ValueError("a row has no step or no loss")
+        except (ValueError, TypeError) as error:
+            raise RunError(f"{self.path / METRICS_CSV} is damaged: {error}; {_AGAIN}") from error
+        return found
 
     def cut_metrics(self, step: int) -> None:
         """Drop the rows after `step`, which a resumed run will write again."""
         lines = self._metric_lines()
-        kept = [line for line in lines[1:] if float(line.partition(",")[0]) <= step]
-        if lines:
-            self.write_text("metrics.csv", "".join([*lines[:1], *kept]))
+        if len(lines) > 1:
+            kept = [line for line, row in zip(lines[1:], self.metrics(), strict=True) if row["step"] <= step]
+            self.write_text(METRICS_CSV, "".join([*lines[:1], *kept]))
 
     def _metric_lines(self) -> list[str]:
         """The whole lines of metrics.csv: of a row that a full disk or a kill cut short nothing is left."""
@@ -163,7 +170,14 @@ class RunDirectory:
         """What the run was begun with; `RunError` where there is no run, or one that a later release wrote."""
         if not self.begun and (self.path / BUNDLE).exists():
             raise RunError(f"the run in {self.path} was stopped before it began: train anew with --out {self.path}")
-        found = self.read_json(CONFIG)
+        return self._versioned(CONFIG)
+
+    def report(self) -> dict[str, Any]:
+        """What the run reached; `RunError` where it is not finished, or a later release wrote it."""
+        return self._versioned("report.json")
+
+    def _versioned(self, name: str) -> dict[str, Any]:
+        found = self.read_json(name)
         if found.get("format_version") != FORMAT_VERSION:
             raise RunError(
                 f"{self.path} has run format {found.get('format_version')}, and this release reads {FORMAT_VERSION}: "
@@ -191,19 +205,18 @@ class RunDirectory:
     def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Read a checkpoint back; `RunError` where it is missing, cut short, foreign or of a later release."""
         path = self._checkpoint(name)
-        again = "put back a copy of it, or train anew in another folder: nothing here was changed"
         try:
             header = _safetensors_header(path)
             if header.get("format") == CHECKPOINT and header.get("version") != str(FORMAT_VERSION):
                 version = f"format {header.get('version')}, and this release reads {FORMAT_VERSION}"
                 raise RunError(f"{path} has {version}: use the release of dgmspec that wrote it")
             if header.get("format") != CHECKPOINT:
-                raise RunError(f"{path} was not written by dgmspec; {again}")
+                raise RunError(f"{path} was not written by dgmspec; {_AGAIN}")
             return load_file(path), json.loads(header["counters"])
         except FileNotFoundError as error:
-            raise RunError(f"{self.path} has no checkpoint `{name}`; {again}") from error
+            raise RunError(f"{self.path} has no checkpoint `{name}`; {_AGAIN}") from error
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise RunError(f"{path} is damaged: {reason(error)}; {again}") from error
+            raise RunError(f"{path} is damaged: {reason(error)}; {_AGAIN}") from error
 
 
 def _release(config: Mapping[str, Any]) -> str:

@@ -18,13 +18,12 @@ from torch import nn
 from dgmspec.compiler import parse
 from dgmspec.core.diagnostics import Diagnostic, did_you_mean
 from dgmspec.core.samplers import AbstractSampler
-from dgmspec.core.types import Type
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.plans import FREE, SamplePlan, lower_sample
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.paths.samplers import AbstractPathSampler
-from dgmspec.runtime.data import DataError, check_column
+from dgmspec.runtime.data import DataError, check_column, precision
 from dgmspec.runtime.drawn import Drawn, writer_of
 from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.processes import Processes
@@ -193,7 +192,7 @@ def _values(
                 if name in model.observed:
                     hint = "it is observed: what is behind it is drawn by --sampler 'hmc(100, 0.1)'"
                 raise RunError(f"{model.graph.name} has no given variable `{name}`; {hint}")
-            found[name] = _value(name, text, model.type_of(name), name in keeps)
+            found[name] = _value(name, text, model, name in keeps)
     return found
 
 
@@ -218,8 +217,9 @@ def _pairs(written: str) -> Iterator[tuple[str, str]]:
     yield from ((name, ",".join(values)) for name, values in columns.items())
 
 
-def _value(name: str, text: str, type_: Type, partly: bool) -> Array:
+def _value(name: str, text: str, model: CompiledModel, partly: bool) -> Array:
     """One value as numbers with commas between, brackets around them as one likes, NaN for what is `free`."""
+    type_ = model.type_of(name)
     parts = [part.strip() for part in text.strip().strip("[]").split(",")]
     try:
         numbers = [math.nan if partly and part == FREE else float(part) for part in parts]
@@ -232,7 +232,8 @@ def _value(name: str, text: str, type_: Type, partly: bool) -> Array:
     stands = value[~np.isnan(value)] if partly else value
     try:
         if stands.size:
-            check_column(name, (np.where(np.isnan(value), stands.flat[0], value) if partly else value)[None], type_)
+            whole = np.where(np.isnan(value), stands.flat[0], value) if partly else value
+            check_column(name, whole[None], type_, read=precision(model.dtype))
     except DataError as error:
         raise RunError(f"`--given {name}={text}`: {error.message}") from error
     return value

@@ -14,7 +14,7 @@ from dgmspec.core.diagnostics import SpecError, did_you_mean, has_errors
 from dgmspec.graph.lower import lower
 from dgmspec.graph.plans import TrainPlan, lower_train
 from dgmspec.ops.data import AbstractFile
-from dgmspec.runtime.data import FromPython, Places
+from dgmspec.runtime.data import DataError, FromPython, Places
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.spec import Spec, parse
 from dgmspec.spec.defaults import with_defaults
@@ -67,6 +67,9 @@ def task_of(
     places: Places | None = None,
 ) -> Task:
     """The train block of one model, its settings evaluated; `SpecError` with what is wrong with it."""
+    if not (data is None or callable(data) or isinstance(data, Mapping)):
+        what = f"`data` is a dict of arrays by variable, or a callable that draws them, not {type(data).__name__}"
+        raise DataError("DGM853", what, "write data={'x': array}; the path of a file is given by paths={'d': path}")
     places = places or Places()
     block = _block(spec, model)
     if seed is not None:

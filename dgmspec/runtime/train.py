@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from dgmspec.compiler import compile
+from dgmspec.compiler import compile, expect_spec
 from dgmspec.core.op import AbstractOp
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import FromPython, Places, Simulated
 from dgmspec.runtime.feed import feed_of
 from dgmspec.runtime.gallery import draw_run
+from dgmspec.runtime.interrupts import resumable
 from dgmspec.runtime.likelihood import VALIDATION_ROWS, Validation
 from dgmspec.runtime.loop import Loop
 from dgmspec.runtime.processes import Processes
@@ -58,6 +59,9 @@ class Run:
         found = str(self.report["verdict"])
         return None if found == OK else found
 
+    def __repr__(self) -> str:
+        return f"run in {self.path}\n{self.summary()}"
+
     def summary(self) -> str:
         """The report as a person reads it: figures, baselines, pictures, time."""
         written = [
@@ -92,6 +96,7 @@ def train(
     weights this training begins with instead of random ones. A mistake in the spec raises `SpecError`, one in the data
     `DataError`; what else stops a run (a path, a loss that is no number) raises `RunError`.
     """
+    expect_spec("train", spec)
     spec = spec.with_params(**params) if params else spec
     return train_spec(
         spec,
@@ -168,9 +173,19 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     processes.on_main(directory.create)
     if not processes.on_main(lambda: directory.begun):
         processes.on_main(lambda: _write_beginning(task, directory))
-    with show_progress("train", loop.steps.count, visible) as reporter:
-        fit = loop.run(reporter)
-    model = loop.result(lambda: _compiled(task, processes.device))
+    with resumable(f"go on with\n    dgmspec train --resume {directory.path}"):
+        with show_progress("train", loop.steps.count, visible) as reporter:
+            loop.run(reporter)
+        model = loop.result(lambda: _compiled(task, processes.device))
+        report = _reported(model, loop, task, parts, visible) | {"seconds": loop.before + time.monotonic() - began}
+        processes.on_main(lambda: directory.write_json("report.json", finite(report)))
+    return Run(directory.path, model, processes.on_main(lambda: report))
+
+
+def _reported(model: CompiledModel, loop: Loop, task: Task, parts: Parts, visible: bool) -> dict[str, Any]:
+    """What the run reached, complete on the first process alone, which leaves pictures and the model as well."""
+    fit, processes, directory = loop.fit, loop.processes, loop.directory
+    readings = directory.metrics()
     if fit.doubled and model.bundle:
         model.bundle = replace(model.bundle, text=with_solvers(model.bundle.text, model))
     report: dict[str, Any] = {
@@ -180,17 +195,15 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
         "steps": fit.step,
         "best_step": fit.best_step or None,
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "loss": directory.metrics()[-1]["loss"],
+        "loss": readings[-1]["loss"] if readings else None,
         "validation": fit.best if fit.best_step else None,
         "test": test_figures(model, parts.test, parts.toy, task.plan.seed, processes=processes, visible=visible),
         **({"steps_doubled_at": fit.doubled} if fit.doubled else {}),
         **_sampled(parts, fit.step),
     }
     if processes.main:
-        report |= _ending(model, task, parts, directory, report["test"])
-        report |= {"seconds": loop.before + time.monotonic() - began, "versions": versions()}
-        directory.write_json("report.json", finite(report))
-    return Run(directory.path, model, processes.on_main(lambda: report))
+        report |= _ending(model, task, parts, directory, report["test"]) | {"versions": versions()}
+    return report
 
 
 def _begin(model: CompiledModel, task: Task, parts: Parts) -> None:

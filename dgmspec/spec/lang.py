@@ -253,6 +253,7 @@ _STATEMENTS = (
     "Spec",
     "bijector",
     "chain",
+    "cholesky",
     "data",
     "define",
     "energy",

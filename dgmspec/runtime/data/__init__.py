@@ -7,7 +7,7 @@ from dgmspec.runtime.data.order import Batches, Piece
 from dgmspec.runtime.data.simulated import FromPython, Simulate, Simulated, Simulator
 from dgmspec.runtime.data.sources import SOURCES, from_arrays, open_source
 from dgmspec.runtime.data.streamed import held_rows
-from dgmspec.runtime.data.support import check_column
+from dgmspec.runtime.data.support import check_column, precision
 
 __all__ = [
     "SOURCES",
@@ -28,4 +28,5 @@ __all__ = [
     "from_arrays",
     "held_rows",
     "open_source",
+    "precision",
 ]

@@ -10,20 +10,38 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from dgmspec.core.diagnostics import did_you_mean
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.dataset import DataError
+from dgmspec.runtime.data.support import DOUBLE, Precision
 
 __all__ = ["Context", "Places", "missing", "reading"]
 
 _ELSEWHERE = "for a file elsewhere, name the data, `data d = …`, and give `--data d=PATH`"
+_MARKS: Final = (
+    (b"\x1f\x8b", "a file compressed by gzip", "unpack it with `gunzip`", ("IDX",)),
+    (b"\x28\xb5\x2f\xfd", "a file compressed by zstd", "unpack it with `unzstd`", ()),
+    (b"PK\x03\x04", "a zip archive, as .xlsx and .npz files are", "export it as CSV, or read it by `npz`", ("npz",)),
+    (b"PAR1", "a Parquet file", "read it by `parquet`", ("Parquet",)),
+    (b"\x93NUMPY", "an array of NumPy", "read it by `npy`", ("npy",)),
+    (b"\x80", "a pickle, and nothing is unpickled", "write it anew by `numpy.save` or `savez`", ()),
+    (b"\x89HDF", "an HDF5 file", "write its arrays as .npy, .npz or .parquet", ()),
+    (b"\x89PNG", "a PNG image", "read a folder of them by `images`", ("PNG",)),
+    (b"\xff\xd8\xff", "a JPEG image", "convert it to PNG", ()),
+    (b"\xff\xfe", "text in UTF-16", "save it as UTF-8", ()),
+    (b"\xfe\xff", "text in UTF-16", "save it as UTF-8", ()),
+)
+"""How files of other kinds begin, what they are, what to do with them, and the kinds that may begin so."""
+
 _DAMAGED = (ValueError, EOFError, SyntaxError, csv.Error, struct.error, zlib.error, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
 class Context:
-    """The seed of a source's draws, the folder that its paths start from, and the types of the variables it is for.
+    """The seed of a source's draws, the folder that its paths start from, the types of the variables it is for, and the
+    precision that a model will `read` them in.
 
     `given` is the place that the caller names instead of the source's own path; it need not lie in the folder.
     """
@@ -32,6 +50,7 @@ class Context:
     folder: Path | None = None
     given: Path | None = None
     variables: Mapping[str, Type] = field(default_factory=dict)
+    read: Precision = DOUBLE
 
     def main(self, path: str) -> Path:
         """The place of the source's own path."""
@@ -72,40 +91,53 @@ class Places:
     folder: Path | None = None
     paths: Mapping[str, Path] = field(default_factory=dict)
 
-    def context(self, name: str | None, seed: int, reads_folder: bool) -> Context:
+    def context(self, name: str | None, seed: int, reads_folder: bool, read: Precision) -> Context:
         """The context of the data source of that name."""
         given = self.paths.get(name) if name is not None else None
         if given is not None and given.is_dir() and not reads_folder:
-            return Context(seed, given)
-        return Context(seed, self.folder, given)
+            return Context(seed, given, read=read)
+        return Context(seed, self.folder, given, read=read)
 
 
 @contextmanager
 def reading(path: Path, kind: str) -> Iterator[None]:
     """What a damaged file raises, as one `DataError` that names it; errors of the system itself pass through."""
-    help_ = f"write the file anew, or read it as what it is if it is no {kind} file"
     try:
         yield
     except MemoryError:
         raise DataError("DGM853", f"{path} does not fit into memory", "take fewer rows or columns") from None
     except _DAMAGED as error:
-        raise DataError("DGM853", f"{path} cannot be read as {kind}: {_first_line(error)}", help_) from error
+        raise _unreadable(path, kind, error) from error
     except OSError as error:
         # Readers report broken contents as an `OSError` without a number; with one it is the system that refuses.
         if error.errno is not None:
             raise
-        raise DataError("DGM853", f"{path} cannot be read as {kind}: {_first_line(error)}", help_) from error
+        raise _unreadable(path, kind, error) from error
 
 
-def missing(path: Path, what: str, name: str, known: Iterable[str], variable: str) -> DataError:
-    """The refusal of a column or key that a file does not have."""
+def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
+    """The refusal of a file that is damaged, or of another kind, which its first bytes tell."""
+    try:
+        with path.open("rb") as stream:
+            begin = stream.read(8)
+    except OSError:
+        begin = b""
+    for mark, what, remedy, kinds in _MARKS:
+        if begin.startswith(mark) and kind not in kinds:
+            return DataError("DGM853", f"{path} cannot be read as {kind}: it is {what}", remedy)
+    help_ = f"write the file anew, or read it as what it is if it is no {kind} file"
+    return DataError("DGM853", f"{path} cannot be read as {kind}: {_first_line(error)}", help_)
+
+
+def missing(path: Path, what: str, name: str, known: Iterable[str], variable: str, hint: str = "") -> DataError:
+    """The refusal of a column or key that a file does not have; a `hint` says why it may be so."""
     known = list(known)
     near = did_you_mean(name, known)
     listed = ", ".join(f"`{k}`" for k in known[:12]) + (" …" if len(known) > 12 else "")
     return DataError(
         "DGM853",
         f"{path} has no {what} `{name}` for `{variable}`",
-        f"did you mean `{near}`? " * bool(near) + f"It has {listed or 'none'}; choose one by `{variable} = …`",
+        f"did you mean `{near}`? " * bool(near) + f"{hint}It has {listed or 'none'}; choose one by `{variable} = …`",
     )
 
 

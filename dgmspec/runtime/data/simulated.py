@@ -19,7 +19,7 @@ from dgmspec.core.address import seed_of
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, common_rows, joined
 from dgmspec.runtime.data.sources import named_columns
-from dgmspec.runtime.data.support import check_column
+from dgmspec.runtime.data.support import DOUBLE, Precision, check_column
 
 __all__ = ["FromPython", "Simulate", "Simulated", "Simulator"]
 
@@ -34,12 +34,13 @@ TRAINING: Final = "training"
 
 @dataclass(frozen=True)
 class Simulator:
-    """Batches of `size` rows by their number; every value is checked against its variable's type."""
+    """Batches of `size` rows by their number; every value is checked against its variable's type, as it is `read`."""
 
     simulate: Simulate
     variables: Mapping[str, Type]
     size: int
     seed: int
+    read: Precision = DOUBLE
 
     def __post_init__(self) -> None:
         try:
@@ -95,7 +96,7 @@ class Simulator:
                     f"give the {self.size:,} rows that are asked for by the first argument",
                 )
             for name, declared in self.variables.items():
-                check_column(name, columns[name], declared)
+                check_column(name, columns[name], declared, read=self.read)
         except DataError as error:
             raise DataError(error.code, f"{where}: {error.message}", error.help) from None
         return columns

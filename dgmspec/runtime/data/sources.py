@@ -23,6 +23,7 @@ from dgmspec.runtime.data.binarized import Asked, Levels, asked
 from dgmspec.runtime.data.context import Context
 from dgmspec.runtime.data.dataset import AbstractTable, Column, DataError
 from dgmspec.runtime.data.streamed import Rows, table_of
+from dgmspec.runtime.data.support import DOUBLE, Precision
 from dgmspec.runtime.toys import TOYS
 
 __all__ = ["SOURCES", "from_arrays", "named_columns", "open_source"]
@@ -105,7 +106,8 @@ def open_source(
     if white is not None and how == "none":
         raise DataError("DGM853", "`white` is the brightest level of `binarize`", "write `binarize`, or leave it out")
     levels = asked(variables, how, white, {name: (bits.how, bits.white) for name, bits in own.items()})
-    return table_of(rows, bound, variables, _drawn(rows, bound, levels, context.seed) if levels else None)
+    drawn = _drawn(rows, bound, levels, context.seed) if levels else None
+    return table_of(rows, bound, variables, drawn, context.read)
 
 
 def _drawn(rows: Rows, bound: Mapping[str, str], levels: Mapping[str, Asked], seed: int) -> Levels:
@@ -114,10 +116,13 @@ def _drawn(rows: Rows, bound: Mapping[str, str], levels: Mapping[str, Asked], se
     return Levels.of({variable: first[column] for variable, column in bound.items()}, levels, rows.white, seed)
 
 
-def from_arrays(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> AbstractTable:
-    """The data of a model's variables from arrays by variable name, checked against their types."""
+def from_arrays(
+    arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type], read: Precision = DOUBLE
+) -> AbstractTable:
+    """The data of a model's variables from arrays by variable name, checked against their types as they will be `read`
+    in the model's precision."""
     columns = named_columns(arrays, variables)
-    return table_of(Rows.of(columns), {name: name for name in variables}, variables)
+    return table_of(Rows.of(columns), {name: name for name in variables}, variables, read=read)
 
 
 def named_columns(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> dict[str, Column]:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.binarized import Binarized, Levels
 from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, common_rows, joined
-from dgmspec.runtime.data.support import Origin, check_column, check_levels
+from dgmspec.runtime.data.support import DOUBLE, Origin, Precision, check_column, check_levels
 
 __all__ = ["BLOCK_BYTES", "HELD_BYTES", "LARGE_BYTES", "Block", "Rows", "Stream", "Streamed", "held_rows", "table_of"]
 
@@ -87,15 +87,15 @@ class Streamed(AbstractTable):
         columns = self.source.blocks[index].read()
         return {variable: columns[name] for variable, name in self.names.items()}
 
-    def checked(self, index: int, variables: Mapping[str, Type]) -> Columns:
-        """A block, once every value of it (every level, and its bit) is what its variable declares."""
+    def checked(self, index: int, variables: Mapping[str, Type], read: Precision) -> Columns:
+        """A block, once every value of it (every level, and its bit) is what its variable declares, as it is `read`."""
         columns, tops = self.block(index), self.drawn.tops if self.drawn else {}
         origins = {name: self.source.blocks[index].origins.get(column) for name, column in self.names.items()}
         for variable, top in tops.items():
             check_levels(variable, columns[variable], variables[variable], top, origins[variable])
         values = self.drawn.bits(columns, index) if self.drawn else columns
         for variable, declared in variables.items():
-            check_column(variable, values[variable], declared, origins[variable])
+            check_column(variable, values[variable], declared, origins[variable], read)
         return columns
 
 
@@ -105,20 +105,24 @@ def held_rows(table: AbstractTable) -> int:
 
 
 def table_of(
-    source: Rows, names: Mapping[str, str], variables: Mapping[str, Type], drawn: Levels | None = None
+    source: Rows,
+    names: Mapping[str, str],
+    variables: Mapping[str, Type],
+    drawn: Levels | None = None,
+    read: Precision = DOUBLE,
 ) -> AbstractTable:
-    """The table of a source's columns by variable, grey levels `drawn` as bits; every value is checked, once, also of
-    one that streams."""
+    """The table of a source's columns by variable, grey levels `drawn` as bits; every value is checked as it will be
+    `read`, once, also of one that streams."""
     table = Streamed(source, names, drawn)
     if not table.rows:
         listed = ", ".join(f"`{name}`" for name in variables)
         raise DataError("DGM851", f"there are no rows for {listed}", "give at least one row")
     kept = []
     for index in range(len(source.blocks)):
-        columns = table.checked(index, variables)
+        columns = table.checked(index, variables, read)
         kept += [] if source.streams else [columns]
     held: AbstractTable = table if source.streams else joined(kept)
     if drawn is None:
         return held
-    read = Binarized(held, drawn)
-    return read if source.streams or read.redrawn else read.whole()
+    bits = Binarized(held, drawn)
+    return bits if source.streams or bits.redrawn else bits.whole()

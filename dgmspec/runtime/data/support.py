@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.runtime.data.dataset import Column, DataError
 
-__all__ = ["Origin", "check_column", "check_levels"]
+__all__ = ["DOUBLE", "Origin", "Precision", "check_column", "check_levels", "precision"]
+
+Precision = np.dtype[np.floating[Any]]
+
+DOUBLE: Final[Precision] = np.dtype(np.float64)
 
 _CHUNK: Final = 65_536  # rows tested at once, so that a large column needs no second copy of itself
 _SIMPLEX_TOLERANCE: Final = 1e-5
@@ -49,16 +54,24 @@ class Origin:
         return f"`{self.rows[index]}`" if self.rows else f"{self.unit} {index + self.first}"
 
 
-def check_column(name: str, column: Column, declared: Type, origin: Origin | None = None) -> None:
-    """Raise a `DataError`, naming the first offending place, unless `column` (rows, *event) holds `declared` values."""
+def precision(dtype: torch.dtype) -> Precision:
+    """The precision that a model reads numbers in, as NumPy has it."""
+    return np.dtype(str(dtype).removeprefix("torch."))
+
+
+def check_column(
+    name: str, column: Column, declared: Type, origin: Origin | None = None, read: Precision = DOUBLE
+) -> None:
+    """Raise a `DataError`, naming the first offending place, unless `column` (rows, *event) holds `declared` values,
+    and does so still when they are `read` in a model's precision."""
     _check_shape(name, column, declared, origin)
     origin = origin or Origin(f"`{name}`")
     for start in range(0, len(column), _CHUNK):
         rows = column[start : start + _CHUNK]
-        wrong = _outside(rows, declared.support)
+        wrong = _outside(rows, declared.support, read)
         if wrong.any():
             first = tuple(int(i) for i in np.argwhere(wrong)[0])
-            raise _refusal(name, origin, (start + first[0], *first[1:]), rows[first], declared)
+            raise _refusal(name, origin, (start + first[0], *first[1:]), rows[first], declared, read)
 
 
 def check_levels(name: str, column: Column, declared: Type, top: float, origin: Origin | None = None) -> None:
@@ -95,17 +108,19 @@ def _check_shape(name: str, column: Column, declared: Type, origin: Origin | Non
         )
 
 
-def _outside(rows: Column, support: Support) -> NDArray[np.bool_]:
-    """Where `rows` leave the support; a broken simplex row is marked at its first coordinate."""
+def _outside(rows: Column, support: Support, read: Precision) -> NDArray[np.bool_]:
+    """Where `rows`, as they are `read`, leave the support; a broken simplex row is marked at its first coordinate."""
     values = rows.astype(np.float64)
+    with np.errstate(over="ignore"):
+        rounded, low, high = values.astype(read, copy=False), read.type(support.low), read.type(support.high)
     wrong: NDArray[np.bool_]
     match support.kind:
         case SupportKind.CONTINUOUS:
-            wrong = ~(np.isfinite(values) & (values > support.low) & (values < support.high))
+            wrong = ~(np.isfinite(rounded) & (rounded > low) & (rounded < high))
         case SupportKind.CIRCLE:  # both ends are the same angle, up to rounding in single precision
             wrong = ~(np.isfinite(values) & (np.abs(values) <= support.high * (1 + _ROUNDING)))
         case SupportKind.INTEGER | SupportKind.CATEGORY:
-            wrong = ~((values >= support.low) & (values <= support.high) & (values == np.floor(values)))
+            wrong = ~((values >= support.low) & (values <= support.high) & (rounded == np.floor(values)))
         case SupportKind.SIMPLEX:
             wrong = ~(np.isfinite(values) & (values >= 0))
             off = np.abs(values.sum(axis=-1) - 1) > _SIMPLEX_TOLERANCE
@@ -113,7 +128,9 @@ def _outside(rows: Column, support: Support) -> NDArray[np.bool_]:
     return wrong
 
 
-def _refusal(name: str, origin: Origin, place: tuple[int, ...], value: object, declared: Type) -> DataError:
+def _refusal(
+    name: str, origin: Origin, place: tuple[int, ...], value: object, declared: Type, read: Precision
+) -> DataError:
     """The message for one value that cannot be: where, what, and what was declared."""
     row, *event = place
     where = origin.value(row, tuple(event), declared.shape)
@@ -124,10 +141,22 @@ def _refusal(name: str, origin: Origin, place: tuple[int, ...], value: object, d
     if declared.support.kind is SupportKind.SIMPLEX and number >= 0:
         message = f"{origin.row(row)} does not add up to 1, as {declared} demands"
         return DataError("DGM852", message, "divide each row by its sum")
+    if not _outside(np.asarray(value)[None], declared.support, DOUBLE).any():
+        help_ = "write `precision = float64` in the train block, or rescale the data"
+        shown = np.asarray(value).item()
+        return DataError("DGM852", f"{where} is {shown}, {_rounding(number, declared, read)}", help_)
     labels = declared.support.kind is SupportKind.CATEGORY
     allowed = f"the labels 0..{int(declared.support.high)}" if labels else declared.support.describe()
     message = f"{where} is {number:g}, outside {allowed}, the support of the declared {declared}"
     return DataError("DGM852", message, _remedy(name, number, declared.support))
+
+
+def _rounding(number: float, declared: Type, read: Precision) -> str:
+    """What becomes of a number that the type holds when it is read in a lower precision."""
+    if abs(number) > np.finfo(read).max:
+        return f"more than {read} holds"
+    what = "another whole number" if declared.support.discrete else f"outside {declared}"
+    return f"which is read as {float(read.type(number)):.10g} in {read}, {what}"
 
 
 def _remedy(name: str, value: float, support: Support) -> str:

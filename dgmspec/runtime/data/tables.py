@@ -105,7 +105,7 @@ def _taken(context: Context, file: Path, variables: Assigned, header: list[str])
         columns = named.get(name, own)
         for column in columns:
             if column not in header:
-                raise missing(file, "column", column, header, name)
+                raise missing(file, "column", column, header, name, _other_delimiter(header))
             if header.count(column) > 1:
                 message = f"{file} has {header.count(column)} columns `{column}`"
                 raise DataError("DGM853", message, "give every column a name of its own")
@@ -118,6 +118,15 @@ def _taken(context: Context, file: Path, variables: Assigned, header: list[str])
             )
         taken[name] = _Taken(columns, declared.shape)
     return taken
+
+
+def _other_delimiter(header: list[str]) -> str:
+    """What to write where a header that is one name holds what separates fields elsewhere."""
+    if len(header) == 1:
+        for name, mark in DELIMITERS.items():
+            if mark in header[0] and name != "space":
+                return f"The fields look separated by {name}s: write `delimiter = {name}`. "
+    return ""
 
 
 def _needed(taken: Taken) -> list[str]:
@@ -187,8 +196,7 @@ def _width(types: dict[str, Any], found: _Taken) -> int:
 
 
 def _check_numbers(file: Path, name: str, type_: Any) -> None:
-    number = pa.types.is_integer(type_) or pa.types.is_floating(type_)
-    if not number:
+    if not (pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_)):
         message = f"column `{name}` of {file} holds {type_} values, not numbers"
         raise DataError("DGM852", message, "convert the column to numbers; labels of `category(k)` are 0..k-1")
 

@@ -97,7 +97,7 @@ def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Materia
     """Read a finished run; `paths` says where the files of its data lie now."""
     directory = RunDirectory(path)
     config, model = directory.config(), model_of(path)
-    report, seed = directory.read_json("report.json"), int(config["train"]["seed"])
+    report, seed = directory.report(), int(config["train"]["seed"])
     parts, missing = _parts(directory, model, paths)
     table = parts.test or parts.validation or parts.train
     data = None if table is None else table.head(ROWS)

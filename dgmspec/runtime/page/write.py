@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from dgmspec.core.disk import reason, replacing
 from dgmspec.core.markup import Html, join, stylesheet, tag
 from dgmspec.runtime.page.material import Material, gather
 from dgmspec.runtime.page.sections import SECTIONS, header
@@ -27,13 +27,12 @@ def write_page(run: Path, out: Path | None = None, paths: Mapping[str, str | Pat
     """
     target = out or run / "report.html"
     text = "<!doctype html>\n" + page(gather(run, paths)) + "\n"
-    part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
+        with replacing(target) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise RunError(f"cannot write {target}: {error.strerror or error}") from error
+        raise RunError(f"cannot write {target}: {reason(error)}") from error
     return target
 
 
