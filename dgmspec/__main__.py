@@ -3,7 +3,9 @@
 import gc
 import io
 import os
+import signal
 import sys
+from types import FrameType
 
 
 def main() -> None:
@@ -15,6 +17,8 @@ def main() -> None:
     # A short command is mostly imports. What they allocate lives to the end, and the collector would walk it each time.
     gc.disable()
     _prepare_standard_files()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         from dgmspec.cli import run
 
@@ -25,6 +29,17 @@ def main() -> None:
         sys.stderr.write("dgmspec: interrupted\n")
         code = 130
     sys.exit(code)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C as an exception; but in the midst of an import, where libraries swallow it and stay half loaded, as the end
+    of the process."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            os.write(2, b"dgmspec: interrupted\n")
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
 
 
 def _prepare_standard_files() -> None:

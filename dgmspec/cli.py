@@ -99,6 +99,8 @@ def _answer(arguments: list[str]) -> Answer | Failure:
     except (KeyboardInterrupt, typer.Abort):
         return Failure("interrupted", INTERRUPTED, "interrupted")
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
         return Answer(code=end.code if isinstance(end.code, int) else 0)
     except BrokenPipeError:
         raise

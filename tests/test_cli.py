@@ -230,6 +230,8 @@ MISTAKES = [
     (["sample", "missing", "-o", "a.txt"], 2, ".npy, .npz, .csv, .png"),
     (["sample", "missing", "-n", "0"], 2, "--count"),
     (["train", "m.dgm", "--resume", "r"], 2, "a stopped run holds its spec: dgmspec train --resume r"),
+    (["show", "foreign"], 2, "foreign is a folder: of a run say what to draw, --what trajectories, or show its spec"),
+    (["check", "/dev/zero"], 1, "error[DGM120]: the text is larger than"),
     (["eval", "missing"], 2, "missing is no folder of a dgmspec run: it does not exist"),
 ]
 
@@ -325,6 +327,19 @@ def test_standard_output_of_another_encoding(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"") and b"lives on all of \\u211d" in done.stdout
     done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, cwd=ROOT, env=ascii_)
     assert "lives on all of ℝ" in json.loads(done.stdout.decode("ascii"))["diagnostics"][0]["message"]
+
+
+def test_a_stop_in_the_midst_of_an_import_is_not_swallowed(tmp_path: Path) -> None:
+    swallowing = "import os, signal\ntry: os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\n"
+    (tmp_path / "swallowing.py").write_text(swallowing)
+    code = "import signal; from dgmspec.__main__ import interrupt; signal.signal(signal.SIGINT, interrupt)\n"
+    path = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    for then, ended, said in (
+        ("import swallowing", 130, "dgmspec: interrupted\n"),
+        ("try: signal.raise_signal(signal.SIGINT)\nexcept KeyboardInterrupt: print('caught')", 0, ""),
+    ):
+        done = subprocess.run([sys.executable, "-c", code + then], capture_output=True, text=True, env=path, timeout=60)
+        assert (done.returncode, done.stderr) == (ended, said)
 
 
 def test_interrupting_a_run_prints_how_to_go_on(tmp_path: Path) -> None:

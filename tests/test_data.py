@@ -124,6 +124,28 @@ def test_a_value_that_the_precision_does_not_hold_is_refused(case):
     assert message in refused.value.message and "precision = float64" in refused.value.help
 
 
+SHAPES = {
+    "transposed": ((2, 40), PLANE, "transpose"),
+    "one-hot": ((40, 3), Type(category(3)), "argmax"),
+    "column": ((40, 1), Type(category(3)), "array[:, 0]"),
+    "flat": ((40, 1, 2), PLANE, "flatten"),
+    "other": ((40, 3), PLANE, "declare `x : real[3]`, or reshape"),
+}
+
+
+@pytest.mark.parametrize("case", SHAPES)
+def test_a_shape_is_refused_with_what_would_mend_it(case):
+    shape, declared, help_ = SHAPES[case]
+    with pytest.raises(DataError) as refused:
+        from_arrays({"x": np.zeros(shape)}, {"x": declared})
+
+    assert refused.value.code == "DGM851" and help_ in refused.value.help
+
+
+def test_truths_are_numbers():
+    assert from_arrays({"x": np.array([True, False])}, {"x": Type(REAL)}).whole()["x"].dtype == np.uint8
+
+
 def test_arrays_go_by_name():
     variables = {"x": PLANE, "c": Type(BINARY)}
     with pytest.raises(DataError, match="no data variable `y`"):

@@ -147,11 +147,15 @@ def test_tables_of_nothing_are_refused(tmp_path: Path) -> None:
     (tmp_path / "header.csv").write_text("px,kind,py\n")
     (tmp_path / "bare.csv").write_text("1.5,0,2\n1.0,1,3\n")
     (tmp_path / "latin.csv").write_bytes("px,kind,py\n1,2,é\n".encode("latin-1"))
+    (tmp_path / "mac.csv").write_bytes(b"px,kind,py\r1,2,3\r")
+    (tmp_path / "quote.csv").write_text('px,kind,py\n1,2,3\n1,2,"3\n1,2,3\n')
     for name, said in {
         "empty": "no header",
         "header": "no rows",
         "bare": "line 1 of",
-        "latin": "'utf-8' codec",
+        "latin": "it is not UTF-8 text: byte 0xe9 cannot be read",
+        "mac": "end with carriage returns alone",
+        "quote": "a quote in the row that begins in line 3 of",
     }.items():
         assert said in refused(tmp_path, "csv", BOTH, path=f"{name}.csv", variables=MAPPED).message
 

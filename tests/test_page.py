@@ -159,7 +159,7 @@ def test_reports_that_cannot_be_written_are_said(
     shutil.copytree(runs["plane"], tmp_path / "copied")
     (tmp_path / "copied/report.json").write_text("{}")
     assert cli.run(["report", str(tmp_path / "copied")]) == 2
-    assert "has run format None, and this release reads 1" in capsys.readouterr().err
+    assert "report.json is damaged: it says no format_version; put back" in capsys.readouterr().err
     (tmp_path / "a.html").mkdir()
     assert cli.run(["report", str(runs["plane"]), "-o", str(tmp_path / "a.html")]) == 2
     assert "cannot write" in capsys.readouterr().err and not list(tmp_path.glob("*.part"))

@@ -53,6 +53,8 @@ def test_constant_data_have_a_frame(tmp_path):
         draw_samples(np.zeros((20, *shape)), np.zeros((20, *shape)), shape, tmp_path / "samples.png")
 
         assert size(tmp_path / "samples.png")
+    draw_samples(np.full((20, 2), 9e15), np.full((20, 2), 9e15), (2,), tmp_path / "samples.png")
+    draw_loss([{"step": step, "loss": 4e30} for step in range(9)], tmp_path / "loss.png")
 
 
 def test_loss_curves(tmp_path):

@@ -211,6 +211,8 @@ def show(
         return _picture(lambda: dgmspec.compile(written, name), what, out, seed, quiet)
     if out is not None or seed is not None:
         stop("--out and --seed are those of a picture: say which with --what")
+    if Path(spec).is_dir():
+        stop(f"{spec} is a folder: of a run say what to draw, --what trajectories, or show its spec, {spec}/bundle.dgm")
     found = checked(spec, set, visible=not (quiet or as_json))
     assert found.spec is not None
     content: Any

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dgmspec.core.disk import replacing
 
-__all__ = ["DATA", "FAINT", "MODEL", "Array", "FilePath", "Grid", "canvas", "frame_of", "lone_axes", "save"]
+__all__ = ["DATA", "FAINT", "MODEL", "Array", "FilePath", "Grid", "canvas", "frame_of", "lone_axes", "save", "spread"]
 
 Array = NDArray[Any]
 FilePath = str | PathLike[str]
@@ -58,8 +58,14 @@ class Grid:
 def frame_of(values: Array) -> tuple[float, float]:
     """An interval holding nearly all values, with a margin."""
     low, high = (float(q) for q in np.quantile(values, (0.0005, 0.9995)))
-    margin = 0.08 * (high - low) or 0.5
+    margin = 0.08 * spread(low, high) or 0.5
     return low - margin, high + margin
+
+
+def spread(low: float, high: float) -> float:
+    """How far apart two ends are; of large numbers that are the same to rounding, what a picture can tell apart."""
+    most = max(abs(low), abs(high))
+    return high - low if high - low > 1e-12 * most else 0.01 * most if most > 100 else 0.0
 
 
 def canvas(width: float, height: float) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dgmspec.runtime.canvas import DATA, FAINT, MODEL, Array, FilePath, lone_axes, save
+from dgmspec.runtime.canvas import DATA, FAINT, MODEL, Array, FilePath, lone_axes, save, spread
 
 __all__ = ["draw_loss"]
 
@@ -59,5 +59,5 @@ def _frame_losses(axes: Axes, loss: Array, held: Array) -> None:
     # Validation may rise far above training; it is followed for twice the training's own span.
     late = held[len(held) // 10 :] if len(held) else settled
     low, high = min(low, float(late.min())), max(high, min(float(late.max()), high + 2 * span))
-    span = high - low or 1.0
+    span = spread(low, high) or 1.0
     axes.set_ylim(low - 0.06 * span, high + 0.2 * span)

@@ -105,6 +105,8 @@ class RunDirectory:
             raise RunError(f"cannot write {path}: {reason(error)}; {self._going_on()}") from error
 
     def _going_on(self) -> str:
+        if not self.path.is_dir():
+            return "the folder was moved or removed meanwhile: where it is now, go on with dgmspec train --resume"
         if not self._checkpoint("last").exists():
             return "nothing was trained yet: choose another folder with --out"
         return (
@@ -178,7 +180,9 @@ class RunDirectory:
 
     def _versioned(self, name: str) -> dict[str, Any]:
         found = self.read_json(name)
-        if found.get("format_version") != FORMAT_VERSION:
+        if "format_version" not in found:
+            raise RunError(f"{self.path / name} is damaged: it says no format_version; {_AGAIN}")
+        if found["format_version"] != FORMAT_VERSION:
             raise RunError(
                 f"{self.path} has run format {found.get('format_version')}, and this release reads {FORMAT_VERSION}: "
                 "use the release of dgmspec that wrote it" + _release(found)

@@ -11,11 +11,12 @@ from torch import nn
 
 from dgmspec.algebra.nodes import expr
 from dgmspec.core.diagnostics import SpecError, did_you_mean, has_errors
+from dgmspec.core.disk import reason
 from dgmspec.graph.lower import lower
 from dgmspec.graph.plans import TrainPlan, lower_train
 from dgmspec.ops.data import AbstractFile
 from dgmspec.runtime.data import DataError, FromPython, Places
-from dgmspec.runtime.rundir import RunDirectory, RunError
+from dgmspec.runtime.rundir import BUNDLE, RunDirectory, RunError
 from dgmspec.spec import Spec, parse
 from dgmspec.spec.defaults import with_defaults
 from dgmspec.spec.model import Setting, Train
@@ -149,7 +150,7 @@ def recorded_task(
     if kind is not None and data is None:
         raise RunError(f"{directory.path} was trained on {kind} given from Python; give the same again as `data`")
     try:
-        text = (directory.path / "bundle.dgm").read_text(encoding="utf-8")
+        text = (directory.path / BUNDLE).read_text(encoding="utf-8")
         spec = parse(text, config["sources"])
         folder = Path(config["data_folder"]) if "data_folder" in config else None
         given = {**config.get("data_paths", {}), **(paths or {})}
@@ -157,4 +158,4 @@ def recorded_task(
         first = Path(config["init"]) if "init" in config else None
         return replace(task_of(spec, config["model"], None, data, nets, places), init=first)
     except (OSError, UnicodeDecodeError, KeyError, SpecError) as error:
-        raise RunError(f"{directory.path} is no folder of a dgmspec run: {error}") from error
+        raise RunError(f"{directory.path} is no folder of a dgmspec run: {BUNDLE}: {reason(error)}") from error

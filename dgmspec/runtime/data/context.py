@@ -121,23 +121,36 @@ def _unreadable(path: Path, kind: str, error: Exception) -> DataError:
         with path.open("rb") as stream:
             begin = stream.read(8)
     except OSError:
-        begin = b""
+        begin = b"?"
+    what, remedy = _fault(begin, kind, error)
+    return DataError("DGM853", f"{path} cannot be read as {kind}: {what}", remedy)
+
+
+def _fault(begin: bytes, kind: str, error: Exception) -> tuple[str, str]:
+    """What is wrong with a file that begins so, and what to do about it."""
+    if not begin:
+        return "it is empty", "write the file anew"
     for mark, what, remedy, kinds in _MARKS:
         if begin.startswith(mark) and kind not in kinds:
-            return DataError("DGM853", f"{path} cannot be read as {kind}: it is {what}", remedy)
-    help_ = f"write the file anew, or read it as what it is if it is no {kind} file"
-    return DataError("DGM853", f"{path} cannot be read as {kind}: {_first_line(error)}", help_)
+            return f"it is {what}", remedy
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 text: byte {error.object[error.start]:#x} cannot be read", "save it as UTF-8"
+    if "object" in str(error).lower():  # NumPy, of arrays that only a pickle holds
+        return "it holds Python objects, and nothing is unpickled", "write it as numbers: `array.astype(float)`"
+    return _first_line(error), f"write the file anew, or read it as what it is if it is no {kind} file"
 
 
-def missing(path: Path, what: str, name: str, known: Iterable[str], variable: str, hint: str = "") -> DataError:
-    """The refusal of a column or key that a file does not have; a `hint` says why it may be so."""
+def missing(
+    path: Path, what: str, name: str, known: Iterable[str], variable: str, choice: str, hint: str = ""
+) -> DataError:
+    """The refusal of a column or key that a file does not have: how to choose another, and perhaps why it is so."""
     known = list(known)
     near = did_you_mean(name, known)
     listed = ", ".join(f"`{k}`" for k in known[:12]) + (" …" if len(known) > 12 else "")
     return DataError(
         "DGM853",
         f"{path} has no {what} `{name}` for `{variable}`",
-        f"did you mean `{near}`? " * bool(near) + f"{hint}It has {listed or 'none'}; choose one by `{variable} = …`",
+        f"did you mean `{near}`? " * bool(near) + f"{hint}It has {listed or 'none'}; choose by {choice}",
     )
 
 

@@ -131,10 +131,14 @@ class AbstractTable(ABC):
         if not all(part.rows for part in parts):
             raise DataError(
                 "DGM851",
-                f"{self.rows} rows are too few for parts of {', '.join(f'{f:g}' for f in fractions)}",
+                f"{_counted(self.rows)} too few for parts of {', '.join(f'{f:g}' for f in fractions)}",
                 "give more rows, or hold out a larger fraction",
             )
         return parts if self.streams or self.redrawn else tuple(part.whole() for part in parts)
+
+
+def _counted(rows: int) -> str:
+    return "1 row is" if rows == 1 else f"{rows:,} rows are"
 
 
 @dataclass(frozen=True)
@@ -228,12 +232,14 @@ def _parts(table: AbstractTable, edges: tuple[float, ...], purpose: str, seed: i
     return tuple(_Part(table, tuple(bounds), purpose, seed) for bounds in starts_and_stops)
 
 
-def common_rows(shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """The number of rows that columns of these shapes have in common."""
+def common_rows(shapes: Mapping[str, tuple[int, ...]], files: Mapping[str, object] | None = None) -> int:
+    """The number of rows that columns of these shapes, each in a file perhaps, have in common."""
     lengths = {name: shape[0] if shape else None for name, shape in shapes.items()}
     found = set(lengths.values())
     if len(found) != 1 or None in found:
-        listed = ", ".join(f"`{name}` {'no rows' if n is None else n}" for name, n in lengths.items())
+        places = {name: f" in {file}" for name, file in (files or {}).items()}
+        counts = {name: "no rows" if n is None else n for name, n in lengths.items()}
+        listed = ", ".join(f"`{name}` {count}{places.get(name, '')}" for name, count in counts.items())
         raise DataError(
             "DGM851",
             f"columns must have one common number of rows, got {listed or 'no columns'}",

@@ -67,7 +67,7 @@ def npz(context: Context, *, path: str, variables: Mapping = ()) -> Rows:
         for name in context.variables:
             key = keys.get(name, name)
             if key not in known:
-                raise missing(file, "array", key, known, name)
+                raise missing(file, "array", key, known, name, f'`{name} = "…"`')
             origins[name] = replace(_origin(file), of=f"`{key}` in {file}")
             with archive.open(f"{key}.npy") as member:
                 columns[name] = _native(np.lib.format.read_array(member, allow_pickle=False))
@@ -96,7 +96,7 @@ def _own_files(context: Context, source: str, path: str, variables: Mapping) -> 
 def _rows(files: dict[str, Path], arrays: dict[str, Opened], stream: Stream) -> Rows:
     """The rows of mapped arrays in blocks of about `BLOCK_BYTES`."""
     first = {name: mapped() for name, mapped in arrays.items()}
-    rows = common_rows({name: array.shape for name, array in first.items()})
+    rows = common_rows({name: array.shape for name, array in first.items()}, files)
     row_bytes = sum(array.nbytes // max(1, rows) for array in first.values())
     size = max(1, BLOCK_BYTES // max(1, row_bytes))
     blocks = []

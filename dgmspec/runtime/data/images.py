@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from dgmspec.runtime.data.context import Context, reading
 from dgmspec.runtime.data.dataset import Column, Columns, DataError
@@ -71,6 +71,8 @@ def _read(file: Path) -> Column:
                 levels = np.asarray(image).astype(_LEVELS[image.mode])
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error
+        except UnidentifiedImageError as error:
+            raise ValueError("it is no such image, or cut short") from error
     return np.moveaxis(levels, -1, 0) if levels.ndim == 3 else levels[None]
 
 

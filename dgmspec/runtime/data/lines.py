@@ -17,7 +17,7 @@ from dgmspec.runtime.data.dataset import DataError
 from dgmspec.runtime.data.streamed import BLOCK_BYTES
 from dgmspec.runtime.data.support import Origin
 
-__all__ = ["DELIMITERS", "HEADER", "Lines", "header_of", "numbers", "pieces"]
+__all__ = ["DELIMITERS", "HEADER", "Lines", "header_of", "no_rows", "numbers", "pieces"]
 
 DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " "}
 HEADER: Final = " (line 1 is the header)"
@@ -58,6 +58,16 @@ def header_of(file: Path, mark: str) -> list[str]:
     return header
 
 
+def no_rows(file: Path) -> DataError:
+    """The refusal of a file that holds a header alone."""
+    with file.open("rb") as stream:
+        begin = stream.read(_CHUNK)
+    if b"\r" in begin and b"\n" not in begin:
+        message = f"the lines of {file} end with carriage returns alone"
+        return DataError("DGM853", message, "end them with newlines: `tr '\\r' '\\n'` does so")
+    return DataError("DGM851", f"{file} holds no rows below its header", "give at least one row")
+
+
 def pieces(file: Path) -> Iterator[Lines]:
     """The rows below the header in parts of about `BLOCK_BYTES`, cut where a row ends.
 
@@ -68,9 +78,12 @@ def pieces(file: Path) -> Iterator[Lines]:
         (start, line), quoted = _below_header(stream), False
         stream.seek(place := start)
         rows = lines = 0
+        seen = began = line  # where the chunk begins, and the row that is not at its end yet
         while chunk := stream.read(_CHUNK):
             ends, newlines, odd = _ends(chunk, quoted)
             quoted ^= odd
+            began = seen + _upto(newlines, ends[-1]) if len(ends) else began
+            seen += len(newlines)
             stop = place + int(ends[-1]) + 1 if len(ends) else start
             if stop - start >= BLOCK_BYTES:
                 within = _upto(newlines, ends[-1])
@@ -80,9 +93,11 @@ def pieces(file: Path) -> Iterator[Lines]:
             else:
                 rows, lines = rows + len(ends), lines + len(newlines)
             place, last = place + len(chunk), chunk[-1]
+    if quoted:
+        message = f"a quote in the row that begins in line {began} of {file} is never closed{HEADER}"
+        raise DataError("DGM851", message, "close it, or write the field's own quotes twice")
     if place > start:
-        open_ = last != _NEWLINE or quoted
-        yield Lines(start, place, rows + open_, lines + (last != _NEWLINE), line, before)
+        yield Lines(start, place, rows + (last != _NEWLINE), lines + (last != _NEWLINE), line, before)
 
 
 def _below_header(stream: IO[bytes]) -> tuple[int, int]:

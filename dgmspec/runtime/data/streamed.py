@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+import numpy as np
+
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.binarized import Binarized, Levels
-from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, common_rows, joined
+from dgmspec.runtime.data.dataset import AbstractTable, Column, Columns, DataError, common_rows, joined
 from dgmspec.runtime.data.support import DOUBLE, Origin, Precision, check_column, check_levels
 
 __all__ = ["BLOCK_BYTES", "HELD_BYTES", "LARGE_BYTES", "Block", "Rows", "Stream", "Streamed", "held_rows", "table_of"]
@@ -85,7 +87,7 @@ class Streamed(AbstractTable):
 
     def block(self, index: int) -> Columns:
         columns = self.source.blocks[index].read()
-        return {variable: columns[name] for variable, name in self.names.items()}
+        return {variable: _numbers(columns[name]) for variable, name in self.names.items()}
 
     def checked(self, index: int, variables: Mapping[str, Type], read: Precision) -> Columns:
         """A block, once every value of it (every level, and its bit) is what its variable declares, as it is `read`."""
@@ -97,6 +99,11 @@ class Streamed(AbstractTable):
         for variable, declared in variables.items():
             check_column(variable, values[variable], declared, origins[variable], read)
         return columns
+
+
+def _numbers(column: Column) -> Column:
+    """A column with 0 and 1 for truths, of which NumPy takes no differences."""
+    return column.view(np.uint8) if column.dtype == np.bool_ else column
 
 
 def held_rows(table: AbstractTable) -> int:
@@ -116,7 +123,9 @@ def table_of(
     table = Streamed(source, names, drawn)
     if not table.rows:
         listed = ", ".join(f"`{name}`" for name in variables)
-        raise DataError("DGM851", f"there are no rows for {listed}", "give at least one row")
+        files = [origin.of for block in source.blocks for origin in block.origins.values()]
+        where = f" in {files[0]}" if files else ""
+        raise DataError("DGM851", f"there are no rows for {listed}{where}", "give at least one row")
     kept = []
     for index in range(len(source.blocks)):
         columns = table.checked(index, variables, read)

@@ -104,7 +104,7 @@ def _check_shape(name: str, column: Column, declared: Type, origin: Origin | Non
             "DGM851",
             f"`{name}` is declared {declared}, shape {_shape(declared.shape)}, but its data{source} have the shape "
             f"{_shape(column.shape[1:])} a row",
-            f"declare `{name} : {declared.with_shape(column.shape[1:])}`, or {_reshaping(column, declared)}",
+            _reshaping(name, column, declared),
         )
 
 
@@ -153,7 +153,7 @@ def _refusal(
 
 def _rounding(number: float, declared: Type, read: Precision) -> str:
     """What becomes of a number that the type holds when it is read in a lower precision."""
-    if abs(number) > np.finfo(read).max:
+    if abs(number) > float(np.finfo(read).max):
         return f"more than {read} holds"
     what = "another whole number" if declared.support.discrete else f"outside {declared}"
     return f"which is read as {float(read.type(number)):.10g} in {read}, {what}"
@@ -175,11 +175,19 @@ def _remedy(name: str, value: float, support: Support) -> str:
     return f"declare a wider support for `{name}`, or rescale the data"
 
 
-def _reshaping(column: Column, declared: Type) -> str:
-    """How the data could come to have the declared shape."""
-    if len(declared.shape) == 1 and math.prod(column.shape[1:]) == declared.size:
-        return "flatten the data (`flat = true` where the source has it)"
-    return "reshape the data"
+def _reshaping(name: str, column: Column, declared: Type) -> str:
+    """How the data and the declaration could come to have one shape."""
+    held, labels = column.shape[1:], declared.support.kind is SupportKind.CATEGORY
+    if labels and held == (*declared.shape, int(declared.support.high) + 1):
+        return "give labels, not one-hot rows: `array.argmax(-1)`"
+    if column.shape == (*declared.shape, *held) and len(held) == 1:
+        return "rows come first: transpose the data"
+    if math.prod(held) != declared.size:
+        return f"declare `{name} : {declared.with_shape(held)}`, or reshape the data"
+    if not declared.shape:
+        return "leave the last axis out: `array[:, 0]`"
+    how = "flatten the data (`flat = true` where the source has it)" if len(declared.shape) == 1 else "reshape the data"
+    return f"declare `{name} : {declared.with_shape(held)}`, or {how}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

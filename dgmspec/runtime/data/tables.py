@@ -17,7 +17,7 @@ from pyarrow import parquet as arrow_parquet
 
 from dgmspec.runtime.data.context import Context, missing, reading
 from dgmspec.runtime.data.dataset import Column, Columns, DataError
-from dgmspec.runtime.data.lines import DELIMITERS, Lines, header_of, numbers, pieces
+from dgmspec.runtime.data.lines import DELIMITERS, Lines, header_of, no_rows, numbers, pieces
 from dgmspec.runtime.data.streamed import LARGE_BYTES, Block, Rows, Stream
 from dgmspec.runtime.data.support import Origin
 
@@ -34,13 +34,16 @@ def csv(
 ) -> Rows:
     """The columns of a CSV file that the variables take, as float64; anything that is no number is refused."""
     mark, blocks = DELIMITERS[delimiter], list[Block]()
-    for file in _files(context, path, ".csv"):
+    files = _files(context, path, ".csv")
+    for file in files:
         with reading(file, "CSV"):
             header = header_of(file, mark)
             taken = _taken(context, file, variables, header)
             for piece in pieces(file):
                 read = partial(_lines, file, piece, mark, tuple(header), taken)
                 blocks.append(Block(piece.rows, read, _origins(taken, piece.origin(file))))
+    if not blocks:
+        raise no_rows(files[0])
     return Rows(tuple(context.variables), tuple(blocks), 8 * _numbers(context), stream)
 
 
@@ -105,7 +108,8 @@ def _taken(context: Context, file: Path, variables: Assigned, header: list[str])
         columns = named.get(name, own)
         for column in columns:
             if column not in header:
-                raise missing(file, "column", column, header, name, _other_delimiter(header))
+                some = f'`{name} = ["…", …]`, {declared.size} of them' if declared.shape else f'`{name} = "…"`'
+                raise missing(file, "column", column, header, name, some, _other_delimiter(header))
             if header.count(column) > 1:
                 message = f"{file} has {header.count(column)} columns `{column}`"
                 raise DataError("DGM853", message, "give every column a name of its own")

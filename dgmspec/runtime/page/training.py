@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dgmspec.core.markup import Html, join, tag
+from dgmspec.runtime.canvas import spread
 from dgmspec.runtime.page.charts import Line, curves
 from dgmspec.runtime.page.material import Material
 from dgmspec.runtime.page.views import key
@@ -61,7 +62,7 @@ def _frame(loss: Any, held: Any) -> tuple[float, float]:
     settled = np.concatenate([loss[len(loss) // 10 :], held[len(held) // 10 :]])
     low, high = (float(q) for q in np.quantile(settled, (0.002, 0.98)))
     low = min(low, float(held.min())) if len(held) else low
-    span = (high - low) or 1.0
+    span = spread(low, high) or 1.0
     return low - 0.08 * span, high + 0.15 * span
 
 
