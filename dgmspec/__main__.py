@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """Ctrl-C as an exception; but in the midst of an import, where libraries swallow it and stay half loaded, as the end
+    """Ctrl-C as an exception; but in the midst of an import, where libraries swallow it and stay half loaded, the end
     of the process."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
