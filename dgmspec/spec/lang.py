@@ -253,7 +253,6 @@ _STATEMENTS = (
     "Spec",
     "bijector",
     "chain",
-    "cholesky",
     "data",
     "define",
     "energy",
