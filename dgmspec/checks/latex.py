@@ -189,7 +189,7 @@ def _density(analysis: Analysis, variable: VariableNode, names: dict[str, str]) 
             yield _bound(analysis, variable, latents)
         return
     prior = symbol(analysis.priors(variable.name)[0].name)
-    x, given = symbol(variable.name), [symbol(v.name) for v in analysis.graph.variables.values() if v.role == "given"]
+    x, given = symbol(variable.name), [symbol(name) for name in analysis.graph.givens]
     bar = rf" \mid {', '.join(given)}" if given else ""
     said = rf"\log p({x}{bar}) &{_RELATION[kind]} \log p({prior})"
     for leg in legs:

@@ -37,7 +37,7 @@ def inferred(graph: Graph, known: Iterable[str]) -> Graph | None:
     if inside.keys() & known:
         return None
     law = _placed(graph, dependence, known, frozenset(inside))
-    there = {n for n, v in graph.variables.items() if v.role == "given"} | known | inside.keys()
+    there = graph.givens.keys() | known | inside.keys()
     reading = Dependence(law).generative
     read = {source for name in groups for source in reading.predecessors(name)}
     complete = all(any(v.name in there for v in dependence.groups[source].variables) for source in read)

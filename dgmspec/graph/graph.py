@@ -203,6 +203,11 @@ class Graph:
         return {name: variable for name, variable in self.variables.items() if variable.role == "observe"}
 
     @property
+    def givens(self) -> dict[str, VariableNode]:
+        """The conditioning variables, likewise."""
+        return {name: variable for name, variable in self.variables.items() if variable.role == "given"}
+
+    @property
     def laws(self) -> tuple[Prior, ...]:
         """Every law of a variable, in the order of the variables."""
         return tuple(law for v in self.variables.values() for law in (v.prior, v.posterior) if law is not None)

@@ -183,11 +183,17 @@ def _named(building: Building, arg: Argument, cls: type[AbstractOp] | None) -> s
     return name if name in building.variables or name not in building.scope.constants else None
 
 
+def _joined(building: Building) -> nx.Graph:
+    """The variables, and an edge for each arrow."""
+    joined: nx.Graph = nx.Graph()
+    joined.add_nodes_from(building.variables)
+    joined.add_edges_from((arrow.source, arrow.target) for arrow in building.arrows.values())
+    return joined
+
+
 def _one_density(building: Building, names: list[str]) -> bool:
     """Whether arrows and joint states join all of these variables, so that they have one density together."""
-    joined: nx.Graph = nx.Graph()
-    joined.add_nodes_from(names)
-    joined.add_edges_from((arrow.source, arrow.target) for arrow in building.arrows.values())
+    joined = _joined(building)
     joined.add_edges_from((part, v.name) for v in building.variables.values() for part in v.parts)
     return any(v.parts for v in building.variables.values()) and all(
         nx.has_path(joined, names[0], other) for other in names[1:]
@@ -196,10 +202,7 @@ def _one_density(building: Building, names: list[str]) -> bool:
 
 def _inferred(building: Building, variable: VariableNode) -> bool:
     """Whether a variable has an `infer`, or arrows join it to one that has."""
-    joined: nx.Graph = nx.Graph()
-    joined.add_nodes_from(building.variables)
-    joined.add_edges_from((arrow.source, arrow.target) for arrow in building.arrows.values())
-    near = nx.node_connected_component(joined, variable.name)
+    near = nx.node_connected_component(_joined(building), variable.name)
     return any(building.variables[name].posterior is not None for name in near)
 
 

@@ -102,7 +102,7 @@ class AbstractRunner(AbstractStore, ABC):
     @property
     def givens(self) -> dict[str, Type]:
         """The types of the conditioning variables by name."""
-        return {v.name: self.type_of(v.name) for v in self.graph.variables.values() if v.role == "given"}
+        return {name: self.type_of(name) for name in self.graph.givens}
 
     def type_of(self, variable: str) -> Type:
         """The type of a variable."""

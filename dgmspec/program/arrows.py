@@ -33,7 +33,7 @@ def _pair(terms: Terms, walk: Walk, node: StepNode) -> tuple[bool, tuple[Slot, S
     if not known or component.prior is None:
         raise MissingValueError("pairs are of data and of draws: join the data to a variable with a prior")
     other = Walk(graph, terms.routes, terms.listing, origin="prior")
-    other.take(v for v in graph.variables.values() if v.role == "given")
+    other.take(graph.givens.values())
     begins = node.address not in (terms.routes.path({graph.variables[known[0]].value}, node.source) or ())
     first, last = (walk, other) if begins else (other, walk)
     return begins, (first.need(node.source), last.need(node.target))

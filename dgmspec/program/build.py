@@ -95,7 +95,7 @@ def _decode(graph: Graph, routes: Routes, listing: Listing, means: bool = False)
     if not codes:
         raise MissingValueError(f"model `{graph.name}` has no latent variable to decode from")
     walk = Walk(graph, routes, listing, origin="prior", offered=codes, means=means)
-    walk.take(v for v in graph.variables.values() if v.role == "given")
+    walk.take(graph.givens.values())
     coded = [c for c in observed(graph, routes) if c.ends or routes.dependence.latents(v.name for v in c.observed)]
     walk.take(v for c in observed(graph, routes) if c not in coded for v in c.observed)
     return {v.name: walk.need(v.value) for c in coded for v in c.observed}, []
@@ -128,7 +128,7 @@ def _before(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """What a sampler along an arrow starts from: the arrow's end, drawn from the prior through what lies between."""
     step = _sampled_along(graph)
     walk = Walk(graph, routes, listing, origin="prior")
-    walk.take(v for v in graph.variables.values() if v.role == "given")
+    walk.take(graph.givens.values())
     outputs = {END: walk.need(step.target)} if routes.of[step.target].prior is not None else {}
     if step.context is not None:
         outputs[CONTEXT] = walk.need(step.context)
@@ -139,7 +139,7 @@ def _after(graph: Graph, routes: Routes, listing: Listing) -> Built:
     """What a sampler along an arrow ends with: the observed variables, from the arrow's start on."""
     step = _sampled_along(graph)
     walk = Walk(graph, routes, listing, origin="prior")
-    walk.take(v for v in graph.variables.values() if v.role == "given")
+    walk.take(graph.givens.values())
     walk.slots[step.source] = listing.input("variable", START, type=walk.type_of(step.source))
     return {name: walk.need(v.value) for name, v in graph.observed.items()}, []
 

@@ -150,7 +150,7 @@ def _summed(walk: Walk, every: list[VariableNode]) -> Entry:
 def sampling_walk(graph: Graph, routes: Routes, listing: Listing, exact: bool = False) -> Walk:
     """The walk from priors to the observed variables."""
     walk = Walk(graph, routes, listing, ledger_sign=-1, origin="prior")
-    walk.take(v for v in graph.variables.values() if v.role == "given")
+    walk.take(graph.givens.values())
     for component in observed(graph, routes):
         prior = prior_of(component)
         if exact:
