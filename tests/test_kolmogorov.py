@@ -144,6 +144,23 @@ def test_larger_events_are_not_tried() -> None:
     assert finding.status == "not tried" and "two coordinates" in finding.reason
 
 
+def test_a_simulation_that_leaves_the_numbers_is_refuted_with_what_to_do() -> None:
+    """By long steps a steep drift sends paths from side to side and away."""
+    steep, rest = ("-x^3", "1"), "solver = euler_maruyama(steps = 12)"
+    noising = (
+        "observe x : real; latent z : real ~ normal(0, 1); "
+        "sde x -> z over t in 0..1 { drift(x, t) = -x^3; diffusion(t) = 1; solver = euler_maruyama(steps = 12); "
+        "learn score(x, t) = mlp(4) }"
+    )
+    for case, rows in (
+        (forwards(*steep, rest, prior="normal(0, 50)"), None),
+        (model(noising), {"x": 50 * torch.randn(99)}),
+    ):
+        finding = found(case, rows)["simulation"]
+        assert finding.error == math.inf and "12 steps of euler_maruyama leaves the numbers" in finding.step
+        assert "more `steps`" in finding.step
+
+
 # ---- wrong ones do not ----------------------------------------------------------------------------------------------
 
 

@@ -465,6 +465,21 @@ def test_the_flow_is_a_bijection_with_the_jacobian_it_says() -> None:
     torch.testing.assert_close(torch.linalg.slogdet(jacobian).logabsdet, logdet, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize(("arrow", "solver"), [("vp", "rk4(steps = 4)"), ("flow", "dopri5"), ("ddpm", "")])
+def test_a_number_is_a_vector_of_one(arrow: str, solver: str) -> None:
+    """Densities, samples, scores and losses of `real` are those of `real[1]`."""
+    settings = f"likelihood = pf_ode(solver = {solver})" if solver else "variance = forward"
+    line = model(arrow, "clean", settings)
+    number = dgmspec.compile(dgmspec.parse(line.bundle.text.replace("real[1]", "real")), dtype=torch.float64).eval()
+    number.load_state_dict(line.state_dict())
+    x, t = torch.linspace(-1, 2, 5, dtype=torch.float64), 3.0 if arrow == "ddpm" else 0.3
+    with torch.no_grad():
+        pairs = [(of.log_prob(at, seed=0), of.score(at, t).flatten()) for of, at in ((number, x), (line, x[:, None]))]
+    for here, there in zip(*pairs, strict=True):
+        torch.testing.assert_close(here, there)
+    torch.testing.assert_close(number.sample(5, seed=0), line.sample(5, seed=0).squeeze(1))
+
+
 def test_samples_of_the_models_own_direction_carry_their_density() -> None:
     found = model("vp")
     x, log_prob = found.sample_and_log_prob(16, seed=0)

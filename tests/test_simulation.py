@@ -177,7 +177,7 @@ def test_what_the_law_does_not_have_is_said() -> None:
 
 
 def test_paths_that_leave_the_numbers_are_an_error() -> None:
-    with pytest.raises(ValueError, match="paths left the numbers"):
+    with pytest.raises(ValueError, match="paths left the numbers: give its `solver` more `steps`"):
         model("-x^3", "1", "solver = euler_maruyama(steps = 12)", prior="normal(0, 50)").sample(500, seed=0)
 
 

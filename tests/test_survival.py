@@ -226,6 +226,36 @@ def test_a_gradient_that_is_no_number_is_told_from_a_loss(tmp_path: Path) -> Non
         dgmspec.train(spec, data=data, out=tmp_path / "r")
 
 
+WILD = """dgm 1
+model Prey {
+    observe x : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    sde x -> z over t in 0..5 {
+        drift(x, t) = [x[0] * (1 - x[1]), x[1] * (x[0] - 1)]
+        diffusion(t) = 0.3
+        learn score(x, t) = mlp(4)
+        solver = euler_maruyama(steps = 8)
+    }
+    loss = ism
+}
+train Prey { steps = 3; batch = 32; optimizer = adam(lr = 1e-4) }
+"""
+
+
+def test_a_process_that_leaves_the_numbers_is_named_with_what_to_do(tmp_path: Path) -> None:
+    """Far out, steps that are too long send populations away."""
+    data = {"x": 3 + np.abs(rows(64)["x"])}
+    with pytest.raises(RunError) as raised:
+        dgmspec.train(dgmspec.parse(WILD), data=data, out=tmp_path / "r")
+    assert re.fullmatch(
+        r"the loss became \S+ at step 1, in the term `ism`, first along `Prey/x->z`: the process by 8 steps of "
+        r"euler_maruyama leaves the numbers, after \|x\| = \S+, at t = [\d.]+ in row \d+\n"
+        r"kept in .*/checkpoints: last\.safetensors \(step 0\)\n"
+        r"give its `solver` more `steps`, which are too long for what the drift does there; .* data within bounds",
+        str(raised.value),
+    )
+
+
 # ---- disks ----------------------------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.recorded import AbstractRecorded
 from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
+from dgmspec.modules.solvers import REMEDIES
 from dgmspec.modules.twin import StepContext
 from dgmspec.ops.continuous import Ode
 from dgmspec.ops.paths.schemes import Exact
@@ -60,10 +61,7 @@ class AbstractSimulated(AbstractRecorded, ABC):
         """ValueError where a path has left the numbers, as paths of drifts that grow faster than the state can."""
         whole = torch.stack([torch.isfinite(value).reshape(len(value), -1).all(1) for value in found.values()]).all(0)
         if not bool(whole.all()):
-            raise ValueError(
-                f"{int((~whole).sum()):,} of {len(whole):,} paths left the numbers; take more steps, as in "
-                "`solver = srk(steps = 2_000)`"
-            )
+            raise ValueError(f"{int((~whole).sum()):,} of {len(whole):,} paths left the numbers: {REMEDIES['process']}")
 
     @torch.no_grad()
     def states_at(self, times: Sequence[float], n: int, seed: int = 0, start: int = 0) -> Tensor:

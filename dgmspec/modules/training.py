@@ -10,8 +10,8 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor
 
-from dgmspec.modules.continuous.lost import lost
 from dgmspec.modules.counting import counting
+from dgmspec.modules.lost import lost
 from dgmspec.modules.randomness import fresh_seed, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.simulated import AbstractSimulated
@@ -62,7 +62,8 @@ class AbstractTrained(AbstractSimulated, ABC):
         return LossValue(results.pop("total"), results), self._ledger(program, slots, rows, solved)
 
     def lost(self, batch: Any = None, **options: Unpack[LossOptions]) -> SolverError | None:
-        """Where an `ode` of fixed steps loses states of a batch on the way to its `loss`; None where none are lost."""
+        """Where an `ode` of fixed steps, or a simulated `sde`, loses states of a batch on the way to its `loss`; None
+        where none are lost."""
         program, inputs = self.program("loss"), self.loss_inputs(batch, **options)[0]
         return lost(self, program, self.keep("loss", inputs))
 

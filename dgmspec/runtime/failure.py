@@ -6,16 +6,26 @@ give the same numbers again (bit for bit on one CPU), and the batch that failed 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from dgmspec.modules.results import Ledger
+from dgmspec.modules.solvers import SolverError
 from dgmspec.runtime.rundir import RunDirectory
 from dgmspec.runtime.steps import Steps, Tensors
 
 __all__ = ["explain"]
 
-Place = tuple[int, str]
-"""How far down the loss's list of terms and contributions, and what is there."""
+
+class Place(NamedTuple):
+    """How far down the loss's list of terms and contributions, what is there, and what to try where that is known."""
+
+    rank: int
+    what: str
+    remedy: str = ""
 
 
 def explain(steps: Steps, directory: RunDirectory, at: int, value: float) -> str:
@@ -26,12 +36,9 @@ def explain(steps: Steps, directory: RunDirectory, at: int, value: float) -> str
     kept = [f"last.safetensors (step {steps.fit.step:,})"]
     if steps.fit.best_step:
         kept.append(f"best.safetensors (step {steps.fit.best_step:,})")
-    parts = (
-        _cause(steps, at, value),
-        f"kept in {directory.path / 'checkpoints'}: {' and '.join(kept)}",
-        _remedy(steps),
-    )
-    return "\n".join(parts)
+    cause, remedy = _cause(steps, at, value)
+    where = f"kept in {directory.path / 'checkpoints'}: {' and '.join(kept)}"
+    return "\n".join((cause, where, remedy or _remedy(steps)))
 
 
 def _remedy(steps: Steps) -> str:
@@ -41,23 +48,25 @@ def _remedy(steps: Steps) -> str:
     return f"train anew with {rate}, or {clip}{precise}; if that does not help, look for values far out in the data"
 
 
-def _cause(steps: Steps, at: int, value: float) -> str:
-    """The first step since the checkpoint that goes wrong, and what in it does."""
+def _cause(steps: Steps, at: int, value: float) -> tuple[str, str]:
+    """The first step since the checkpoint that goes wrong and what in it does; what to try, where that is known."""
     steps.plain.train()
     for rows in steps.batches():
         step = steps.fit.step + 1
         loss = float(steps.processes.total(steps.gradients(rows)))
         if not torch.isfinite(torch.tensor(loss)):
-            return f"the loss became {loss} at step {step:,}{_contribution(steps, rows)}"
+            what, remedy = _contribution(steps, rows)
+            return f"the loss became {loss} at step {step:,}{what}", remedy
         wrong = _gradient(steps)
         if wrong:
-            return f"the loss of step {step:,} is {loss:.6g}, but its gradient is not finite, first at `{wrong}`"
+            return f"the loss of step {step:,} is {loss:.6g}, but its gradient is not finite, first at `{wrong}`", ""
         steps.update()
         if not steps.trained.finite():
-            return f"the loss of step {step:,} is {loss:.6g}, but its update makes weights infinite"
+            return f"the loss of step {step:,} is {loss:.6g}, but its update makes weights infinite", ""
         if step >= at:
             break
-    return f"the loss became {value} at step {at:,}; done again, the steps up to it stayed finite, so chance has a part"
+    again = "done again, the steps up to it stayed finite, so chance has a part"
+    return f"the loss became {value} at step {at:,}; {again}", ""
 
 
 def _gradient(steps: Steps) -> str | None:
@@ -71,28 +80,37 @@ def _gradient(steps: Steps) -> str | None:
 
 
 @torch.no_grad()
-def _contribution(steps: Steps, rows: Tensors | None) -> str:
-    """The term of the loss and the first contribution to it that is not finite, over all processes."""
+def _contribution(steps: Steps, rows: Tensors | None) -> tuple[str, str]:
+    """The term of the loss and the first of what it is made of that is not finite, over all processes; what to try."""
     found: list[Place] = []
     steps.seed_step()
     with steps.processes.gathered(steps.plain), steps.arithmetic():
         for part in steps.parts:
             batch, options = steps.inputs(rows, part)
             value, ledger = steps.plain.loss_ledger(batch, **options)
-            for place, entry in enumerate(ledger):
-                if count := _wrong(entry.logdet):
-                    kind = "log-determinant" if entry.kind == "log_det" else "log-density"
-                    way = f", run {entry.direction}" if entry.direction else ""
-                    what = f"first in the {kind} of `{entry.name}` ({entry.address}{way})"
-                    error = steps.plain.lost(batch, **options)
-                    after = f"; {error.what} at t = {error.t:.4g} in row {error.row}: {error.remedy}" if error else ""
-                    found.append((place, f"{what}, in {count:,} of {len(entry.logdet):,} rows{after}"))
-                    break
-            terms = [name for name, term in value.terms.items() if _wrong(term)]
-            found += [(-1, f"in the term `{name}`") for name in terms]
+            wrong = [Place(-1, f"in the term `{name}`") for name, term in value.terms.items() if _wrong(term)]
+            if wrong:
+                found += [*wrong, *_first(ledger, steps.plain.lost(batch, **options))]
     places = sorted({place for each in steps.processes.everyone(found) for place in each})
-    terms = [what for place, what in places if place < 0][:1]
-    return "".join(f", {what}" for what in terms + [what for place, what in places if place >= 0][:1])
+    shown = [p for p in places if p.rank < 0][:1] + [p for p in places if p.rank >= 0][:1]
+    return "".join(f", {place.what}" for place in shown), next((p.remedy for p in shown if p.remedy), "")
+
+
+def _first(ledger: Ledger, error: SolverError | None) -> Iterator[Place]:
+    """A process that left the numbers, of which no weight is guilty; or the first contribution that is not finite."""
+    if error is not None and error.reason == "process":
+        yield Place(
+            0, f"first along `{error.where}`: {error.what} at t = {error.t:.4g} in row {error.row}", error.remedy
+        )
+        return
+    for place, entry in enumerate(ledger):
+        if count := _wrong(entry.logdet):
+            kind = "log-determinant" if entry.kind == "log_det" else "log-density"
+            way = f", run {entry.direction}" if entry.direction else ""
+            after = "" if error is None else f"; {error.what} at t = {error.t:.4g} in row {error.row}: {error.remedy}"
+            what = f"first in the {kind} of `{entry.name}` ({entry.address}{way})"
+            yield Place(place, f"{what}, in {count:,} of {len(entry.logdet):,} rows{after}")
+            return
 
 
 def _wrong(values: Tensor) -> int:

@@ -183,6 +183,9 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     if "fisher_divergence" in test:
         share, value = test["fisher_share_of_zero"], test["fisher_divergence"]
         lines.append(f"Fisher divergence {value:.4f} ± {test['fisher_stderr']:.4f}, {share:.1%} of the zero score's")
+    for end in report.get("prior_mismatch", ()):
+        nats = f"{max(end['nats_per_dim'], 0.0):.2g} ± {end['stderr']:.1g} nats per dimension"
+        lines.append(f"{end['address'].rpartition('/')[0]} ends {nats} away from its prior")
     if doubled := report.get("steps_doubled_at"):
         lines.append(f"the solver's steps were doubled after step {' and '.join(f'{at:,}' for at in doubled)}")
     if "solver_shift_nats" in test:

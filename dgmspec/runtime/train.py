@@ -14,12 +14,15 @@ from torch import nn
 from dgmspec.compiler import compile, expect_spec
 from dgmspec.core.op import AbstractOp
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.journeys import noising_step
 from dgmspec.runtime.data import FromPython, Places, Simulated
-from dgmspec.runtime.feed import feed_of
+from dgmspec.runtime.feed import columns_of, feed_of
 from dgmspec.runtime.gallery import draw_run
 from dgmspec.runtime.interrupts import resumable
 from dgmspec.runtime.likelihood import VALIDATION_ROWS, Validation
 from dgmspec.runtime.loop import Loop
+from dgmspec.runtime.mismatch import ROWS as ENDS
+from dgmspec.runtime.mismatch import Mismatch, mismatches
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.recording import record_rows
@@ -174,15 +177,23 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     if not processes.on_main(lambda: directory.begun):
         processes.on_main(lambda: _write_beginning(task, directory))
     with resumable(f"go on with\n    dgmspec train --resume {directory.path}"):
+        ends = _ends(model, parts, task.plan.seed)
         with show_progress("train", loop.steps.count, visible) as reporter:
+            for end in ends:
+                if end.notable:
+                    reporter.say(str(end))
             loop.run(reporter)
         model = loop.result(lambda: _compiled(task, processes.device))
-        report = _reported(model, loop, task, parts, visible) | {"seconds": loop.before + time.monotonic() - began}
+        report = _reported(model, loop, task, parts, ends, visible) | {
+            "seconds": loop.before + time.monotonic() - began
+        }
         processes.on_main(lambda: directory.write_json("report.json", finite(report)))
     return Run(directory.path, model, processes.on_main(lambda: report))
 
 
-def _reported(model: CompiledModel, loop: Loop, task: Task, parts: Parts, visible: bool) -> dict[str, Any]:
+def _reported(
+    model: CompiledModel, loop: Loop, task: Task, parts: Parts, ends: tuple[Mismatch, ...], visible: bool
+) -> dict[str, Any]:
     """What the run reached, complete on the first process alone, which leaves pictures and the model as well."""
     fit, processes, directory = loop.fit, loop.processes, loop.directory
     readings = directory.metrics()
@@ -199,6 +210,7 @@ def _reported(model: CompiledModel, loop: Loop, task: Task, parts: Parts, visibl
         "validation": fit.best if fit.best_step else None,
         "test": test_figures(model, parts.test, parts.toy, task.plan.seed, processes=processes, visible=visible),
         **({"steps_doubled_at": fit.doubled} if fit.doubled else {}),
+        **({"prior_mismatch": [end.data() for end in ends]} if ends else {}),
         **_sampled(parts, fit.step),
     }
     if processes.main:
@@ -218,6 +230,13 @@ def _begin(model: CompiledModel, task: Task, parts: Parts) -> None:
         )
     elif parts.train:
         record_statistics(model, parts.train)
+
+
+def _ends(model: CompiledModel, parts: Parts, seed: int) -> tuple[Mismatch, ...]:
+    """How far noising arrows end from their priors, of training rows."""
+    if parts.train is None or noising_step(model.graph) is None:
+        return ()
+    return tuple(mismatches(model, columns_of(model, parts.train.sample(ENDS, seed)), seed))
 
 
 def _ending(

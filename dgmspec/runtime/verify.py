@@ -29,6 +29,7 @@ from dgmspec.runtime.kernels import check_kernels
 from dgmspec.runtime.kolmogorov.check import check_processes
 from dgmspec.runtime.kolmogorov.histograms import Histogram
 from dgmspec.runtime.kolmogorov.picture import draw_histograms
+from dgmspec.runtime.mismatch import Mismatch, mismatches
 from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite
 from dgmspec.runtime.selfcheck import POINTS, check_balances, draw_event, moved, own_parameters, part_of, step_trial
@@ -53,6 +54,8 @@ class Verification:
     findings: tuple[Finding, ...]
     points: str
     histograms: tuple[Histogram, ...] = ()
+    ends: tuple[Mismatch, ...] = ()
+    """How far noising arrows end from their priors, which is a figure and no claim."""
 
     @property
     def holds(self) -> bool:
@@ -64,7 +67,9 @@ class Verification:
         flows = [{"flow": f"{f.source} -> {f.target}", "proved": f.proved, "assumed": f.assumed} for f in self.flows]
         checked = [finding.data() for finding in self.findings]
         head = {"format_version": 1, "model": self.table.model, "points": self.points, "holds": self.holds}
-        found: dict[str, Any] = finite({**head, "flows": flows, "checked": checked})
+        found: dict[str, Any] = finite(
+            {**head, "flows": flows, "checked": checked, "measured": [end.data() for end in self.ends]}
+        )
         return found
 
     @property
@@ -94,6 +99,7 @@ class Verification:
         lines = [f"model {self.table.model}   {self.points}"]
         lines += [f" proved     {f.source} -> {f.target}: {'; '.join(f.proved)}" for f in self.flows]
         lines += _claims(self.findings)
+        lines += [f" measured   {end}" for end in self.ends]
         return "\n".join([*lines, *(f" assumed    {reason}" for reason in self.assumed)])
 
 
@@ -130,7 +136,8 @@ def _verified(
     findings += check_kernels(model)
     findings += check_whole(model, seed, rows)
     processes, seen = check_processes(model, seed, rows)
-    return Verification(explain_table(model.graph), (*findings, *processes), said, tuple(seen))
+    ends = tuple(mismatches(model, rows, seed))
+    return Verification(explain_table(model.graph), (*findings, *processes), said, tuple(seen), ends)
 
 
 # ---- trials ---------------------------------------------------------------------------------------------------------

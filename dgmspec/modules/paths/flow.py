@@ -21,7 +21,7 @@ from torch import Tensor
 from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.denoiser import Denoiser
 from dgmspec.modules.paths.rooted import Rooted
-from dgmspec.modules.twin import Parameters, StepContext, by_row
+from dgmspec.modules.twin import Parameters, StepContext, by_row, flat_rows
 from dgmspec.ops.paths.noising import AbstractNoising
 
 __all__ = ["backward", "forward"]
@@ -46,7 +46,7 @@ def _solved(op: AbstractNoising, p: Parameters, x: Tensor, ctx: StepContext, alo
     y = last.radius * z + last.mean
     if not ctx.counted:
         return y, turned
-    grown = (last.radius / first.radius).log().flatten(1)
+    grown = flat_rows((last.radius / first.radius).log())
     return y, turned + grown.sum(1) * (ctx.event.size // grown.shape[1])
 
 
@@ -76,7 +76,7 @@ class _Field:
             return pace * learned(at)
 
         value, *traces = self.root.traced(paced, z, p)
-        turned = (pace * linear).flatten(1)
+        turned = flat_rows(pace * linear)
         size = self.root.ctx.event.size // turned.shape[1]
         return (value + pace * linear * z, *(trace + turned.sum(1) * size for trace in traces))
 

@@ -7,7 +7,7 @@ flow dx/dt = f - (∇·G + G s) / 2. The flow runs over √t, as that of a Gauss
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ from dgmspec.modules.twin import Parameters, StepContext, StepTwin, by_row
 from dgmspec.ops.paths.samplers import AbstractPathSampler, PfOde, ReverseSde
 from dgmspec.ops.paths.unsolved import Unsolved
 
-__all__ = ["TWINS", "Reversed", "implicit", "noised", "run_back"]
+__all__ = ["TWINS", "Reversed", "implicit", "noised", "on_the_way", "run_back"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,16 @@ class Reversed:
         share = (torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1) - op.low) / (op.high - op.low)
         # The net reads √t, in which the law moves evenly at first too.
         out = evaluate(net, below(self.p, "net"), (x,), c, self.training, share.sqrt().expand(x.shape[0]))
-        return out.reshape(x.shape)
+        found: Tensor = out.reshape(x.shape)
+        if op.learn == "score":
+            return found
+        weight = self.weight(x, t)
+        # What no noise moves has no score, and none is read.
+        return torch.where(weight > 0, -found / torch.where(weight > 0, weight, 1.0).sqrt(), 0.0)
+
+    def weight(self, x: Tensor, t: Time) -> Tensor:
+        """W = σ_0² + (t - t_0) G, about the variance of the noise, by the coordinate."""
+        return self.op.settings.init_noise**2 + (t - self.op.low) * self.spread(x, t)
 
     def spread(self, x: Tensor, t: Time) -> Tensor:
         """G, by the coordinate."""
@@ -82,31 +91,35 @@ class Reversed:
 
 def noised(op: Unsolved, law: Process, x: Tensor, t: Tensor, noise: Mapping[str, Tensor]) -> Tensor:
     """x_t at a time of its own for each row, in equally many steps."""
+    *_, last = on_the_way(op, law, x, t, noise)
+    return last
+
+
+def on_the_way(op: Unsolved, law: Process, x: Tensor, t: Tensor, noise: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    """The states before the first of these steps and after each of them."""
     if op.settings.init_noise:
         x = x + op.settings.init_noise * noise["first"]
+    yield x
     scheme, path = op.scheme(x.shape[1:]), noise["path"]
     h = by_row(t - op.low, x).to(x.dtype) / scheme.steps
     for i in range(scheme.steps):
         x = advance(scheme, law, x, op.low + i * h, h, path[:, i])
-    return x
+        yield x
 
 
 def implicit(net: Reversed, x: Tensor, t: Tensor, probe: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """(W s, its divergence (batch,), W) at x_t, for the weight W = σ_0² + (t - t_0) G, about the noise's variance.
+    """(W s, its divergence (batch,), W) at x_t.
 
     E [½ sᵀ W s + ∇·(W s)] differs from ½ E (s - ∇ log p)ᵀ W (s - ∇ log p) by a number that no net changes, W depending
     on the state or not.
     """
-    rows, first = by_row(t, x).to(x.dtype), net.op.settings.init_noise**2
-
-    def weight(at: Tensor) -> Tensor:
-        return first + (rows - net.op.low) * net.spread(at, rows)
+    rows = by_row(t, x).to(x.dtype)
 
     def weighed(at: Tensor) -> Tensor:
-        return weight(at) * net.score(at, rows)
+        return net.weight(at, rows) * net.score(at, rows)
 
     found = exact_trace(weighed, x) if probe is None else estimate(weighed, x, probe)[:2]
-    return found[0], found[1], weight(x)
+    return found[0], found[1], net.weight(x, rows)
 
 
 # ---- the probability flow -------------------------------------------------------------------------------------------

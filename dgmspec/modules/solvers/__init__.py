@@ -1,6 +1,6 @@
 """Solvers of ordinary differential equations: Runge-Kutta methods on fixed and adaptive steps, and their gradients."""
 
-from dgmspec.modules.solvers.failure import SolverError
+from dgmspec.modules.solvers.failure import REMEDIES, SolverError
 from dgmspec.modules.solvers.integrate import (
     Adaptive,
     Fixed,
@@ -15,6 +15,7 @@ from dgmspec.modules.solvers.integrate import (
 from dgmspec.modules.solvers.steps import Field
 
 __all__ = [
+    "REMEDIES",
     "Adaptive",
     "Field",
     "Fixed",

@@ -30,8 +30,9 @@ _KNOTS = 256
 class Unsolved(AbstractProcess, AbstractLearnedPath):
     """dx = drift(x, t) dt + diffusion(x, t) dW from the data at `low` to the noise at `high`.
 
-    With G = diag(g_i²), the reverse process is dx = (f - ∇·G - G s) dt + g dW and the probability flow
-    dx/dt = f - (∇·G + G s) / 2, where (∇·G)_i = 2 g_i ∂g_i/∂x_i and s is the learned score. Anderson 1982,
+    The net gives the score s, or as ``noise`` -√W s with W = diag(σ_0² + (t - t_0) g_i²), which stays of size 1 where
+    there is little noise. With G = diag(g_i²), the reverse process is dx = (f - ∇·G - G s) dt + g dW, the probability
+    flow dx/dt = f - (∇·G + G s) / 2, where (∇·G)_i = 2 g_i ∂g_i/∂x_i and s is the learned score. Anderson 1982,
     "Reverse-time diffusion equation models"; Song et al. 2021, appendices A and D. Where g_i = 0, G s reads no score.
     """
 
@@ -77,13 +78,13 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
         self.check_law(x.shape, exact=False)
         require_shape(self.diffusion, self.parts_of(x.shape), (self.time,), "diffusion")  # no matrix
         self.slope(x.shape)
-        if self.learn not in (None, "score"):
+        if self.learn not in (None, "score", "noise"):
             raise Refusal(
                 "DGM650",
                 f"`{self.learn}` and the score follow from each other by the kernel of x_{self.time} given x_0, and "
                 "this law, which is not affine, has none with a formula",
                 "learn",
-                help=(f"write `learn score({self.state}, {self.time}) = …`",),
+                help=(f"write `learn noise({self.state}, {self.time}) = …`, or `score`",),
             )
         if self.settings.precondition is not None:
             raise Refusal(
@@ -106,6 +107,7 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
             checked = (*checked, f"probability flow by {self.likelihood.solver.promise()}")
             assumed = (
                 *assumed,
-                f"x at {self.time} = {self.high:g} follows the prior there, since its law has no formula",
+                f"x at {self.time} = {self.high:g} follows the prior there, since its law has no formula: `verify` and "
+                "training measure how nearly",
             )
         return Facts(checked=checked, assumed=assumed)

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dgmspec.algebra.paths.gaussian import GaussianPath
@@ -22,10 +21,12 @@ from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.journeys import denoiser_of
+from dgmspec.modules.lost import gone
 from dgmspec.modules.paths import coefficients
 from dgmspec.modules.paths.joint_coefficients import joint_at, joint_plan, joint_tables
 from dgmspec.modules.paths.simulation import STEPS, Process, process_of
 from dgmspec.modules.paths.unsolved import noised
+from dgmspec.modules.solvers import SolverError
 from dgmspec.ops.paths.arrows import Sde
 from dgmspec.ops.paths.joint import JointSde, Started
 from dgmspec.ops.paths.noising import AbstractNoising
@@ -40,8 +41,6 @@ from dgmspec.runtime.kolmogorov.residual import AbstractSources, JointSources, L
 from dgmspec.runtime.kolmogorov.volumes import Box, binned, solve
 
 __all__ = ["check_processes"]
-
-Array = NDArray[np.float64]
 
 RESIDUAL: Final = 1e-6
 """What a derived law may leave over, relative to the terms that cancel."""
@@ -118,13 +117,13 @@ class _Tried:
         sources = None if path is None else self._sources(path)
         if sources is not None:
             yield self._residual(sources)
-        if isinstance(self.op, Simulation):
-            found = list(self._simulated(sources, seed))
-        elif isinstance(self.op, Unsolved):
-            found = list(self._unsolved())
-        elif isinstance(self.op, (Sde, JointSde)) and sources is not None:
-            found = list(self._noised(sources))
-        else:
+        histograms = self._histograms(sources, seed)
+        if histograms is None:
+            return
+        try:
+            found = list(histograms)
+        except SolverError as error:
+            yield Finding(self.node.address, f"{self.label}, {error}", "simulation", math.inf, DEVIATIONS)
             return
         if not found:
             reason = "its noise is too small beside its drift for the cells of a grid, and no law is derived"
@@ -132,8 +131,16 @@ class _Tried:
             return
         seen += found
         worst = max(histogram.deviation() for histogram in found)
-        error = worst if math.isfinite(worst) else math.inf
-        yield Finding(self.node.address, self.label, "simulation", error, DEVIATIONS)
+        worst = worst if math.isfinite(worst) else math.inf
+        yield Finding(self.node.address, self.label, "simulation", worst, DEVIATIONS)
+
+    def _histograms(self, sources: Sources | JointSources | None, seed: int) -> Iterator[Histogram] | None:
+        """Those of a simulation, of laws that are simulated; `SolverError` where one leaves the numbers."""
+        if isinstance(self.op, Simulation):
+            return self._simulated(sources, seed)
+        if isinstance(self.op, Unsolved):
+            return self._unsolved()
+        return self._noised(sources) if isinstance(self.op, (Sde, JointSde)) and sources is not None else None
 
     def _path(self) -> GaussianPath | JointPath | None:
         if isinstance(self.op, Unsolved):
@@ -230,6 +237,7 @@ class _Tried:
         times = [op.low + share * (op.high - op.low) for share in shares]
         parts = [self.model.states_at(times, CHUNK, seed, start) for start in range(0, PATHS, CHUNK)]
         points = torch.cat(parts, 1).double().reshape(len(times), PATHS, size)
+        self._require_numbers(times, points)
         if sources is not None:
             for t, x in zip(times, points, strict=True):
                 yield self._beside(sources, x, t)
@@ -250,7 +258,16 @@ class _Tried:
                 for draw in op.simulation_draws(event)
             }
             points.append(noised(op, law, start, torch.full((PATHS,), t, dtype=torch.float64), draws))
-        yield from self._gridded(times, torch.stack(points).reshape(len(times), PATHS, size))
+        states = torch.stack(points).reshape(len(times), PATHS, size)
+        self._require_numbers(times, states)
+        yield from self._gridded(times, states)
+
+    def _require_numbers(self, times: Sequence[float], points: Tensor) -> None:
+        """`SolverError` where a path leaves the numbers."""
+        walk = ((torch.full((PATHS,), t, dtype=torch.float64), x) for t, x in zip(times, points, strict=True))
+        error = gone(self.op, self.node.address, self.event, torch.zeros_like(points[0]), walk)
+        if error is not None:
+            raise error
 
     def _gridded(self, times: Sequence[float], points: Tensor) -> Iterator[Histogram]:
         """Points at the start and later ones, (times, paths, d), beside the equation solved from the first on; nothing
