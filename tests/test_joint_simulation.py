@@ -18,6 +18,7 @@ import dgmspec
 from dgmspec import lang
 from dgmspec.algebra.paths.affine import Times
 from dgmspec.algebra.paths.slopes import own_slope
+from dgmspec.checks.explain import explain
 from dgmspec.modules.asked import asked_sampler
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.paths.simulation import field_of
@@ -180,8 +181,10 @@ def test_the_scheme_follows_the_law() -> None:
         "euler_maruyama": ("[a, b]", "[b, a]"),
     }
     for name, law in laws.items():
-        solver = step_of(model(*law)).settings.solver
+        found = model(*law)
+        solver = step_of(found).settings.solver
         assert solver is not None and solver.name == name
+        assert f"log_prob {'exact' if name == 'exact' else 'none'}" in explain(found.graph)
     still = model("[-a, -b]", "[0, 1]")  # no noise reaches a, whose law given its start is a point
     assert still.density == "none" and still.sample(3, seed=0)["a"].shape == (3,)
 

@@ -84,7 +84,8 @@ def explain_table(graph: Graph) -> ExplainTable:
 def _flow(analysis: Analysis, chain: ChainFacts) -> FlowTable:
     arrow = chain.arrow
     ends = [analysis.graph.type_of(analysis.graph.variables[name].value) for name in (arrow.source, arrow.target)]
-    observed = [name for name in (arrow.source, arrow.target) if name in analysis.graph.observed]
+    parts = [part for name in (arrow.source, arrow.target) for part in analysis.graph.variables[name].parts or (name,)]
+    observed = [name for name in parts if name in analysis.graph.observed]
     density = analysis.density(observed[0]) if observed else _along(chain)
     assumed = tuple(dict.fromkeys(reason for step in chain.steps for reason in step.facts.assumed))
     return FlowTable(

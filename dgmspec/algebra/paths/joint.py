@@ -118,9 +118,9 @@ class JointPath(AbstractPath):
         return tuple(tuple(flat[place * copies + c] for place in self.mixing.order) for c in range(copies))
 
     def marginals(self, means: Row, deviations: Row, t: float) -> tuple[tuple[Row, Matrix], ...]:
-        """Mean and factor of x_t in each group, in order, where all of x_0 is normal with independent coordinates, of
-        one mean and deviation for all or for each."""
-        signal, shift, spread = self.between(self.low, t)
+        """Mean and factor of x_t in each group, in order, where the data, all of x_0, are normal with independent
+        coordinates, of one mean and deviation for all or for each."""
+        signal, shift, spread = self.at(t) if t > self.low else self.between(self.low, t)
         factors: dict[Row, Matrix] = {}
         found = []
         for c, (first, scale) in enumerate(zip(self.grouped(means), self.grouped(deviations), strict=True)):
