@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dgmspec.modules.twin import flat_rows
+
 __all__ = ["Watch", "effective_size", "split_r_hat"]
 
 NUMBERS = 2**23
@@ -17,14 +19,14 @@ class Watch:
     """The values of chains at each of `steps` steps, of as many chains and coordinates as fit."""
 
     def __init__(self, steps: int, like: Tensor) -> None:
-        events = like.unsqueeze(-1).flatten(1)
+        events = flat_rows(like)
         self.columns = min(events.shape[1], COORDINATES)
         self.rows = min(events.shape[0], max(4, NUMBERS // (steps * self.columns)))
         self.kept: list[Tensor] = []
 
     def add(self, x: Tensor) -> None:
         """One step's values, (batch, *event)."""
-        self.kept.append(x.unsqueeze(-1).flatten(1)[: self.rows, : self.columns].clone())
+        self.kept.append(flat_rows(x)[: self.rows, : self.columns].clone())
 
     def r_hat(self) -> Tensor | None:
         """`split_r_hat` of each coordinate; None of too few chains or steps."""

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from dgmspec.modules.convergence import Watch
-from dgmspec.modules.langevin import Draws, Field, Twin, flat, rows_like
+from dgmspec.modules.langevin import Draws, Field, Twin
 from dgmspec.modules.results import Chains
+from dgmspec.modules.twin import by_row, flat_rows
 from dgmspec.ops.hamiltonian import Hmc
 
 __all__ = ["TWINS", "State", "leapfrog", "transition", "windows"]
@@ -47,8 +48,8 @@ def leapfrog(
         p = p + step / 2 * here.slope
         there = look(field, here.x + step * inverse_mass * p)
         # A row that has left the numbers stands still from there on, with no density: its end is not taken.
-        fine = torch.isfinite(there.value) & flat(torch.isfinite(there.slope)).all(1) & torch.isfinite(here.value)
-        rows = rows_like(fine, p)
+        fine = torch.isfinite(there.value) & flat_rows(torch.isfinite(there.slope)).all(1) & torch.isfinite(here.value)
+        rows = by_row(fine, p)
         x, slope = torch.where(rows, there.x, here.x), torch.where(rows, there.slope, 0.0)
         here = State(x, torch.where(fine, there.value, -math.inf), slope)
         p = p + step / 2 * here.slope
@@ -57,7 +58,7 @@ def leapfrog(
 
 def energy(state: State, p: Tensor, inverse_mass: Tensor) -> Tensor:
     """H = -log p(x) + pᵀM⁻¹p / 2, (batch,)."""
-    return flat(inverse_mass * p**2 / 2).sum(1) - state.value
+    return flat_rows(inverse_mass * p**2 / 2).sum(1) - state.value
 
 
 def transition(
@@ -67,11 +68,11 @@ def transition(
     was lost."""
     p = noise() * inverse_mass**-0.5
     size = step * (1 + JITTER * (2 * chance() - 1))
-    there, end = leapfrog(field, here, p, rows_like(size, p), inverse_mass, op.leapfrog)
+    there, end = leapfrog(field, here, p, by_row(size, p), inverse_mass, op.leapfrog)
     gained = energy(there, end, inverse_mass) - energy(here, p, inverse_mass)
     likely = (-gained).clamp(max=0.0).exp().nan_to_num(0.0)  # from no density to none
     taken = chance() < likely
-    rows = rows_like(taken, p)
+    rows = by_row(taken, p)
     kept = State(
         torch.where(rows, there.x, here.x),
         torch.where(taken, there.value, here.value),

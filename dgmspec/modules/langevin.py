@@ -10,9 +10,10 @@ from torch import Tensor
 
 from dgmspec.modules.registry import twin_of
 from dgmspec.modules.results import Chains
+from dgmspec.modules.twin import by_row, flat_rows
 from dgmspec.ops.langevin import AbstractChain, Langevin, Mala
 
-__all__ = ["TWINS", "Draws", "Field", "flat", "rows_like", "run_chains"]
+__all__ = ["TWINS", "Draws", "Field", "run_chains"]
 
 Field = Callable[[Tensor], tuple[Tensor | None, Tensor]]
 """(batch, *event) -> the log-density (batch,), None where the slope alone is known, and its slope; row by row."""
@@ -27,7 +28,7 @@ def run_chains(op: AbstractChain, field: Field, noise: Draws, chance: Draws) -> 
     """
     twin: Twin = twin_of(type(op))
     found = twin(op, field, op.start * noise(), noise, chance)
-    lost = ~flat(torch.isfinite(found.values)).all(1)
+    lost = ~flat_rows(torch.isfinite(found.values)).all(1)
     if found.log_density is not None:
         lost = lost | ~torch.isfinite(found.log_density)
     if bool(lost.any()):
@@ -38,22 +39,12 @@ def run_chains(op: AbstractChain, field: Field, noise: Draws, chance: Draws) -> 
     return found
 
 
-def flat(x: Tensor) -> Tensor:
-    """(batch, *event) -> (batch, coordinates), numbers and empty batches too."""
-    return x.unsqueeze(-1).flatten(1)
-
-
-def rows_like(value: Tensor, x: Tensor) -> Tensor:
-    """One number a row, (batch,), made to broadcast against events (batch, *event)."""
-    return value.reshape(-1, *[1] * (x.dim() - 1))
-
-
 def langevin(op: Langevin, field: Field, x: Tensor, noise: Draws, chance: Draws) -> Chains:
     """Every step is taken."""
     eta = op.step_size
     for _ in range(op.steps):
         x = x + eta / 2 * field(x)[1] + eta**0.5 * noise()
-    return Chains(x, field(x)[0], torch.ones_like(flat(x).sum(1)))
+    return Chains(x, field(x)[0], torch.ones_like(flat_rows(x).sum(1)))
 
 
 def mala(op: Mala, field: Field, x: Tensor, noise: Draws, chance: Draws) -> Chains:
@@ -69,9 +60,9 @@ def mala(op: Mala, field: Field, x: Tensor, noise: Draws, chance: Draws) -> Chai
         assert there is not None
         # log q(y | x) is -z²/2, and the way back has z' = (x - y - η/2 ∇log p(y)) / √η.
         back = (x - y - eta / 2 * slope_there) / eta**0.5
-        ratio = there - value + flat((z**2 - back**2) / 2).sum(1)
+        ratio = there - value + flat_rows((z**2 - back**2) / 2).sum(1)
         accepted = chance().log() < ratio
-        rows = rows_like(accepted, x)
+        rows = by_row(accepted, x)
         x, slope = torch.where(rows, y, x), torch.where(rows, slope_there, slope)
         value, taken = torch.where(accepted, there, value), taken + accepted
     return Chains(x, value, taken / op.steps)

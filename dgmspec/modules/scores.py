@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.modules.langevin import langevin, mala, rows_like
-from dgmspec.modules.twin import Parameters, ScoreContext, ScoreTwin, sum_event
+from dgmspec.modules.langevin import langevin, mala
+from dgmspec.modules.twin import Parameters, ScoreContext, ScoreTwin, by_row, sum_event
 from dgmspec.ops.langevin import AbstractChain, Langevin, Mala
 from dgmspec.ops.scores import BUFFER, PLACE, Cd, Fisher
 
@@ -37,7 +37,7 @@ def _resumed(op: Cd, p: Parameters, x: Tensor, ctx: ScoreContext) -> tuple[Tenso
     if rows > op.buffer:
         raise ValueError(f"`cd`: a batch of {rows:,} rows moves as many chains, and `buffer` keeps {op.buffer:,}")
     at = (p[PLACE].long() + torch.arange(rows, device=x.device)) % op.buffer
-    again = rows_like(ctx.noise["again"] < op.reinit, x)
+    again = by_row(ctx.noise["again"] < op.reinit, x)
     return torch.where(again, op.start * ctx.noise["fresh"], p[BUFFER].index_select(0, at)), at
 
 

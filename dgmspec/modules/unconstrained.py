@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.registry import scalar_twin
+from dgmspec.modules.twin import flat_rows
 from dgmspec.ops.scalar.fixed import Exp, Logit
 
 __all__ = ["Map", "onto_support"]
@@ -43,6 +44,6 @@ def _summed(map_: Map) -> Map:
 
     def run(u: Tensor) -> tuple[Tensor, Tensor]:
         x, slopes = map_(u)
-        return x, slopes.unsqueeze(-1).flatten(1).sum(1)
+        return x, flat_rows(slopes).sum(1)
 
     return run

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.modules.distributions.values import Values
-from dgmspec.modules.twin import DistributionTwin, StepContext
+from dgmspec.modules.twin import DistributionTwin, StepContext, by_row
 from dgmspec.ops.distributions import Empirical
 
 
@@ -26,8 +26,7 @@ def _draw(op: Empirical, p: Values, ctx: StepContext, batch: int) -> Tensor:
 def _mean(op: Empirical, p: Values, ctx: StepContext, like: Tensor) -> Tensor:
     """The mean of the rows that are there, the room left beside them apart."""
     rows: Tensor = p["rows"]
-    there = torch.arange(len(rows), device=rows.device) < p["count"]
-    there = there.reshape(-1, *(1,) * (rows.dim() - 1))
+    there = by_row(torch.arange(len(rows), device=rows.device) < p["count"], rows)
     mean: Tensor = torch.where(there, rows, 0.0).sum(0) / p["count"]
     return mean
 
