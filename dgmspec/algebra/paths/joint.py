@@ -92,6 +92,8 @@ class JointPath(AbstractPath):
 
     def between(self, s: float, t: float) -> JointStep:
         """The law of x_t given all of x_s, s < t: worked out from s on, so that no covariance is subtracted."""
+        if s <= self.low and len(self.data) == self.mixing.size and t - self.low >= self.table.edges[0]:
+            return JointStep(*self.at(t))
         return JointStep(*moments_between(*self.law, self.table.edges, s - self.low, t - self.low))
 
     def posterior(self, s: float, t: float) -> JointBridge:
@@ -120,7 +122,7 @@ class JointPath(AbstractPath):
     def marginals(self, means: Row, deviations: Row, t: float) -> tuple[tuple[Row, Matrix], ...]:
         """Mean and factor of x_t in each group, in order, where the data, all of x_0, are normal with independent
         coordinates, of one mean and deviation for all or for each."""
-        signal, shift, spread = self.at(t) if t > self.low else self.between(self.low, t)
+        signal, shift, spread = self.between(self.low, t)
         factors: dict[Row, Matrix] = {}
         found = []
         for c, (first, scale) in enumerate(zip(self.grouped(means), self.grouped(deviations), strict=True)):
