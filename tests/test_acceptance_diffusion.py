@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from sklearn.svm import SVC
 import dgmspec
 from dgmspec import lang
 from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.paths.denoiser import Denoiser
+from dgmspec.modules.paths.predicted import Predicted
 from dgmspec.runtime.toys import TOYS
 from dgmspec.spec import override
 from tests.telling import told
@@ -123,20 +126,21 @@ def _score(x: torch.Tensor, alpha: float, sigma: float) -> torch.Tensor:
     return (shares.unsqueeze(2) * apart).sum(1) / variance
 
 
-@pytest.mark.parametrize(
-    ("process", "loss"),
-    [("sde", "dsm"), ("sde", "ism"), ("sde", "ssm"), ("markov", "dsm"), ("markov", "vlb"), ("markov", "ism")],
-)
+@pytest.mark.parametrize("loss", ["dsm", "ism", "ssm", "vlb"])
+@pytest.mark.parametrize("process", PROCESS)
 def test_every_loss_learns_the_score_of_a_mixture(process: str, loss: str, tmp_path: Path) -> None:
-    """The Fisher divergence of the learned score, averaged over five times, is below 5 % of that of the zero score."""
+    """The Fisher divergence of the learned score is below 5 % of that of the zero score at each of five times.
+
+    The earliest is the hardest: there the score bends most, and a net of two layers fits it last.
+    """
     text = (
         "dgm 1\nmodel M {\n observe x : real[2]\n latent z : real[2] ~ normal(0, 1)\n "
         + PROCESS[process]
-        + f"learn noise(x, t) = mlp(128, 128, time = fourier(16)); times = stratified }}\n loss = {loss}\n}}\n"
-        "train M { steps = 4_000; batch = 512; optimizer = adam(lr = 3e-3); schedule = cosine; ema = 0.99 }\n"
+        + f"learn noise(x, t) = mlp(128, 128, 128, time = fourier(16)); times = stratified }}\n loss = {loss}\n}}\n"
+        "train M { steps = 4_000; batch = 512; optimizer = adam(lr = 3e-3); schedule = cosine; ema = 0.999 }\n"
     )
     run = dgmspec.train(dgmspec.parse(text), data={"x": _mixture(50_000, 0).numpy()}, out=tmp_path / "run")
-    clean, path, shares = _mixture(20_000, 1), run.model.path, list[list[float]]()
+    clean, path, shares = _mixture(20_000, 1), run.model.path, list[float]()
     for share in (0.05, 0.1, 0.2, 0.4, 0.7):
         t = share if process == "sde" else float(round(100 * share))
         alpha, sigma = float(path.alpha(t)), float(path.sigma(t))
@@ -144,11 +148,62 @@ def test_every_loss_learns_the_score_of_a_mixture(process: str, loss: str, tmp_p
         truth = _score(x, alpha, sigma)
         with torch.no_grad():
             learned = run.model.score(x, t)
-        shares.append([float(value.square().sum(1).mean()) for value in (learned - truth, truth)])
-    whole = sum(left for left, _ in shares) / sum(zero for _, zero in shares)
-    said = ", ".join(f"{left / zero:.2%}" for left, zero in shares)
-    print(f"\n{process}, {loss}: Fisher divergence {whole:.2%} of the zero score's; at times {said}")
-    assert whole < 0.05
+        shares.append(float((learned - truth).square().sum() / truth.square().sum()))
+    print(f"\n{process}, {loss}: {', '.join(f'{share:.2%}' for share in shares)} of the zero score's Fisher divergence")
+    assert max(shares) < 0.05
+
+
+def test_the_bound_of_the_improved_chain_is_near_that_of_the_exact_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound of `improved_ddpm.dgm`, and that of the same chain with E[x_0 | x_t] of the checkerboard in the net's
+    place and the forward variance, which 800 steps bring to the entropy, log 32."""
+    run = dgmspec.train(dgmspec.load(SPECS / "improved_ddpm.dgm"), out=tmp_path / "run")
+    points = torch.from_numpy(TOYS["checkerboard"](4000, seed=5)).double()
+    text, exact = (SPECS / "improved_ddpm.dgm").read_text().replace("variance = learned", "variance = forward"), {}
+    text = text.replace("loss = dsm + 0.001 * vlb(trains = variance)", "loss = vlb")
+    monkeypatch.setattr(Denoiser, "__call__", _known_mean)
+    for steps in (50, 800):
+        spec = dgmspec.parse(text.replace("param T = 50", f"param T = {steps}"))
+        with torch.no_grad():
+            found = dgmspec.compile(spec, dtype=torch.float64).log_prob(points, seed=0)
+        exact[steps] = -float(found.mean()), float(found.std()) / len(points) ** 0.5
+    ours = run.report["test"]["nll_nats"]
+    print(f"\nimproved_ddpm: {ours:.3f} nats; exact mean: {exact[50][0]:.3f}, of 800 steps {exact[800][0]:.3f}")
+    assert abs(exact[800][0] - math.log(32)) < 4 * exact[800][1] + 0.02
+    assert ours < exact[50][0] + 0.15
+
+
+def _known_mean(net: Denoiser, x: torch.Tensor, t: torch.Tensor, here: Any = None) -> Predicted[Any]:
+    """E[x_0 | x_t] of a uniform law on the dark squares of a board: sums over squares of truncated normal laws."""
+    here = net.at(t, x.dtype) if here is None else here
+    y, width = x / here.alpha, (here.sigma / here.alpha).expand_as(x)
+    edges = torch.linspace(-4, 4, 5, dtype=x.dtype)
+    low, high = ((ends - y.unsqueeze(2)) / width.unsqueeze(2) for ends in (edges[:-1], edges[1:]))
+    mass = (torch.special.ndtr(high) - torch.special.ndtr(low)).clamp(min=1e-300)
+    bell = (-(low**2) / 2).exp() - (-(high**2) / 2).exp()
+    first = y.unsqueeze(2) * mass + width.unsqueeze(2) * bell / math.sqrt(2 * math.pi)
+    dark = (torch.arange(4).unsqueeze(1) + torch.arange(4)) % 2 == 0
+    each = [torch.einsum("ni,nj,ij->n", a[:, 0], b[:, 1], dark.to(x)) for a, b in ((first, mass), (mass, first))]
+    clean = torch.stack(each, 1) / torch.einsum("ni,nj,ij->n", mass[:, 0], mass[:, 1], dark.to(x)).unsqueeze(1)
+    return Predicted(here, (x - here.mean - here.alpha * clean) / here.sigma, clean)
+
+
+def test_a_law_that_is_not_affine_is_undone_down_to_eight_heaps(tmp_path: Path) -> None:
+    """Of 10,000 samples of `wells.dgm`, whose score is learned at simulated states, nearly as many as of the data lie
+    within three deviations of a heap, each heap has its share, and a classifier hardly tells them from data."""
+    run = dgmspec.train(dgmspec.load(SPECS / "wells.dgm"), out=tmp_path / "run")
+    samples = run.model.sample(ROWS, seed=0, method=lang.reverse_sde(steps=200)).numpy()
+    angles = np.arange(8) * np.pi / 4
+    far = ((samples[:, None] - 8**0.5 * np.stack([np.cos(angles), np.sin(angles)], 1)) ** 2).sum(2) ** 0.5
+    inside, shares = (far.min(1) < 3 * 8**-0.5).mean(), np.bincount(far.argmin(1), minlength=8) / len(far)
+    found = told(samples, TOYS["eight_gaussians"](ROWS, seed=1))
+    gap, seconds = run.report["test"]["gap_to_entropy_nats"], run.report["seconds"]
+    print(
+        f"\n{inside:.1%} in a heap (of data 98.9 %), {shares.min():.3f} to {shares.max():.3f} in each; told {found:.3f}"
+    )
+    print(f"gap to the entropy {gap:.3f} nats, {seconds:.0f} s")
+    assert inside > 0.93 and shares.min() > 0.1 and found < 0.6
 
 
 # ---- toys -----------------------------------------------------------------------------------------------------------

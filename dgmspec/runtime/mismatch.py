@@ -29,8 +29,10 @@ from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.program.program import Program
+from dgmspec.runtime.data import AbstractTable
+from dgmspec.runtime.feed import columns_of
 
-__all__ = ["Mismatch", "mismatches"]
+__all__ = ["Mismatch", "ends_of", "mismatches"]
 
 ROWS: Final = 2048
 """States at the end: half of them estimate the density at the other half. Simulated ones are twice as many."""
@@ -85,6 +87,13 @@ def mismatches(model: CompiledModel, rows: Mapping[str, Tensor] | None, seed: in
             if given is not None or not event.support.discrete:
                 found = _measured(model, node, event, prior, given, seed)
                 yield from () if found is None else (found,)
+
+
+def ends_of(model: CompiledModel, table: AbstractTable | None, seed: int) -> tuple[Mismatch, ...]:
+    """The figures of all noising arrows for some rows of a table."""
+    if table is None or not any(_prior(model, node) for node in model.graph.steps.values()):
+        return ()
+    return tuple(mismatches(model, columns_of(model, table.sample(ROWS, seed)), seed))
 
 
 def _measured(

@@ -14,15 +14,13 @@ from torch import nn
 from dgmspec.compiler import compile, expect_spec
 from dgmspec.core.op import AbstractOp
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.journeys import noising_step
 from dgmspec.runtime.data import FromPython, Places, Simulated
-from dgmspec.runtime.feed import columns_of, feed_of
+from dgmspec.runtime.feed import feed_of
 from dgmspec.runtime.gallery import draw_run
 from dgmspec.runtime.interrupts import resumable
 from dgmspec.runtime.likelihood import VALIDATION_ROWS, Validation
 from dgmspec.runtime.loop import Loop
-from dgmspec.runtime.mismatch import ROWS as ENDS
-from dgmspec.runtime.mismatch import Mismatch, mismatches
+from dgmspec.runtime.mismatch import Mismatch, ends_of
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.recording import record_rows
@@ -177,7 +175,7 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     if not processes.on_main(lambda: directory.begun):
         processes.on_main(lambda: _write_beginning(task, directory))
     with resumable(f"go on with\n    dgmspec train --resume {directory.path}"):
-        ends = _ends(model, parts, task.plan.seed)
+        ends = ends_of(model, parts.train, task.plan.seed)
         with show_progress("train", loop.steps.count, visible) as reporter:
             for end in ends:
                 if end.notable:
@@ -230,13 +228,6 @@ def _begin(model: CompiledModel, task: Task, parts: Parts) -> None:
         )
     elif parts.train:
         record_statistics(model, parts.train)
-
-
-def _ends(model: CompiledModel, parts: Parts, seed: int) -> tuple[Mismatch, ...]:
-    """How far noising arrows end from their priors, of training rows."""
-    if parts.train is None or noising_step(model.graph) is None:
-        return ()
-    return tuple(mismatches(model, columns_of(model, parts.train.sample(ENDS, seed)), seed))
 
 
 def _ending(
