@@ -17,6 +17,7 @@ import pytest
 
 from dgmspec import answers, cli
 from dgmspec.commands import specs
+from dgmspec.core.width import unbroken
 
 ROOT = Path(__file__).parent.parent
 SPECS = ROOT / "specs"
@@ -112,6 +113,22 @@ def test_fmt_keeps_comments_and_says_what_changes(tmp_path: Path, capsys: pytest
     assert cli.run(["fmt", str(path)]) == 0
     assert path.read_text() == "dgm 1\nparam a = 3  # why\n"
     assert cli.run(["fmt", "--check", str(path)]) == 0
+
+
+def test_a_page_of_the_library_is_broken_for_its_reader(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.run(["list", "rqs"]) == 0
+    prose = capsys.readouterr().out.partition("Shapes: ")[2].partition("Domain: ")[0].splitlines()
+    assert len(prose) > 3 and all(40 < len(line) <= 60 for line in prose[1:-1])
+    assert unbroken("A b\nc.\n\nCost: d\ne\nCaveat: f\n``g``\n    h") == "A b c.\n\nCost: d e\nCaveat: f\n``g``\n    h"
+
+
+def test_a_new_spec_makes_its_folder(tmp_path: Path) -> None:
+    assert cli.run(["new", "maf", str(tmp_path / "my/model.dgm"), "-q"]) == 0
+    (tmp_path / "file").write_text("")
+    assert cli.run(["new", "maf", str(tmp_path / "file/model.dgm"), "-q"]) == 2
 
 
 def test_explain_show_and_list(capsys: pytest.CaptureFixture[str]) -> None:

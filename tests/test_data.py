@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import torch
 
 from dgmspec.core.types import BINARY, POSITIVE, REAL, SIMPLEX, UNIT, Type, category, integers
 from dgmspec.runtime.data import Batches, Context, DataError, Dataset, Moments, from_arrays, open_source
@@ -140,6 +141,11 @@ def test_a_shape_is_refused_with_what_would_mend_it(case):
         from_arrays({"x": np.zeros(shape)}, {"x": declared})
 
     assert refused.value.code == "DGM851" and help_ in refused.value.help
+
+
+def test_tensors_of_half_precision_are_read():
+    values = torch.tensor([0.5, -2.0], dtype=torch.bfloat16, requires_grad=True)
+    assert from_arrays({"x": values}, {"x": Type(REAL)}).whole()["x"].tolist() == [0.5, -2.0]
 
 
 def test_truths_are_numbers():

@@ -101,6 +101,10 @@ def test_an_error_prints_its_message_without_a_traceback() -> None:
     with pytest.raises(SpecError) as caught:
         dgmspec.compile(dgmspec.parse(WRONG))
     assert any("actnrm" in line for line in caught.value._render_traceback_())
+    with pytest.raises(dgmspec.DataError) as wrong:
+        dgmspec.train(dgmspec.parse(SPEC + "train M { steps = 1 }"), data=[1])  # type: ignore[arg-type]
+    assert wrong.value._render_traceback_()[0].startswith("error[DGM853]: `data` is a dict of arrays")
+    assert dgmspec.RunError("a\nb")._render_traceback_() == ["a", "b"]
 
 
 @pytest.mark.parametrize("text", [SPEC, WRONG, "", "model", 'data d = csv("a', "x ∑ ² `$ < & >\n{{{ )", "# only"])

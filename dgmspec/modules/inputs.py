@@ -23,17 +23,27 @@ Arrays = Mapping[str, Any]
 
 def as_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device: torch.device) -> Tensor:
     """An array (batch, *event) as a tensor of the model's precision; ValueError where the event's shape is another."""
-    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
-    expected = ("batch", *type_.shape)
-    if tensor.dim() != len(expected) or tuple(tensor.shape[1:]) != type_.shape:
-        shape = f"({', '.join(map(str, expected))}{',' if len(expected) == 1 else ''})"
-        raise ValueError(f"`{name}` is {type_}: expected a tensor of shape {shape}, got {tuple(tensor.shape)}")
+    tensor = _tensor(name, value, type_)
+    if tensor.dim() != 1 + len(type_.shape) or tuple(tensor.shape[1:]) != type_.shape:
+        raise ValueError(f"{_expected(name, type_)}, got {tuple(tensor.shape)}")
     return tensor.to(device, dtype)
+
+
+def _tensor(name: str, value: Any, type_: Type) -> Tensor:
+    try:
+        return value if isinstance(value, Tensor) else torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{_expected(name, type_)}, got {type(value).__name__}") from None
+
+
+def _expected(name: str, type_: Type) -> str:
+    shape = ", ".join(map(str, ("batch", *type_.shape))) + "," * (not type_.shape)
+    return f"`{name}` is {type_}: expected a tensor of shape ({shape})"
 
 
 def checked_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device: torch.device) -> Tensor:
     """`as_event`; ValueError also where a value on the CPU is no whole number or label of a discrete variable's."""
-    tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
+    tensor = _tensor(name, value, type_)
     event = as_event(name, tensor, type_, dtype, device)
     if type_.support.discrete and tensor.is_cpu:
         # Judged before a rounding to the model's precision; small integer types compare with little else.

@@ -216,6 +216,8 @@ class AbstractRunner(AbstractStore, ABC):
 
     def _read_given(self, phase: Phase, n: int, given: Given) -> tuple[dict[str, Tensor], int, tuple[int, ...]]:
         """Contexts repeated for n samples each, how many rows that makes, and the shape (n,) or (n, m)."""
+        if n < 0:
+            raise ValueError(f"how many samples is a whole number from 0 up, not {n}")
         inputs = read_given(self.program(phase), self.givens, given, self.dtype, self.device)
         m = batch_of(inputs)
         repeated = {k: v.expand(n, m, *v.shape[1:]).reshape(n * m, *v.shape[1:]) for k, v in inputs.items()}

@@ -55,6 +55,10 @@ METRICS = ("step", "seconds", "loss", "validation")
 class RunError(Exception):
     """Something outside the spec stopped a run: a path, a disk, a checkpoint. The message is meant for the user."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback."""
+        return str(self).split("\n")
+
 
 class ToldError(RunError):
     """A `RunError` of another process, which has told the user."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dgmspec.core.op import AbstractOp
+from dgmspec.core.width import unbroken
 from dgmspec.ops import Parameter, library, signature
 
 __all__ = ["Page", "call_form", "catalogue"]
@@ -90,7 +91,7 @@ def _role(role: str) -> Page:
 
 
 def _entry(cls: type[AbstractOp]) -> Page:
-    lines = [f"{call_form(cls)}    ({cls.role})", "", inspect.getdoc(cls) or ""]
+    lines = [f"{call_form(cls)}    ({cls.role})", "", unbroken(inspect.getdoc(cls) or "")]
     described = [(p.name, p.doc) for p in signature(cls) if p.doc]
     if described:
         width = max(len(name) for name, _ in described)

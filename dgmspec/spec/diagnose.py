@@ -77,6 +77,8 @@ def _position(diagnostic: Diagnostic) -> tuple[str, int, str]:
 
 def parse(text: str, sources: Sources | None = None) -> Spec:
     """The spec of a text; raises `SpecError` with everything that was found where it is none."""
+    if not isinstance(text, str):
+        raise TypeError(f"parse takes the text of a spec, not {type(text).__name__}: read a file by dgmspec.load(path)")
     return _or_raise(diagnose(text, sources))
 
 

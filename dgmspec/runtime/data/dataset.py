@@ -48,6 +48,10 @@ class DataError(Exception):
         self.message = message
         self.help = help
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints in place of a traceback: where in Python wrong data were met helps nobody."""
+        return [f"error[{self.code}]: {self.message}", f"  help: {self.help}"]
+
 
 class AbstractTable(ABC):
     """Columns by variable name, (rows, *event), in blocks of `sizes` rows that `block` reads one at a time."""

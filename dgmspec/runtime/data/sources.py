@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.datasets import load_digits
 from torch import Tensor
@@ -144,11 +145,17 @@ def named_columns(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]
 def _array(name: str, values: ArrayLike) -> Column:
     """`values` as an array; rows of unequal length have no shape."""
     try:
-        return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+        return np.asarray(_host(values) if isinstance(values, Tensor) else values)
     except ValueError as mistake:
         raise DataError(
             "DGM851", f"the rows of `{name}` do not have one common shape", "give a rectangular array"
         ) from mistake
+
+
+def _host(values: Tensor) -> Tensor:
+    """A tensor as NumPy can hold it, which has no bfloat16."""
+    values = values.detach().cpu()
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def _bind(source: str, columns: Sequence[str], variables: Mapping[str, Type]) -> dict[str, str]:
