@@ -137,6 +137,8 @@ def test_what_a_grid_does_not_serve_is_said() -> None:
     assert finding.status == "not tried" and "`a`" in finding.reason
     shared = MIXED["shared noises"].replace("@ x", "@ tanh(x)")
     assert "share" in found(model(shared))["Fokker-Planck"].reason
+    fast = forwards("[20 * x[1], -20 * tanh(x[0])]", "0.05", "solver = euler_maruyama(steps = 8)", "real[2]")
+    assert "too small" in found(fast)["simulation"].reason
 
 
 def test_larger_events_are_not_tried() -> None:

@@ -36,7 +36,7 @@ from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.runtime.findings import Finding
 from dgmspec.runtime.kolmogorov.histograms import Histogram, coarser
-from dgmspec.runtime.kolmogorov.laws import at_once, function_of, law_of, on_arrays
+from dgmspec.runtime.kolmogorov.laws import at_once, function_of, law_of, on_arrays, untried
 from dgmspec.runtime.kolmogorov.residual import AbstractSources, JointSources, Law, Sources, residual, standard
 from dgmspec.runtime.kolmogorov.volumes import Box, binned, solve
 
@@ -72,25 +72,13 @@ def check_processes(
         if isinstance(node.op, AbstractNoising) and node.op.discrete:
             continue  # a chain has steps, and no equation
         label = f"{node.address.rpartition('/')[0]} ({node.op.name})"
-        if reason := _beyond(node.op, event):
+        if reason := untried(node.op, event):
             findings.append(Finding(node.address, label, "Fokker-Planck", None, reason=reason))
             continue
         generator = torch.Generator().manual_seed(seed_of(seed, node.address, 5))
         tried = _Tried(model, node, event, label, generator, rows)
         findings += tried.findings(seen, seed)
     return findings, seen
-
-
-def _beyond(op: AbstractNoising | AbstractProcess, event: Type) -> str:
-    """Why nothing is tried of a process; empty where it is."""
-    if event.size > 2:
-        return f"{event} has more than two coordinates"
-    if isinstance(op, AbstractNoising) or (isinstance(op, Simulation) and op.known and op.start is not None):
-        return ""
-    if op.shares_noise(event.shape):
-        return "its coordinates share noises, and no law is derived"
-    silent = op.silent(event.shape)
-    return f"noise reaches `{silent[0]}` by the drift alone, which cells blur, and no law is derived" if silent else ""
 
 
 @dataclass(frozen=True)
@@ -273,7 +261,7 @@ class _Tried:
         """Points at the start and later ones, (times, paths, d), beside the equation solved from the first on; nothing
         where that would be blurred by its cells."""
         op, size = self.op, points.shape[2]
-        box = _box(points.flatten(0, 1))
+        box = Box.around(points.flatten(0, 1).numpy(), CELLS[size])
         if self._blurred(times, points, box):
             return
         edges = [box.edges(axis) for axis in range(size)]
@@ -310,10 +298,3 @@ class _Tried:
 def _like(rows: Tensor, noise: Tensor) -> Tensor:
     """Normal points with the mean of some rows and their deviation, which is 1 of a single one."""
     return rows.mean(0) + (rows.std(0) if len(rows) > 1 else 1.0) * noise
-
-
-def _box(joined: Tensor) -> Box:
-    """The grid around all points, with a margin."""
-    low, high = joined.min(0).values, joined.max(0).values
-    margin = 0.1 * (high - low)
-    return Box(tuple((low - margin).tolist()), tuple((high + margin).tolist()), CELLS[joined.shape[1]])

@@ -1,4 +1,4 @@
-"""The author's equation as functions of points and times, and of arrays."""
+"""The author's equation as functions of points and times, and of arrays; and where nothing is tried of it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from torch import Tensor
 
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.parts import Parts, shares_noise
-from dgmspec.core.types import Shape
+from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.paths import coefficients
 from dgmspec.modules.paths.simulation import field_of
 from dgmspec.ops.paths.arrows import Sde
 from dgmspec.ops.paths.joint import JointSde
+from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.process import AbstractProcess
+from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.runtime.kolmogorov.residual import Law
 
-__all__ = ["at_once", "function_of", "law_of", "on_arrays"]
+__all__ = ["at_once", "function_of", "law_of", "on_arrays", "untried"]
 
 Array = NDArray[np.float64]
 
@@ -42,6 +44,18 @@ def law_of(op: Any, shape: Shape) -> Law:
         return [value.reshape(len(t), -1).expand_as(x) for value in found]
 
     return Law(lambda x, t: (found := rates(x, t))[0] * x + found[1], lambda x, t: rates(x, t)[2].sqrt())
+
+
+def untried(op: AbstractNoising | AbstractProcess, event: Type) -> str:
+    """Why nothing is tried of a process; empty where it is."""
+    if event.size > 2:
+        return f"{event} has more than two coordinates"
+    if isinstance(op, AbstractNoising) or (isinstance(op, Simulation) and op.known and op.start is not None):
+        return ""
+    if op.shares_noise(event.shape):
+        return "its coordinates share noises, and no law is derived"
+    silent = op.silent(event.shape)
+    return f"noise reaches `{silent[0]}` by the drift alone, which cells blur, and no law is derived" if silent else ""
 
 
 def function_of(formula: AbstractExpr, parts: Parts, time: str, shape: Shape) -> Callable[[Tensor, Tensor], Tensor]:

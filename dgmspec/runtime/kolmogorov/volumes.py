@@ -37,6 +37,13 @@ class Box:
     high: tuple[float, ...]
     counts: tuple[int, ...]
 
+    @classmethod
+    def around(cls, points: Array, counts: tuple[int, ...]) -> Box:
+        """The grid around points (n, d), with a margin."""
+        low, high = points.min(0), points.max(0)
+        margin = 0.1 * (high - low)
+        return cls(tuple((low - margin).tolist()), tuple((high + margin).tolist()), counts)
+
     def edges(self, axis: int) -> Array:
         """The ends of the cells along an axis."""
         return np.linspace(self.low[axis], self.high[axis], self.counts[axis] + 1)
