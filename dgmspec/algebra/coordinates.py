@@ -32,15 +32,17 @@ __all__ = ["gradient", "written_out"]
 def gradient(
     formula: AbstractExpr, state: str, shapes: Mapping[str, Shape], box: Mapping[str, Interval]
 ) -> AbstractExpr | None:
-    """∂formula/∂y of a number, as an array like y; None where y is too large or no vector."""
+    """∂formula/∂y of a number, as an array like y; None where y is too large or no vector, or the formula no number."""
     field = Field(state, shapes, box, {})
     if len(field.shape) > 1 or prod(field.shape) > WRITTEN_OUT:
         return None
     with domains(field) as names:
         try:
-            (cell,) = cells(formula, shapes, {state: [Name(id=name) for name in names]})[1]
+            _, found = cells(formula, shapes, {state: [Name(id=name) for name in names]})
+            if len(found) != 1:
+                return None
             b = Builder(box_of(field, names), [BUDGET])
-            slopes = [emit(b, factor_sum(b, _slope(b, cell, name))) for name in names]
+            slopes = [emit(b, factor_sum(b, _slope(b, found[0], name))) for name in names]
         except (TooLarge, Exhausted):
             return None
     parts = [whole(slope, state, field.shape, names) for slope in slopes]
