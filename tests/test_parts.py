@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import dgmspec
-from dgmspec import cli
+from dgmspec import cli, lang
 from dgmspec.checks.explain_table import explain_table
 from dgmspec.graph.graph import Graph
 from dgmspec.modules.compiled import CompiledModel
@@ -222,3 +222,29 @@ def test_some_samples_take_many_rounds() -> None:
     drawn = model.sample(200, seed=0)
     assert drawn.shape == (200, 1) and bool(((drawn > 0) & (drawn < 1)).all())
     torch.testing.assert_close(torch.cat([model.sample(120, seed=0), model.sample(80, seed=0, start=120)]), drawn)
+
+
+PATH = """dgm 1
+model M {
+    observe x : unit[1]
+    latent u : real[*]
+    latent z : real[1] ~ normal(0, 1)
+    flow x -> u { logit(0.2) }
+    sde u -> z over t in 0..1 { drift(u, t) = -2 * u; diffusion(t) = 2; learn noise(u, t) = mlp(4, time = fourier(2)) }
+    loss = dsm
+}
+sample M { method = reverse_sde(steps = 8) }
+"""
+
+
+def test_samplers_along_a_path_draw_again_too() -> None:
+    model = compiled(PATH, seed=1)
+    method = lang.reverse_sde(steps=8)
+    drawn = model.sample(60, seed=0, method=method)
+    assert bool(((drawn > 0) & (drawn < 1)).all())
+    alone = torch.cat([model.sample(25, seed=0, method=method), model.sample(35, seed=0, start=25, method=method)])
+    torch.testing.assert_close(alone, drawn)
+    plain = compiled(
+        PATH.replace("unit[1]", "real[1]").replace("flow x -> u { logit(0.2) }", "flow x -> u { actnorm }"), seed=1
+    )
+    assert float((plain.sample(60, seed=0, method=method).abs() > 1.4).double().mean()) > 0.05

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.checks.explain_html import drawing_html, flows_html
+from dgmspec.core.address import seed_of
 from dgmspec.core.markup import Html, fragment, tag
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.modules.asked import asked_sampler
@@ -19,7 +20,7 @@ from dgmspec.modules.bundle import CheckpointError, write_bundle
 from dgmspec.modules.counting import counting
 from dgmspec.modules.freeze import fold
 from dgmspec.modules.law import Law
-from dgmspec.modules.randomness import fresh_seed, noise_for
+from dgmspec.modules.randomness import fresh_seed
 from dgmspec.modules.redraws import redrawn
 from dgmspec.modules.results import Ledger
 from dgmspec.modules.runner import Given, UnavailableError
@@ -195,25 +196,35 @@ class CompiledModel(AbstractTrained):
         known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
         guidance: float | None = None,
     ) -> dict[str, Tensor]:
-        """Samples by a sampler, or in the model's own direction."""
-        if method is None:
-            return self._draw(inputs, rows, seed, start)
-        return self._along(method, inputs, rows, seed, start, known, guidance=guidance)
-
-    def _draw(self, inputs: dict[str, Tensor], rows: int, seed: int, start: int) -> dict[str, Tensor]:
-        """Samples inside the data's support: what the flow puts outside is drawn again."""
-        program = self.program("sample")
-        found = self.run("sample", inputs | self._noise(program, start, rows, seed))
-        if self.simulates:
+        """Samples by a sampler, or in the model's own direction; those outside the data's support are drawn again."""
+        found = self._once(method, inputs, rows, seed, start, known, guidance)
+        if self.simulates and method is None:
             self.check_paths(found)
-        if not self.redraws:
+        # What a sampler gives that is no number comes of the net, and not of chance.
+        if not (self.redraws if method is None else any(step.op.part for step in self.graph.steps.values())):
             return found
 
         def draw(left: Tensor, again: int) -> dict[str, Tensor]:
-            noise = noise_for(program, start + left, seed, self.dtype, self.device, again)
-            return self.run("sample", {k: v[left] for k, v in inputs.items()} | noise)
+            kept = {name: (_of(value, left), _of(mask, left)) for name, (value, mask) in (known or {}).items()}
+            given = {name: value[left] for name, value in inputs.items()}
+            return self._once(method, given, len(left), seed_of(seed, "again", again), start + left, kept, guidance)
 
         return redrawn(found, {name: self.type_of(name) for name in found}, draw)
+
+    def _once(
+        self,
+        method: AbstractSampler | None,
+        inputs: dict[str, Tensor],
+        rows: int,
+        seed: int,
+        start: int | Tensor,
+        known: Mapping[str, tuple[Tensor, Tensor]] | None,
+        guidance: float | None,
+    ) -> dict[str, Tensor]:
+        """Samples as they come, at the indices from `start` on, or at these."""
+        if method is not None:
+            return self._along(method, inputs, rows, seed, start, known, guidance=guidance)
+        return self.run("sample", inputs | self._noise(self.program("sample"), start, rows, seed))
 
     def encode(self, x: Any, given: Given = None, seed: int | None = None, start: int = 0, mean: bool = False) -> Any:
         """The latent variables behind the data: at the ends of the arrows that start there, and draws of the posteriors
@@ -274,6 +285,11 @@ class CompiledModel(AbstractTrained):
             what = "a frozen model" if self.frozen else "a model without its spec"
             raise UnavailableError(f"save: {what} cannot be written; save the model that `compile` gave")
         return write_bundle(Path(path), self.bundle, self.state_dict())
+
+
+def _of(value: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of what is given for each, or once for all."""
+    return value[rows] if len(value) > 1 else value
 
 
 def _single(found: dict[str, Tensor]) -> Any:

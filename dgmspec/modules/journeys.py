@@ -84,23 +84,23 @@ def _tables(op: AbstractNoising, event: Type) -> dict[str, Tensor]:
 
 class Noise:
     """Standard normal (or uniform) rows, drawn step after step: by (seed, address, block of 256 sample indices), so
-    that a sample is the same in any batch."""
+    that a sample is the same in any batch. `start` is the first index, or all of them."""
 
     def __init__(
         self,
         seed: int,
         name: str,
-        start: int,
+        start: int | Tensor,
         count: int,
         like: Tensor,
         shape: tuple[int, ...],
         law: Literal["normal", "uniform"] = "normal",
     ) -> None:
-        first, last = start // BLOCK, (start + max(count, 1) - 1) // BLOCK
-        self.generators = [
-            torch.Generator().manual_seed(seed_of(seed, name, block)) for block in range(first, last + 1)
-        ]
-        self.rows = slice(start - first * BLOCK, start - first * BLOCK + count)
+        index = start.cpu() if isinstance(start, Tensor) else torch.arange(start, start + count)
+        blocks, place = torch.unique(index // BLOCK, return_inverse=True)
+        seeds = [seed_of(seed, name, block) for block in blocks.tolist() or [0]]
+        self.generators = [torch.Generator().manual_seed(own) for own in seeds]
+        self.rows = place * BLOCK + index % BLOCK
         self.draw, self.like = Draw("noise", shape, law), like
 
     def __call__(self) -> Tensor:

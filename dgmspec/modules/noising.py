@@ -232,7 +232,7 @@ class AbstractNoised(AbstractVaried, ABC):
         inputs: dict[str, Tensor],
         rows: int,
         seed: int,
-        start: int,
+        start: int | Tensor,
         known: Mapping[str, tuple[Tensor, Tensor]] | None = None,
         told: Callable[[int], None] = lambda done: None,
         guidance: float | None = None,
@@ -271,7 +271,7 @@ class AbstractNoised(AbstractVaried, ABC):
         return found
 
     def _end(
-        self, node: StepNode, inputs: dict[str, Tensor], rows: int, seed: int, start: int, noise: Noise
+        self, node: StepNode, inputs: dict[str, Tensor], rows: int, seed: int, start: int | Tensor, noise: Noise
     ) -> tuple[Tensor, Tensor | None]:
         """Draws of the arrow's end, from the prior or, without one, from the law of pure noise there."""
         program = self.program("before")

@@ -23,14 +23,16 @@ HOPELESS: Final = 2_000
 """Draws of which none falls inside, after which it is one already: `ROUNDS` of them would not do."""
 
 Samples = dict[str, Tensor]
+Draw = Callable[[Tensor, int], Samples]
+"""(which rows, the round) -> these rows drawn again."""
 
 
 class OutsideError(UnavailableError):
     """So little of the model's mass lies inside the support of the data that samples cannot be drawn by trial."""
 
 
-def redrawn(found: Samples, types: Mapping[str, Type], draw: Callable[[Tensor, int], Samples]) -> Samples:
-    """The samples `found`, (rows, *event) each, with those outside replaced: ``draw(rows, round)`` draws some again."""
+def redrawn(found: Samples, types: Mapping[str, Type], draw: Draw) -> Samples:
+    """The samples `found`, (rows, *event) each, with those outside replaced."""
     rows = draws = len(next(iter(found.values())))
     for again in range(1, ROUNDS):
         left = outside(found, types).nonzero().squeeze(1)

@@ -240,12 +240,16 @@ class AbstractRunner(AbstractStore, ABC):
         rows = batch_of(inputs)
         return broadcast(inputs, rows), rows
 
-    def _noise(self, program: Program, start: int, count: int, seed: int | None, draw: int = 0) -> dict[str, Tensor]:
-        """Per-sample noise; draw k > 0 is another, independent draw under the same seed."""
+    def _noise(
+        self, program: Program, start: int | Tensor, count: int, seed: int | None, draw: int = 0
+    ) -> dict[str, Tensor]:
+        """Per-sample noise from the index `start` on, or of these; draw k > 0 is another, independent draw under the
+        same seed."""
         if not program.draws:
             return {}
         seed = fresh_seed() if seed is None else seed
-        return noise_for(program, (start, count), seed, self.dtype, self.device, draw)
+        rows = start if isinstance(start, Tensor) else (start, count)
+        return noise_for(program, rows, seed, self.dtype, self.device, draw)
 
     # ---- copying ----------------------------------------------------------------------------------------------------
 

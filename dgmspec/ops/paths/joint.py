@@ -150,8 +150,9 @@ class JointSde(AbstractNoising):
         nats = None
         if isinstance(prior, Normal):
             own = [value if isinstance(value, tuple) else (value,) for value in (prior.loc, prior.scale)]
-            if not all(isinstance(item, (int, float)) for row in own for item in row):
-                return None
+            numbers = all(isinstance(item, (int, float)) for row in own for item in row)
+            if not numbers or any(x.size % len(row) for row in own):
+                return None  # a law that does not fit the state is refused for that
             loc, scale = ([float(item) for item in row] * (x.size // len(row)) for row in own)  # type: ignore[arg-type]
             nats = path.prior_mismatch(loc, scale)
         left = max(math.hypot(*row) / deviation for row, deviation in zip(signal, deviations, strict=True))
