@@ -56,11 +56,11 @@ def test_losses_agree_on_what_they_minimise(loss: str) -> None:
 @pytest.mark.slow
 def test_an_energy_is_nearer_to_the_moons_than_their_moments(tmp_path: Path) -> None:
     """10,000 draws of `ebm.dgm` by its own sampler are told from data much less often than normal ones of their mean
-    and covariance. Points of twice the noise are told with 0.64: the energy's are blurred more than that."""
+    and covariance, and less often than points of twice the noise, with 0.64."""
     run = dgmspec.train(dgmspec.load(SPECS / "ebm.dgm"), out=tmp_path / "run")
     samples = run.model.sample(10_000, seed=0, method=lang.hmc(steps=100, step_size=0.1)).numpy()
     data = TOYS["two_moons"](10_000, seed=1)
     normal = np.random.default_rng(0).multivariate_normal(data.mean(0), np.cov(data.T), len(data))
     ours, control = told(samples, data), told(normal, data)
     print(f"\ntold from data: {ours:.3f}; normal draws of the same moments: {control:.3f}")
-    assert ours < 0.75 < 0.8 < control
+    assert ours < 0.63 < 0.8 < control

@@ -181,6 +181,19 @@ def test_paths_that_leave_the_numbers_are_an_error() -> None:
         model("-x^3", "1", "solver = euler_maruyama(steps = 12)", prior="normal(0, 50)").sample(500, seed=0)
 
 
+@pytest.mark.parametrize("loss", ["infer z | x ~ normal(x, 1); loss = elbo", "loss = mc(2)"])
+def test_a_loss_behind_paths_that_leave_the_numbers_says_where(loss: str) -> None:
+    """By steps that are too long for its drift the state is thrown from side to side, farther each time."""
+    law = "drift(z, t) = -4e3 * z; diffusion(t) = 1; solver = euler_maruyama(steps = 20)"
+    members = (
+        "latent z : real ~ normal(0, 1); latent u : real; observe x : real; "
+        f"sde z -> u over t in 0..1 {{ {law} }}; generate x | u ~ normal(u, 1); {loss}"
+    )
+    error = dgmspec.compile(dgmspec.parse(f"dgm 1\nmodel M {{ {members} }}\n")).lost(torch.zeros(3), seed=0)
+    assert error is not None and error.reason == "process" and 0 < error.t <= 1
+    assert "20 steps of euler_maruyama leaves the numbers" in str(error) and "more `steps`" in str(error)
+
+
 @pytest.mark.parametrize(
     ("law", "code"),
     [

@@ -80,8 +80,9 @@ def _lost_forwards(line: Instruction, op: Simulation, slots: Sequence[Any]) -> S
     """Along a process that is run from its prior."""
     event, x = line.type, slots[line.inputs[0]]
     assert event is not None
-    tables = {k: v.to(x.device) for k, v in step_twin(op).tables(op, event, None).items()}
-    context = StepContext(event, noise=_draws(line, slots), plan=process_of(op, event))
+    twin = step_twin(op)
+    tables = {name: table.to(x.device) for name, table in twin.tables(op, event, None).items()}
+    context = StepContext(event, noise=_draws(line, slots), plan=twin.plan(op, event, None))
     found = ((x.new_full((len(x),), t), state) for t, state in states(op, tables, x, context))
     return gone(op, line.address, event, x, found)
 
