@@ -4,7 +4,7 @@ author's equation simulated, its histograms beside the derived law, or beside a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any, Final
@@ -15,7 +15,6 @@ from torch import Tensor
 
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.algebra.paths.joint import JointPath
-from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import seed_of
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
@@ -35,10 +34,11 @@ from dgmspec.ops.paths.schemes import Srk
 from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.runtime.findings import Finding
-from dgmspec.runtime.kolmogorov.histograms import Histogram, coarser
-from dgmspec.runtime.kolmogorov.laws import at_once, function_of, law_of, on_arrays, untried
+from dgmspec.runtime.kolmogorov.gridded import gridded
+from dgmspec.runtime.kolmogorov.histograms import Histogram
+from dgmspec.runtime.kolmogorov.laws import at_once, law_of, untried
 from dgmspec.runtime.kolmogorov.residual import AbstractSources, JointSources, Law, Sources, residual, standard
-from dgmspec.runtime.kolmogorov.volumes import Box, binned, solve
+from dgmspec.runtime.kolmogorov.volumes import binned
 
 __all__ = ["check_processes"]
 
@@ -51,10 +51,6 @@ PATHS: Final = 12_288
 CHUNK: Final = 4096
 """Paths of a simulation, and how many are run at once."""
 STEPS_A_PATH: Final = 256
-CELLS: Final = {1: (240,), 2: (128, 128)}
-SOLVED: Final = 200
-"""Cells of the grid along each axis, and steps of its solution."""
-BLURRED: Final = 0.1
 MOMENTS: Final = (0.25, 1.0)
 """Shares of the time at which histograms are taken."""
 
@@ -230,7 +226,7 @@ class _Tried:
             for t, x in zip(times, points, strict=True):
                 yield self._beside(sources, x, t)
             return
-        yield from self._gridded(times, points)
+        yield from gridded(op, self.event, self.label, times, points)
 
     def _unsolved(self) -> Iterator[Histogram]:
         """A noising process as losses simulate it, from a normal start over the place of the data."""
@@ -248,7 +244,7 @@ class _Tried:
             points.append(noised(op, law, start, torch.full((PATHS,), t, dtype=torch.float64), draws))
         states = torch.stack(points).reshape(len(times), PATHS, size)
         self._require_numbers(times, states)
-        yield from self._gridded(times, states)
+        yield from gridded(op, event, self.label, times, states)
 
     def _require_numbers(self, times: Sequence[float], points: Tensor) -> None:
         """`SolverError` where a path leaves the numbers."""
@@ -256,43 +252,6 @@ class _Tried:
         error = gone(self.op, self.node.address, self.event, torch.zeros_like(points[0]), walk)
         if error is not None:
             raise error
-
-    def _gridded(self, times: Sequence[float], points: Tensor) -> Iterator[Histogram]:
-        """Points at the start and later ones, (times, paths, d), beside the equation solved from the first on; nothing
-        where that would be blurred by its cells."""
-        op, size = self.op, points.shape[2]
-        box = Box.around(points.flatten(0, 1).numpy(), CELLS[size])
-        if self._blurred(times, points, box):
-            return
-        edges = [box.edges(axis) for axis in range(size)]
-        drift, spread = self._ito(), on_arrays(at_once(self._law().spread))
-        grid = np.linspace(op.low, op.high, SOLVED + 1)
-        steady = op.time not in (*free_names(op.drift), *free_names(op.diffusion))
-        solved = solve(on_arrays(drift), spread, box, binned(points[0].numpy(), edges) / PATHS, grid, steady)
-        for t, x, share in zip(times[1:], points[1:], MOMENTS, strict=True):
-            mass = solved[round(share * SOLVED)]
-            fine = Histogram(self.label, t, tuple(edges), binned(x.numpy(), edges), mass, "Fokker-Planck equation")
-            # The solution begins at the histogram of the very same starts.
-            yield coarser(fine)
-
-    def _blurred(self, times: Sequence[float], points: Tensor, box: Box) -> bool:
-        """Whether drift carries mass past cells faster than noise spreads it over them, |f| Δx > 2 g², at more than a
-        tenth of the points: fluxes are upwind there."""
-        drift, spread = self._ito(), at_once(self._law().spread)
-        sides = zip(box.low, box.high, box.counts, strict=True)
-        width = torch.tensor([(high - low) / count for low, high, count in sides], dtype=torch.float64)
-        blurred = [drift(x, t).abs() * width > 2 * spread(x, t) ** 2 for t, x in zip(times, points, strict=True)]
-        return float(torch.cat(blurred).any(1).double().mean()) > BLURRED
-
-    def _ito(self) -> Callable[[Tensor, float], Tensor]:
-        """Itô's drift: Stratonovich's with g_i ∂g_i/∂x_i / 2 added."""
-        op, law = self.op, self._law()
-        drift, spread = at_once(law.drift), at_once(law.spread)
-        if not op.reads_state or op.settings.calculus == "ito":
-            return drift
-        shape = self.event.shape
-        slope = at_once(function_of(op.slope(shape).formula, op.parts_of(shape), op.time, shape))
-        return lambda x, t: drift(x, t) + 0.5 * spread(x, t) * slope(x, t)
 
 
 def _like(rows: Tensor, noise: Tensor) -> Tensor:
