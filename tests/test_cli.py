@@ -229,6 +229,8 @@ MISTAKES = [
     (["fmt", "missing.dgm"], 2, "cannot read"),
     (["explain", "DGM999"], 2, "there is no code DGM999"),
     (["list", "stepp"], 2, "did you mean `step`"),
+    (["list", "sqrt"], 2, "`sqrt` is a function of formulas"),
+    (["list", "positive"], 2, "`positive` is a type"),
     (["compile", "wrong.dgm"], 1, "DGM302"),
     (["compile", "tiny.dgm", "--model", "m"], 2, "did you mean `M`"),
     (["compile", "tiny.dgm", "-o", "tiny.dgm"], 2, "tiny.dgm"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import dgmspec.lang as lang
@@ -133,6 +134,11 @@ def test_every_argument_of_the_library_is_accepted() -> None:
         word = WORDS.get(operation.name)
         for parameter in signature(operation) if word and operation.role != "block" else ():
             assert parameter.name in str(word(**{parameter.name: 1}))  # type: ignore[misc]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    assert lang.mlp(np.int64(64)) == lang.mlp(64)
+    assert lang.param("a", [np.float32(0.5), -1]) == lang.param("a", [0.5, -1])
 
 
 def test_an_unknown_argument_is_refused_at_once() -> None:

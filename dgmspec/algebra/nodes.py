@@ -16,6 +16,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from numbers import Integral, Real
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -302,12 +303,13 @@ Operand = AbstractOperand | int | float
 
 
 def expr(value: object) -> AbstractExpr:
-    """A Python value as an expression: numbers, bools, strings (as `Text`), lists, and expressions as they are."""
+    """A Python value as an expression: numbers, NumPy's too, bools, strings (as `Text`), lists, and what is one."""
     if isinstance(value, AbstractOperand):
         return value.as_expr()
     if isinstance(value, bool):
         return Constant(name="true" if value else "false")
-    if isinstance(value, (int, float)):
+    if isinstance(value, Real):
+        value = int(value) if isinstance(value, Integral) else float(value)
         if value != value:
             raise ValueError("not a number has no literal")
         if value < 0 or str(value).startswith("-"):

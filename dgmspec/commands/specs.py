@@ -253,8 +253,13 @@ def list_(name: LibraryName = None, quiet: Quiet = False, as_json: AsJson = Fals
 
     found = catalogue(name)
     if found is None:
+        from dgmspec.algebra.functions import FUNCTIONS
         from dgmspec.ops import library
+        from dgmspec.spec.bodies import TYPES
 
+        if name in FUNCTIONS or name in TYPES:
+            kind = "function of formulas" if name in FUNCTIONS else "type"
+            stop(f"`{name}` is a {kind}: docs/language.md has those; the library holds operations, which `list` names")
         names = {cls.name for cls in library()} | set(library().roles)
         near = did_you_mean(name or "", sorted(names))
         stop(f"the library has no `{name}`" + (f"; did you mean `{near}`?" if near else ""))

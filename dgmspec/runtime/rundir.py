@@ -102,11 +102,12 @@ class RunDirectory:
 
     @contextmanager
     def saying(self, path: Path) -> Iterator[None]:
-        """A failure to write `path` inside the block says what, why, and how to go on."""
+        """A failure to write `path`, or a file below it, inside the block says what, why, and how to go on."""
         try:
             yield
         except (OSError, SafetensorError, CheckpointError) as error:
-            raise RunError(f"cannot write {path}: {reason(error)}; {self._going_on()}") from error
+            where = getattr(error, "filename", None) or path
+            raise RunError(f"cannot write {where}: {reason(error)}; {self._going_on()}") from error
 
     def _going_on(self) -> str:
         if not self.path.is_dir():
