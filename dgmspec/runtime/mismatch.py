@@ -80,20 +80,27 @@ class Mismatch:
 def mismatches(model: CompiledModel, rows: Mapping[str, Tensor] | None, seed: int) -> Iterator[Mismatch]:
     """One for each noising arrow to a prior of numbers, from the rows at its start, or from normal ones of mean square
     1 where there are none."""
-    for node in model.graph.steps.values():
-        event, prior = model.graph.type_of(node.source), _prior(model, node)
-        if isinstance(event, Type) and 0 < event.size <= COORDINATES and prior is not None:
-            given = (rows or {}).get(model.graph.values[node.source].variable or "")
-            if given is not None or not event.support.discrete:
-                found = _measured(model, node, event, prior, given, seed)
-                yield from () if found is None else (found,)
+    for node, event, prior in _ends(model):
+        given = (rows or {}).get(model.graph.values[node.source].variable or "")
+        if given is not None or not event.support.discrete:
+            found = _measured(model, node, event, prior, given, seed)
+            yield from () if found is None else (found,)
 
 
 def ends_of(model: CompiledModel, table: AbstractTable | None, seed: int) -> tuple[Mismatch, ...]:
-    """The figures of all noising arrows for some rows of a table."""
-    if table is None or not any(_prior(model, node) for node in model.graph.steps.values()):
+    """The figures of all noising arrows for some rows of a table, the first ones where it streams."""
+    if table is None or not any(True for _ in _ends(model)):
         return ()
-    return tuple(mismatches(model, columns_of(model, table.sample(ROWS, seed)), seed))
+    columns = columns_of(model, table, [0]) if table.streams else columns_of(model, table.sample(ROWS, seed))
+    return tuple(mismatches(model, columns, seed))
+
+
+def _ends(model: CompiledModel) -> Iterator[tuple[StepNode, Type, Prior]]:
+    """The noising arrows of events that are not too large, with the laws at their ends."""
+    for node in model.graph.steps.values():
+        event, prior = model.graph.type_of(node.source), _prior(model, node)
+        if isinstance(event, Type) and 0 < event.size <= COORDINATES and prior is not None:
+            yield node, event, prior
 
 
 def _measured(
