@@ -90,6 +90,30 @@ def test_logit_alpha_is_accepted_with_a_note() -> None:
     assert (found.code, found.severity) == ("DGM308", "note")
 
 
+@pytest.mark.parametrize(
+    ("x", "steps"),
+    [
+        ("real[2]", "augment(1); sigmoid"),
+        ("integer(0..4)[2]", "dequantize(uniform); logit; tanh"),
+        ("category(3)", "argmax; sigmoid"),
+    ],
+)
+def test_a_bound_by_draws_excuses_no_bounded_image(x: str, steps: str) -> None:
+    """That a step draws is no reason for a later one to miss most of the prior."""
+    found = only(model(x, f"real[*]{NORMAL}", steps))
+    assert found.code == "DGM302" and found.at == f"M/x->z/{steps.count(';')}"
+
+
+def test_nothing_redraws_a_latent_variable_beyond_a_bounded_image() -> None:
+    members = "observe x : binary[2]\nlatent u : unit[2]\nlatent z : real[2] ~ normal(0, 1)\nflow u -> z {{ {0} }}\n"
+    members += "generate x | u ~ bernoulli(probs = u)\ninfer u ~ beta(2, 2)"
+    found = only(f"model M {{\n{members.format('logit(0.1)')}\n}}")
+    assert found.code == "DGM302" and found.help == (
+        "leave `alpha` out, which is for data that reach the ends: `logit` is onto",
+    )
+    assert not codes(f"model M {{\n{members.format('logit')}\n}}")
+
+
 def test_a_prior_lives_where_its_variable_does() -> None:
     found = only(model("real[2]", "real[2] ~ gamma(1, 1)", "actnorm"))
     assert found.code == "DGM306" and found.at == "M/z/prior"

@@ -154,3 +154,27 @@ def test_numbers_that_make_no_path_are_told_when_it_is_walked() -> None:
         dict(found.named_parameters())["M/top"] += 20
     with pytest.raises(UnavailableError, match="signal-to-noise ratio"):
         found.sample(2, seed=0, method=lang.ddim(4))
+
+
+@pytest.mark.parametrize("rise", [0.0, 8.0, 30.0])
+def test_the_bound_is_not_bought_where_the_ratio_of_signal_to_noise_rises(rise: float) -> None:
+    """No net makes the bound on data of N(0, 1) less than their entropy, even one that errs where time undoes noise."""
+    law = (
+        "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(sqrt(sigmoid(λ(t))) * x, sqrt(sigmoid(-λ(t)))); "
+        "learn noise(x, t) = mlp(); times = stratified; t_eps = 0 }"
+    )
+    found = dgmspec.compile(
+        dgmspec.parse(
+            "dgm 1\nmodel M {\nlearn rise = 0\nfn λ(t) = 5 - 10 * t + rise * t^3\nobserve x : real\n"
+            f"latent z : real ~ normal(0, 1)\n{law}\nloss = vlb\n}}\n"
+        ),
+        seed=0,
+        dtype=torch.float64,
+    ).eval()
+    x = torch.randn(4000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    (weight,) = (p for name, p in found.named_parameters() if name.endswith("weight"))
+    with torch.no_grad():
+        dict(found.named_parameters())["M/rise"].fill_(rise)
+        for late in (0.0, 1.0, 3.0):
+            weight.copy_(torch.tensor([[0.5, late]]))
+            assert float(found.loss(x, seed=0).total) > 0.5 * math.log(2 * math.pi * math.e)

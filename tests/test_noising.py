@@ -234,6 +234,29 @@ def test_preconditioning_keeps_the_variance_of_inputs_and_targets() -> None:
     assert float(net(x, t).clean.detach()) == pytest.approx(1.3 * 0.25 / (0.25 + sigma**2))
 
 
+@pytest.mark.parametrize("end", [50.0, 2e5])
+@pytest.mark.parametrize("name", ["pf_euler", "heun", "dpm_solver", "ddim"])
+def test_samples_start_from_as_much_noise_as_there_is_where_the_grid_begins(end: float, name: str) -> None:
+    """Of N(0, 0.5²) a silent preconditioned net is the exact one, and the flow is a scale: wherever a grid begins, as it
+    does where the data are a thousandth of the noise, what comes back has the deviation of the data."""
+    arrow = "sde x -> z over t in 0..%g { drift(x, t) = 0 * x; diffusion(t) = sqrt(2 * t); t_eps = 2e-3; %s }"
+    learn = "learn clean(x, t) = mlp(); precondition = edm(data_std = 0.5)"
+    found = dgmspec.compile(
+        dgmspec.parse(
+            f"dgm 1\nmodel M {{\nobserve x : real\nlatent z : real ~ normal(0, {end:g})\n{arrow % (end, learn)}\n}}\n"
+        ),
+        dtype=torch.float64,
+    )
+    spaced = lang.sym("log_snr")
+    methods = {
+        "pf_euler": lang.pf_ode(200, solver=lang.sym("euler"), spacing=spaced),
+        "heun": lang.reverse_sde(200, solver=lang.sym("heun"), spacing=spaced),
+        "dpm_solver": lang.pf_ode(60, solver=lang.sym("dpm_solver")),
+        "ddim": lang.ddim(200, spacing=spaced),
+    }
+    assert float(found.sample(4000, seed=0, method=methods[name]).std()) == pytest.approx(0.5, rel=0.05)
+
+
 # ---- losses ---------------------------------------------------------------------------------------------------------
 
 

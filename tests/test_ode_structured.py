@@ -77,6 +77,15 @@ ORDERED = {
         ),
         "symbolic",
     ),
+    "nets of numbers": (
+        ode(
+            "velocity(y, t) = [v(y[0], y[1], t) * t, 3 * w(y[1], y[0]), u(y[2])]",
+            "net v(a, b, t) : real = mlp(4); net w(a, b) : real = mlp(4, 4); net u(a) : real = mlp(4)",
+            SOLVER,
+            size=3,
+        ),
+        "closed form",
+    ),
 }
 """Each with what its trace is said to be."""
 

@@ -18,7 +18,9 @@ def check_parts(analysis: Analysis) -> Iterator[Diagnostic]:
     for chain in analysis.chains.values():
         for meant in chain.widenings:
             step = next(step for step in chain.steps if step.node is meant.step)
-            yield _said(step, meant.reader, chain.arrow, analysis.towards_prior(chain.arrow))
+            found = _said(step, meant.reader, chain.arrow, analysis.towards_prior(chain.arrow))
+            redrawn = analysis.dependence.of[chain.arrow.source].observed
+            yield found if redrawn or found.code != "DGM308" else _latent(found)
 
 
 def _said(step: StepFacts, reader: StepNode | None, arrow: ArrowNode, towards: bool) -> Diagnostic:
@@ -48,6 +50,18 @@ def _undone(step: StepFacts, part: Part, data: str) -> Diagnostic:
         place(step.node),
         f"maps a part of {_on(step.before, part.whole)} onto {_on(step.after, step.after.support)}",
         notes=(_missing(data, "that part"),),
+    )
+
+
+def _latent(found: Diagnostic) -> Diagnostic:
+    """What falls outside is drawn again where samples end, at data; a latent variable keeps what it is drawn as."""
+    return Diagnostic(
+        "DGM302",
+        f"{found.message}, and no latent variable is drawn again where it falls outside",
+        found.at,
+        found.label,
+        notes=("as written, samples would be made of values that the bound on the density leaves out",),
+        help=("leave `alpha` out, which is for data that reach the ends: `logit` is onto",),
     )
 
 

@@ -183,6 +183,7 @@ class CompiledModel(AbstractTrained):
         inputs, rows, shape = self._read_given("sample" if chosen is None else "after", n, given)
         with torch.no_grad():
             found = self._sampled(chosen, inputs, rows, seed, start)
+        inputs = self._read_given("log_prob", n, given)[0]  # posteriors may read more than samples do
         log_prob = self.log_prob(found, inputs or None, seed=seed, start=start).reshape(shape)
         return _single({k: v.reshape(*shape, *v.shape[1:]) for k, v in found.items()}), log_prob
 

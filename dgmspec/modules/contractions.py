@@ -20,7 +20,7 @@ from dgmspec.modules.nets import weights as layers
 from dgmspec.modules.nets.activations import ACTIVATIONS
 from dgmspec.modules.nets.slopes import WITH_SLOPE
 from dgmspec.modules.norms import convolution_bound, norm_bound
-from dgmspec.modules.twin import Parameters
+from dgmspec.modules.twin import Parameters, flat_rows
 from dgmspec.ops.nets.convolutional import images_and_conditions
 from dgmspec.ops.residual import Residual
 
@@ -157,7 +157,8 @@ def contraction(op: Residual, p: Parameters, shape: Shape, c: Tensor | None) -> 
     film: list[Film] = []
     if c is not None:
         if _reads(c, shape):
-            biases[0] = _through(c, own["0/weight"][:, channels:], biases[0])
+            beside = flat_rows(c) if len(shape) == 1 else c
+            biases[0] = _through(beside, own["0/weight"][:, channels:], biases[0])
         else:
             film = [(_bounded(factor), shift) for factor, shift in layers.film(own, c.flatten(1), net.widths(), 0, 2)]
     return Contraction(found, biases, film, net.activation, shape, norm)

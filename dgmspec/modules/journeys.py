@@ -116,14 +116,14 @@ def times_of(op: AbstractPathSampler, net: AnyDenoiser) -> tuple[float, ...]:
     path, start = net.path, net.op.start(net.event.shape)
     match op:
         case ReverseSde():
-            return path.grid(op.steps, op.spacing, start, path.latest())
+            return path.grid(op.steps, op.spacing, start, path.latest(start))
         case Ancestral():
             return path.grid(op.steps or (len(path.levels) or 500), op.spacing, start)
         case AnnealedLangevin():
-            return path.grid(len(path.levels) or op.levels, "log_snr", start, path.latest())
+            return path.grid(len(path.levels) or op.levels, "log_snr", start, path.latest(start))
         case PfOde():
             # Heun's rule needs the slopes at the end of time, which a path without signal there may not have.
-            return path.grid(op.steps, op.spacing or "log_snr", start, path.latest() if op.solver == "euler" else None)
+            return path.grid(op.steps, op.spacing or "log_snr", start, path.latest(start) if op.solver == "euler" else None)
     return path.grid(getattr(op, "steps", 50), getattr(op, "spacing", "uniform"), start)
 
 
@@ -136,6 +136,14 @@ def journey(
     told: Callable[[int], None] = lambda done: None,
     guidance: float = 0.0,
 ) -> Tensor:
-    """Clean data from the values `x` at the end of time."""
-    road = Journey(net, times_of(op, net), noise, x, known, told, guidance)
+    """Clean data from the values `x` at the end of time.
+
+    Where the grid begins before it, at a time that leaves next to nothing of the data, noise may be smaller there: x is
+    taken to that time as the noise that it is.
+    """
+    times = times_of(op, net)
+    if times[0] < net.path.high:
+        ends = net.at(torch.tensor([net.path.high, times[0]], dtype=torch.float64, device=x.device), x.dtype)
+        x = ends.row(0).at_noise(x, ends.row(1))
+    road = Journey(net, times, noise, x, known, told, guidance)
     return TWINS[type(op)](op, road, road.settle(x, 0))

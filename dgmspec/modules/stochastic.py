@@ -13,7 +13,7 @@ from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import UNIT, Support, Type
 from dgmspec.modules.nets import below, context_of, evaluate, planes_of
 from dgmspec.modules.registry import scalar_twin
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows
 from dgmspec.ops.stochastic import Dequantize, Variational
 
 HALF_LOG_2_PI: Final = 0.5 * math.log(2 * math.pi)
@@ -52,7 +52,7 @@ def shaped_normal(
     if net is None:
         return v, surprise
     y, slopes = shaped(net, scalar, below(p, "net"), v, read, support, ctx)
-    return y, surprise + slopes.flatten(1).sum(1)
+    return y, surprise + flat_rows(slopes).sum(1)
 
 
 def log_density_of(
@@ -68,18 +68,18 @@ def log_density_of(
     if net is None:
         return _log_normal(y)
     v, slopes = shaped(net, scalar, below(p, "net"), y, read, support, ctx, inverse=True)
-    return _log_normal(v) + slopes.flatten(1).sum(1)
+    return _log_normal(v) + flat_rows(slopes).sum(1)
 
 
 def _log_normal(v: Tensor) -> Tensor:
-    return (-0.5 * v * v - HALF_LOG_2_PI).flatten(1).sum(1)
+    return flat_rows(-0.5 * v * v - HALF_LOG_2_PI).sum(1)
 
 
 def _forward(op: Dequantize, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
     u, log_det = ctx.noise["u"], x.new_zeros(())
     if isinstance(op.law, Variational):
         u, slopes = shaped(op.law.net, op.law.scalar, below(p, "law/net"), u, _centred(x, ctx.event), UNIT, ctx)
-        log_det = slopes.flatten(1).sum(1)
+        log_det = flat_rows(slopes).sum(1)
     edge = min(torch.finfo(u.dtype).eps * max(_ends(ctx.event)), 0.25)
     return x + u.clamp(edge, 1 - edge), log_det
 
@@ -96,7 +96,7 @@ def _inverse(op: Dequantize, p: Parameters, y: Tensor, ctx: StepContext) -> tupl
     u = (y - x).clamp(slack, 1 - slack)
     read = _centred(x, ctx.event)
     _, slopes = shaped(op.law.net, op.law.scalar, below(p, "law/net"), u, read, UNIT, ctx, inverse=True)
-    return x, slopes.flatten(1).sum(1)
+    return x, flat_rows(slopes).sum(1)
 
 
 def _centred(x: Tensor, event: Type) -> Tensor:

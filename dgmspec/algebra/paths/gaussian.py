@@ -80,12 +80,13 @@ class AbstractPath(ABC):
             low, high = (middle, high) if self.log_snr(middle) > log_snr else (low, middle)
         return (low + high) / 2
 
-    def latest(self, ratio: float = 1e-3) -> float:
-        """The time up to which α/σ stays above `ratio`: the end, where something of the data is left there."""
-        if self.discrete or self.log_snr(self.high) >= 2 * math.log(ratio):
+    def latest(self, start: float, ratio: float = 1e-3) -> float:
+        """The time, behind `start`, up to which α/σ stays above `ratio`: the end, where something of the data is left
+        there."""
+        least = 2 * math.log(ratio)
+        if self.discrete or self.log_snr(self.high) >= least or self.log_snr(start) <= least:
             return self.high
-        middle = (self.low + self.high) / 2
-        return self.time_at(2 * math.log(ratio), middle, self.high)
+        return self.time_at(least, start, self.high)
 
     def grid(self, steps: int, spacing: str, start: float, end: float | None = None) -> tuple[float, ...]:
         """steps + 1 falling times from the noise (or from `end`) to `start`.

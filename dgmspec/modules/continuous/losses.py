@@ -12,7 +12,7 @@ from dgmspec.core.types import Type
 from dgmspec.modules.continuous.ode import Place, carried, evaluation_of
 from dgmspec.modules.continuous.ready import Ready, ready
 from dgmspec.modules.nets import below
-from dgmspec.modules.twin import Parameters, StepContext, TermTwin, by_row, sum_event
+from dgmspec.modules.twin import Parameters, StepContext, TermTwin, by_row, flat_rows, sum_event
 from dgmspec.ops.continuous.losses import TEACHER, FlowMatching, Reflow
 from dgmspec.ops.continuous.ode import Ode
 
@@ -66,7 +66,7 @@ def _curves(op: FlowMatching, r: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[T
         angle = r * (math.pi / 2)
         return (angle.cos(), angle.sin()), (angle.sin() * (-math.pi / 2), angle.cos() * (math.pi / 2))
     r = EARLIEST + (1 - EARLIEST) * r
-    rate, slope = 0.1 * r + 9.95 * r**2, 0.1 + 19.9 * r
+    rate, slope = 0.1 * r + 9.95 * r**2, (0.1 + 19.9 * r) * (1 - EARLIEST)
     alpha, sigma = (-rate / 2).exp(), (-torch.expm1(-rate)).sqrt()
     return (alpha, sigma), (-slope / 2 * alpha, slope / 2 * alpha**2 / sigma)
 
@@ -84,7 +84,7 @@ def _nearest(x: Tensor, y: Tensor) -> Tensor:
     """
     found = []
     for start in range(0, len(x), BLOCK):
-        a, b = (part[start : start + BLOCK].flatten(1).double() for part in (x, y))
+        a, b = (flat_rows(part[start : start + BLOCK]).double() for part in (x, y))
         found.append(start + torch.as_tensor(linear_sum_assignment(torch.cdist(a, b).square().cpu().numpy())[1]))
     return torch.cat(found).to(x.device)
 

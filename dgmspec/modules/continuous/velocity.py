@@ -188,10 +188,9 @@ class Evaluation:
             part = self._part(t, p)
             if isinstance(part, float):
                 return torch.add(bias, others.squeeze(1), alpha=part)
-        rest = [as_tensor(arg(env, y), y).flatten(1) if i != used.state else None for i, arg in enumerate(used.args)]
-        beside = [v if v.dim() > 1 else v.unsqueeze(1) for v in rest if v is not None]
+        beside = [flat_rows(as_tensor(arg(env, y), y)) for i, arg in enumerate(used.args) if i != used.state]
         if used.context and CONTEXT in p:
-            beside.append(p[CONTEXT].flatten(1))
+            beside.append(flat_rows(p[CONTEXT]))
         if joins:
             beside.append(self._time_features(op, own, t, y, p))
         rows = max(v.shape[0] for v in beside)

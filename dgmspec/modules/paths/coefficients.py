@@ -58,6 +58,9 @@ class AnyAt(Protocol):
     def score(self, noise: Tensor) -> Tensor:
         """∇ log p(x_t) (batch, *event) from the noise that is predicted."""
 
+    def at_noise(self, x: Tensor, there: Self) -> Tensor:
+        """x, which is noise alone here, as the same noise at another time."""
+
 
 class AnyRates(Protocol):
     """dx = f(x) dt + G dW at one time a row."""
@@ -101,6 +104,10 @@ class At(NamedTuple):
     def score(self, noise: Tensor) -> Tensor:
         """-ε / σ."""
         return -noise / self.sigma
+
+    def at_noise(self, x: Tensor, there: At) -> Tensor:
+        """m_s + (σ_s / σ_t) (x - m_t)."""
+        return there.mean + there.sigma / self.sigma * (x - self.mean)
 
 
 class Rates(NamedTuple):

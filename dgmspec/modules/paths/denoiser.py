@@ -94,8 +94,12 @@ class Denoiser(AbstractDenoiser[Plan, At, Rates]):
         return change.alpha * found.clean + change.mean + change.sigma * found.noise
 
     def likelihood_squares(self, t: Tensor, here: At, error: Tensor) -> Tensor:
-        """(g²/σ²) (ε̂ - ε)²."""
-        return self.rates(t, here.sigma.dtype).spread / here.sigma**2 * error**2
+        """(g²/σ²) (ε̂ - ε)².
+
+        Where learned numbers let the signal-to-noise ratio rise, g² counts as 0: a loss that errors there made smaller
+        would bound nothing, and what is left passes every ratio on the way down.
+        """
+        return self.rates(t, here.sigma.dtype).spread.clamp(min=0.0) / here.sigma**2 * error**2
 
     def raw(self, y: Tensor, x: Tensor, t: Tensor, here: At) -> Tensor:
         """The net's value (planes, batch, *event): what it learns, or F of a preconditioned one, first."""

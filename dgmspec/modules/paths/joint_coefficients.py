@@ -98,6 +98,11 @@ class JointAt:
         rest = own.new_zeros(own.shape[0], self.layout.silent, self.layout.copies)
         return self.layout.flat(torch.cat((rest, own), 1))
 
+    def at_noise(self, x: Tensor, there: JointAt) -> Tensor:
+        """m_s + L_s L_t⁻¹ (x - m_t)."""
+        noise = torch.linalg.solve_triangular(self.factor, self.layout.groups(x) - self.mean, upper=False)
+        return self.layout.flat(there.mean + there.factor @ noise)
+
     def expected(self, x: Tensor, deviation: float) -> Expected:
         """What is known of the noise if the data are independent normals of mean 0 and this deviation s.
 
