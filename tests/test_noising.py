@@ -237,8 +237,8 @@ def test_preconditioning_keeps_the_variance_of_inputs_and_targets() -> None:
 @pytest.mark.parametrize("end", [50.0, 2e5])
 @pytest.mark.parametrize("name", ["pf_euler", "heun", "dpm_solver", "ddim"])
 def test_samples_start_from_as_much_noise_as_there_is_where_the_grid_begins(end: float, name: str) -> None:
-    """Of N(0, 0.5²) a silent preconditioned net is the exact one, and the flow is a scale: wherever a grid begins, as it
-    does where the data are a thousandth of the noise, what comes back has the deviation of the data."""
+    """Of N(0, 0.5²) a silent preconditioned net is the exact one, and the flow is a scale. Wherever a grid begins,
+    even where the data are a thousandth of the noise, what comes back has the deviation of the data."""
     arrow = "sde x -> z over t in 0..%g { drift(x, t) = 0 * x; diffusion(t) = sqrt(2 * t); t_eps = 2e-3; %s }"
     learn = "learn clean(x, t) = mlp(); precondition = edm(data_std = 0.5)"
     found = dgmspec.compile(

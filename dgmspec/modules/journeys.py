@@ -123,7 +123,8 @@ def times_of(op: AbstractPathSampler, net: AnyDenoiser) -> tuple[float, ...]:
             return path.grid(len(path.levels) or op.levels, "log_snr", start, path.latest(start))
         case PfOde():
             # Heun's rule needs the slopes at the end of time, which a path without signal there may not have.
-            return path.grid(op.steps, op.spacing or "log_snr", start, path.latest(start) if op.solver == "euler" else None)
+            end = path.latest(start) if op.solver == "euler" else None
+            return path.grid(op.steps, op.spacing or "log_snr", start, end)
     return path.grid(getattr(op, "steps", 50), getattr(op, "spacing", "uniform"), start)
 
 
