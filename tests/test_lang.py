@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,27 @@ def test_an_unknown_argument_is_refused_at_once() -> None:
         lang.mlp(object())
     with pytest.raises(AttributeError):
         lang.couplin  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("build", "said"),
+    [
+        (lambda: lang.flow("x", "z", "actnorm"), '`flow`: the text "actnorm" cannot be a step'),
+        (lambda: lang.flow(3, "z"), "`flow`: 3 cannot be a name"),
+        (lambda: lang.observe("x", 3), "`observe`: 3 cannot be a type"),
+        (lambda: lang.observe("x y", lang.real), "`observe`: 'x y' cannot be a name"),
+        (lambda: lang.model("M", "x"), "`model`: 'x' cannot be a member of a model"),
+        (lambda: lang.model("M", lang.param("a", 1)), "`model`: a param cannot be a member of a model"),
+        (lambda: lang.train("M", **{"learning rate": 1}), "`train`: 'learning rate' cannot be a name"),
+        (lambda: lang.sym("2x"), "`sym`: '2x' cannot be a name"),
+        (lambda: Spec(lang.observe("x", lang.real)), "`Spec`: a variable cannot be an item of a file"),
+    ],
+)
+def test_what_makes_no_document_is_said_in_the_language_s_words(build: Callable[[], object], said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        build()
+    assert said in str(caught.value)
+    assert {found.code for found in caught.value.diagnostics} == {"DGM227"}
 
 
 def test_every_type_of_the_language_has_a_constructor() -> None:

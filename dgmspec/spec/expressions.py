@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from dgmspec.algebra.nodes import AbstractExpr, Arrow, Call, Constant, Formula, Name, Operand, Range, expr
 from dgmspec.spec.definitions import Star, TypeExpr
+from dgmspec.spec.invalid import told
 from dgmspec.spec.words import as_value
 
 __all__ = [
@@ -38,6 +39,7 @@ Value = Operand | str | bool | Iterable[Any]
 Names = str | Iterable[str]
 
 
+@told
 def sym(name: str) -> Name:
     """A name in a formula: ``2 * sym("t")``."""
     return Name(id=name)
@@ -48,16 +50,19 @@ def text(value: str) -> AbstractExpr:
     return expr(value)
 
 
+@told
 def between(low: Operand, high: Operand) -> Range:
     """``low..high``, both ends included."""
     return Range(low=as_formula(low), high=as_formula(high))
 
 
+@told
 def along(source: Names, target: Names) -> Arrow:
     """``source -> target`` as an argument, as in ``kinetic(along("u", "x"))``."""
     return Arrow(source=_end(source), target=_end(target))
 
 
+@told
 def apply(name: str, *args: Value, **keywords: Value) -> Name | Call:
     """A call of something that the file defines: a function, a net, a chain."""
     named = {key: as_value(value) for key, value in keywords.items()}
@@ -85,7 +90,8 @@ def _end(names: Names) -> Any:
 
 def as_names(names: Names) -> tuple[str, ...]:
     """One name, or several."""
-    return (names,) if isinstance(names, str) else tuple(names)
+    one = isinstance(names, str) or not isinstance(names, Iterable)
+    return (cast(str, names),) if one else tuple(names)
 
 
 def as_context(context: object) -> tuple[Formula, ...]:

@@ -29,6 +29,7 @@ from dgmspec.spec import model as documents
 from dgmspec.spec.expressions import *  # noqa: F403  # half of what this module offers
 from dgmspec.spec.expressions import Names, Type, as_context, as_formula, as_named, as_names, as_type
 from dgmspec.spec.expressions import Value as Value
+from dgmspec.spec.invalid import told
 from dgmspec.spec.model import Spec as Spec
 from dgmspec.spec.model import Step, TypeExpr
 from dgmspec.spec.words import Word, as_value, library_words, stub
@@ -47,12 +48,14 @@ def __getattr__(name: str) -> Word:
 StepLike = Operand | Step
 
 
+@told
 def inverse(*steps: StepLike) -> Inverse | documents.InverseBlock:
     """``inverse name(args)``, as a step or as an argument; several steps become a block, undone last first."""
     only = as_value(steps[0]) if len(steps) == 1 and isinstance(steps[0], AbstractOperand) else None
     return Inverse(of=only) if isinstance(only, (Name, Call)) else documents.InverseBlock(steps=_steps(steps))
 
 
+@told
 def repeat(count: Operand, *steps: StepLike | str) -> documents.Repeat:
     """``repeat count { steps }``; a string before the steps is the name of the turn's index, counted from 0."""
     index = steps[0] if steps and isinstance(steps[0], str) else None
@@ -75,16 +78,19 @@ def _step(step: object) -> Step:
 # ---- members of a model ---------------------------------------------------------------------------------------------
 
 
+@told
 def observe(name: str, type: Type, prior: Operand | None = None) -> documents.Variable:
     """``observe name : type``, or with ``~ prior``."""
     return _variable("observe", name, type, prior)
 
 
+@told
 def latent(name: str, type: Type, prior: Operand | None = None) -> documents.Variable:
     """``latent name : type ~ prior``."""
     return _variable("latent", name, type, prior)
 
 
+@told
 def given(name: str, type: Type) -> documents.Variable:
     """``given name : type``."""
     return _variable("given", name, type, None)
@@ -97,6 +103,7 @@ def _variable(
     return documents.Variable(role=role, name=name, type=cast(TypeExpr, as_type(type)), prior=law)
 
 
+@told
 def flow(source: Names, target: Names, *steps: StepLike, context: object = ()) -> documents.Flow:
     """``flow source -> target | context { steps }``."""
     return documents.Flow(
@@ -104,6 +111,7 @@ def flow(source: Names, target: Names, *steps: StepLike, context: object = ()) -
     )
 
 
+@told
 def path(
     head: Literal["ode", "sde", "markov", "perturb"],
     source: Names,
@@ -124,11 +132,13 @@ def path(
     )
 
 
+@told
 def generate(target: str, law: Operand, context: object = ()) -> documents.Conditional:
     """``generate target | context ~ law``."""
     return _conditional("generate", target, law, context)
 
 
+@told
 def infer(target: str, law: Operand, context: object = ()) -> documents.Conditional:
     """``infer target | context ~ law``."""
     return _conditional("infer", target, law, context)
@@ -141,47 +151,56 @@ def _conditional(
     return documents.Conditional(head=head, target=of, context=as_context(context), law=as_formula(law))
 
 
+@told
 def energy(name: str, args: Names, value: Operand) -> documents.Energy:
     """``energy name(args) = value``."""
     return documents.Energy(name=name, args=as_names(args), value=as_formula(value))
 
 
+@told
 def net(name: str, args: Names, value: Operand, type: Type | None = None) -> documents.Net:
     """``net name(args) : type = value``."""
     return documents.Net(name=name, args=as_names(args), type=as_type(type), value=as_formula(value))
 
 
+@told
 def fn(name: str, args: Names, value: Operand) -> documents.Fn:
     """``fn name(args) = value``."""
     return documents.Fn(name=name, args=as_names(args), value=as_formula(value))
 
 
+@told
 def learn(name: str, type: Type | None = None, value: Operand | None = None) -> documents.Learn:
     """``learn name : type = value``."""
     start = None if value is None else as_formula(value)
     return documents.Learn(name=name, type=as_type(type), value=start)
 
 
+@told
 def predict(name: str, args: Names, value: Operand) -> documents.LearnFunction:
     """``learn name(args) = value``: what a network predicts."""
     return documents.LearnFunction(name=name, args=as_names(args), value=as_formula(value))
 
 
+@told
 def define(name: str, args: Names, value: Operand) -> documents.Definition:
     """``name(args) = value`` in an arrow's braces."""
     return documents.Definition(name=name, args=as_names(args), value=as_formula(value))
 
 
+@told
 def kernel(name: str, args: Names, law: Operand) -> documents.Kernel:
     """``name(args) ~ law`` in an arrow's braces."""
     return documents.Kernel(name=name, args=as_names(args), law=as_formula(law))
 
 
+@told
 def setting(name: str, value: Value) -> documents.Setting:
     """``name = value``."""
     return documents.Setting(name=name, value=as_formula(value))
 
 
+@told
 def loss(value: Operand) -> documents.Setting:
     """``loss = value``."""
     return setting("loss", value)
@@ -190,26 +209,31 @@ def loss(value: Operand) -> documents.Setting:
 # ---- items of a file ------------------------------------------------------------------------------------------------
 
 
+@told
 def model(name: str, *members: Node) -> documents.Model:
     """``model name { members }``."""
     return documents.Model(name=name, members=cast(Any, members))
 
 
+@told
 def param(name: str, value: Value, type: Type | None = None) -> documents.Param:
     """``param name : type = value``."""
     return documents.Param(name=name, type=as_type(type), value=as_formula(value))
 
 
+@told
 def data(name: str, value: Operand) -> documents.Data:
     """``data name = value``."""
     return documents.Data(name=name, value=as_formula(value))
 
 
+@told
 def use(path: str, alias: str) -> documents.Use:
     """``use "path" as alias``."""
     return documents.Use(path=path, alias=alias)
 
 
+@told
 def chain(name: str, *steps: StepLike, params: Mapping[str, Value | None] | None = None) -> documents.Chain:
     """``bijector name(params) = { steps }``; None stands for a parameter without a default."""
     own = tuple(
@@ -219,6 +243,7 @@ def chain(name: str, *steps: StepLike, params: Mapping[str, Value | None] | None
     return documents.Chain(name=name, params=own, steps=_steps(steps))
 
 
+@told
 def bijector(
     name: str, parts: Names, *body: Node, learned: Mapping[str, Type | None] | None = None
 ) -> documents.Bijector:
@@ -227,16 +252,19 @@ def bijector(
     return documents.Bijector(name=name, parts=as_names(parts), parameters=own, body=cast(Any, body))
 
 
+@told
 def update(target: str, value: Operand) -> documents.Update:
     """``target <- value``."""
     return documents.Update(target=target, value=as_formula(value))
 
 
+@told
 def train(of: str, **settings: Value) -> documents.Train:
     """``train of { settings }``; a string is a name, `text` makes it a label."""
     return documents.Train(model=of, settings=_settings(settings))
 
 
+@told
 def sample(of: str, **settings: Value) -> documents.Sample:
     """``sample of { settings }``; a string is a name, `text` makes it a label."""
     return documents.Sample(model=of, settings=_settings(settings))

@@ -47,7 +47,7 @@ from dgmspec.spec.definitions import (
     Unknowns,
     Update,
 )
-from dgmspec.spec.invalid import diagnostics_of
+from dgmspec.spec.invalid import diagnostics_of, refusals
 from dgmspec.spec.statements import (
     Conditional,
     Energy,
@@ -188,7 +188,12 @@ class Spec(Node):
     sources: dict[str, str] = Field(default_factory=dict)
 
     def __init__(self, *items: Node, **data: Any) -> None:
-        super().__init__(**({"items": items} if items else {}), **data)
+        try:
+            super().__init__(**({"items": items} if items else {}), **data)
+        except ValidationError as error:
+            if not items:  # a document in JSON, whose reader says where
+                raise
+            raise SpecError(refusals("Spec", error)) from None
 
     def __hash__(self) -> int:
         return hash((self.edition, self.items, tuple(sorted(self.sources.items()))))
