@@ -79,6 +79,24 @@ def test_a_number_is_a_vector_of_one(name: str) -> None:
     torch.testing.assert_close(said(number, x, c), said(vector, x[:, None], c))
 
 
+@pytest.mark.parametrize("name", ONE)
+def test_of_no_rows_nothing_is_said(name: str) -> None:
+    members, body, loss = ONE[name]
+    members = members.replace("{body}", body).replace("{loss}", loss).replace("{trace}", "")
+    kind = "integer(0..4)" if name == "whole numbers" else "real"
+    found = model(members.replace("{shape}", "[1]"), kind + "[1]")
+    assert found.log_prob(torch.zeros(0, 1), {"c": torch.zeros(0)}, seed=1).shape == (0,)
+    assert found.log_prob(torch.zeros(0, 1), {"c": torch.zeros(1)}, seed=1).shape == (0,)
+    assert found.sample(0, {"c": torch.zeros(1)}, seed=1).shape == (0, 1)
+
+
+def test_adaptive_steps_of_no_rows() -> None:
+    body = "velocity(y, t) = mlp(4)"
+    members = ODE.replace("rk4(steps = 3)", "dopri5").replace("{body}", body).replace("{loss}", "nll")
+    found = model(members.replace("{shape}", "[2]"), "real[2]")
+    assert found.log_prob(torch.zeros(0, 2), {"c": torch.zeros(1)}).shape == (0,)
+
+
 @pytest.mark.parametrize(
     "steps",
     [

@@ -15,7 +15,7 @@ from dgmspec.modules.nets import below
 from dgmspec.modules.prepared import Call, Resources
 from dgmspec.modules.registry import score_twin
 from dgmspec.modules.traces import Chain, exact_trace, forward, tangent_trace, trace_core, value_and_trace
-from dgmspec.modules.twin import Parameters, ScoreContext
+from dgmspec.modules.twin import Parameters, ScoreContext, flat_rows
 from dgmspec.ops.continuous.moving import CLOSED
 from dgmspec.ops.nets import Mlp, ResMlp
 from dgmspec.program.program import Instruction, Program
@@ -84,7 +84,7 @@ class Law:
         chain = self._chain(x)
         if chain is None:
             return exact_trace(self.score, x)
-        flat = x.reshape(x.shape[0], -1)
+        flat = flat_rows(x)
         if len(chain.weights) <= CLOSED + 1 and not chain.skips:
             score, trace = value_and_trace(chain, trace_core(chain.weights), flat)
         else:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.runner import UnavailableError
+from dgmspec.modules.twin import flat_rows
 
 __all__ = ["ROUNDS", "OutsideError", "outside", "redrawn"]
 
@@ -55,7 +56,7 @@ def redrawn(found: Samples, types: Mapping[str, Type], draw: Draw) -> Samples:
 def outside(found: Samples, types: Mapping[str, Type]) -> Tensor:
     """Which rows have a coordinate outside its variable's support, (rows,)."""
     rows = [
-        ~((value >= types[name].support.low) & (value <= types[name].support.high)).reshape(len(value), -1).all(1)
+        ~flat_rows((value >= types[name].support.low) & (value <= types[name].support.high)).all(1)
         for name, value in found.items()
     ]
     return torch.stack(rows).any(0)

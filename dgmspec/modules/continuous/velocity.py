@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -114,7 +114,7 @@ class Evaluation:
         """The value of a net, (batch, *shape), of what it is given beside the time."""
         context = p.get(CONTEXT) if used.context else None
         time = self._time(t, y, p) if used.timed else None
-        rows = max(v.shape[0] for v in (*inputs, context, time) if v is not None)
+        rows = _rows(v for v in (*inputs, context, time) if v is not None)
         inputs = [v.expand(rows, *v.shape[1:]) for v in inputs] or [y.new_zeros(rows, 0)]
         if used.turned:
             inputs[0] = inputs[0].flip(1, 2, 3)
@@ -193,7 +193,7 @@ class Evaluation:
             beside.append(flat_rows(p[CONTEXT]))
         if joins:
             beside.append(self._time_features(op, own, t, y, p))
-        rows = max(v.shape[0] for v in beside)
+        rows = _rows(beside)
         joined = beside[0] if len(beside) == 1 else torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
         return torch.addmm(bias, joined, others.t())
 
@@ -211,7 +211,7 @@ class Evaluation:
         (used,) = found.readings
         chain = self._chain(used, below(p, used.net.name), t, y, p, env)
         probes = p[PROBES] if self.op.estimator is not None else None
-        value, trace = gradient_and_laplacian(chain, y.reshape(y.shape[0], -1), probes)
+        value, trace = gradient_and_laplacian(chain, flat_rows(y), probes)
         env[found.symbol], env[found.trace] = _shaped(value.to(y.dtype), y), trace.to(y.dtype)
 
     def _gradient(self, found: NetGradient, t: Time, y: Tensor, p: Values, env: Mapping[str, Value]) -> Tensor:
@@ -239,6 +239,11 @@ def _gated(op: Mlp, own: Parameters, weights: tuple[Tensor, ...], offsets: tuple
 def _probes(used: NetReading, p: Values) -> Tensor:
     """The probes, (batch, k, numbers), of the coordinates that a net's trace is about."""
     return p[PROBES] if used.coordinates is None else p[PROBES][:, :, list(used.coordinates)]
+
+
+def _rows(values: Iterable[Tensor]) -> int:
+    """The batch of what broadcasts together: one row stands for any number, none included."""
+    return next((value.shape[0] for value in values if value.shape[0] != 1), 1)
 
 
 def _shaped(value: Tensor, y: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def forward(op: Markov, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Ten
         c = None if ctx.given is None else ctx.given.repeat_interleave(len(some), 0)
         many = Denoiser(op, p, ctx.event, ctx.plan, c, ctx.given_type, ctx.training)
         drawn = noise[:, first : first + len(some)].reshape(rows.shape)
-        total = total + term(many, op, rows, t, drawn).reshape(x.shape[0], -1).sum(1)
+        total = total + term(many, op, rows, t, drawn).reshape(x.shape[0], len(some)).sum(1)
     end = net.at(torch.full((1,), levels[-1], dtype=torch.float64, device=x.device), x.dtype)
     last = noise[:, -1]
     entropy = 0.5 * (last**2 + math.log(2 * math.pi)) + end.sigma.log()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dgmspec.modules.paths.denoiser import JointDenoiser, step_plan, step_tables
 from dgmspec.modules.paths.rooted import Rooted
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
+from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows
 from dgmspec.ops.paths.joint import JointSde, Started
 
 __all__ = ["TWINS"]
@@ -67,7 +67,7 @@ def start(op: Started, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tens
     """Draws in their places, the given numbers in theirs."""
     noise = ctx.noise["start"]
     _, loc, scale = _law(op, noise)
-    both = torch.cat((x.reshape(x.shape[0], -1), loc + scale * noise), 1)
+    both = torch.cat((flat_rows(x), loc + scale * noise), 1)
     return both[:, _inverse(_places(op))], -_log_density(noise, scale)
 
 

@@ -65,7 +65,7 @@ class Layout:
 
     def beside(self, told: Tensor) -> Tensor:
         """(batch, n, copies) again."""
-        return told.reshape(told.shape[0], -1, self.copies)
+        return told.reshape(told.shape[0], told.shape[1] // self.copies, self.copies)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,16 @@ from dgmspec.modules.paths.coefficients import At
 from dgmspec.modules.paths.terms import by_coordinate, draw_times, net_of, path_term, reversed_of
 from dgmspec.modules.paths.unsolved import implicit, noised
 from dgmspec.modules.traces import estimate, exact_trace
-from dgmspec.modules.twin import Parameters, ScoreContext, ScoreTwin, StepContext, TermTwin, by_row, sum_event
+from dgmspec.modules.twin import (
+    Parameters,
+    ScoreContext,
+    ScoreTwin,
+    StepContext,
+    TermTwin,
+    by_row,
+    flat_rows,
+    sum_event,
+)
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.losses import Dsm, Ism, Ssm
 from dgmspec.ops.paths.noising import AbstractNoising
@@ -90,7 +99,7 @@ def _simulated(op: Ism | Ssm, step: Unsolved, p: Parameters, x: Tensor, ctx: Ste
 
 def _sliced(op: Ssm, score: Tensor, probe: Tensor) -> Tensor:
     """½ ‖s‖², whole or along the random directions."""
-    score = score.reshape(score.shape[0], -1)
+    score = flat_rows(score)
     whole = score.square().sum(1) if op.variance_reduced else (probe @ score.unsqueeze(2)).square().squeeze(2).mean(1)
     return 0.5 * whole
 

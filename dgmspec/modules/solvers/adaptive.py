@@ -56,7 +56,7 @@ def search(problem: Problem, y: Tensor, keep: Tolerance) -> Found:
         size = next_size(size, worst, last, grew, tableau.embedded + 1)
         last, grew = torch.where(accepted, worst, last), accepted
         stuck = (size < floor) & ~accepted & (place < 1)
-        left, lost = torch.stack((1 - place.min(), stuck.any().to(wide))).tolist()
+        left, lost = torch.stack(((place < 1).any(), stuck.any())).tolist()
         if lost:
             raise _lost(problem, state, place, stuck, norms)
         if not left:
@@ -93,7 +93,8 @@ def _accepted(taken: list[tuple[Tensor, Tensor]]) -> Grid:
     """Each row's own accepted steps, moved to the front; rows with fewer than the others stand still at the end."""
     places, sizes = (torch.stack(values) for values in zip(*taken, strict=True))
     order = torch.where(sizes > 0, places, 2.0).sort(dim=0)
-    count = int((sizes > 0).sum(0).max())
+    counts = (sizes > 0).sum(0)
+    count = int(counts.max()) if len(counts) else 0
     places, sizes = order.values[:count].clamp(max=1.0), sizes.gather(0, order.indices[:count])
     return list(zip(places.unbind(), sizes.unbind(), strict=True))
 

@@ -53,7 +53,9 @@ class Tolerance:
 
     def worst(self, norms: Tensor) -> Tensor:
         """What the steps obey: each row's norm, or the largest for all."""
-        return norms.amax(0, keepdim=True) if self.together else norms
+        if not self.together:
+            return norms
+        return norms.amax(0, keepdim=True) if len(norms) else norms.new_zeros(1)
 
 
 def error_norm(error: State, before: State, after: State, slope: State, keep: Tolerance) -> Tensor:

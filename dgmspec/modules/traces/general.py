@@ -7,6 +7,7 @@ as much, and forward mode takes longer in eager mode.)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -46,7 +47,7 @@ def _rows(g: Velocity, y: Tensor, vectors: tuple[Tensor, ...]) -> tuple[Tensor, 
 
 
 def _basis(y: Tensor) -> tuple[Tensor, ...]:
-    d = y.numel() // max(y.shape[0], 1)
+    d = math.prod(y.shape[1:])
     return torch.eye(d, dtype=y.dtype, device=y.device).unsqueeze(1).expand(d, y.shape[0], d).unbind()
 
 
