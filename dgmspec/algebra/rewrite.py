@@ -101,6 +101,8 @@ def inline(expression: AbstractExpr, functions: Mapping[str, Lambda]) -> Abstrac
         return _with_parts(expression, old, parts)
     function = functions[expression.name]
     check_arity(expression, len(function.args))
+    if any(isinstance(part, Range) for part in parts):
+        raise Refusal("DGM234", f"`{expression.name}` takes numbers, and a range is none", help=("write a number",))
     _check_size(function, parts)
     result = substitute(function.body, dict(zip(function.args, parts, strict=True)))
     if nesting(result) > MAX_NESTING:
