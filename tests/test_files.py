@@ -438,7 +438,11 @@ def test_a_source_declares_what_its_reader_takes() -> None:
         if issubclass(cls, AbstractFile):
             reader = getattr(importlib.import_module(f"dgmspec.runtime.data.{homes[cls.name]}"), cls.name)
             _, _, *taken = inspect.signature(reader).parameters.values()
-            bits = {"binarize": "none", "white": None}  # of all sources alike, when their rows have been read
+            bits = {
+                "binarize": "none",
+                "white": None,
+                "bits": {},
+            }  # of all sources alike, when their rows have been read
             assert cls(path="a").arguments() == {"path": "a", **{p.name: p.default for p in taken}, **bits}
 
 

@@ -225,7 +225,8 @@ def test_new_says_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "did you mean `realnvp`?" in capsys.readouterr().err
     assert cli.run(["new"]) == 2
     assert "realnvp" in capsys.readouterr().err
-    assert cli.run(["new", "maf", str(tmp_path / "no/such/m.dgm")]) == 2
+    (tmp_path / "file").write_text("")
+    assert cli.run(["new", "maf", str(tmp_path / "file/m.dgm")]) == 2
     assert "cannot write" in capsys.readouterr().err
 
 

@@ -220,7 +220,7 @@ def test_samples_depend_on_seed_and_index_alone() -> None:
 
 REFUSED = {
     "DGM641": ("sde [x, v] -> [xT, vT]", "sde [xT, vT] -> [x, v]"),
-    "DGM650": ("16 * v,", "v * x,"),
+    "DGM647": ("16 * v,", "v * x,"),
     "DGM677": ("16 * v,", "k * v,"),
     "DGM672": ("[16 * v,", "[-x,"),
     "DGM674": ("infer v ~ normal(0, 0.1)", "infer v ~ laplace(0, 0.1)"),

@@ -22,6 +22,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Name, Vector, expr
 from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.reading import Reader
 from dgmspec.algebra.rewrite import free_names
+from dgmspec.algebra.shapes import shape_of
 from dgmspec.algebra.terms import ZERO, Sym, Term
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Shape
@@ -32,10 +33,14 @@ __all__ = ["gradient", "written_out"]
 def gradient(
     formula: AbstractExpr, state: str, shapes: Mapping[str, Shape], box: Mapping[str, Interval]
 ) -> AbstractExpr | None:
-    """∂formula/∂y of a number, as an array like y; None where y is too large or no vector, or the formula no number."""
+    """∂formula/∂y of a number, as an array like y; None where y is too large or no vector, or the formula no number.
+
+    Raises `Refusal` where parts of the formula do not agree in shape.
+    """
     field = Field(state, shapes, box, {})
     if len(field.shape) > 1 or prod(field.shape) > WRITTEN_OUT:
         return None
+    shape_of(formula, shapes)
     with domains(field) as names:
         try:
             _, found = cells(formula, shapes, {state: [Name(id=name) for name in names]})

@@ -84,8 +84,10 @@ def new(
     target = Path(path or f"{template}.dgm")
     if target.exists() and not force:
         stop(f"{target} is there already: choose another PATH, or give --force to write over it")
-    with mistakes():
+    try:
         target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        stop(f"cannot write {target}: {error.strerror}")
     write(target, text)
     said_next = f"wrote {target}\nnext: dgmspec check --explain {target};  dgmspec train {target}\n"
     return Answer("" if quiet else said_next, {"template": template, "wrote": str(target)})

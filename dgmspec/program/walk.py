@@ -189,11 +189,12 @@ class Walk(AbstractLaws):
         event = self.type_of(node.target if node.inverse else node.source)
         context = () if node.context is None else (self.need(node.context),)
         rates = self.rates.get(node.address, ())
-        draws = self._noise(node.address, node.op.draws(event) if forward else node.op.inverse_draws(event))
+        op = node.op.with_rates(rates) if rates else node.op
+        draws = self._noise(node.address, op.draws(event) if forward else op.inverse_draws(event))
         return {
             "address": node.address,
             "inputs": (*parts, *context, *draws.values()),
-            "op": node.op.with_rates(rates) if rates else node.op,
+            "op": op,
             "type": event,
             "input_types": () if node.context is None else (self.type_of(node.context),),
             "parts": len(parts),
