@@ -23,6 +23,7 @@ from dgmspec import cli
 from dgmspec.core.types import REAL, Type, category, integers
 from dgmspec.ops import library
 from dgmspec.ops.data import AbstractFile
+from dgmspec.ops.data.files import AbstractNamed
 from dgmspec.runtime.data import Context, DataError, Dataset, open_source
 from dgmspec.spec.defaults import with_defaults
 
@@ -438,11 +439,8 @@ def test_a_source_declares_what_its_reader_takes() -> None:
         if issubclass(cls, AbstractFile):
             reader = getattr(importlib.import_module(f"dgmspec.runtime.data.{homes[cls.name]}"), cls.name)
             _, _, *taken = inspect.signature(reader).parameters.values()
-            bits = {
-                "binarize": "none",
-                "white": None,
-                "bits": {},
-            }  # of all sources alike, when their rows have been read
+            bits = {"binarize": "none", "white": None}  # of all sources alike, when their rows have been read
+            bits |= {"bits": {}} if issubclass(cls, AbstractNamed) else {}
             assert cls(path="a").arguments() == {"path": "a", **{p.name: p.default for p in taken}, **bits}
 
 
