@@ -164,7 +164,9 @@ class Ancestral(AbstractPathSampler):
     """x_s drawn from q(x_s | x_t, x̂_0) with the predicted clean data, step by step; along any Gaussian path. A `markov`
     with ``variance = forward`` draws with the deviation of q(x_t | x_s) instead.
 
-    Ho, Jain and Abbeel 2020, algorithm 2, for a chain whose every step is taken.
+    Ho, Jain and Abbeel 2020, algorithm 2, for a chain whose every step is taken. As there, the last step gives the
+    predicted clean data without noise, while the law that `vlb` bounds ends with the draw of p(x | x_1): of few, coarse
+    steps the samples are narrower than that law.
     """
 
     name: ClassVar[str] = "ancestral"
