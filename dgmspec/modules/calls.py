@@ -42,7 +42,7 @@ from dgmspec.modules.sums import (
     scaled,
     total,
 )
-from dgmspec.modules.twin import flat_rows
+from dgmspec.modules.twin import flat_rows, rows_of
 from dgmspec.program.program import Instruction
 
 __all__ = ["prepare"]
@@ -149,7 +149,7 @@ def _net(line: Instruction) -> Call:
 def _features(values: Sequence[Tensor], types: Sequence[Type | None], p: Mapping[str, Tensor]) -> list[Tensor]:
     """Values as a net reads them (categories one-hot, angles as cosines and sines), with equally many rows; one without
     a type is a formula's, whose numbers are read as they are."""
-    rows = max(value.shape[0] for value in values)
+    rows = rows_of(values)
     like = next(iter(p.values())).new_empty((rows, 0))
     return [
         flat_rows(value).expand(rows, -1) if type_ is None else context_features(value, type_, like)

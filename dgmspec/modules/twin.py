@@ -10,7 +10,7 @@ a boolean mask, so that every program compiles as a full graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -233,6 +233,11 @@ class ScoreTwin:
 
     function: Callable[[Any, Parameters, Tensor, ScoreContext], tuple[Tensor, dict[str, Tensor]]]
     plan: Callable[[Any, Type], Any] = no_score_plan
+
+
+def rows_of(values: Iterable[Tensor]) -> int:
+    """The batch of what broadcasts together: one row stands for any number, none included."""
+    return next((value.shape[0] for value in values if value.shape[0] != 1), 1)
 
 
 def flat_rows(x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,7 @@ from dgmspec.modules.traces import (
     tangent_trace,
     value_and_trace,
 )
-from dgmspec.modules.twin import Modules, Parameters, flat_rows
+from dgmspec.modules.twin import Modules, Parameters, flat_rows, rows_of
 from dgmspec.ops.continuous.ode import Ode
 from dgmspec.ops.nets import AbstractLayered, External
 from dgmspec.ops.nets.layered import Mlp, ResMlp
@@ -114,7 +114,7 @@ class Evaluation:
         """The value of a net, (batch, *shape), of what it is given beside the time."""
         context = p.get(CONTEXT) if used.context else None
         time = self._time(t, y, p) if used.timed else None
-        rows = _rows(v for v in (*inputs, context, time) if v is not None)
+        rows = rows_of(v for v in (*inputs, context, time) if v is not None)
         inputs = [v.expand(rows, *v.shape[1:]) for v in inputs] or [y.new_zeros(rows, 0)]
         if used.turned:
             inputs[0] = inputs[0].flip(1, 2, 3)
@@ -193,7 +193,7 @@ class Evaluation:
             beside.append(flat_rows(p[CONTEXT]))
         if joins:
             beside.append(self._time_features(op, own, t, y, p))
-        rows = _rows(beside)
+        rows = rows_of(beside)
         joined = beside[0] if len(beside) == 1 else torch.cat([v.expand(rows, v.shape[1]) for v in beside], 1)
         return torch.addmm(bias, joined, others.t())
 
@@ -239,11 +239,6 @@ def _gated(op: Mlp, own: Parameters, weights: tuple[Tensor, ...], offsets: tuple
 def _probes(used: NetReading, p: Values) -> Tensor:
     """The probes, (batch, k, numbers), of the coordinates that a net's trace is about."""
     return p[PROBES] if used.coordinates is None else p[PROBES][:, :, list(used.coordinates)]
-
-
-def _rows(values: Iterable[Tensor]) -> int:
-    """The batch of what broadcasts together: one row stands for any number, none included."""
-    return next((value.shape[0] for value in values if value.shape[0] != 1), 1)
 
 
 def _shaped(value: Tensor, y: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.types import Shape, Support, SupportKind, Type
 from dgmspec.modules.registry import embedding_twin, net_twin
-from dgmspec.modules.twin import Parameters, StepContext, flat_rows
+from dgmspec.modules.twin import Parameters, StepContext, flat_rows, rows_of
 from dgmspec.ops.nets import context_shape
 from dgmspec.ops.nets.convolutional import images_and_conditions
 
@@ -45,7 +45,7 @@ def evaluate(
 
 def _time_features(net: AbstractNet, p: Parameters, time: Tensor, beside: Sequence[Tensor | None]) -> Tensor:
     """A time as the net's layers read it, one row for each of what is read beside it."""
-    rows = max(value.shape[0] for value in beside if value is not None)
+    rows = rows_of(value for value in beside if value is not None)
     t, embedding = time.reshape(-1, 1), net.time_embedding()
     if embedding is not None:
         t = embedding_twin(embedding).apply(embedding, below(p, "time"), t)
