@@ -92,6 +92,7 @@ def test_inverse_and_derivative(op: AbstractScalar, support: Support) -> None:
     back, ladj_back = twin.inverse(op, raw, y.detach(), support)
     torch.testing.assert_close(back, x.detach(), rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(ladj_back.expand_as(x), -ladj.detach().expand_as(x), rtol=1e-7, atol=1e-7)
+    assert torch.equal(twin.solve(op, raw, y.detach(), support, counted=False)[0], back)
 
 
 @pytest.mark.parametrize(("op", "support"), CASES, ids=str)

@@ -32,6 +32,11 @@ def _flat(x: Tensor, event: Type) -> Tensor:
     return x if len(event.shape) == 1 else x.reshape(x.shape[0], event.size)
 
 
+def _mapped(op: AbstractScalar, raw: Tensor, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
+    twin, support = scalar_twin(op), ctx.event.support
+    return twin.solve(op, raw, x, support, ctx.counted) if inverse else twin.forward(op, raw, x, support)
+
+
 def _total(op: AbstractScalar, ladj: Tensor, x: Tensor, ctx: StepContext) -> Tensor:
     """The sum over the coordinates (batch, n) -> (batch,), however the term broadcast; 0 where it is none's concern."""
     if op.unit_slope() or not ctx.counted:
@@ -50,7 +55,7 @@ def _elementwise_tables(op: Elementwise, event: Type, given: Type | None) -> dic
 
 
 def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
-    twin, event = scalar_twin(op.scalar), ctx.event
+    event = ctx.event
     flat = _flat(x, event)
     constants = p["raw"] if "raw" in p else p.get("planes")
     if constants is not None:
@@ -60,7 +65,7 @@ def _elementwise(op: Elementwise, p: Parameters, x: Tensor, ctx: StepContext, in
         raw = _planes(evaluate(op.net, below(p, "net"), (flat[:, :0],), c, ctx.training), event.size)
     else:
         raw = flat[:0]
-    y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, flat, event.support)
+    y, ladj = _mapped(op.scalar, raw, flat, ctx, inverse)
     constant = op.scalar.constant_slope() and (constants is not None or not p)
     return y.reshape(x.shape), ladj[:1].sum() if constant else _total(op.scalar, ladj, flat, ctx)
 
@@ -147,8 +152,7 @@ def coupling_part(op: Coupling, p: Parameters, kept: Tensor, moved: Tensor, ctx:
 
 
 def _transformed(op: Coupling, raw: Tensor, moved: Tensor, ctx: StepContext, inverse: bool) -> Result:
-    twin = scalar_twin(op.scalar)
-    y, ladj = (twin.inverse if inverse else twin.forward)(op.scalar, raw, moved, ctx.event.support)
+    y, ladj = _mapped(op.scalar, raw, moved, ctx, inverse)
     return y, _total(op.scalar, ladj, moved, ctx)
 
 
@@ -182,7 +186,7 @@ def autoregressive_inverse(op: Autoregressive, p: Parameters, y: Tensor, ctx: St
     twin, support = scalar_twin(op.scalar), ctx.event.support
 
     def solve(raw: Tensor, value: Tensor) -> Result:
-        return twin.inverse(op.scalar, raw, value, support)
+        return twin.solve(op.scalar, raw, value, support, ctx.counted)
 
     x, ladj = autoregression.solved(op.net, p, _flat(y, ctx.event), solve, ctx)
     return x.reshape(y.shape), y.new_zeros(()) if op.scalar.unit_slope() else ladj

@@ -111,6 +111,14 @@ class ScalarTwin:
     loop: str = "none"
     prepare: Callable[[Any, Support], None] = no_preparation
     """(op, support of x): works out, before anything is traced, what the functions look up."""
+    preimage: Callable[[Any, Tensor, Tensor, Support], Tensor] | None = None
+    """``(op, raw, y, support) -> x``: `inverse` without the slope, where that costs much less."""
+
+    def solve(self, op: Any, raw: Tensor, y: Tensor, support: Support, counted: bool) -> tuple[Tensor, Tensor]:
+        """`inverse`, with zero for the slope where nobody reads it and it would cost something."""
+        if counted or self.preimage is None:
+            return self.inverse(op, raw, y, support)
+        return self.preimage(op, raw, y, support), y.new_zeros(())
 
 
 Solve = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -146,12 +146,12 @@ def invert(
             x, slope = solve(planes, values[level])
             found[0].append(read(x).flatten(0, 1))
             solved.append(x)
-            slopes.append(slope.expand_as(x).sum(0))
+            slopes.append(slope.expand_as(x))
         for rows in found[:-1]:
             rows.close()
     x = torch.cat(solved).t()
     x = x.contiguous() if order is None else x.index_select(1, p["ranks"])
-    return x, torch.stack(slopes).sum(0)
+    return x, torch.cat(slopes).sum(0)
 
 
 def _advance(

@@ -120,11 +120,11 @@ def invert(
         memory.seen += 1
         x, slope = solve(raw.permute(2, 1, 0), columns[i : i + 1])
         solved.append(x)
-        slopes.append(slope.expand_as(x).sum(0))
+        slopes.append(slope.expand_as(x))
         z = weights.linear(p, "in", read(x).permute(2, 0, 1))
     x = torch.cat(solved).t()
     x = x.contiguous() if order is None else x.index_select(1, p["ranks"])
-    return x, torch.stack(slopes).sum(0)
+    return x, torch.cat(slopes).sum(0)
 
 
 def _plan(op: Transformer, shape: Shape, order: Precedence, context: Shape | None, features: int) -> None:

@@ -13,11 +13,9 @@ from dgmspec.modules.twin import ScalarTwin
 from dgmspec.ops.scalar.affine import Additive, Affine, ShiftScale
 
 
-def _log_scale(op: Affine, raw: Tensor, sign: float = 1.0) -> Tensor:
-    """r, or -r, within the soft clamp (-c, c)."""
-    if math.isinf(op.clamp):
-        return raw * sign
-    return torch.tanh(raw / op.clamp) * (sign * op.clamp)
+def _log_scale(op: Affine, raw: Tensor) -> Tensor:
+    """r within the soft clamp (-c, c)."""
+    return raw if math.isinf(op.clamp) else torch.tanh(raw / op.clamp) * op.clamp
 
 
 def affine_forward(op: Affine, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
@@ -26,7 +24,7 @@ def affine_forward(op: Affine, raw: Tensor, x: Tensor, support: Support) -> tupl
 
 
 def affine_inverse(op: Affine, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
-    s = _log_scale(op, raw[0], -1.0)
+    s = -_log_scale(op, raw[0])
     return (y - raw[1]) * s.exp(), s
 
 

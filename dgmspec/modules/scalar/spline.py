@@ -58,6 +58,25 @@ def rqs_forward(op: Rqs, raw: Tensor, x: Tensor, support: Support) -> tuple[Tens
 
 
 def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
+    found = _invert(op, raw, y, support)
+    log_slope = -(_share(found.bin, found.theta)[1] * found.bin.slope).log()
+    return found.x, log_slope if found.inside is None else torch.where(found.inside, log_slope, 0.0)
+
+
+def rqs_preimage(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> Tensor:
+    return _invert(op, raw, y, support).x
+
+
+class _Inverted(NamedTuple):
+    """The preimage, its bin and its share of the bin's width; whether y lay in the box, where one may lie outside."""
+
+    x: Tensor
+    bin: _Bin
+    theta: Tensor
+    inside: Tensor | None
+
+
+def _invert(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> _Inverted:
     box = op.box(support)
     if box.periodic:
         raw, y = raw[:-1], wrap(y - raw[-1])
@@ -65,15 +84,13 @@ def rqs_inverse(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> tuple[Tens
     found = _find(op, raw, at, box, by_value=True)
     eta = ((at - found.y) / found.height).clamp(0, 1)
     theta = _solve(found, eta)
-    share, rate = _share(found, theta)
     if y.dtype != torch.float64:
+        share, rate = _share(found, theta)
         theta = (theta - (share - eta) / rate).clamp(0, 1)
-        _, rate = _share(found, theta)
     x = (found.x + found.width * theta).clamp(box.low, box.high)
-    log_slope = -(rate * found.slope).log()
     if box.periodic:
-        return x, log_slope
-    return torch.where(inside, x, y), torch.where(inside, log_slope, 0.0)
+        return _Inverted(x, found, theta, None)
+    return _Inverted(torch.where(inside, x, y), found, theta, inside)
 
 
 def inside_box(x: Tensor, box: Box) -> tuple[Tensor, Tensor]:
@@ -196,4 +213,4 @@ def _unrolled_bins(raw: Sequence[Tensor], span: float) -> list[Tensor]:
     return [share * factor + span * MIN_BIN for share in shares]
 
 
-TWINS = {Rqs: ScalarTwin(rqs_forward, rqs_inverse)}
+TWINS = {Rqs: ScalarTwin(rqs_forward, rqs_inverse, preimage=rqs_preimage)}
