@@ -39,7 +39,7 @@ class _Bin(NamedTuple):
 
 def _bin(x: Tensor, width: Tensor, y: Tensor, height: Tensor, low: Tensor, high: Tensor) -> _Bin:
     slope = height / width
-    return _Bin(x, width, y, height, slope, low, high, low + high - 2 * slope)
+    return _Bin(x, width, y, height, slope, low, high, torch.sub(low + high, slope, alpha=2))
 
 
 def rqs_forward(op: Rqs, raw: Tensor, x: Tensor, support: Support) -> tuple[Tensor, Tensor]:
@@ -50,7 +50,7 @@ def rqs_forward(op: Rqs, raw: Tensor, x: Tensor, support: Support) -> tuple[Tens
     found = _find(op, raw, at, box, by_value=False)
     theta = ((at - found.x) / found.width).clamp(0, 1)
     share, rate = _share(found, theta)
-    y = (found.y + found.height * share).clamp(box.low, box.high)
+    y = torch.addcmul(found.y, found.height, share).clamp(box.low, box.high)
     log_slope = (rate * found.slope).log()
     if box.periodic:
         return wrap(y + turn), log_slope
@@ -87,7 +87,7 @@ def _invert(op: Rqs, raw: Tensor, y: Tensor, support: Support) -> _Inverted:
     if y.dtype != torch.float64:
         share, rate = _share(found, theta)
         theta = (theta - (share - eta) / rate).clamp(0, 1)
-    x = (found.x + found.width * theta).clamp(box.low, box.high)
+    x = torch.addcmul(found.x, found.width, theta).clamp(box.low, box.high)
     if box.periodic:
         return _Inverted(x, found, theta, None)
     return _Inverted(torch.where(inside, x, y), found, theta, inside)
@@ -113,9 +113,10 @@ def _solve(found: _Bin, eta: Tensor) -> Tensor:
     """The root θ in [0, 1] of (s - b) θ² + b θ - η s with b = δ_k - η (δ_k + δ_{k+1} - 2s), free of cancellation."""
     b = torch.addcmul(found.low, eta, found.excess, value=-1)
     steep, reached = found.slope - b, eta * found.slope
-    root = torch.addcmul(b.square(), steep, reached, value=4).clamp_min(0).sqrt()
-    positive, sum_ = b >= 0, b.abs() + root
-    theta = torch.where(positive, 2 * reached, sum_) / torch.where(positive, sum_, 2 * steep)
+    half = 0.5 * b
+    positive = half >= 0
+    sum_ = half.abs() + torch.addcmul(half.square(), steep, reached).clamp_min(0).sqrt()
+    theta = torch.where(positive, reached, sum_) / torch.where(positive, sum_, steep)
     return theta.clamp(0, 1)
 
 
