@@ -153,9 +153,9 @@ def test_a_target_is_fixed() -> None:
 
 
 def test_an_incomplete_model_is_not_blamed_for_what_is_missing() -> None:
-    refused = "given c : real\nnet h(c) : real[2] = mlp(4)\ngenerate x ~ normal(h(2 * c), 1)"
+    refused = "given c : real\nnet h(c) : real[2] = mlp(4)\ngenerate x | c ~ normal(h(2 * z), 1)"
     others = "observe x : real[2]\nlatent z : real[2]\nlatent u : real\nloss = nll"
-    assert codes(f"model M {{\n{others}\n{refused}\n}}") == ["DGM901"]
+    assert codes(f"model M {{\n{others}\n{refused}\n}}") == ["DGM725"]
 
 
 # ---- costs ----------------------------------------------------------------------------------------------------------

@@ -82,7 +82,9 @@ class Caller:
         if (role, name) in self.named:
             return self.named[role, name](self, role, expression, at)
         if (role, name) in self.own:
-            self._report("DGM901", self.own[role, name], at, label="not compiled by this version")
+            self._report(
+                "DGM230", self.own[role, name], at, "has a name", help=("write one in place, such as `mlp(64)`",)
+            )
             raise Reported
         cls = find(role, name)
         args = expression.args if isinstance(expression, Call) else ()

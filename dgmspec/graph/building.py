@@ -54,8 +54,8 @@ class Building:
         return self.places.get(name) or child(self.model.name, name)
 
     def caller(self, open_names: frozenset[str] = frozenset()) -> Caller:
-        """Makes operations in this model's scope; names of the file that only later versions can place are refused."""
-        shared = "`{}` is a net with a name; this version takes a net written in place here, such as `mlp(64)`"
+        """Makes operations in this model's scope; named nets are refused where one is made for its place."""
+        shared = "`{0}` is a net with a name, which formulas apply, as in `{0}(c)`; here one is made anew for its place"
         own = {("net", name): shared.format(name) for name in self.named_nets}
         return Caller(self.findings, self.scope.constants, self.functions, open_names, own)
 

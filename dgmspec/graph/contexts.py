@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name, Vector, children
@@ -54,13 +54,13 @@ class Readable:
         place = child(at, "context")
         return tuple(self.item(item, child(place, i), child(place, i)) for i, item in enumerate(context))
 
-    def item(self, written: AbstractExpr, place: Address, node: Address) -> ValueId:
-        """A variable, a net's value, or a formula, which stands in the graph at `node`."""
+    def item(self, written: AbstractExpr, place: Address, node: Address, flat: bool = True) -> ValueId:
+        """A variable, a net's value, or a formula, which stands in the graph at `node`, `flat` as contexts are."""
         if isinstance(written, Name) and written.id in self.building.variables:
             return self.variable(written.id, place)
         if isinstance(written, Call) and written.name in self.building.named_nets:
             return self.net(written, place)
-        return self._formula(written, place, node)
+        return self._formula(written, place, node, flat)
 
     def variable(self, name: str, place: Address) -> ValueId:
         """The value of a variable that may be read here."""
@@ -76,16 +76,22 @@ class Readable:
             )
         return known.value
 
-    def _formula(self, written: AbstractExpr, place: Address, node: Address) -> ValueId:
-        """A formula over variables, learned parameters and nets as a value of the graph."""
+    def _formula(self, written: AbstractExpr, place: Address, node: Address, flat: bool = True) -> ValueId:
+        """A formula over variables, learned parameters and nets as a value of the graph; nets share equal ones."""
         building, own = self.building, Readable(self.building, self.allowed, self.code, self.what, self.hint)
         formula = own.formula(written, place)
         names = [n for n in free_names(formula) if n in building.variables or n in own.values]
         inputs = tuple(own.values[n] if n in own.values else own.variable(n, place) for n in names)
-        target = f"{node}:out"
-        building.values[target] = Value(target)
-        building.formulas[node] = FormulaNode(node, formula, inputs, target, tuple(names))
-        return target
+        made = FormulaNode(node, formula, inputs, f"{node}:out", tuple(names), flat)
+        for known in building.formulas.values() if not flat else ():
+            if replace(known, address=node, target=made.target) == made:
+                return known.target
+        if node in building.formulas:  # several in one argument of a law
+            key = f"{node}@{len(building.formulas)}"
+            made = replace(made, address=key, target=f"{key}:out")
+        building.values[made.target] = Value(made.target)
+        building.formulas[made.address] = made
+        return made.target
 
     # ---- formulas ---------------------------------------------------------------------------------------------------
 
@@ -136,21 +142,7 @@ class Readable:
                 place,
                 help=(f"write `{net.name}({', '.join(net.args)})`",),
             )
-        inputs = []
-        for arg in call.args:
-            if isinstance(arg.value, Name) and arg.value.id in building.variables:
-                inputs.append(self.variable(arg.value.id, place))
-            elif isinstance(arg.value, Call) and arg.value.name in building.named_nets:
-                inputs.append(self.net(arg.value, place))
-            else:
-                building.findings.refuse(
-                    "DGM901",
-                    f"`{net.name}` reads a formula here, which this version does not compile yet",
-                    place,
-                    label="read and kept, not compiled",
-                    help=(f"apply `{net.name}` to variables, or to the values of other nets",),
-                )
-        return tuple(inputs)
+        return tuple(self.item(arg.value, place, child(place, i), flat=False) for i, arg in enumerate(call.args))
 
     def _net_value(self, at: Address, net: Net, inputs: tuple[ValueId, ...]) -> ValueId:
         building = self.building

@@ -12,7 +12,7 @@ from typing import Literal
 
 import networkx as nx
 
-from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.nodes import AbstractExpr, Vector
 from dgmspec.core.address import Address
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.nets import AbstractNet
@@ -66,9 +66,11 @@ class NetNode:
 
 @dataclass(frozen=True)
 class FormulaNode:
-    """An expression over values and learned parameters whose result is a value (a context such as ``[c, 2 * d]``).
+    """An expression over values and learned parameters whose result is a value (a context such as ``[c, 2 * d]``, or
+    what a named net is applied to, ``h(2 * c)``).
 
-    `names` are the names of `inputs` in the formula. A `Vector` at the top joins its flattened items end to end.
+    `names` are the names of `inputs` in the formula. A `Vector` at the top joins its flattened items end to end; any
+    other value is `flat` as a context, and keeps its shape before a net.
     """
 
     address: Address
@@ -76,6 +78,12 @@ class FormulaNode:
     inputs: tuple[ValueId, ...]
     target: ValueId
     names: tuple[str, ...] = ()
+    flat: bool = True
+
+    @property
+    def keeps(self) -> bool:
+        """Whether its value keeps the shape of the formula."""
+        return not self.flat and not isinstance(self.formula, Vector)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from dgmspec.algebra.shapes import joined_size
+from dgmspec.algebra.shapes import joined_size, shape_of
 from dgmspec.core.address import child, written
 from dgmspec.core.diagnostics import Diagnostic, Label, Refusal
 from dgmspec.core.types import REAL, Type
@@ -19,7 +19,7 @@ from dgmspec.graph.budget import Budget
 from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.fits import Fits
-from dgmspec.graph.graph import ArrowNode, Graph, StepNode, Value, VariableNode
+from dgmspec.graph.graph import ArrowNode, FormulaNode, Graph, StepNode, Value, VariableNode
 from dgmspec.graph.parts import given_by, whole_of
 
 __all__ = ["arriving", "infer", "refused"]
@@ -82,6 +82,8 @@ class _Inference:
         self.graph = graph
         self.findings = Findings()
         self.types: dict[str, Type] = {v.id: v.type for v in graph.values.values() if isinstance(v.type, Type)}
+        self.waiting = list(graph.formulas.values())
+        """The formulas that have no type so far."""
         self.wholes: dict[str, Type] = {}
         """What a value inside an arrow may be read as besides its type, which is by design a part of that."""
         self.failed: set[str] = set()
@@ -91,8 +93,7 @@ class _Inference:
 
     def run(self) -> None:
         """Contexts, then arrows forward, then what is left backward, then what stands outside the arrows."""
-        for node in self.graph.formulas.values():
-            self._formula(node.address)
+        self._formulas()
         # A step that forgets what it came from, `flatten` say, is passed backwards only where no other end tells.
         for certain in (False, True):
             for forward in (True, False):
@@ -100,6 +101,7 @@ class _Inference:
                 joined = [self._joint(whole) for whole in self.graph.joints()]
                 if any(joined):
                     self._spread(forward=True, certain=certain)
+        self._formulas()  # what nets read of values that the arrows have given a type
         for step in self.graph.steps.values():
             self._count(step)
             self._remembered(step)
@@ -251,16 +253,24 @@ class _Inference:
 
     # ---- outside the arrows -----------------------------------------------------------------------------------------
 
-    def _formula(self, address: str) -> None:
-        """The type of a context that is a formula."""
-        node = self.graph.formulas[address]
-        types = {
-            name: self.types[value] for name, value in zip(node.names, node.inputs, strict=True) if value in self.types
-        }
+    def _formulas(self) -> None:
+        """The types of the formulas all of whose values have one; the others wait."""
+        waiting, self.waiting = self.waiting, []
+        for node in waiting:
+            if all(value in self.types for value in node.inputs):
+                self._formula(node)
+            else:
+                self.waiting.append(node)
+
+    def _formula(self, node: FormulaNode) -> None:
+        """The type of a formula that is a context, or that a net reads."""
+        types = {name: self.types[value] for name, value in zip(node.names, node.inputs, strict=True)}
         types |= {n.name: n.type for n in self.graph.learned.values() if isinstance(n.type, Type)}
         try:
-            with self.findings.refusals_at(address):
-                self.types[node.target] = Type(REAL, (joined_size(node.formula, types),))
+            with self.findings.refusals_at(node.address):
+                size = (joined_size(node.formula, types),)
+                kept = shape_of(node.formula, {n: t.shape for n, t in types.items()}) if node.keeps else size
+                self.types[node.target] = Type(REAL, kept)
         except (Reported, KeyError):
             return
 

@@ -163,7 +163,9 @@ def _external(line: Instruction, modules: Mapping[str, nn.Module]) -> Call:
     name = line.address.rpartition("/")[2]
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
-        return checked(name, module(*values), (values[0].shape[0], *result.shape))
+        rows = rows_of(values)
+        read = [value.expand(rows, *value.shape[1:]) for value in values]
+        return checked(name, module(*read), (rows, *result.shape))
 
     return Call(line, run)
 
@@ -195,7 +197,7 @@ def _joined(formula: AbstractExpr, types: Mapping[str, Type], result: Type) -> R
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
         env = dict(zip(types, values, strict=True))
         found = [as_tensor(part(env, p[ANCHOR]), p[ANCHOR]) for part in parts]
-        if len(found) == 1:
+        if not isinstance(formula, Vector):
             return found[0].reshape(found[0].shape[0], *result.shape)
         read = [value.flatten(1) for value in _features(found, kinds, p)]
         return torch.cat(read, 1).reshape(read[0].shape[0], *result.shape)

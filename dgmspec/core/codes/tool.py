@@ -13,10 +13,10 @@ CODES: tuple[Code, ...] = (
         "error",
         "a member that this version reads but does not compile",
         "Flows, generate, infer, energies, scores and arrows over time are compiled; what a member says beyond that, "
-        "such as a net of a formula, is read, printed and kept.",
+        "such as a net in the law of an `sde`, is read, printed and kept.",
         "Refusing them plainly is better than compiling a model that leaves out what its text says.",
-        wrong="dgm 1\nmodel M {\n    given c : real[2]\n    net h(c) : real[2] = mlp(8)\n"
-        "    observe x : real[2] ~ normal(h(2 * c), 1)\n}\n",
+        wrong="dgm 1\nmodel M {\n    latent x0 : real ~ normal(0, 1)\n    observe x : real\n    net f(x) = mlp(8)\n"
+        "    sde x0 -> x over t in 0..1 { drift(x, t) = f(x); diffusion(t) = 1 }\n}\n",
         right=_PLAIN,
     ),
     Code(
