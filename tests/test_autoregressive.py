@@ -23,6 +23,7 @@ LAWS = (
     ("categorical", "category(3)[3]", "made(24, 24)", "reverse"),
     ("discretized_logistic(components = 2)", "integer(2..5)[3]", "mlp(16)", "random(1)"),
     ("beta_binomial", "integer(0..2)[3]", "resmlp(12, 1)", "natural"),
+    ("poisson", "integer(0..2)[3]", "made(12)", "natural"),
     ("categorical", "category(3)[1, 2, 2]", "masked_conv(6)", "raster"),
     ("bernoulli", "binary[2, 2, 2]", "masked_conv(6)", "raster(1)"),
     ("bernoulli", "binary[4]", "transformer(8, depth = 2, heads = 2)", "random(1)"),
@@ -77,10 +78,16 @@ def test_probabilities_sum_to_one_and_draws_follow_them(case: tuple[str, str, st
 
 
 @pytest.mark.parametrize("given", [False, True])
-@pytest.mark.parametrize("net", ["made(16)", "transformer(8, depth = 2, heads = 2)"])
-def test_real_events_are_drawn_with_their_density(net: str, given: bool) -> None:
+@pytest.mark.parametrize(("law", "support", "net"), [
+    ("normal", "real[5]", "made(16)"),
+    ("normal", "real[5]", "transformer(8, depth = 2, heads = 2)"),
+    ("laplace", "real[5]", "made(16)"),
+    ("student_t(4)", "real[3]", "made(16)"),
+    ("gamma", "positive[3]", "made(16)"),
+])  # fmt: skip
+def test_real_events_are_drawn_with_their_density(law: str, support: str, net: str, given: bool) -> None:
     """The product of the conditionals that a draw goes through, one by one, is the density in one pass."""
-    model = compiled("normal", "real[5]", net, "random(2)", given)
+    model = compiled(law, support, net, "random(2)", given)
     label = {"c": torch.ones(1)} if given else None
     with torch.no_grad():  # keys and values are held in place
         x, log_prob = model.sample_and_log_prob(64, given=label, seed=1)

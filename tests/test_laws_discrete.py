@@ -23,9 +23,13 @@ from dgmspec.ops.distributions import (
     DiscretizedLogistic,
     Exponential,
     Gamma,
+    HalfNormal,
     Laplace,
+    LogNormal,
     Mixture,
+    NegativeBinomial,
     Normal,
+    Poisson,
 )
 from tests.test_distributions import T, draw_events
 
@@ -38,6 +42,10 @@ DISCRETE: tuple[tuple[AbstractParametric, Type], ...] = (
     (Categorical(logits=(0, 1, -1)), Type(category(3), TWO)),
     (BetaBinomial(concentration1=2, concentration0=3), Type(integers(2, 8), TWO)),
     (BetaBinomial(concentration1=(0.5, 4)), Type(integers(0, 3), TWO)),
+    (Poisson(rate=2), Type(integers(0, 6), TWO)),
+    (Poisson(rate=(0.5, 4)), Type(integers(0, 5), TWO)),
+    (NegativeBinomial(total_count=(0.5, 3), probs=0.4), Type(integers(0, 5), TWO)),
+    (NegativeBinomial(total_count=3, logits=(0, -1)), Type(integers(0, 6), TWO)),
     (DiscretizedLogistic(loc=0.2, scale=0.5), Type(integers(0, 6), TWO)),
     (
         DiscretizedLogistic(loc=(-0.5, 0.5), scale=0.1, logits=(0, 1), components=2),
@@ -82,6 +90,18 @@ def test_means_are_those_of_the_masses(op: AbstractParametric, type_: Type) -> N
     torch.testing.assert_close(found[0], expected)
 
 
+@pytest.mark.parametrize(("op", "whole"), [
+    (Poisson(rate=3), reference.Poisson(T(3.0).double())),
+    (NegativeBinomial(total_count=2.5, probs=0.6), reference.NegativeBinomial(T(2.5).double(), T(0.6).double())),
+])  # fmt: skip
+def test_counts_have_torchs_law_given_that_they_are_in_range(op: AbstractParametric, whole: Any) -> None:
+    x, p = probabilities(op, Type(integers(0, 9)))
+    expected = whole.log_prob(x).exp()
+    torch.testing.assert_close(p, expected / expected.sum())
+    _, p = probabilities(op, Type(integers(0, 400)))
+    torch.testing.assert_close(p[:10], expected)
+
+
 def test_a_cell_is_the_difference_of_two_distribution_functions() -> None:
     op, type_ = DiscretizedLogistic(loc=0.1, scale=0.05), Type(integers(0, 255))
     x = every_event(type_)
@@ -117,6 +137,10 @@ PAIRS: tuple[tuple[AbstractParametric, AbstractParametric, Any, Any, Type], ...]
      Type(POSITIVE, TWO)),
     (Gamma(concentration=2, rate=3), Gamma(concentration=(1, 0.5), rate=2), reference.Gamma(T(2.0), T(3.0)),
      reference.Gamma(T([1.0, 0.5]), T(2.0)), Type(POSITIVE, TWO)),
+    (LogNormal(loc=1, scale=2), LogNormal(loc=(0, -1), scale=0.5), reference.LogNormal(T(1.0), T(2.0)),
+     reference.LogNormal(T([0.0, -1.0]), T(0.5)), Type(POSITIVE, TWO)),
+    (HalfNormal(scale=2), HalfNormal(scale=(1, 3)), reference.HalfNormal(T(2.0)), reference.HalfNormal(T([1.0, 3.0])),
+     Type(POSITIVE, TWO)),
     (Beta(concentration1=2, concentration0=3), Beta(concentration1=(1, 0.5), concentration0=2),
      reference.Beta(T(2.0), T(3.0)), reference.Beta(T([1.0, 0.5]), T(2.0)), Type(UNIT, TWO)),
     (Bernoulli(probs=0.3), Bernoulli(logits=(0, 2)), reference.Bernoulli(T(0.3)),

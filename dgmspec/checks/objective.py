@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
 
 import networkx as nx
 
+from dgmspec.algebra.evaluate import evaluate
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.checks.analysis import Analysis, nothing_to_fit
 from dgmspec.checks.latents import check_bound, check_posterior, check_tractable, untrained
@@ -20,18 +23,24 @@ from dgmspec.core.losses import (
     AbstractScoreLoss,
 )
 from dgmspec.core.types import Type
-from dgmspec.graph.graph import LossTerm, VariableNode
+from dgmspec.graph.graph import Loss, LossTerm, VariableNode
 from dgmspec.graph.infer import arriving
+from dgmspec.graph.losses import STEP
+
+_LATE: Final = 1e12
+"""A step by which every schedule has ended."""
 
 
 def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
-    """DGM702, 703, 704, and what `check_score` gives."""
+    """DGM702, 703, 704, 716, and what `check_score` gives."""
     if not analysis.graph.complete:
         return
     for variable in analysis.graph.variables.values():
         yield from _target(analysis, variable)
         yield from check_score(analysis, variable)
     loss = analysis.graph.loss
+    if loss is not None:
+        yield from _turned(loss)
     for term in loss.terms.values() if loss else ():
         if isinstance(term.op, AbstractScoreLoss) and (term.binds in analysis.graph.variables or not term.binds):
             yield from check_score_term(analysis, term, term.op)
@@ -44,6 +53,28 @@ def check_objective(analysis: Analysis) -> Iterator[Diagnostic]:
             yield from _density(analysis, term, term.op)
         elif isinstance(term.op, AbstractBound):
             yield from check_bound(analysis, term, term.op)
+
+
+def _turned(loss: Loss) -> Iterator[Diagnostic]:
+    """DGM716: terms that the loss makes larger, at the first step and at the last."""
+    for name, term in loss.terms.items():
+        if all(_slope(loss, name, step) < 0 for step in (0.0, _LATE)):
+            yield Diagnostic(
+                "DGM716",
+                f"`{term.op.name}` has a negative factor, so training makes it larger",
+                term.address,
+                "made larger",
+                help=(f"leave the minus out: every term is made smaller, and `{term.op.name}` is meant to be",),
+            )
+
+
+def _slope(loss: Loss, name: str, step: float) -> float:
+    """By how much the loss grows as one term goes from 1 to 2, the others 1; 0 where no number says it."""
+    before = {STEP: step, **dict.fromkeys(loss.terms, 1.0)}
+    with suppress(Refusal):
+        found: float = evaluate(loss.formula, {**before, name: 2.0}) - evaluate(loss.formula, before)
+        return found
+    return 0.0
 
 
 def _target(analysis: Analysis, variable: VariableNode) -> Iterator[Diagnostic]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -20,6 +20,7 @@ from dgmspec.algebra.rewrite import Lambda, free_names
 from dgmspec.core.address import Address, callee, child
 from dgmspec.core.diagnostics import Label, Refusal
 from dgmspec.core.op import AbstractOp
+from dgmspec.core.usual import usual
 from dgmspec.graph.binding import Written, bind
 from dgmspec.graph.candidates import nearest_forms
 from dgmspec.graph.findings import Findings, Reported, meant
@@ -32,6 +33,10 @@ from dgmspec.ops.transitions import Potential
 
 Maker = Callable[["Caller", str, AbstractExpr, Address], AbstractOp]
 """(caller, role, call, address) -> the operation of a use of a bijector of the file."""
+
+
+_NO_CALL: Final = {"data": ("numbers are a `param`; rows come from a file, or from Python as arrays",)}
+"""What to write where a formula stands in place of an operation of a role."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Caller:
                 "DGM234",
                 f"{a(role)} stands here: a name or a call, not a formula",
                 at,
-                help=meant("", names(role)),
+                help=_NO_CALL.get(role) or meant("", names(role)) or (f"`dgmspec list {role}` shows them all",),
             )
             raise Reported
         name = expression.id if isinstance(expression, Name) else expression.name
@@ -134,11 +139,15 @@ class Caller:
             return tuple(
                 (name, self.value(item, value, place, replace(parameter, name=name))) for name, value, place in triples
             )
-        if parameter.variadic and (len(written.values) > 1 or not isinstance(written.values[0], Vector)):
+        if parameter.variadic and not self._listed(written.values):
             item = get_args(parameter.annotation)[0]
             pairs = zip(written.values, written.places, strict=True)
             return tuple(self.value(item, value, place, parameter) for value, place in pairs)
         return self.value(parameter.annotation, written.values[0], written.places[0], parameter)
+
+    def _listed(self, values: list[AbstractExpr]) -> bool:
+        """Whether one name stands for all values: a param that holds a list."""
+        return len(values) == 1 and isinstance(values[0], Name) and isinstance(self.constants.get(values[0].id), tuple)
 
     def value(self, annotation: Any, expression: AbstractExpr, at: Address, parameter: Parameter) -> Any:
         """An argument as `annotation` asks for it; raises `Reported` after reporting."""
@@ -221,8 +230,9 @@ class Caller:
         if elsewhere and role == "step" and "distribution" in roles_of(name):
             help_: tuple[str, ...] = (f"a distribution stands after `~`: `latent z : real[2] ~ {name}(…)`",)
         else:
-            help_ = meant(name, names(role))
-            notes += nearest_forms(role, name, args)
+            help_ = usual(role, name)
+            notes += () if help_ else nearest_forms(role, name, args)
+            help_ = help_ or meant(name, names(role))
         self._report(
             "DGM230",
             f"`{name}` is not {a(role)}",
@@ -246,7 +256,7 @@ class Caller:
             f"{what} cannot stand here: this is {wanted}",
             callee(at) if head else at,
             label="not in the list",
-            help=meant(head, candidates),
+            help=next(filter(None, (usual(role, head) for role in (*roles, "choice"))), meant(head, candidates)),
         )
         raise Reported
 

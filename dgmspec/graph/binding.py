@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from dgmspec.algebra.nodes import AbstractExpr, Argument, Constant, Name
+from dgmspec.algebra.nodes import AbstractExpr, Argument, Constant, Name, Vector
 from dgmspec.core.address import Address, child, keyword
 from dgmspec.core.diagnostics import Diagnostic, did_you_mean
 from dgmspec.core.op import AbstractOp
@@ -58,6 +59,9 @@ def bind(
         elif name in written and not (arg.name is None and variadic):
             message, help_ = f"`{name}` is given twice, by position and by name", ("leave one of the two out",)
             wrong.append(Diagnostic("DGM232", message, place, "given again", help=help_))
+        elif variadic and name == variadic.name and isinstance(arg.value, Vector):
+            for j, item in enumerate(arg.value.items):
+                written.setdefault(name, Written()).add(item, child(place, j))
         else:
             written.setdefault(name, Written()).add(arg.value, place)
     missing = [parameter.name for parameter in parameters if parameter.required and parameter.name not in written]
@@ -78,8 +82,8 @@ def _surplus(
         takes = "no arguments" if not known else f"at most {len(known)} argument{'s' * (len(known) > 1)}"
         message = f"`{cls.name}` takes {takes}, and this is number {i + 1}"
         return Diagnostic("DGM232", message, place, "one too many", notes=notes, help=("leave it out",))
-    usual = _USUAL.get(arg.name, "")
-    near = did_you_mean(arg.name, known) or (usual if usual in known else None)
+    usual = next((name for name in _USUAL.get(arg.name, ()) if name in known), None)
+    near = did_you_mean(arg.name, known) or usual
     listed = f"its arguments are {', '.join(f'`{name}`' for name in known)}" if known else "leave it out"
     help_ = f"did you mean `{near}`?" if near else listed
     message = f"`{cls.name}` has no argument `{arg.name}`"
@@ -90,8 +94,21 @@ def _surplus(
 
 
 # What other libraries call these arguments.
-_USUAL = (
-    dict.fromkeys(("mean", "mu", "μ", "m"), "loc")
-    | dict.fromkeys(("std", "stddev", "sd", "sigma", "σ", "s"), "scale")
-    | dict.fromkeys(("learning_rate", "step_size"), "lr")
-)
+_USUAL: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("mean", "mu", "μ", "m"), ("loc",)),
+    **dict.fromkeys(("std", "stddev", "sd", "sigma", "σ", "s"), ("scale",)),
+    **dict.fromkeys(("learning_rate", "step_size"), ("lr",)),
+    **dict.fromkeys(("act", "nonlinearity"), ("activation",)),
+    **dict.fromkeys(("hidden_features", "hidden_units", "hidden_dim", "units"), ("hidden", "width", "channels")),
+    **dict.fromkeys(("layers", "n_layers", "num_layers"), ("blocks", "depth", "layers")),
+    **dict.fromkeys(("n_heads", "num_heads", "nhead"), ("heads",)),
+    **dict.fromkeys(("num_bins", "n_bins"), ("bins",)),
+    **dict.fromkeys(("coeff", "lip", "lipschitz_constant"), ("lipschitz",)),
+    **dict.fromkeys(("samples", "n_samples", "num_samples", "particles"), ("k", "samples", "count")),
+    **dict.fromkeys(("probs", "logits", "p"), ("weights", "probs")),
+    **dict.fromkeys(("alpha", "shape", "a"), ("concentration", "concentration1")),
+    **dict.fromkeys(("beta", "b"), ("rate", "concentration0")),
+    **dict.fromkeys(("lambda", "lam", "λ"), ("rate", "free_bits")),
+    **dict.fromkeys(("nu", "ν", "dof"), ("df",)),
+    "tail_bound": ("bound",),
+}

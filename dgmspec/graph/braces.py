@@ -8,6 +8,7 @@ from typing import Any, Final
 from dgmspec.algebra.nodes import Argument
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
+from dgmspec.core.usual import usual
 from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
@@ -82,7 +83,8 @@ class Braces:
             message = f"`{part.name}` is a function of the state and the time"
             help_ = (f"write {self._declaration(part)}",)
         else:
-            message, help_ = f"nothing learns `{part.name}` here", meant(part.name, list(PREDICTIONS))
+            message = f"nothing learns `{part.name}` here"
+            help_ = usual("prediction", part.name) or meant(part.name, list(PREDICTIONS))
         self.building.findings.report("DGM641", message, child(self.at, part.name), "not learned", help=help_)
         return False
 

@@ -12,6 +12,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Call, Constant, Name, Range, exp
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address, child
+from dgmspec.core.usual import usual
 from dgmspec.graph.building import Building
 from dgmspec.graph.contexts import lower_context
 from dgmspec.graph.findings import Reported, meant
@@ -104,10 +105,8 @@ class _Arrow:
                 seen.add(part.name)
                 continue
             what = "an `ode` has no noise, and" if part.name in ("drift", "diffusion") else "an `ode` has"
-            known = ["velocity", *SETTINGS]
-            self.building.findings.refuse(
-                "DGM600", f"{what} no `{part.name}`", place, "unknown here", meant(part.name, known)
-            )
+            help_ = usual("ode", part.name) or meant(part.name, ["velocity", *SETTINGS])
+            self.building.findings.refuse("DGM600", f"{what} no `{part.name}`", place, "unknown here", help_)
         if "velocity" not in seen:
             help_ = ("write `velocity(y, t) = mlp(64, 64)`, or a formula",)
             self.building.findings.refuse(

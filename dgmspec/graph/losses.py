@@ -26,6 +26,7 @@ from dgmspec.core.losses import (
     AbstractScoreLoss,
 )
 from dgmspec.core.op import AbstractOp
+from dgmspec.core.usual import usual
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import meant
@@ -112,7 +113,7 @@ def _is_function(name: str) -> bool:
 def _unknown_term(building: Building, name: str, at: Address) -> None:
     elsewhere = roles_of(name)
     notes = (f"`{name}` is a {elsewhere[0]}, not a loss",) if elsewhere else ()
-    help_ = meant(name, names("loss")) or ("`dgmspec list loss` shows them all",)
+    help_ = usual("loss", name) or meant(name, names("loss")) or ("`dgmspec list loss` shows them all",)
     at = callee(at)
     building.findings.refuse("DGM230", f"`{name}` is not a loss", at, label="no such loss", notes=notes, help=help_)
 

@@ -163,10 +163,15 @@ def _trunk(
             label="nothing to read",
             help=(
                 "write numbers, or `learn` the parameters",
-                "or let the law depend on something: `generate z | c ~ …`",
+                f"or let the law depend on something: `generate z | {_given(building)} ~ …`",
             ),
         )
     return Trunk(own, net, context, parameters)
+
+
+def _given(building: Building) -> str:
+    """The variables that are given; an example where none is."""
+    return ", ".join(v.name for v in building.variables.values() if v.role == "given") or "c"
 
 
 # ---- scales and rates -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from dgmspec.algebra.nodes import AbstractExpr, Argument, Name, Vector
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.op import AbstractOp
+from dgmspec.core.usual import usual
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported, meant
 from dgmspec.graph.later import LATER_SETTINGS
@@ -209,7 +210,7 @@ def _unknown(block: Train | Sample, setting: Setting, at: Address, known: list[s
         at,
         label="unknown setting",
         notes=(f"its settings are {', '.join(known)}",),
-        help=meant(setting.name, known) or ("leave it out",),
+        help=usual(block.kind, setting.name) or meant(setting.name, known) or ("leave it out",),
     )
 
 

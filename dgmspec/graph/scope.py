@@ -12,6 +12,7 @@ from dgmspec.algebra.nodes import AbstractExpr, expr
 from dgmspec.algebra.rewrite import MAX_SIZE, Lambda, called, free_names, inline, size, substitute
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label, Refusal, did_you_mean
+from dgmspec.core.usual import usual
 from dgmspec.graph.declared import support_of
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.ops import roles_of
@@ -20,6 +21,9 @@ from dgmspec.spec.uses import used
 
 MAX_DEPTH: Final = 64
 """How many definitions may lead through one another (params, functions, chains, files)."""
+
+OF_LOSSES: Final = ("anneal",)
+"""Functions that losses alone have."""
 
 
 @dataclass(frozen=True)
@@ -193,9 +197,12 @@ def unknown_function(name: str, functions: Mapping[str, Lambda]) -> Refusal:
             f"`{name}` makes a network and cannot stand inside a formula",
             help=("put it where a whole net is asked for, as in `net = mlp(64)`",),
         )
+    if name in OF_LOSSES:
+        message = f"`{name}` changes a number of a loss while training, and stands nowhere else"
+        return Refusal("DGM201", message, help=("write a number here, or a `param`",), label="not in a loss")
     near = did_you_mean(name, (*functions, *FUNCTIONS))
     hint = f"did you mean `{near}`?" if near else f"define it: `fn {name}(t) = …`"
-    return Refusal("DGM201", f"`{name}` is no function", help=(hint,), label="not declared")
+    return Refusal("DGM201", f"`{name}` is no function", help=usual("function", name) or (hint,), label="not declared")
 
 
 def _as_value(value: Any) -> Any:

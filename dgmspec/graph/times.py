@@ -51,7 +51,7 @@ def _interval(building: Building, member: Path, low: Any, high: Any, at: Address
 
 
 def _levels(building: Building, domain: AbstractExpr, at: Address) -> tuple[float, ...]:
-    """``[1, 0.5, 0.1]``, ``geometric(10, 0.01, 10)``, ``linear(1, 0.1, 10)``."""
+    """``[1, 0.5, 0.1]``, ``geometric(10, 0.01, 20)``, ``linear(1, 0.1, 10)``."""
     if isinstance(domain, Call) and domain.name in LADDERS:
         values = [_number(building, arg.value, at) for arg in _ladder_args(building, domain, at)]
         with building.findings.refusals_at(at):
@@ -66,7 +66,7 @@ def _levels(building: Building, domain: AbstractExpr, at: Address) -> tuple[floa
         "levels are a list of two positive numbers or more, or a ladder of them",
         at,
         "no levels",
-        ("write `[1, 0.5, 0.1]`, `geometric(1, 0.01, 10)` or `linear(1, 0.1, 10)`",),
+        ("write `[1, 0.5, 0.1]`, `geometric(10, 0.01, 20)` or `linear(1, 0.1, 10)`",),
     )
 
 
@@ -74,7 +74,7 @@ def _ladder_args(building: Building, domain: Call, at: Address) -> list[Argument
     names = ("from", "to", "count")
     given = {arg.name or names[i]: arg for i, arg in enumerate(domain.args) if i < 3}
     if set(given) != set(names) or len(domain.args) != 3:
-        help_ = (f"write `{domain.name}(10, 0.01, 10)`",)
+        help_ = (f"write `{domain.name}(10, 0.01, 20)`, from 10 to 0.01, 20 levels",)
         building.findings.refuse("DGM642", f"`{domain.name}` takes from, to and count", at, help=help_)
     return [given[name] for name in names]
 

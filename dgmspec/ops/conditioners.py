@@ -129,7 +129,10 @@ class Coupling(AbstractStep):
                 "DGM440",
                 f"the coupling takes some coordinates onto {image.describe()} and leaves others in "
                 f"{x.support.describe()}",
-                help=("use a scalar bijector that maps the support onto itself, such as `rqs`",),
+                help=(
+                    "use a scalar bijector that maps the support onto itself, such as `rqs`, or `sigmoid_mixture`, "
+                    "which is `logistic_mixture_cdf` and then `logit`",
+                ),
             )
         return x
 

@@ -9,6 +9,7 @@ from typing import Final
 from dgmspec.algebra.nodes import AbstractExpr, Name, walk
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Label, did_you_mean
+from dgmspec.core.usual import usual
 from dgmspec.ops.transitions import STATE
 from dgmspec.spec.circles import Definable, circles
 from dgmspec.spec.model import (
@@ -116,7 +117,7 @@ class AbstractBodies(ABC):
             return
         if node.name not in TYPES:
             near = did_you_mean(node.name, TYPES)
-            help: tuple[str, ...] = (
+            help: tuple[str, ...] = usual("type", node.name) or (
                 (f"did you mean `{near}`?",) if near else (f"types are {', '.join(f'`{t}`' for t in TYPES)}",)
             )
             self.checker.report("DGM213", f"there is no type `{node.name}`", address, "not a type", help=help)

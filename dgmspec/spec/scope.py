@@ -13,6 +13,7 @@ from typing import Literal
 from dgmspec.algebra.functions import FUNCTIONS
 from dgmspec.algebra.nodes import AbstractExpr, Call, Inverse, Name, Vector, children
 from dgmspec.core.diagnostics import Label, Place, Span, did_you_mean
+from dgmspec.core.usual import usual
 from dgmspec.core.source_map import SourceMap
 from dgmspec.spec.reading import Reading
 
@@ -167,6 +168,8 @@ class Checker:
             near = did_you_mean(alias, scope.used)
             how = 'a file\'s definitions get a prefix by `use "file.dgm" as NAME`'
             advice = (f"did you mean `{near}.{inner}`?" if near else how,)
+            if inner == "T" and alias in scope.names:
+                advice = (f"write `transpose({alias})`",)
             self.report("DGM201", f"no used file is called `{alias}`", node, "unknown prefix", help=advice)
             return
         near = did_you_mean(inner, scope.used[alias])
@@ -185,7 +188,7 @@ class Checker:
             return
         near = did_you_mean(node.name, [*FUNCTIONS, *FORMS, *scope.of(CALLED)])
         named = f"a network gets a name before a formula uses it: `net v(y) = {node.name}(…)`, then `v(y)`"
-        help = (f"did you mean `{near}`?" if near else named,)
+        help = usual("function", node.name) or (f"did you mean `{near}`?" if near else named,)
         self.report("DGM201", f"there is no function `{node.name}`", node, "not a function of formulas", help=help)
 
     def _arity(self, node: Call, entry: Entry) -> None:

@@ -16,6 +16,11 @@ def habit(tokens: Sequence[Lexeme], i: int, start: int, expected: AbstractSet[st
         return "write `~`: a variable has a distribution", ((*here, "~"),)
     if head.type == "_REPEAT" and token.text == "in" and "_AS" in expected:
         return _repeat(tokens, i)
+    if token.type == "TILDE" and head.text == "learn":
+        name = tokens[start + 1].text
+        return f"a learned number has a start and no law; an unknown with one is `latent {name} : … ~ …`", ()
+    if token.type == "COLON" and "RSQB" in expected:
+        return "there are no slices: list the coordinates, `[x[0], x[1]]`", ()
     if token.type == "COLON" and expected == {"LBRACE"}:
         return f"a block stands in braces: `{head.text} {tokens[i - 1].text} {{ … }}`", ()
     if token.type == "COLON" and i == start + 1 and "EQUAL" in expected:

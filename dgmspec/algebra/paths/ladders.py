@@ -8,6 +8,7 @@ from typing import Any, Final
 from dgmspec.core.diagnostics import Refusal
 
 LADDERS: Final = ("geometric", "linear")
+_FORM: Final = "10, 0.01, 20"
 MOST_LEVELS: Final = 100_000
 """How many levels a ladder has and steps a chain: each is a row of a table."""
 
@@ -16,8 +17,10 @@ def ladder(name: str, first: Any, last: Any, count: Any) -> tuple[float, ...]:
     """`count` levels from `first` to `last`, both among them, in equal ratios or in equal steps."""
     whole = isinstance(count, int) and 2 <= count <= MOST_LEVELS
     if not whole or not all(isinstance(v, (int, float)) and v > 0 and math.isfinite(v) for v in (first, last)):
-        help_ = (f"write `{name}(10, 0.01, 10)`",)
-        raise Refusal("DGM642", f"`{name}` takes two positive levels and a count of two or more", help=help_)
+        written = f"{name}({', '.join(map(str, (first, last, count)))})"
+        message = f"`{name}` takes the first level, the last and a count of two or more, and this is `{written}`"
+        turned = isinstance(first, int) and first >= 2
+        raise Refusal("DGM642", message, help=(f"write `{name}({f'{last}, {count}, {first}' if turned else _FORM})`",))
     shares = [i / (count - 1) for i in range(count)]
     if name == "linear":
         return tuple(first + share * (last - first) for share in shares)

@@ -116,18 +116,18 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM474",
         "error",
-        "a shape parameter that is not a constant",
-        "The concentrations of `gamma` and `beta` and the degrees of freedom of `student_t` are numbers or params; "
-        "location, scale and rate may be formulas or networks.",
-        "Randomness enters a model from outside, drawn per sample from the seed before anything else runs. A location "
-        "or a scale then moves the draw by a smooth map; a shape parameter would change the law of the draw itself.",
+        "a parameter that is not a constant",
+        "The bounds of `uniform` and the concentration of `von_mises` are numbers or params; other parameters may be "
+        "formulas or networks.",
+        "The bounds are the support, which a flow's image is compared with; and the draws around 0 of a von Mises law "
+        "come from outside, made before anything else runs.",
         wrong=(
-            "dgm 1\nmodel M {\n    observe x : positive[2]\n    learn a : positive = 1\n"
-            "    latent z : positive[2] ~ gamma(a, 1)\n    flow x -> z { permute(reverse) }\n}\n"
+            "dgm 1\nmodel M {\n    observe x : circle[2]\n    learn a : positive = 1\n"
+            "    latent z : circle[2] ~ von_mises(0, a)\n    flow x -> z { permute(reverse) }\n}\n"
         ),
         right=(
-            "dgm 1\nmodel M {\n    observe x : positive[2]\n    learn a : positive = 1\n"
-            "    latent z : positive[2] ~ gamma(2, a)\n    flow x -> z { permute(reverse) }\n}\n"
+            "dgm 1\nmodel M {\n    observe x : circle[2]\n    learn a : real\n"
+            "    latent z : circle[2] ~ von_mises(a, 2)\n    flow x -> z { permute(reverse) }\n}\n"
         ),
     ),
     Code(

@@ -175,4 +175,13 @@ CODES: tuple[Code, ...] = (
         + "sample M { method = mala(500, 0.5) }\n",
         right=model_text(_TARGET) + "sample M { method = mala(500, 0.5) }\n",
     ),
+    Code(
+        "DGM716",
+        "warning",
+        "a loss term that training makes larger",
+        "Every term of a loss is made smaller: `nll` is minus the log-likelihood, `elbo` and `iwae` are minus their bounds.",
+        "Papers maximise the evidence lower bound; `loss = -elbo` would drive it down, and the run would fall without end.",
+        wrong=model_text(_X, _Z, _FLOW, "loss = -nll"),
+        right=model_text(_X, _Z, _FLOW, "loss = nll"),
+    ),
 )

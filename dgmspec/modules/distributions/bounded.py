@@ -63,7 +63,7 @@ def _gamma_log_prob(op: Gamma, p: Values, x: Tensor, ctx: StepContext) -> Tensor
 
 
 def _gamma_draw(op: Gamma, p: Values, ctx: StepContext, batch: int) -> Tensor:
-    noise = gamma_noise("noise", ctx.noise)
+    noise = gamma_noise("noise", ctx.noise, p.get("concentration", 1.0))
     x: Tensor = noise / value_of(op, p, "rate", noise)
     return x
 
@@ -77,7 +77,8 @@ def _beta_log_prob(op: Beta, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
 
 
 def _beta_draw(op: Beta, p: Values, ctx: StepContext, batch: int) -> Tensor:
-    one, zero = gamma_noise("one", ctx.noise), gamma_noise("zero", ctx.noise)
+    one = gamma_noise("one", ctx.noise, p.get("concentration1", 1.0))
+    zero = gamma_noise("zero", ctx.noise, p.get("concentration0", 1.0))
     info = torch.finfo(one.dtype)
     return (one / (one + zero)).clamp(info.tiny, 1 - info.eps / 2)
 

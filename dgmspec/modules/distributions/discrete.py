@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -12,10 +13,20 @@ from torch import Tensor
 from dgmspec.core.types import Type
 from dgmspec.modules.distributions.values import Values, open_unit, summed, value_of
 from dgmspec.modules.twin import DistributionTwin, StepContext, sum_event
-from dgmspec.ops.distributions import Bernoulli, BetaBinomial, Categorical, DiscretizedLogistic
+from dgmspec.ops.distributions import (
+    Bernoulli,
+    BetaBinomial,
+    Categorical,
+    DiscretizedLogistic,
+    NegativeBinomial,
+    Poisson,
+)
 
 
-def given(op: Bernoulli | Categorical, p: Values, name: str, like: Tensor) -> Tensor | None:
+ByLogits = Bernoulli | Categorical | NegativeBinomial
+
+
+def given(op: ByLogits, p: Values, name: str, like: Tensor) -> Tensor | None:
     """A parameter as a tensor, None where the other one is given."""
     value = value_of(op, p, name, like) if name in p or getattr(op, name) is not None else None
     return None if value is None else torch.as_tensor(value, dtype=like.dtype, device=like.device)
@@ -24,7 +35,7 @@ def given(op: Bernoulli | Categorical, p: Values, name: str, like: Tensor) -> Te
 # ---- bernoulli ------------------------------------------------------------------------------------------------------
 
 
-def bernoulli_logits(op: Bernoulli, p: Values, like: Tensor) -> Tensor:
+def bernoulli_logits(op: Bernoulli | NegativeBinomial, p: Values, like: Tensor) -> Tensor:
     """log p - log(1 - p)."""
     logits = given(op, p, "logits", like)
     if logits is not None:
@@ -135,6 +146,44 @@ def _beta_binomial_mean(op: BetaBinomial, p: Values, ctx: StepContext, like: Ten
     return low + (high - low) * torch.as_tensor(a / (a + b), dtype=like.dtype, device=like.device)
 
 
+# ---- counts ---------------------------------------------------------------------------------------------------------
+
+Masses = Callable[[Any, Values, Tensor, Tensor], Tensor]
+"""(op, p, counts, like) -> the log-mass of each count along the last dimension, up to what is the same for all."""
+
+
+def _poisson_masses(op: Poisson, p: Values, k: Tensor, like: Tensor) -> Tensor:
+    rate = torch.as_tensor(value_of(op, p, "rate", like), dtype=like.dtype, device=like.device).unsqueeze(-1)
+    return k * rate.log() - torch.lgamma(k + 1)
+
+
+def _negative_binomial_masses(op: NegativeBinomial, p: Values, k: Tensor, like: Tensor) -> Tensor:
+    failures = torch.as_tensor(value_of(op, p, "total_count", like), dtype=like.dtype, device=like.device)
+    logits = bernoulli_logits(op, p, like).unsqueeze(-1)
+    return k * F.logsigmoid(logits) + torch.lgamma(k + failures.unsqueeze(-1)) - torch.lgamma(k + 1)
+
+
+def _of_counts(masses: Masses) -> DistributionTwin:
+    """The twin of a law of counts 0..b, its masses divided by their sum."""
+
+    def table(op: Any, p: Values, like: Tensor, event: Type) -> Tensor:
+        k = torch.arange(int(event.support.high) + 1, dtype=like.dtype, device=like.device)
+        return F.log_softmax(masses(op, p, k, like), -1)
+
+    def log_prob(op: Any, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
+        return sum_event(_pick(table(op, p, x, ctx.event), x), ctx.event)
+
+    def draw(op: Any, p: Values, ctx: StepContext, batch: int) -> Tensor:
+        u = ctx.noise["noise"]
+        return _by_cumulative(table(op, p, u, ctx.event), u)
+
+    def mean(op: Any, p: Values, ctx: StepContext, like: Tensor) -> Tensor:
+        mass = table(op, p, like, ctx.event).exp()
+        return (mass * torch.arange(mass.shape[-1], dtype=like.dtype, device=like.device)).sum(-1)
+
+    return DistributionTwin(log_prob, draw, mean)
+
+
 # ---- discretised logistic -------------------------------------------------------------------------------------------
 
 
@@ -213,5 +262,7 @@ TWINS: Final = {
     Bernoulli: DistributionTwin(_bernoulli_log_prob, _bernoulli_draw, _bernoulli_mean, _bernoulli_divergence),
     Categorical: DistributionTwin(_categorical_log_prob, _categorical_draw, _categorical_mode, _categorical_divergence),
     BetaBinomial: DistributionTwin(_beta_binomial_log_prob, _beta_binomial_draw, _beta_binomial_mean),
+    Poisson: _of_counts(_poisson_masses),
+    NegativeBinomial: _of_counts(_negative_binomial_masses),
     DiscretizedLogistic: DistributionTwin(_logistic_log_prob, _logistic_draw, _logistic_mean),
 }

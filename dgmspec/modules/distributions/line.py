@@ -23,7 +23,7 @@ from dgmspec.modules.distributions.values import (
     values_of,
 )
 from dgmspec.modules.twin import DistributionTwin, StepContext
-from dgmspec.ops.distributions import AbstractParametric, Laplace, Logistic, Normal, StudentT
+from dgmspec.ops.distributions import AbstractParametric, Cauchy, Laplace, Logistic, Normal, StudentT
 
 _HALF_LOG_TWO_PI: Final = 0.5 * math.log(2 * math.pi)
 
@@ -67,8 +67,16 @@ def _laplace_log_prob(op: Laplace, p: Values, x: Tensor, ctx: StepContext) -> Te
 
 
 def _laplace_noise(op: Laplace, p: Values, ctx: StepContext) -> Tensor:
-    first, second = ctx.noise["noise"].unbind(1)
-    return first - second
+    return ctx.noise["above"] - ctx.noise["below"]
+
+
+def _cauchy_log_prob(op: Cauchy, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
+    z, log_scale = _standard(op, p, x)
+    return total(-torch.log1p(z.square()), -log_scale - math.log(math.pi), ctx.event)
+
+
+def _cauchy_noise(op: Cauchy, p: Values, ctx: StepContext) -> Tensor:
+    return torch.tan(math.pi * (open_unit(ctx.noise["noise"]) - 0.5))
 
 
 def _student_log_prob(op: StudentT, p: Values, x: Tensor, ctx: StepContext) -> Tensor:
@@ -79,9 +87,9 @@ def _student_log_prob(op: StudentT, p: Values, x: Tensor, ctx: StepContext) -> T
 
 
 def _student_noise(op: StudentT, p: Values, ctx: StepContext) -> Tensor:
-    chi_square = 2 * gamma_noise("gamma", ctx.noise)
     eps = ctx.noise["noise"]
-    return eps * torch.rsqrt(chi_square / value_of(op, p, "df", eps))
+    df = value_of(op, p, "df", eps)
+    return eps * torch.rsqrt(2 * gamma_noise("gamma", ctx.noise, 0.5 * df) / df)
 
 
 def _normal_divergence(q: Normal, ours: Values, p: Normal, theirs: Values, ctx: StepContext, like: Tensor) -> Tensor:
@@ -100,7 +108,7 @@ def _laplace_divergence(q: Laplace, ours: Values, p: Laplace, theirs: Values, ct
 
 
 def _location(op: AbstractParametric, p: Values, ctx: StepContext, like: Tensor) -> Value:
-    """The mean, and of Student's t the centre, of a symmetric law."""
+    """The mean, and of Cauchy's law and Student's t the centre, of a symmetric law."""
     location: Value = value_of(op, p, "loc", like)
     return location
 
@@ -111,5 +119,6 @@ TWINS: Final = {
     ),
     Logistic: DistributionTwin(_logistic_log_prob, _location_scale(_logistic_noise), _location),
     Laplace: DistributionTwin(_laplace_log_prob, _location_scale(_laplace_noise), _location, _laplace_divergence),
+    Cauchy: DistributionTwin(_cauchy_log_prob, _location_scale(_cauchy_noise), _location),
     StudentT: DistributionTwin(_student_log_prob, _location_scale(_student_noise), _location),
 }

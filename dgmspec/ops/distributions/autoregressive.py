@@ -92,8 +92,8 @@ class Autoregressive(AbstractDistribution):
                 help=("write `normal`, `bernoulli`, `categorical` or `discretized_logistic(components = 5)`",),
             )
         defaults = {name: field.default for name, field in type(law).model_fields.items()}
-        given = [name for name in law.domains if name not in law.fixed and getattr(law, name) != defaults[name]]
-        given += [name for name in law.fixed if isinstance(getattr(law, name), tuple)]
+        given = [name for name in law.domains if name not in law.kept() and getattr(law, name) != defaults[name]]
+        given += [name for name in law.kept() if isinstance(getattr(law, name), tuple)]
         if given:
             raise Refusal(
                 "DGM477",

@@ -81,7 +81,7 @@ class Exponential(AbstractProduct):
     domains: ClassVar[Mapping[str, Support]] = {"rate": POSITIVE}
     closed_divergence: ClassVar[bool] = True
 
-    rate: ParameterValue
+    rate: ParameterValue = 1.0
 
     def values(self, declared: Support) -> Support:
         return POSITIVE
@@ -94,9 +94,9 @@ class Gamma(AbstractProduct):
     """The gamma law.
 
     Formula: ``p(x) = rate^k x^(k - 1) exp(-rate x) / Γ(k)`` for x > 0 with k = `concentration`, else 0.
-    Shapes: any; `concentration` is a number or a vector of numbers.
+    Shapes: any.
     Support: positive.
-    Sampling: ``g / rate``, g standard gamma of that concentration; differentiable in `rate`.
+    Sampling: ``g / rate``, g standard gamma of that concentration, by rejection; differentiable in both parameters.
     Caveat: the density has a pole at 0 for k < 1; draws that underflow stand at the smallest positive number.
     Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 1, chapter 17.
     """
@@ -105,10 +105,9 @@ class Gamma(AbstractProduct):
     examples: ClassVar[tuple[str, ...]] = ("gamma(2, 1)", "gamma(concentration = [0.5, 3], rate = 2)")
     domains: ClassVar[Mapping[str, Support]] = {"concentration": POSITIVE, "rate": POSITIVE}
     closed_divergence: ClassVar[bool] = True
-    fixed: ClassVar[tuple[str, ...]] = ("concentration",)
 
-    concentration: ParameterValue
-    rate: ParameterValue
+    concentration: ParameterValue = 1.0
+    rate: ParameterValue = 1.0
 
     def values(self, declared: Support) -> Support:
         return POSITIVE
@@ -121,9 +120,10 @@ class Beta(AbstractProduct):
     """The beta law.
 
     Formula: ``p(x) = x^(a - 1) (1 - x)^(b - 1) / B(a, b)`` on (0, 1), a = `concentration1`, b = `concentration0`.
-    Shapes: any; both concentrations are numbers or vectors of numbers.
+    Shapes: any.
     Support: unit.
-    Sampling: ``g₁ / (g₁ + g₀)``, g₁ and g₀ standard gamma of concentrations a and b, kept off 0 and 1.
+    Sampling: ``g₁ / (g₁ + g₀)``, g₁ and g₀ standard gamma of concentrations a and b, kept off 0 and 1; differentiable
+    in both.
     Caveat: poles at 0 for a < 1 and at 1 for b < 1; values near 1 keep the absolute accuracy of the number format only.
     Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 2, chapter 25.
     """
@@ -132,10 +132,9 @@ class Beta(AbstractProduct):
     examples: ClassVar[tuple[str, ...]] = ("beta(2, 3)", "beta(concentration1 = [0.5, 2], concentration0 = 1)")
     domains: ClassVar[Mapping[str, Support]] = {"concentration1": POSITIVE, "concentration0": POSITIVE}
     closed_divergence: ClassVar[bool] = True
-    fixed: ClassVar[tuple[str, ...]] = ("concentration1", "concentration0")
 
-    concentration1: ParameterValue
-    concentration0: ParameterValue
+    concentration1: ParameterValue = 1.0
+    concentration0: ParameterValue = 1.0
 
     def values(self, declared: Support) -> Support:
         return UNIT

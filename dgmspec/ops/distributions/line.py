@@ -1,4 +1,4 @@
-"""Distributions on the whole line: `normal`, `logistic`, `laplace`, `student_t`."""
+"""Distributions on the whole line: `normal`, `logistic`, `laplace`, `cauchy`, `student_t`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import ClassVar
 
+from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.core.nets import AbstractNet
 from dgmspec.core.parameters import Draw
 from dgmspec.core.types import POSITIVE, REAL, Support, Type
 from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue, gamma_draws
@@ -76,14 +78,32 @@ class Laplace(AbstractLocationScale):
     closed_divergence: ClassVar[bool] = True
 
     def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", (2, *type_.shape), "exponential"),)
+        return Draw("above", type_.shape, "exponential"), Draw("below", type_.shape, "exponential")
+
+
+class Cauchy(AbstractLocationScale):
+    """The Cauchy law, Student's t of one degree of freedom.
+
+    Formula: ``p(x) = 1 / (π scale (1 + z²))``, ``z = (x - loc) / scale``.
+    Shapes: any.
+    Support: real.
+    Sampling: ``loc + scale · tan(π (u - 1/2))``, u ~ U(0, 1) kept off 0 and 1 by a rounding error.
+    Caveat: no mean and no variance; where a mean is asked for, it is `loc`, the median.
+    Reference: Johnson, Kotz and Balakrishnan, Continuous Univariate Distributions 1, chapter 16.
+    """
+
+    name: ClassVar[str] = "cauchy"
+    examples: ClassVar[tuple[str, ...]] = ("cauchy(0, 2.5)", "cauchy(loc = [0, 1], scale = 0.5)")
+
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        return (Draw("noise", type_.shape, "uniform"),)
 
 
 class StudentT(AbstractProduct):
     """Student's t law with `df` degrees of freedom: normal in the middle, tails like ``|x|^-(df + 1)``.
 
     Formula: ``p(x) ∝ (1 + z² / df)^(-(df + 1) / 2) / scale``, ``z = (x - loc) / scale``.
-    Shapes: any; `df` is a number or a vector of numbers.
+    Shapes: any. A `df` in numbers stays as it is where one net gives the rest.
     Support: real.
     Sampling: ``loc + scale · ε √(df / (2 g))``, ε standard normal, g standard gamma of concentration df / 2.
     Caveat: no mean for df ≤ 1, no variance for df ≤ 2.
@@ -93,11 +113,13 @@ class StudentT(AbstractProduct):
     name: ClassVar[str] = "student_t"
     examples: ClassVar[tuple[str, ...]] = ("student_t(4)", "student_t(df = [3, 5], loc = 1, scale = 2)")
     domains: ClassVar[Mapping[str, Support]] = {"df": POSITIVE, "loc": REAL, "scale": POSITIVE}
-    fixed: ClassVar[tuple[str, ...]] = ("df",)
 
     df: ParameterValue
     loc: ParameterValue = 0.0
     scale: ParameterValue = 1.0
+
+    def kept(self) -> tuple[str, ...]:
+        return () if isinstance(self.df, AbstractExpr | AbstractNet) else ("df",)
 
     def values(self, declared: Support) -> Support:
         return REAL

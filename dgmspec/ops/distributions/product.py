@@ -59,7 +59,7 @@ class AbstractProduct(AbstractParametric, ABC):
     """Independent coordinates, one law each; the fields are the parameters.
 
     `domains` holds each parameter's domain; `fixed` names those that must be constants, because they decide the support
-    or the law of the draw itself.
+    or a draw that is made outside.
     """
 
     factorises: ClassVar[bool] = True
@@ -97,7 +97,11 @@ class AbstractProduct(AbstractParametric, ABC):
         return self.domains[parameter]
 
     def heads(self) -> tuple[str, ...]:
-        return tuple(name for name in self.domains if name not in self.fixed)
+        return tuple(name for name in self.domains if name not in self.kept())
+
+    def kept(self) -> tuple[str, ...]:
+        """The parameters that stay as they are written where one net gives the others."""
+        return self.fixed
 
     def support(self, type_: Type) -> Support:
         for name, value in self.parameters().items():
@@ -131,11 +135,21 @@ def _check_broadcast(name: str, value: ParameterValue, shape: Shape, type_: Type
         )
 
 
+PROPOSALS = 8
+"""Proposals to a gamma draw whose concentration is a formula; each is taken with a chance of 0.95 or more."""
+
+
 def gamma_draws(name: str, concentration: ParameterValue, shape: Shape, factor: float = 1.0) -> tuple[Draw, ...]:
-    """Standard gamma draws of a constant concentration (times `factor`): one draw, or one for each entry of a vector
-    that runs along the last dimension, named ``name/0``, ``name/1``, …"""
+    """What standard gamma draws of a concentration (times `factor`) are made of.
+
+    Of a constant it is the draw itself, or one for each entry of a vector that runs along the last dimension, named
+    ``name/0``, ``name/1``, …; of a formula or a net the proposals among which the twin chooses.
+    """
     if isinstance(concentration, tuple):
         parts = enumerate(concentration)
         return tuple(Draw(f"{name}/{i}", shape[:-1], "gamma", factor * value) for i, value in parts)
-    assert isinstance(concentration, float), "shape parameters are constants"
-    return (Draw(name, shape, "gamma", factor * concentration),)
+    if isinstance(concentration, float):
+        return (Draw(name, shape, "gamma", factor * concentration),)
+    normals = (Draw(f"{name}/proposed/{i}", shape, "normal") for i in range(PROPOSALS))
+    chances = (Draw(f"{name}/chance/{i}", shape) for i in range(PROPOSALS - 1))
+    return *normals, *chances, Draw(f"{name}/power", shape)

@@ -99,8 +99,7 @@ class Conv(AbstractConvolutional):
 
     @model_validator(mode="after")
     def _one_a_layer(self) -> Conv:
-        if isinstance(self.kernel, tuple) and len(self.kernel) != len(self.channels) + 1:
-            raise ValueError(f"a list of kernels has one a layer, the output layer included: {len(self.channels) + 1}")
+        require_one_a_layer(self.kernel, len(self.channels) + 1)
         return self
 
     def widths(self) -> tuple[int, ...]:
@@ -172,6 +171,14 @@ class ResNet(AbstractConvolutional):
         return self.time
 
 
+def require_one_a_layer(kernel: int | tuple[int, ...], layers: int) -> None:
+    """A list of kernels has one for every layer."""
+    if isinstance(kernel, tuple) and len(kernel) != layers:
+        fitting = [*kernel[: layers - 1], *[3] * (layers - 1 - len(kernel)), 1]
+        wanted = f"{layers} numbers, such as `kernel = {fitting}`"
+        raise ValueError(f"a list of kernels has one a layer, the output layer included: {wanted}")
+
+
 def read_image(net: AbstractNet, use: NetUse) -> tuple[int, int]:
     """How many channels a net of images reads, and how many numbers condition it; refused where there is no image."""
     shapes = (*use.inputs, *(() if use.context is None else (use.context,)))
@@ -183,6 +190,12 @@ def read_image(net: AbstractNet, use: NetUse) -> tuple[int, int]:
         if sides and not use.output:
             image = f"real[1, {sides[0]}, {sides[1]}]"
             help_ = f"let it give an image and sum that: `net f(x) : {image} = {net.name}(…)`, then `sum(f(x))`"
+        elif sides:
+            image = f"real[8, {sides[0]}, {sides[1]}]"
+            help_ = f"let it give an image that an `mlp` reads: `net f(x) : {image} = {net.name}(…)`, then `q(f(x))`"
+        elif len(use.output) == 3:
+            image = f"real[8, {use.output[1]}, {use.output[2]}]"
+            help_ = f"let an `mlp` give an image that it reads: `net f(z) : {image} = mlp(64)`, then `q(f(z))`"
         raise Refusal(
             "DGM447",
             f"`{net.name}` takes images [c, h, w] to an image of the same height and width, and is asked for "

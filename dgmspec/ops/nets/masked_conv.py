@@ -13,7 +13,7 @@ from dgmspec.core.nets import NetUse
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import Shape
 from dgmspec.ops.nets import weights
-from dgmspec.ops.nets.convolutional import Odd, odd, read_image
+from dgmspec.ops.nets.convolutional import Odd, odd, read_image, require_one_a_layer
 from dgmspec.ops.nets.layered import Activation, Link, Widths
 from dgmspec.ops.nets.masked import AbstractOrdered
 
@@ -22,7 +22,7 @@ Bits = dict[int, list[int]]
 
 
 class MaskedConv(AbstractOrdered):
-    """Masked convolutions (PixelCNN): ``masked_conv(32, 32, kernel = [7, 3, 3, 1])``.
+    """Masked convolutions (PixelCNN): ``masked_conv(32, 32, 32, kernel = [7, 3, 3, 1])``.
 
     The hidden channels are dealt to the channels of the event in turn. A tap is free where it comes before the pixel
     and channel in the scan; the middle tap of the same channel is masked in the first layer (type A) and free in the
@@ -59,8 +59,7 @@ class MaskedConv(AbstractOrdered):
 
     @model_validator(mode="after")
     def _fits(self) -> MaskedConv:
-        if isinstance(self.kernel, tuple) and len(self.kernel) != len(self.channels) + 1:
-            raise ValueError(f"a list of kernels has one a layer, the output layer included: {len(self.channels) + 1}")
+        require_one_a_layer(self.kernel, len(self.channels) + 1)
         if self.kernels()[0] < 3:
             raise ValueError("the first kernel is 3 wide or wider: its middle tap is masked")
         if self.residual and len(set(self.channels)) > 1:
@@ -120,9 +119,9 @@ class MaskedConv(AbstractOrdered):
         if len(shape) != 3:
             raise Refusal(
                 "DGM447",
-                f"`masked_conv` takes an image [c, h, w], and the event has the shape [{', '.join(map(str, shape))}]",
+                "`masked_conv` takes an event that is an image [c, h, w], and this one is none",
                 argument="net",
-                help=("write `made`, which reads a flat vector",),
+                help=("write `made`, which reads a flat vector", "or declare one channel: `[1, h, w]` for `[h, w]`"),
             )
         if order.scan is None:
             raise Refusal(

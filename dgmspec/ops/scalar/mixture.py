@@ -49,7 +49,8 @@ class LogisticMixtureCdf(AbstractMixtureMap):
     """``y = Σ_j w_j σ(a_j x + b_j + o_j)``: the distribution function of a mixture of logistics.
 
     Shapes: raw (3k, *x), those of `sigmoid_mixture`. Domain: ℝ onto (0, 1), so that it stands before a `logit` and an
-    `affine` step, as in Flow++, or before a prior on (0, 1). Zero raw is close to `sigmoid`.
+    `affine` step, or before a prior on (0, 1). Zero raw is close to `sigmoid`. A coupling, as in Flow++, takes
+    `sigmoid_mixture`, which is this and then `logit`.
     Log-derivative: ``log Σ w a σ(z) σ(-z)``.
     Cost: O(k) a coordinate; the inverse is iterative, in a bracket known from the components.
     Caveat: far out float32 cannot tell y from 0 or 1; the inverse takes such an end for its nearest interior neighbour.
