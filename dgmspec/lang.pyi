@@ -198,6 +198,12 @@ class _Categorical(Word):
 
 categorical: _Categorical
 
+class _Cauchy(Word):
+    """distribution: The Cauchy law, Student's t of one degree of freedom."""
+    def __call__(self, *args: Value, loc: Value = ..., scale: Value = ...) -> Name | Call: ...
+
+cauchy: _Cauchy
+
 class _Cayley(Word):
     """linear form: ``W = (I + A)⁻¹ (I - A)``, A skew-symmetric: orthogonal with determinant 1, for all values of A."""
     def __call__(self, *args: Value) -> Name | Call: ...
@@ -492,6 +498,18 @@ class _Half(Word):
 
 half: _Half
 
+class _HalfCauchy(Word):
+    """distribution: The law of the magnitude of a Cauchy number, a prior of scales with a heavy tail."""
+    def __call__(self, *args: Value, scale: Value = ...) -> Name | Call: ...
+
+half_cauchy: _HalfCauchy
+
+class _HalfNormal(Word):
+    """distribution: The law of the magnitude of a normal number."""
+    def __call__(self, *args: Value, scale: Value = ...) -> Name | Call: ...
+
+half_normal: _HalfNormal
+
 class _Heun(Word):
     """scheme: The mean of drift and diffusion over both ends of a step, the far end by Euler's rule with the same ΔW; solver: Heun's method (the explicit trapezoidal rule), order 2."""
     def __call__(self, *args: Value, steps: Value = ...) -> Name | Call: ...
@@ -613,8 +631,8 @@ class _Log1P(Word):
 log1p: _Log1P
 
 class _LogNormal(Word):
-    """times: The time at which log(σ/α) is N(mean, std²), cut to (t_eps, T): the loss is averaged over *these* times."""
-    def __call__(self, *args: Value, mean: Value = ..., std: Value = ...) -> Name | Call: ...
+    """distribution: The law of a number whose logarithm is normal; times: The time at which log(σ/α) is N(mean, std²), cut to (t_eps, T): the loss is averaged over *these* times."""
+    def __call__(self, *args: Value, loc: Value = ..., scale: Value = ..., mean: Value = ..., std: Value = ...) -> Name | Call: ...
 
 log_normal: _LogNormal
 
@@ -667,7 +685,7 @@ class _Markov(Word):
 markov: _Markov
 
 class _MaskedConv(Word):
-    """net: Masked convolutions (PixelCNN): ``masked_conv(32, 32, kernel = [7, 3, 3, 1])``."""
+    """net: Masked convolutions (PixelCNN): ``masked_conv(32, 32, 32, kernel = [7, 3, 3, 1])``."""
     def __call__(self, *args: Value, channels: Value = ..., kernel: Value = ..., activation: Value = ..., dropout: Value = ..., residual: Value = ..., order: Value = ...) -> Name | Call: ...
 
 masked_conv: _MaskedConv
@@ -755,6 +773,12 @@ class _Nearest(Word):
     def __call__(self, *args: Value, vector: Value = ..., dim: Value = ..., decay: Value = ..., restart: Value = ...) -> Name | Call: ...
 
 nearest: _Nearest
+
+class _NegativeBinomial(Word):
+    """distribution: The number of successes before `total_count` failures, given that it is in the range of its variable."""
+    def __call__(self, *args: Value, total_count: Value = ..., probs: Value = ..., logits: Value = ...) -> Name | Call: ...
+
+negative_binomial: _NegativeBinomial
 
 class _Nll(Word):
     """loss: The negative log-likelihood ``-E_data[log p(x)]``: forward KL(data ‖ model) up to the data's entropy."""
@@ -845,6 +869,12 @@ class _Plu(Word):
     def __call__(self, *args: Value, seed: Value = ...) -> Name | Call: ...
 
 plu: _Plu
+
+class _Poisson(Word):
+    """distribution: The Poisson law of a count, given that the count is in the range of its variable."""
+    def __call__(self, *args: Value, rate: Value = ...) -> Name | Call: ...
+
+poisson: _Poisson
 
 class _Power(Word):
     """scalar: ``y = x^p`` for positive x."""
@@ -1248,6 +1278,7 @@ __all__ = [
     "bosh3",
     "categorical",
     "category",
+    "cauchy",
     "cayley",
     "cd",
     "chain",
@@ -1308,6 +1339,8 @@ __all__ = [
     "gumbel_softmax",
     "haar",
     "half",
+    "half_cauchy",
+    "half_normal",
     "heun",
     "hmc",
     "holdout",
@@ -1361,6 +1394,7 @@ __all__ = [
     "multivariate_normal",
     "natural",
     "nearest",
+    "negative_binomial",
     "net",
     "nll",
     "norm",
@@ -1381,6 +1415,7 @@ __all__ = [
     "pinwheel",
     "planar",
     "plu",
+    "poisson",
     "positive",
     "power",
     "predict",

@@ -23,7 +23,7 @@ def notes(scalar: str = "affine", net: str = "mlp(8)", prior: str = "normal(0, 1
 
 
 def test_an_unknown_name_lists_the_operations_that_take_its_arguments() -> None:
-    listed = notes(scalar="spline(bound = 2)")
+    listed = notes(scalar="curve(bound = 2)")
     assert listed and "`rqs(bins = 8, bound = 3.0" in "".join(listed)
     assert all(line.endswith("takes these arguments") for line in listed)
 

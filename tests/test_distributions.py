@@ -188,7 +188,7 @@ def test_parameters_move_draws_smoothly() -> None:
 
 # ---- learned shapes -------------------------------------------------------------------------------------------------
 
-SHAPES: tuple[tuple[AbstractParametric, str, float, Any], ...] = tuple(
+SHAPED: tuple[tuple[AbstractParametric, str, float, Any], ...] = tuple(
     (make(Name(id="k")), name, k, law(k))
     for make, name, law in (
         (lambda k: Gamma(concentration=k), "concentration", lambda k: reference.Gamma(T(k).double(), 1.0)),
@@ -199,7 +199,7 @@ SHAPES: tuple[tuple[AbstractParametric, str, float, Any], ...] = tuple(
 )
 
 
-@pytest.mark.parametrize(("op", "name", "k", "expected"), SHAPES, ids=label)
+@pytest.mark.parametrize(("op", "name", "k", "expected"), SHAPED, ids=label)
 def test_draws_of_a_learned_shape_follow_the_law_and_its_derivative(
     op: AbstractParametric, name: str, k: float, expected: Any
 ) -> None:

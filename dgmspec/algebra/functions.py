@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from dgmspec.core.diagnostics import Refusal
+
 
 @dataclass(frozen=True)
 class Function:
@@ -125,6 +127,15 @@ INTERNAL: Final[dict[str, Function]] = {
     "diagonal": Function(1, "array", _diagonal),
 }
 """Functions that derived formulas (inverses, log-derivatives, divergences) use and that no author can write."""
+
+OF_LOSSES: Final = ("anneal",)
+"""Functions that losses alone have."""
+
+
+def only_in_losses(name: str) -> Refusal:
+    """The refusal of such a function anywhere else."""
+    message = f"`{name}` changes a number of a loss while training, and stands nowhere else"
+    return Refusal("DGM201", message, help=("write a number here, or a `param`",), label="not in a loss")
 
 
 def function_of(name: str) -> Function:

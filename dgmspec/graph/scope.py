@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dgmspec.algebra.evaluate import Constants, evaluate, show, unknown_name
-from dgmspec.algebra.functions import FUNCTIONS
+from dgmspec.algebra.functions import FUNCTIONS, OF_LOSSES, only_in_losses
 from dgmspec.algebra.nodes import AbstractExpr, expr
 from dgmspec.algebra.rewrite import MAX_SIZE, Lambda, called, free_names, inline, size, substitute
 from dgmspec.core.address import Address, child
@@ -21,9 +21,6 @@ from dgmspec.spec.uses import used
 
 MAX_DEPTH: Final = 64
 """How many definitions may lead through one another (params, functions, chains, files)."""
-
-OF_LOSSES: Final = ("anneal",)
-"""Functions that losses alone have."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +195,7 @@ def unknown_function(name: str, functions: Mapping[str, Lambda]) -> Refusal:
             help=("put it where a whole net is asked for, as in `net = mlp(64)`",),
         )
     if name in OF_LOSSES:
-        message = f"`{name}` changes a number of a loss while training, and stands nowhere else"
-        return Refusal("DGM201", message, help=("write a number here, or a `param`",), label="not in a loss")
+        return only_in_losses(name)
     near = did_you_mean(name, (*functions, *FUNCTIONS))
     hint = f"did you mean `{near}`?" if near else f"define it: `fn {name}(t) = …`"
     return Refusal("DGM201", f"`{name}` is no function", help=usual("function", name) or (hint,), label="not declared")

@@ -10,11 +10,11 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dgmspec.algebra.functions import FUNCTIONS
+from dgmspec.algebra.functions import FUNCTIONS, OF_LOSSES, only_in_losses
 from dgmspec.algebra.nodes import AbstractExpr, Call, Inverse, Name, Vector, children
 from dgmspec.core.diagnostics import Label, Place, Span, did_you_mean
-from dgmspec.core.usual import usual
 from dgmspec.core.source_map import SourceMap
+from dgmspec.core.usual import usual
 from dgmspec.spec.reading import Reading
 
 Sort = Literal[
@@ -185,6 +185,10 @@ class Checker:
 
     def _no_function(self, node: Call, scope: Scope) -> None:
         if node.name in self.tolerated:
+            return
+        if node.name in OF_LOSSES:
+            refusal = only_in_losses(node.name)
+            self.report(refusal.code, refusal.message, node, refusal.label, help=refusal.help)
             return
         near = did_you_mean(node.name, [*FUNCTIONS, *FORMS, *scope.of(CALLED)])
         named = f"a network gets a name before a formula uses it: `net v(y) = {node.name}(…)`, then `v(y)`"

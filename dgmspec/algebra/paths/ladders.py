@@ -8,7 +8,6 @@ from typing import Any, Final
 from dgmspec.core.diagnostics import Refusal
 
 LADDERS: Final = ("geometric", "linear")
-_FORM: Final = "10, 0.01, 20"
 MOST_LEVELS: Final = 100_000
 """How many levels a ladder has and steps a chain: each is a row of a table."""
 
@@ -19,8 +18,9 @@ def ladder(name: str, first: Any, last: Any, count: Any) -> tuple[float, ...]:
     if not whole or not all(isinstance(v, (int, float)) and v > 0 and math.isfinite(v) for v in (first, last)):
         written = f"{name}({', '.join(map(str, (first, last, count)))})"
         message = f"`{name}` takes the first level, the last and a count of two or more, and this is `{written}`"
-        turned = isinstance(first, int) and first >= 2
-        raise Refusal("DGM642", message, help=(f"write `{name}({f'{last}, {count}, {first}' if turned else _FORM})`",))
+        counted_first = isinstance(first, int) and isinstance(count, float)
+        levels = f"{last}, {count}, {first}" if counted_first else "10, 0.01, 20"
+        raise Refusal("DGM642", message, help=(f"write `{name}({levels})`",))
     shares = [i / (count - 1) for i in range(count)]
     if name == "linear":
         return tuple(first + share * (last - first) for share in shares)

@@ -22,7 +22,6 @@ from dgmspec.ops.distributions import (
     Poisson,
 )
 
-
 ByLogits = Bernoulli | Categorical | NegativeBinomial
 
 

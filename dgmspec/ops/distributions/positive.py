@@ -1,4 +1,4 @@
-"""Distributions on the positive line whose parameters may all be learned: `log_normal`, `half_normal`, `half_cauchy`."""
+"""Distributions of positive numbers by their logarithm or as magnitudes: `log_normal`, `half_normal`, `half_cauchy`."""
 
 from __future__ import annotations
 
