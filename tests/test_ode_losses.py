@@ -111,6 +111,25 @@ def test_minibatch_ot_pairs_at_the_least_cost() -> None:
         assert best <= float((x - y[other]).square().sum()) + 1e-12
 
 
+@pytest.mark.parametrize(("arrow", "sign"), [("x -> z", "-"), ("z -> x", "")])
+def test_minibatch_ot_leaves_data_beside_their_context(arrow: str, sign: str) -> None:
+    """x = 100 c, so a velocity of 100 c misses the lines from z by z: E ‖z‖² = 1, where the rows stay together."""
+    text = ode(f"velocity(y, t) = {sign}100 * c + 0 * y", size=1, members="given c : real", context="c")
+    model = compiled(text.replace("x -> z", arrow).replace("= nll", "= flow_matching(coupling = minibatch_ot)"))
+    c = points(400, 1)[:, 0]
+    assert 0.6 < float(model.loss({"x": 100 * c[:, None], "c": c}, seed=0).total) < 1.5
+
+
+def test_minibatch_ot_pairs_rows_of_the_same_context() -> None:
+    from dgmspec.modules.continuous.losses import _nearest
+
+    x, y, label = points(8, 2), points(8, 2, seed=1), torch.tensor([0.0, 1, 0, 1, 1, 0, 1, 0])
+    order = _nearest(x, y, label)
+    for value in (0, 1):
+        rows = (label == value).nonzero().squeeze(1)
+        assert torch.equal(order[rows], rows[_nearest(x[rows], y[rows])])
+
+
 def test_flow_matching_between_a_flow_and_a_prior_leaves_the_flow_alone() -> None:
     text = """dgm 1
 model M {

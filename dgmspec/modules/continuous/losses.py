@@ -27,10 +27,10 @@ def matching(
     op: FlowMatching, step: Ode, p: Parameters, x: Tensor, y: Tensor, begins: bool, ctx: StepContext
 ) -> Tensor:
     """(batch,): ‖velocity - dy_s/dt‖², x being the value at the arrow's start and y that at its end."""
-    if op.coupling == "minibatch_ot":
-        y = y[_nearest(x, y)]
     s = ctx.noise["time"]
     r, data, noise = (s, x, y) if begins else (1 - s, y, x)
+    if op.coupling == "minibatch_ot":
+        noise = noise[_nearest(data, noise, ctx.given)]
     (alpha, sigma), (falls, grows) = _curves(op, r)
     along = 1.0 if begins else -1.0
     at = by_row(alpha, x) * data + by_row(sigma, x) * noise
@@ -77,16 +77,22 @@ def _rows_of(number: float | Tensor, like: Tensor) -> float | Tensor:
 
 
 @torch.no_grad()
-def _nearest(x: Tensor, y: Tensor) -> Tensor:
-    """The pairing of rows with the least sum of squared distances, block by block: optimal transport between batches.
+def _nearest(data: Tensor, noise: Tensor, given: Tensor | None = None) -> Tensor:
+    """The noise for each row of the data with the least sum of squared distances, block by block: optimal transport
+    between batches; of rows with a context, among those of the same one, given which noise is then the prior's.
 
     An assignment takes time in the third power of its rows, so that a whole validation set is never one block.
     """
     found = []
-    for start in range(0, len(x), BLOCK):
-        a, b = (flat_rows(part[start : start + BLOCK]).double() for part in (x, y))
-        found.append(start + torch.as_tensor(linear_sum_assignment(torch.cdist(a, b).square().cpu().numpy())[1]))
-    return torch.cat(found).to(x.device)
+    for start in range(0, len(data), BLOCK):
+        a, b = (flat_rows(part[start : start + BLOCK]).double() for part in (data, noise))
+        cost = torch.cdist(a, b).square()
+        if given is not None:
+            context = torch.unique(flat_rows(given[start : start + BLOCK]), dim=0, return_inverse=True)[1]
+            # Dearer than all others together, and never needed: rows may stay as they are.
+            cost = torch.where(context.unsqueeze(1) == context, cost, 1.0 + cost.sum())
+        found.append(start + torch.as_tensor(linear_sum_assignment(cost.cpu().numpy())[1]))
+    return torch.cat(found).to(data.device)
 
 
 def _plan(op: FlowMatching | Reflow, step: Ode, event: Type) -> Ready:

@@ -83,7 +83,8 @@ class FlowMatching(AbstractMatching):
     noise z, ``y = α x + σ z``: ``linear`` has α = 1 - r, σ = r; ``cosine`` α = cos(π r / 2), σ = sin(π r / 2); ``vp``
     α = exp(-(0.1 r + 19.9 r² / 2) / 2), σ² = 1 - α², r from 0.001 on, since dσ/dr grows without bound before.
     `coupling` pairs data and noise ``independent``ly, or within a batch (of blocks of 512 rows) so that their squared
-    distances are least (``minibatch_ot``), which makes paths straighter.
+    distances are least (``minibatch_ot``), which makes paths straighter; rows with a context are paired among those of
+    the same one, since noise that is chosen by the context too would no longer be the prior's given it.
     Caveat: the field learned has the right marginals where the coupling's noise is the prior; the likelihood is the
     ode's own, by its solver.
     Reference: Lipman, Chen, Ben-Hamu, Nickel and Le 2023, "Flow matching for generative modeling"; Liu, Gong and Liu
