@@ -16,7 +16,7 @@ from torch import distributions as reference
 
 import dgmspec
 from dgmspec.graph import dependence
-from dgmspec.modules.compiled import CompiledModel
+from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.runtime.evaluate import evaluate
 from dgmspec.runtime.latent import collapsed
 from dgmspec.spec import override
@@ -440,6 +440,80 @@ def test_the_score_gradient_is_unbiased(monkeypatch: pytest.MonkeyPatch) -> None
         sample = torch.stack([g[name] for g in found])
         error = sample.std(0) / math.sqrt(len(found))
         assert bool(((sample.mean(0) - value).abs() <= 4.5 * error + 1e-9).all()), name
+
+
+def test_the_score_of_a_mixture_is_counted_once() -> None:
+    """Against the bound by quadrature: a component's draw moves with its location, and the score says so already."""
+    model = dgmspec.compile(
+        dgmspec.parse(
+            text(
+                "observe x : real",
+                "learn a = -1",
+                "learn b = 0.8",
+                "learn w : simplex[2] = [0.3, 0.7]",
+                "latent z : real ~ normal(0, 1)",
+                "generate x | z ~ normal(z^2 / 2 + 0.3 * z, 0.7)",
+                "infer z | x ~ mixture(normal(a, 0.5), normal(b + 0.2 * x, 0.6), weights = w)",
+                "loss = elbo(samples = 3)",
+            )
+        ),
+        dtype=DOUBLE,
+    )
+    own, x, z = (
+        dict(model.named_parameters()),
+        torch.tensor(0.4, dtype=DOUBLE),
+        torch.linspace(-9, 9, 2001, dtype=DOUBLE),
+    )
+    parts = reference.Normal(torch.stack((own["M/a"], own["M/b"] + 0.2 * x)), torch.tensor([0.5, 0.6], dtype=DOUBLE))
+    weights = torch.log_softmax(own["M/w"], 0)
+    log_q = torch.logsumexp(parts.log_prob(z[:, None]) + weights, 1)
+    log_p = reference.Normal(z**2 / 2 + 0.3 * z, 0.7).log_prob(x) + reference.Normal(0.0, 1.0).log_prob(z)
+    expected = gradients(model, torch.trapezoid(log_q.exp() * (log_q - log_p), z))
+    drawn = [gradients(model, model.loss(x.expand(1000), seed=seed).total) for seed in range(30)]
+    for name, value in expected.items():
+        sample = torch.stack([g[name] for g in drawn])
+        assert bool(((sample.mean(0) - value).abs() <= 4.5 * sample.std(0) / math.sqrt(30)).all()), name
+
+
+CHOSEN = {
+    "a label": (
+        ("categorical(logits = w)", "categorical([1, 2, 3])"),
+        "observe x : real",
+        "learn w : real[3]",
+        "latent k : category(3) ~ LAW",
+        "generate x | k ~ normal(mlp())",
+        "loss = mc(8)",
+    ),
+    "labels by a net": (
+        ("autoregressive(bernoulli, net = made(4))", "bernoulli(0.5)"),
+        "observe x : real",
+        "latent z : real ~ normal(0, 1)",
+        "latent k : binary[20]",
+        "generate k | z ~ LAW",
+        "generate x | k ~ normal(mlp())",
+        "loss = mc(8)",
+    ),
+    "a component": (
+        ("mixture(normal(-1, 1), normal(m, 1), weights = w)", "mixture(normal(-1, 1), normal(m, 1))"),
+        "learn w : simplex[2]",
+        "learn m = 1",
+        "observe x : real ~ exp(-x^4)",
+        "latent z : real ~ LAW",
+        "flow z -> x { elementwise(affine) }",
+        "loss = reverse_kl",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_learned_choice_is_not_drawn_by_a_loss(name: str) -> None:
+    (learned, fixed), *members = CHOSEN[name]
+    for law, codes in ((learned, ["DGM737"]), (fixed, [])):
+        written = text(*members).replace("LAW", law)
+        assert [d.code for d in dgmspec.diagnose(written).diagnostics if d.severity == "error"] == codes
+    model = dgmspec.compile(dgmspec.parse(text(*members[:-1]).replace("LAW", learned)), dtype=DOUBLE)
+    with pytest.raises(UnavailableError, match="choice"):
+        model.rsample(2)
 
 
 def test_a_sum_inside_the_logarithm_leaves_other_labels_to_draws() -> None:

@@ -112,6 +112,47 @@ def test_there_is_no_variance_at_the_true_posterior() -> None:
     assert largest(ON) < 1e-12 and largest("loss = elbo") > 1e-2
 
 
+CHAIN = (
+    "observe x : real",
+    "latent top : real ~ normal(0, 1)",
+    "latent z : real",
+    "generate z | top ~ normal(top, 1)",
+    "generate x | z ~ normal(z, 1)",
+    "learn a : positive = 1",
+    "learn b : positive = 1",
+)
+POSTERIORS_OF_A_CHAIN = {
+    "bottom-up": (
+        (2 / 3, 1 / 2),
+        "infer z | x ~ normal(a * x, sqrt(2 / 3))",
+        "infer top | z ~ normal(b * z, sqrt(0.5))",
+    ),
+    "top-down": (
+        (1 / 3, 1 / 2),
+        "net h(x, top) : real = mlp()",
+        "infer top | x ~ normal(a * x, sqrt(2 / 3))",
+        "infer z | x, top ~ normal(b * h(x, top), sqrt(0.5))",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POSTERIORS_OF_A_CHAIN)
+def test_a_law_that_reads_an_earlier_draw_passes_its_gradient(name: str) -> None:
+    """x = z + e, z = top + e: where both posteriors are the true ones, log w is the evidence whatever is drawn."""
+    (a, b), *infer = POSTERIORS_OF_A_CHAIN[name]
+    model = dgmspec.compile(dgmspec.parse(text(*CHAIN, *infer, ON)), dtype=DOUBLE)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(1.0 if parameter.dim() == 2 else 0.0)
+        for key, value in (("M/a", a), ("M/b", b)):
+            model.get_parameter(key).fill_(math.log(math.expm1(value)))
+    x = X[:2, 0]
+    loss = model.loss(x, seed=0).total
+    torch.testing.assert_close(loss, -torch.distributions.Normal(0.0, math.sqrt(3)).log_prob(x).mean())
+    assert max(float(g.abs().max()) for g in gradients(model, loss).values()) < 1e-12
+    torch.testing.assert_close(model.compiled(backend="eager").loss(x, seed=0).total, loss)
+
+
 def test_the_gradient_is_unbiased() -> None:
     # The closed form in u's terms: z = 2 u + 1, so A, b and t of z are 2 A, 2 b + 1 and 2 t.
     model = stretched(ON, exact=False)

@@ -51,6 +51,11 @@ class AbstractDistribution(AbstractOp, ABC):
         """The parameters that the law owns itself: of nets that read the event, and what is `given`; and its codes."""
         return ()
 
+    def choices(self) -> tuple[str, ...]:
+        """The parameters, by path, that a draw chooses by, so that no gradient of it reaches them; ``net`` is its own
+        net."""
+        return ()
+
     def density_draws(self, type_: Type) -> tuple[Draw, ...]:
         """The randomness that the log-density reads, where it is an estimate."""
         return ()

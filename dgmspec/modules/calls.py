@@ -37,6 +37,7 @@ from dgmspec.modules.sums import (
     adjacent,
     affine,
     gather,
+    held,
     learned,
     mean,
     scaled,
@@ -80,6 +81,8 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             return _states(line, resources)
         case "fold":
             return Call(line, copies.fold)
+        case "held":
+            return Call(line, held)
         case "repeat" | "score" | "average" | "log_mean_exp" | "log_sum_exp" | "expectation":
             return Call(line, getattr(copies, line.target)(line.copies))
         case "affine":
@@ -135,11 +138,13 @@ def _net(line: Instruction) -> Call:
     assert isinstance(op, AbstractNet) and result is not None
     resolve_held(op)
     names, shape = [s.name for s in op.net_parameters(net_use(types, result))], result.shape
+    still = line.detached
     own, function = tuple((name, child(line.address, name)) for name in names), net_twin(op).function
     if not types:  # it reads nothing, and what it gives has a batch of its own
         return Call(line, lambda training, p: function(op, p, next(iter(p.values())), None, training), own)
 
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
+        p = {name: value.detach() for name, value in p.items()} if still else p
         read = _features(values, types, p)
         return evaluate(op, p, read, None, training).reshape(read[0].shape[0], *shape)
 

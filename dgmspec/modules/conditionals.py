@@ -39,13 +39,13 @@ def distribution(line: Instruction) -> Run:
     def log_prob(training: bool, p: Parameters, x: Tensor, *values: Any) -> Tensor:
         if line.detached:
             p = {name: value.detach() for name, value in p.items()}
-            values = tuple(value.detach() if isinstance(value, Tensor) else value for value in values)
         return twin.log_prob(op, {**p, **evaluated(values[first:count])}, x, seen(training, values, x.shape[0]))
 
     def draw(training: bool, p: Parameters, *values: Any) -> Any:
         rows, given = values[count].shape[0], {**p, **evaluated(values[first:count])}
         context = seen(training, values, rows)
         drawn = twin.draw(op, given, context, rows)
+        drawn = drawn.detach() if line.detached else drawn
         return (drawn, features(op, given, context, drawn)) if features is not None else drawn
 
     def mean(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
+from dgmspec.graph.choices import learns_choice
 from dgmspec.graph.graph import Graph
 from dgmspec.modules.bundle import Bundle
 from dgmspec.modules.fx import Backend, to_fx
@@ -130,6 +131,7 @@ class AbstractRunner(AbstractStore, ABC):
     def differentiable(self) -> bool:
         """Whether gradients pass through samples: none are redrawn, none chosen by a learned law."""
         chosen = any(step.op.chooses for step in self.graph.steps.values())
+        chosen = chosen or any(v.prior and learns_choice(self.graph, v.prior) for v in self.graph.variables.values())
         return not (self.redraws or chosen) and all(law.op.density != "estimate" for law in self.graph.laws)
 
     @property

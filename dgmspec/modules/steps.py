@@ -41,15 +41,14 @@ def prepare_step(line: Instruction, resources: Resources) -> Call:
         run = _update(op, twin.update, line, event, given)
     else:
         run = _directed(op, twin.forward if line.target == "forward" else twin.inverse, line, event, given, resources)
-    return Call(line, _held(run, line.parts) if line.detached else run, tuple(keys.items()))
+    return Call(line, _held(run) if line.detached else run, tuple(keys.items()))
 
 
-def _held(run: Run, events: int) -> Run:
-    """The closure of a step that passes gradients to its events alone."""
+def _held(run: Run) -> Run:
+    """The closure of a step that passes no gradient to its parameters."""
 
     def held(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Any:
-        rest = (value.detach() for value in values[events:])
-        return run(training, {name: value.detach() for name, value in p.items()}, *values[:events], *rest)
+        return run(training, {name: value.detach() for name, value in p.items()}, *values)
 
     return held
 
@@ -122,7 +121,7 @@ def prepare_part(line: Instruction) -> Call:
 
     return Call(
         line,
-        _held(run, 2) if line.detached else run,
+        _held(run) if line.detached else run,
         tuple((s.name, s.key(line.address)) for s in op.parameters(event, given)),
     )
 

@@ -20,6 +20,7 @@ __all__ = [
     "adjacent",
     "affine",
     "gather",
+    "held",
     "learned",
     "mean",
     "scaled",
@@ -43,6 +44,11 @@ def learned(type_: Type) -> Run:
         return constrain(support, p["raw"]).unsqueeze(0)
 
     return run
+
+
+def held(training: bool, p: Mapping[str, Tensor], x: Any) -> Any:
+    """A value through which no gradient passes; a number is as it is."""
+    return x.detach() if isinstance(x, Tensor) else x
 
 
 def affine(training: bool, p: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:

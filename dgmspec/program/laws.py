@@ -26,7 +26,8 @@ class AbstractLaws(ABC):
     """Instructions that read values by demand; how a value is come by is the subclass's matter, `need`.
 
     `copies` of every row are drawn, or the means of the laws with `means`; `slots` holds the values, `features` what
-    nets read of relaxed labels, `parameters` those of laws by their addresses, `learned` the model's own.
+    nets read of relaxed labels, `parameters` those of laws by their addresses, `learned` the model's own. One that is
+    `still` passes no gradient to parameters.
     """
 
     graph: Graph
@@ -34,6 +35,7 @@ class AbstractLaws(ABC):
     listing: Listing
     copies: int
     means: bool
+    still: bool
     slots: dict[ValueId, Slot]
     features: dict[ValueId, Slot]
     parameters: dict[Address, dict[str, Slot]]
@@ -43,6 +45,11 @@ class AbstractLaws(ABC):
     @abstractmethod
     def need(self, value: ValueId) -> Slot:
         """The slot of a value, computed now if it has not been."""
+
+    @abstractmethod
+    def stilled(self, values: Iterable[ValueId]) -> AbstractLaws | None:
+        """A walk over the same draws in which what they make is made anew, every parameter held; None where no draws
+        are behind the values, so that no gradient but that to parameters reaches them."""
 
     def type_of(self, value: ValueId) -> Type:
         """The inferred type: programs are built from typed graphs only."""
@@ -72,7 +79,9 @@ class AbstractLaws(ABC):
         value = variable.value
         between = variable.role == "latent" and self.type_of(value).support.kind is SupportKind.INTEGER
         mean = self.means and law.op.has_mean and not between
-        found = self._distribution("mean_of" if mean else "draw", law, None)
+        # A posterior's draw whose law is trained by the score passes no gradient that the score has already.
+        scored = law is variable.posterior and not law.op.pathwise
+        found = self._distribution("mean_of" if mean else "draw", law, None, scored)
         self.slots[value] = found[0]
         if len(found) == 2:
             self.features[value] = found[1]
@@ -112,18 +121,29 @@ class AbstractLaws(ABC):
         self, target: Literal["draw", "mean_of", "log_prob"], law: Prior, x: Slot | None, detached: bool = False
     ) -> tuple[Slot, ...]:
         type_ = self.type_of(self.graph.variables[law.variable].value)
-        named = self.parameters_of(law)
+        given = own_given(self.graph, law)
+        named, context = self._read_by(law, given is not None, detached and target == "log_prob")
         drawn = {"draw": law.op.draws, "log_prob": law.op.density_draws}.get(target)
         draws = self._noise(law.address, drawn(type_)) if drawn is not None else {}
         head = (x,) if x is not None else (self.any_rows(),) if target == "mean_of" else ()
-        given = own_given(self.graph, law)
         line = {"op": law.op, "type": type_, "names": tuple(named), "noise": tuple(draws), "context": given is not None}
         line["input_types"] = () if given is None else (given,)
         line["detached"] = detached
-        context = () if given is None else (self.read(law.context[0]),)
         inputs = (*head, *context, *named.values(), *draws.values())
         count = 2 if target == "draw" and law.op.relaxes else 1
         return self.listing.add(count, target=target, address=law.address, inputs=inputs, **line)
+
+    def _read_by(self, law: Prior, conditioned: bool, held: bool) -> tuple[dict[str, Slot], tuple[Slot, ...]]:
+        """The parameters of a law and the context that its own net reads; `held`, without a gradient to what makes
+        them but the draws that they read."""
+        apart = self.stilled(law.inputs) if held else None
+        source = self if apart is None else apart
+        named = source.parameters_of(law)
+        context: tuple[Slot, ...] = (source.read(law.context[0]),) if conditioned else ()
+        if held and apart is None:
+            named = {name: self.listing.held(slot) for name, slot in named.items()}
+            context = tuple(map(self.listing.held, context))
+        return named, context
 
     def parameters_of(self, law: Prior) -> dict[str, Slot]:
         """The parameters of a law that are no constants, by their paths."""
@@ -175,10 +195,13 @@ class AbstractLaws(ABC):
             node = self.graph.learned[name]
             assert isinstance(node.type, Type)
             line = {"target": "learned", "address": node.address, "inputs": (), "type": node.type}
-            self.learned[name] = self.listing.add(1, **line)[0]
+            slot = self.listing.add(1, **line)[0]
+            self.learned[name] = self.listing.held(slot) if self.still else slot
         return self.learned[name]
 
     def _net(self, node: NetNode | Trunk, types: tuple[Type, ...], result: Type) -> Slot:
         inputs = tuple(self.read(v) for v in node.inputs)
-        line = {"op": node.op, "inputs": inputs, "input_types": types, "type": result}
-        return self.listing.add(1, target="net", address=node.address, **line)[0]
+        line = {"op": node.op, "inputs": inputs, "input_types": types, "type": result, "detached": self.still}
+        slot = self.listing.add(1, target="net", address=node.address, **line)[0]
+        # A network of the user's own has no weights that could be held: nothing passes it.
+        return self.listing.held(slot) if self.still and node.op == "external" else slot

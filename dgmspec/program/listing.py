@@ -43,6 +43,7 @@ class Listing:
         self.copies: dict[Slot, int] = {}
         self._by_name: dict[str, Slot] = {}
         self._repeated: dict[tuple[Slot, int], Slot] = {}
+        self._held: dict[Slot, Slot] = {}
 
     def slot(self) -> Slot:
         """A new slot."""
@@ -86,6 +87,12 @@ class Listing:
         inputs = tuple(self._widened(slot, widest) for slot in values)
         line = {"target": target, "address": address, "inputs": inputs, "copies": copies}
         return self._append(1, widest // copies, **line)[0]
+
+    def held(self, slot: Slot) -> Slot:
+        """The same value, through which no gradient passes."""
+        if slot not in self._held:
+            self._held[slot] = self._append(1, self.copies[slot], target="held", address="", inputs=(slot,))[0]
+        return self._held[slot]
 
     def _append(self, count: int, width: int, **line: Any) -> tuple[Slot, ...]:
         outputs = tuple(self.slot() for _ in range(count))

@@ -59,6 +59,7 @@ Target = Literal[
     "update_law",  # distribution: (any rows, named parameters…) -> (): while training, new values of its own parameters
     "heads",  # distribution: (the numbers of a net) -> the parameters `heads`, each in its domain
     "score",  # (f, log q) -> f, with the gradient of f + (f - baseline) log q, the baseline from the other copies
+    "held",  # (value) -> the value, through which no gradient passes
     "repeat",  # (value) -> `copies` of each row, side by side
     "fold",  # (batch, copies, …) -> (batch · copies, …)
     "states",  # (any rows) -> all values of a discrete variable, for each of `copies`
@@ -86,8 +87,8 @@ class Instruction:
     a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``, `index` with those of
     ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. `bodies` are programs
     that an instruction runs as functions of its first input. A step that is not `counted` has a log-determinant that
-    nobody reads; a `detached` log-density or step passes its
-    gradient through the event alone.
+    nobody reads; a `detached` log-density, step or net passes no gradient to its own parameters, a `detached` draw none
+    at all.
     """
 
     target: Target

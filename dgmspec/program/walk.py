@@ -29,7 +29,7 @@ class Walk(AbstractLaws):
     that take all their values in place of a draw. `offered` are variables that the caller supplies where they are
     needed. `initialise` and `updates` let steps set their parameters from the data that reach them. `aside` holds the
     slots of the parts set aside beside a value; `rates` asks steps for what loss terms integrate along them, whose
-    slots are in `rated`. With `held` steps pass gradients to their events alone, not to parameters and contexts.
+    slots are in `rated`. A walk that is `still` passes no gradient to parameters.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Walk(AbstractLaws):
         initialise: bool = False,
         updates: bool = False,
         rates: Mapping[Address, tuple[str, ...]] | None = None,
-        held: bool = False,
+        still: bool = False,
     ) -> None:
         self.graph, self.routes, self.listing = graph, routes, listing
         self.sign, self.origin, self.initialise, self.updates = ledger_sign, origin, initialise, updates
-        self.copies, self.means, self.held = copies, means, held
+        self.copies, self.means, self.still = copies, means, still
         self.enumerated = {v.value: v for v in enumerated}
         self.states = math.prod(states(graph, v) for v in self.enumerated.values())
         self.offered = {v.value: v for v in offered}
@@ -62,6 +62,7 @@ class Walk(AbstractLaws):
         self.rates, self.rated = rates or {}, dict[tuple[Address, str], Slot]()
         self.learned: dict[str, Slot] = {}
         self.ledger: list[Entry] = []
+        self._stilled: Walk | None = None
         made: list[NetNode | FormulaNode] = [*graph.nets.values(), *graph.formulas.values()]
         self.makers: dict[ValueId, NetNode | FormulaNode] = {node.target: node for node in made}
 
@@ -187,7 +188,7 @@ class Walk(AbstractLaws):
     def _line(self, node: StepNode, forward: bool, parts: tuple[Slot, ...]) -> dict[str, Any]:
         """The instruction of a step in one direction, from its event and the parts that it takes up."""
         event = self.type_of(node.target if node.inverse else node.source)
-        context = () if node.context is None else (self.need(node.context),)
+        context = () if node.context is None else (self._context_of(node.context),)
         rates = self.rates.get(node.address, ())
         op = node.op.with_rates(rates) if rates else node.op
         draws = self._noise(node.address, op.draws(event) if forward else op.inverse_draws(event))
@@ -200,8 +201,15 @@ class Walk(AbstractLaws):
             "parts": len(parts),
             "context": node.context is not None,
             "noise": tuple(draws),
-            "detached": self.held,
+            "detached": self.still,
         }
+
+    def _context_of(self, value: ValueId) -> Slot:
+        """The slot of an arrow's context, of a still walk without a gradient to what it is made by."""
+        if not self.still:
+            return self.need(value)
+        apart = self.stilled((value,))
+        return self.listing.held(self.need(value)) if apart is None else apart.need(value)
 
     def _contribution(self, node: StepNode, forward: bool, log_det: Slot) -> Entry:
         """What a step adds to a log-density."""
@@ -248,10 +256,21 @@ class Walk(AbstractLaws):
             if law.op.updates:
                 self.about(law, "update_law", 0)
 
+    def stilled(self, values: Iterable[ValueId]) -> Walk | None:
+        names = self.routes.dependence.variables(values)
+        if not any(self.graph.variables[name].role == "latent" for name in names):
+            return None
+        if self._stilled is None:
+            self._stilled = Walk(self.graph, self.routes, self.listing, copies=self.copies, still=True)
+            self._stilled.features = self.features
+        known = {value: slot for value, slot in self.slots.items() if value not in self.makers}
+        self._stilled.slots = known | self._stilled.slots
+        return self._stilled
+
     def back(self, end: ValueId, start: ValueId) -> Walk:
         """The way from a value that is known back to one that it was made from, by the same steps undone and held: what
         it adds, with the opposite sign, is a function of the value alone."""
-        other = Walk(self.graph, self.routes, self.listing, -1, copies=self.copies, held=True)
+        other = Walk(self.graph, self.routes, self.listing, -1, copies=self.copies, still=True)
         inside = self.routes.of[end].values - {end}
         other.slots = {value: slot for value, slot in self.slots.items() if value not in inside}
         other.features, other.parameters = self.features, self.parameters

@@ -110,7 +110,8 @@ CODES: tuple[Code, ...] = (
         "error",
         "a learned choice that is drawn while training",
         "What a loss passes is drawn by smooth maps: `abs(net)` and `max_pool`, whose way back chooses a sign or a "
-        "place by a learned law, are passed as they are written.",
+        "place by a learned law, are passed as they are written. What `reverse_kl` and `mc` draw, the components of a "
+        "`mixture` or labels, is drawn by fixed chances.",
         "A choice does not change a little when its law does, so the gradient of what follows does not reach the law: "
         "it would be trained by noise. The choices of `abs` and `sort` are fair, with nothing to learn.",
         wrong=model_text(

@@ -53,6 +53,9 @@ class Autoregressive(AbstractDistribution):
     def pathwise(self) -> bool:  # type: ignore[override]  # as the law is
         return self.law.pathwise
 
+    def choices(self) -> tuple[str, ...]:
+        return () if self.pathwise else ("net",)
+
     def support(self, type_: Type) -> Support:
         found = self.product().support(type_)
         require_divisible(type_.size)

@@ -80,6 +80,10 @@ class Mixture(AbstractParametric):
         component, name = self._part(parameter)
         return component.domain_of(name)
 
+    def choices(self) -> tuple[str, ...]:
+        inner = (f"components/{i}/{name}" for i, own in enumerate(self.components) for name in own.choices())
+        return "weights", *inner
+
     def heads(self) -> tuple[str, ...]:
         return ()
 

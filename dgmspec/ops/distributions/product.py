@@ -37,6 +37,9 @@ class AbstractParametric(AbstractDistribution, ABC):
     def domain_of(self, parameter: str) -> Support:
         """The values that the parameter of that name may take."""
 
+    def choices(self) -> tuple[str, ...]:
+        return () if self.pathwise else tuple(self.parameters())
+
     @abstractmethod
     def heads(self) -> tuple[str, ...]:
         """The parameters that one net for the whole distribution gives, in this order."""

@@ -66,6 +66,9 @@ class PosteriorMean(AbstractParametric):
     def domain_of(self, parameter: str) -> Support:
         return self.of.domain_of(parameter.removeprefix("of/"))
 
+    def choices(self) -> tuple[str, ...]:
+        return tuple(f"of/{name}" for name in self.of.choices())
+
     def heads(self) -> tuple[str, ...]:
         return tuple(f"of/{name}" for name in self.of.heads())
 
