@@ -357,6 +357,16 @@ def test_parameters_are_read_at_every_call() -> None:
     torch.testing.assert_close(found, other(X))
 
 
+def test_compiled_programs_follow_tensors_that_are_replaced() -> None:
+    model = build([coupling(), autoregressive(), ActNorm()])
+    fast = model.compiled(backend="eager")
+    torch.testing.assert_close(fast.log_prob(X), model.log_prob(X))
+    model.load_state_dict({k: (v + 0.1).clone() for k, v in model.state_dict().items()}, assign=True)
+    torch.testing.assert_close(fast.log_prob(X), model.log_prob(X))
+    model.float()
+    torch.testing.assert_close(fast.log_prob(X), model.log_prob(X))
+
+
 # ---- frozen models --------------------------------------------------------------------------------------------------
 
 
@@ -375,6 +385,8 @@ def test_a_frozen_model_computes_the_same(form) -> None:
         frozen.loss(X)
     with pytest.raises(UnavailableError, match="frozen"):
         frozen.save("nowhere")
+    with pytest.raises(UnavailableError, match="freeze it again"):
+        frozen.load_state_dict(model.state_dict())
 
 
 def test_frozen_models_fold_inside_conditional_arrows() -> None:

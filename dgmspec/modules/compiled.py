@@ -280,6 +280,14 @@ class CompiledModel(AbstractTrained):
         frozen._prepare()
         return frozen
 
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        if self.frozen:
+            raise UnavailableError(
+                "load_state_dict: a frozen model holds constants made of the weights it was frozen with; load into the "
+                "model that `compile` gave, and freeze it again"
+            )
+        return super().load_state_dict(state_dict, strict, assign)
+
     def save(self, path: str | Path) -> Path:
         """Write the model as a folder: weights as safetensors, the spec as text, the rest as JSON."""
         if self.bundle is None or self.frozen:

@@ -80,6 +80,7 @@ class Backend:
             self.options["options"] = {"guard_filter_fn": _watched, **options.get("options", {})}
         self.closed, self.constant = closed, constant
         self.compiled: dict[tuple[Any, ...], Any] = {}
+        self.placed = -1
 
     def __call__(
         self, program: Program, training: bool, inputs: Mapping[str, Tensor], make: Callable[[], fx.GraphModule]
@@ -134,6 +135,12 @@ class Backend:
             found = program(*values)
         self.compiled[key] = program
         return found
+
+    def follow(self, placed: int) -> None:
+        """Graphs hold the tensors that the model had when they were made: others in their place make them anew."""
+        if placed != self.placed:
+            self.placed = placed
+            self.forget()
 
     def forget(self) -> None:
         """Trace every program anew when it is next run: they have changed."""

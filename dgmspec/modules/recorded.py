@@ -38,6 +38,8 @@ class AbstractRecorded(AbstractChained, ABC):
         """
         if variable not in self.standardized:
             raise ValueError(f"`{variable}` is not standardised: write `standardize = true` in the train block")
+        if self.frozen:
+            raise UnavailableError("set_statistics: a frozen model keeps those that it was frozen with")
         mean, std = (torch.as_tensor(value, dtype=torch.float64) for value in (mean, std))
         if not bool(((std > 0) & torch.isfinite(std) & torch.isfinite(mean)).all()):
             raise ValueError(f"`{variable}` has a standard deviation that is not positive, or a mean that is no number")

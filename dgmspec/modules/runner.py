@@ -177,6 +177,7 @@ class AbstractRunner(AbstractStore, ABC):
     def run(self, phase: Phase, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A program's results by name; `inputs` are all of the program's, randomness among them."""
         if self._backend is not None:
+            self._backend.follow(self.placed)
             return self._backend(self.executed(phase), self.training, inputs, lambda: self.to_fx(phase))
         return self._interpreters[phase](self.values(), inputs, self.training)
 

@@ -37,6 +37,7 @@ class AbstractStore(nn.Module, ABC):
         self._masters: dict[str, Tensor] = {}
         self._masked: list[str] = []
         self.copies: dict[Address, Address] = {}
+        self._placed = [0]
         self._hooks: dict[str, tuple[weakref.ref[Tensor], Tensor, Any]] = {}
         # Constants are the same in every process: distributed wrappers need not broadcast them at each step.
         self._ddp_params_and_buffers_to_ignore: list[str] = [ANCHOR]
@@ -106,8 +107,20 @@ class AbstractStore(nn.Module, ABC):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for key, master in self._masters.items():
             self._buffers[key] = self._cast(key, master)
+        self._placed[0] += 1
         self.mask_gradients()
         return self
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        found = super().load_state_dict(state_dict, strict, assign)
+        self._placed[0] += assign
+        return found
+
+    @property
+    def placed(self) -> int:
+        """How often other tensors were put where parameters and tables are; what holds them asks for them again then.
+        Views over the same tensors have one count."""
+        return self._placed[0]
 
     def mask_gradients(self) -> None:
         """Hook every masked weight that stands for its parameter now, with the mask where the weight is.

@@ -126,6 +126,7 @@ class AbstractTrained(AbstractSimulated, ABC):
         masked = {name: value for name in weights if (value := self._buffers.get(name + MASKED)) is not None}
         inputs, _ = self.loss_inputs(batch, **options)
         program = self.executed("loss")
+        self._backend.follow(self.placed)
         found = self._backend.pull(program, self.training, inputs, weights, masked, lambda: self.to_fx("loss"))
         if found is None:
             return None
