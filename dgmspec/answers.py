@@ -7,6 +7,7 @@ A verb returns an `Answer` or raises a `Failure`. With ``--json`` either becomes
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -37,6 +38,7 @@ __all__ = [
     "mistakes",
     "put",
     "stop",
+    "write_utf8",
     "wrong",
 ]
 
@@ -55,7 +57,8 @@ Kind = Literal["spec", "data", "model", "run", "usage", "interrupted", "bug"]
 class Answer:
     """What a verb found: `text` for standard output, `aside` for standard error, `result` for programs, exit `code`.
 
-    `found` is the diagnosis of the spec that was read, whose findings the envelope carries.
+    `found` is the diagnosis of the spec that was read, whose findings the envelope carries. A `document` is the text of
+    a file, such as a spec or a drawing, and UTF-8 as files are.
     """
 
     text: str = ""
@@ -64,6 +67,7 @@ class Answer:
     aside: str = ""
     found: Diagnosis | None = None
     diagnostics: Sequence[Diagnostic] | None = None
+    document: bool = False
 
     def envelope(self, verb: str) -> dict[str, Any]:
         """The answer as one JSON object."""
@@ -127,10 +131,18 @@ def put(answer: Answer | Failure, verb: str, as_json: bool) -> int:
     elif isinstance(answer, Failure):
         sys.stderr.write(answer.text)
     else:
+        if answer.document:
+            write_utf8()
         sys.stdout.write(answer.text)
         sys.stderr.write(answer.aside)
     sys.stdout.flush()
     return answer.code
+
+
+def write_utf8() -> None:
+    """Let standard output be UTF-8 from here on, whatever the locale, unless a terminal shows it."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8")
 
 
 # ---- doors ----------------------------------------------------------------------------------------------------------
@@ -141,6 +153,7 @@ def mistakes() -> Iterator[None]:
     """The one door for a user's mistakes outside the spec: a clear failure, never a traceback."""
     from dgmspec.modules.bundle import CheckpointError
     from dgmspec.modules.compiled import UnavailableError
+    from dgmspec.modules.solvers import SolverError
     from dgmspec.runtime.data import DataError
     from dgmspec.runtime.rundir import RunError, ToldError
 
@@ -154,7 +167,7 @@ def mistakes() -> Iterator[None]:
         stop(str(error), 1, "model")
     except ToldError as error:
         raise Failure(str(error), 2, "run", text="") from None
-    except (RunError, CheckpointError) as error:
+    except (RunError, CheckpointError, SolverError) as error:
         stop(str(error), 2, "run")
     except OSError as error:
         if isinstance(error, BrokenPipeError):

@@ -18,6 +18,7 @@ import pytest
 from dgmspec import answers, cli
 from dgmspec.commands import specs
 from dgmspec.core.width import unbroken
+from dgmspec.spec.templates import templates
 
 ROOT = Path(__file__).parent.parent
 SPECS = ROOT / "specs"
@@ -129,6 +130,15 @@ def test_a_new_spec_makes_its_folder(tmp_path: Path) -> None:
     assert cli.run(["new", "maf", str(tmp_path / "my/model.dgm"), "-q"]) == 0
     (tmp_path / "file").write_text("")
     assert cli.run(["new", "maf", str(tmp_path / "file/model.dgm"), "-q"]) == 2
+
+
+def test_a_template_names_the_file_where_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / "my/own.dgm"
+    assert cli.run(["new", "nsf", str(path), "-q"]) == 0
+    assert f"`dgmspec train {path.as_posix()} --set" in path.read_text()
+    texts = [template.at(Path("own.dgm")) for template in templates().values()]
+    assert not [text for text in texts if "specs/" in text]
+    assert "`dgmspec train flow_matching.dgm --out runs/first`" in templates()["reflow"].at(Path("own.dgm"))
 
 
 def test_explain_show_and_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -309,6 +319,17 @@ def test_a_bug_leaves_by_its_own_door(
     assert "could not be written" in capsys.readouterr().err
 
 
+def test_a_velocity_that_runs_off_is_no_bug(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.dgm").write_text(
+        "dgm 1\nmodel M {\nobserve x : real[2]\nlatent z : real[2] ~ normal(0, 1)\nlearn a : positive = 50\n"
+        "ode x -> z over t in 0..1 { velocity(y, t) = a * y^3; solver = dopri5 }\nloss = nll\n}\n"
+        "train M { data = two_moons(n = 100); steps = 1; batch = 10 }\n"
+    )
+    assert cli.run(["train", str(tmp_path / "m.dgm"), "--out", str(tmp_path / "r"), "-q"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("dgmspec: M/x->z") and "try a velocity that grows at most linearly" in said
+
+
 def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     for verb in cli.VERBS:
         assert cli.run([verb, "--help"]) == 0
@@ -346,6 +367,14 @@ def test_standard_output_of_another_encoding(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"") and b"lives on all of \\u211d" in done.stdout
     done = subprocess.run([*command, "--json"], capture_output=True, timeout=60, cwd=ROOT, env=ascii_)
     assert "lives on all of ℝ" in json.loads(done.stdout.decode("ascii"))["diagnostics"][0]["message"]
+
+
+def test_texts_of_files_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    text = "dgm 1\nfn β(t) = 0.1 * t\n"
+    ascii_ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "dgmspec", "fmt", "-"]
+    done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=60, cwd=ROOT, env=ascii_)
+    assert (done.returncode, done.stdout.decode("utf-8")) == (0, text)
 
 
 def test_a_stop_in_the_midst_of_an_import_is_not_swallowed(tmp_path: Path) -> None:

@@ -505,6 +505,7 @@ def test_a_model_is_a_torch_distribution() -> None:
     (lambda m, c: m.log_prob(X[:, :3], given=c), r"`x` is real\[4\]: expected a tensor of shape \(batch, 4\), got"),
     (lambda m, c: m.log_prob("x", given=c), r"expected a tensor of shape \(batch, 4\), got str"),
     (lambda m, c: m.sample(-1, given=c), "how many samples is a whole number from 0 up, not -1"),
+    (lambda m, c: m.sample((3,), given=c), r"from 0 up, not \(3,\)"),
     (lambda m, c: m.log_prob(X[0], given=c), r"expected a tensor of shape \(batch, 4\), got \(4,\)"),
     (lambda m, c: m.log_prob(X), r"given variable `c` is missing: pass a tensor of shape \(batch, 2\), given="),
     (lambda m, c: m.sample(3, given={"d": X}), "`c` is missing"),

@@ -147,6 +147,27 @@ def test_expressions_keep_their_meaning() -> None:
     fn = dgmspec.parse("dgm 1\nfn f(x, y) = -(x + 1)^2 / (2 * y) - exp(-x[0])").items[0]
     assert expression(fn.value) == r"-\frac{{\left(x + 1\right)}^{2}}{2 \cdot y} - \exp\left(-{x}_{0}\right)"
     assert expression(expr(-2.5)) == "-2.5"
+    fn = dgmspec.parse("dgm 1\nfn f(x) = sqrt(x) * abs(x) / norm(x) + 1e-5 * x - 2.5e20^2").items[0]
+    assert expression(fn.value) == (
+        r"\frac{\sqrt{x} \cdot \left|x\right|}{\left\lVert x\right\rVert} + 10^{-5} \cdot x - "
+        r"{\left(2.5 \cdot 10^{20}\right)}^{2}"
+    )
+
+
+def test_sets_are_those_of_the_types() -> None:
+    text = (
+        "dgm 1\nmodel M { observe x : circle[2]; given c : binary; given d : category(3)[4]; given s : simplex[3]\n"
+        "learn L : cholesky[2, 2]; latent z : circle[2] ~ uniform(-pi, pi); flow x -> z | c {\n"
+        "coupling(rqs(4), mask = half, net = mlp(4)) } }"
+    )
+    said = latex(graph_of(text))
+    assert (
+        r"\left(-\pi, \pi\right)" in said
+        and r"x &\in \mathbb{T}^{2}" in said
+        and r"c &\in \{0, 1\}" in said
+        and r"\{0, \ldots, 2\}^{4}" in said
+    )
+    assert r"s &\in \Delta^{3}" in said and r"L &\in \mathcal{L}_{+}^{2 \times 2}" in said
 
 
 def test_learned_numbers_stand_in_the_prior() -> None:

@@ -70,7 +70,7 @@ def shown(value: Any) -> str:
 
 def test_a_spec_shows_its_text_in_colours() -> None:
     spec = dgmspec.parse(SPEC)
-    assert spec.text().strip() in shown(spec)
+    assert spec.text().strip() in shown(spec) and str(spec) == spec.text()
     assert '<span class="dgm-keyword">model</span>' in spec._repr_html_()
 
 
@@ -86,6 +86,14 @@ def test_a_model_shows_its_plan_and_its_graph() -> None:
         part in text for part in ("M", "exact", "coupling(affine, half)", "all 3 steps", "normal(0, 1)", "float32")
     )
     assert model._repr_html_().count("data:image/png") == 6
+    assert repr(model) == f"CompiledModel({model.extra_repr()})" and "M: log-density exact, " in repr(model)
+
+
+def test_a_model_of_laws_shows_them() -> None:
+    laws = "generate x | z ~ bernoulli(mlp(4)); infer z | x ~ normal(mlp(4))"
+    text = f"dgm 1\nmodel V {{ observe x : binary[9]; latent z : real[2] ~ normal(0, 1); {laws}; loss = elbo }}"
+    said = shown(dgmspec.compile(dgmspec.parse(text)))
+    assert "laws; log-density lower bound" in said and "in closed form" in said and "no flows" not in said
 
 
 def test_a_ledger_shows_means_that_sum() -> None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import escape, unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,11 +22,17 @@ from dgmspec import cli
 from dgmspec.core.markup import Html, painted, tag
 from dgmspec.core.png import bits_uri, pixels_uri
 from dgmspec.runtime import likelihood
+from dgmspec.runtime.beside import samples_beside
 from dgmspec.runtime.kolmogorov.histograms import Histogram
 from dgmspec.runtime.page import write_page
 from dgmspec.runtime.page.charts import ticks
+from dgmspec.runtime.page.material import gather
 from dgmspec.runtime.page.processes import processes_section
+from dgmspec.runtime.page.sections import SECTIONS as SECTIONS_OF
+from dgmspec.runtime.page.sections import header
 from dgmspec.runtime.page.write import POLICY
+from dgmspec.runtime.progress import rate
+from dgmspec.runtime.report import summary
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -126,8 +133,6 @@ def test_the_figures_are_those_of_the_run(runs: dict[str, Path]) -> None:
 
 
 def test_the_ledger_sums_to_the_log_density(runs: dict[str, Path]) -> None:
-    from dgmspec.runtime.page.material import gather
-
     for name in ("plane", "labelled"):
         table = gather(runs[name]).ledger
         assert table is not None
@@ -263,6 +268,57 @@ def test_simulated_processes_are_drawn_beside_their_laws() -> None:
     assert "standard errors from the derived law" in shown and "a -&gt; b" in shown
     none = SimpleNamespace(verification=SimpleNamespace(histograms=()))
     assert not processes_section(none)  # type: ignore[arg-type]
+
+
+CHAIN = """dgm 1
+model Chain {
+    observe x : real[2]
+    latent z : real[2] ~ normal(0, 1)
+    markov x -> z over t in 1..4 { step(x, t) ~ normal(sqrt(0.5) * x, sqrt(0.5)); learn noise(x, t) = mlp(4) }
+    loss = dsm
+}
+"""
+ENERGY = """dgm 1
+model Energy {
+    observe x : real[2] ~ exp(-dot(x, x))
+}
+"""
+
+
+def test_samples_of_samplers_stand_beside_data() -> None:
+    drawn, why = samples_beside(dgmspec.compile(dgmspec.parse(CHAIN)), None, 5, 0)
+    assert drawn["x"].shape == (5, 2) and not why
+    drawn, why = samples_beside(dgmspec.compile(dgmspec.parse(ENERGY)), None, 5, 0)
+    assert not drawn and why
+    block = "sample Energy { method = langevin(steps = 3, step_size = 0.1) }"
+    assert samples_beside(dgmspec.compile(dgmspec.parse(ENERGY + block)), None, 5, 0)[0]["x"].shape == (5, 2)
+
+
+def test_pictures_of_codes_are_shown_where_a_run_left_them(tmp_path: Path) -> None:
+    title, codes = SECTIONS_OF["codes"]
+    material: Any = SimpleNamespace(path=tmp_path)
+    assert title == "Codes" and not codes(material)
+    (tmp_path / "codes.png").write_bytes(b"picture")
+    assert "plane of codes" in codes(material) and "base64,cGljdHVyZQ==" in codes(material)
+
+
+def test_figures_that_are_not_finite_are_said(runs: dict[str, Path]) -> None:
+    material = gather(runs["labelled"])
+    for test, said in (
+        ({"nll_stderr": None}, " <small>nats</small>"),
+        ({"nll_nats": None, "bits_per_dim": None}, "not finite"),
+    ):
+        report = {**material.report, "test": {**material.report["test"], **test}}
+        assert said in header(replace(material, report=report), Html(""))
+
+
+def test_a_rate_is_that_of_the_steps_and_a_loss_has_its_own_unit(runs: dict[str, Path]) -> None:
+    assert rate(0.0123) == "0.012" and rate(2.5) == "2.5" and rate(1234.5) == "1,234"
+    text = page(runs["plane"])
+    assert " steps/s" in text and ", 0 steps/s" not in text
+    report = json.loads((runs["plane"] / "report.json").read_text())
+    assert report["loss_unit"] == "nats" and dgmspec.compile(dgmspec.parse(CHAIN)).loss_unit == ""
+    assert "nats at step" in summary(report) and "nats at step" not in summary(report | {"loss_unit": ""})
 
 
 def test_markup_escapes_all_but_markup() -> None:

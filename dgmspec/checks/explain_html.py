@@ -1,10 +1,11 @@
-"""The table of a model's flows as HTML: one row a step with its dependency matrix, and that of all steps so far."""
+"""The table of a model as HTML: its conditional laws, and of each flow one row a step with its dependency matrix, and
+that of all steps so far."""
 
 from __future__ import annotations
 
 from dgmspec.checks.analysis import Analysis, ChainFacts
 from dgmspec.checks.drawing import drawing
-from dgmspec.checks.explain_table import FlowTable, Row, explain_table
+from dgmspec.checks.explain_table import ExplainTable, FlowTable, Row, explain_table
 from dgmspec.checks.patterns import pattern
 from dgmspec.checks.svg import to_svg
 from dgmspec.core.markup import Html, join, tag
@@ -19,11 +20,32 @@ def drawing_html(graph: Graph) -> Html:
 
 
 def flows_html(graph: Graph) -> Html:
-    """The tables of a typed graph, one a flow."""
+    """The tables of a typed graph: that of its laws, and one a flow."""
     table, chains = explain_table(graph), list(Analysis(graph).chains.values())
     flows = [_flow(flow, chain) for flow, chain in zip(table.flows, chains, strict=True)]
     rest = [tag("p", f"{ends}: not explained, its types are not all known") for ends in table.unknown]
-    return join([*flows, *rest]) if flows or rest else tag("p", "no flows", class_="dgm-soft")
+    shown = [*([_laws(table)] if table.laws else []), *flows, *rest]
+    return join(shown) if shown else tag("p", "no flows", class_="dgm-soft")
+
+
+def _laws(table: ExplainTable) -> Html:
+    """The conditional laws: their parameters, how a posterior's divergence and gradient are taken."""
+    heads = ("", "law", "parameters", "divergence", "gradient")
+    head = tag("tr", *(tag("th", h, scope="col", class_="dgm-right" if h == "parameters" else None) for h in heads))
+    body = [
+        tag(
+            "tr",
+            tag("td", tag("span", row.head, class_="dgm-soft")),
+            tag("th", tag("code", row.law), scope="row"),
+            tag("td", f"{row.parameters:,}", class_="dgm-right"),
+            tag("td", row.divergence or "–"),
+            tag("td", row.gradient or "–"),
+        )
+        for row in table.laws
+    ]
+    caption = tag("caption", f"laws; log-density {table.density}")
+    rows = tag("table", caption, tag("thead", head), tag("tbody", *body), class_="dgm-table")
+    return tag("div", rows, class_="dgm-scroll")
 
 
 def _flow(flow: FlowTable, chain: ChainFacts) -> Html:
@@ -73,6 +95,7 @@ def _statements(flow: FlowTable) -> Html:
         ("checked", "; ".join(flow.checked)),
         ("assumed", "; ".join(flow.assumed) or "nothing"),
         ("class", flow.classes),
+        ("kernel", "; ".join(flow.kernels)),
     ]
     pairs = [part for name, text in said if text for part in (tag("dt", name), tag("dd", text))]
     return tag("dl", *pairs, class_="dgm-facts")

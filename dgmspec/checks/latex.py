@@ -9,7 +9,7 @@ from typing import Final
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.checks.analysis import Analysis, Leg
 from dgmspec.checks.drawing import law, step_label
-from dgmspec.checks.latex_formulas import escaped, expression, symbol
+from dgmspec.checks.latex_formulas import escaped, expression, numeral, symbol
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.losses import AbstractPosteriorLoss
 from dgmspec.core.op import AbstractOp
@@ -22,6 +22,12 @@ __all__ = ["latex"]
 
 _ROLES: Final = {"observe": "observed", "latent": "latent", "given": "given"}
 _COMPOSED: Final = r" \circ "
+_SETS: Final = {
+    SupportKind.CIRCLE: r"\mathbb{T}",
+    SupportKind.SIMPLEX: r"\Delta",
+    SupportKind.CHOLESKY: r"\mathcal{L}_{+}",
+}
+"""The circle, the simplex, and lower triangular matrices with a positive diagonal."""
 _RELATION: Final = {"exact": "=", "estimate": r"\approx", "lower bound": r"\geq"}
 
 
@@ -66,8 +72,13 @@ def _law(op: AbstractDistribution) -> str:
     values = [getattr(op, name) for name in type(op).model_fields]
     if not values or not all(isinstance(value, (int, float, AbstractExpr)) for value in values):
         return rf"\text{{{escaped(law(op))}}}"
-    shown = [expression(v) if isinstance(v, AbstractExpr) else number(v).replace("inf", r"\infty") for v in values]
+    shown = [expression(v) if isinstance(v, AbstractExpr) else _value(v) for v in values]
     return rf"\operatorname{{{escaped(op.name)}}}\left({', '.join(shown)}\right)"
+
+
+def _value(value: float) -> str:
+    """A number of a law or a bound, π among them."""
+    return {math.pi: r"\pi", -math.pi: r"-\pi"}.get(value) or numeral(number(value))
 
 
 def _set(type_: Type) -> str:
@@ -76,11 +87,12 @@ def _set(type_: Type) -> str:
         if math.isinf(support.low) and math.isinf(support.high):
             base = r"\mathbb{R}"
         else:
-            base = f"({number(support.low)}, {number(support.high)})".replace("inf", r"\infty")
-    elif support.kind is SupportKind.SIMPLEX:
-        base = r"\Delta"
+            base = f"({_value(support.low)}, {_value(support.high)})"
+    elif support.kind in _SETS:
+        base = _SETS[support.kind]
     else:
-        base = rf"\{{{int(support.low)}, \ldots, {int(support.high)}\}}"
+        between = r"\ldots, " if support.high > support.low + 1 else ""
+        base = rf"\{{{int(support.low)}, {between}{int(support.high)}\}}"
     return f"{base}^{{{size}}}" if size else base
 
 
@@ -196,16 +208,18 @@ def _density(analysis: Analysis, variable: VariableNode, names: dict[str, str]) 
         f, count = names[leg.arrow.address], len(leg.arrow.steps)
         h = "h" if len(names) == 1 else f.replace("f", "h")
         sign = "+" if leg.along else "-"
-        partial = rf"\frac{{\partial {f}_{{k}}}}{{\partial {h}_{{k-1}}}}"
-        said += rf" {sign} \sum_{{k=1}}^{{{count}}} \log\left|\det {partial}\right|"
+        each, before, over = ("k", "k-1", rf"\sum_{{k=1}}^{{{count}}} ") if count > 1 else ("1", "0", "")
+        partial = rf"\frac{{\partial {f}_{{{each}}}}}{{\partial {h}_{{{before}}}}}"
+        said += rf" {sign} {over}\log\left|\det {partial}\right|"
     yield said
     yield from _branches(analysis, legs, names)
     for leg in legs:
         f = names[leg.arrow.address]
         h = "h" if len(names) == 1 else f.replace("f", "h")
         source, target = symbol(leg.arrow.source), symbol(leg.arrow.target)
-        last = f"{h}_{{{len(leg.arrow.steps)}}}"
-        yield rf"{h}_{{0}} &= {source},\quad {h}_{{k}} = {f}_{{k}}({h}_{{k-1}}),\quad {last} = {target}"
+        count = len(leg.arrow.steps)
+        between = rf"{h}_{{k}} = {f}_{{k}}({h}_{{k-1}}),\quad {h}_{{{count}}} = {target}"
+        yield rf"{h}_{{0}} &= {source},\quad " + (between if count > 1 else rf"{target} = {f}_{{1}}({h}_{{0}})")
 
 
 def _branches(analysis: Analysis, legs: list[Leg], names: dict[str, str]) -> Iterator[str]:

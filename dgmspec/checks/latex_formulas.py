@@ -21,7 +21,7 @@ from dgmspec.algebra.nodes import (
     Vector,
 )
 
-__all__ = ["escaped", "expression", "symbol"]
+__all__ = ["escaped", "expression", "numeral", "symbol"]
 
 _SPECIAL: Final = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -84,7 +84,21 @@ _GREEK: Final = _CAPITALS | {
 # ---- expressions ----------------------------------------------------------------------------------------------------
 
 _CONSTANTS: Final = {"pi": r"\pi", "inf": r"\infty", "true": r"\text{true}", "false": r"\text{false}"}
+_FENCES: Final = {
+    "sqrt": (r"\sqrt{", "}"),
+    "abs": (r"\left|", r"\right|"),
+    "norm": (r"\left\lVert ", r"\right\rVert"),
+}
+"""What stands around the one argument of a function that is not written by its name."""
 _COMMANDS: Final = frozenset(("exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "min", "max"))
+
+
+def numeral(text: str) -> str:
+    r"""A number as mathematics has it: ``0.5``, ``10^{-5}``, ``2.5 \cdot 10^{20}``, ``\infty``."""
+    factor, _, power = text.partition("e")
+    if not power:
+        return text.replace("inf", r"\infty")
+    return ("" if factor == "1" else rf"{factor} \cdot ") + f"10^{{{int(power)}}}"
 
 
 def expression(node: AbstractExpr, names: dict[str, str] | None = None) -> str:
@@ -101,7 +115,7 @@ def expression(node: AbstractExpr, names: dict[str, str] | None = None) -> str:
 
     match node:
         case Number():
-            return f"{node.value}"
+            return numeral(f"{node.value}")
         case Constant():
             return _CONSTANTS[node.name]
         case Name():
@@ -118,11 +132,15 @@ def expression(node: AbstractExpr, names: dict[str, str] | None = None) -> str:
         case Power():
             base = tight(node.base)
             simple = isinstance(node.base, (Name, Number, Constant, Index))
+            simple &= "^" not in base
             return f"{{{base if simple else _paren(base)}}}^{{{inner(node.exponent)}}}"
         case Index():
             return f"{{{tight(node.of)}}}_{{{inner(node.index)}}}"
         case Vector():
             return rf"\left[{', '.join(map(inner, node.items))}\right]"
+        case Call() if node.name in _FENCES and len(node.args) == 1:
+            opened, closed = _FENCES[node.name]
+            return f"{opened}{inner(node.args[0].value)}{closed}"
         case Call():
             head = f"\\{node.name}" if node.name in _COMMANDS else rf"\operatorname{{{escaped(node.name)}}}"
             return rf"{head}\left({', '.join(inner(a.value) for a in node.args)}\right)"

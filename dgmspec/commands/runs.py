@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import dgmspec
-from dgmspec.answers import Answer, mistakes, stop
+from dgmspec.answers import Answer, mistakes, stop, write_utf8
 from dgmspec.checks.explain_table import explain_table
 from dgmspec.console import checked, chosen, lines, paths, tables
 from dgmspec.options import AsJson, DataFiles, ModelName, Out, Quiet, RunFolder, Seed, Sets, SpecFile
@@ -124,6 +124,7 @@ def train(
         chosen(found, model)
     files = paths(data)
     with mistakes():
+        from dgmspec.runtime.rundir import finite
         from dgmspec.runtime.train import resume_run, train_spec
 
         if found is not None:
@@ -144,7 +145,7 @@ def train(
             assert resume is not None
             run = resume_run(resume, paths=files, visible=visible)
     text = "" if quiet else f"{run.summary()}\nnext: dgmspec report {run.path}\n"
-    return Answer(text, {"run": str(run.path), **run.report}, 1 if run.failure else 0, found=found)
+    return Answer(text, {"run": str(run.path), **finite(run.report)}, 1 if run.failure else 0, found=found)
 
 
 def sample(
@@ -206,6 +207,7 @@ def sample(
         elif as_json:
             result["samples"] = finite({name: rows.tolist() for name, rows in drawn.whole().items()})
         else:
+            write_utf8()
             write_csv(drawn, sys.stdout)
     said = [] if out is None else [f"wrote {drawn.count:,} samples to {out}"]
     result |= finite(drawn.figures)

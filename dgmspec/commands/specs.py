@@ -78,10 +78,10 @@ def new(
         near = did_you_mean(template or "", known)
         what = f"there is no template `{template}`; " if template else "name a template: "
         stop(what + (f"did you mean `{near}`?" if near else f"one of {', '.join(known)}"))
-    text = known[template].text
+    target = Path(f"{template}.dgm" if path in (None, "-") else str(path))
+    text = known[template].at(target)
     if path == "-":
-        return Answer(text, {"template": template, "text": text})
-    target = Path(path or f"{template}.dgm")
+        return Answer(text, {"template": template, "text": text}, document=True)
     if target.exists() and not force:
         stop(f"{target} is there already: choose another PATH, or give --force to write over it")
     try:
@@ -165,7 +165,7 @@ def fmt(
         entry |= {"text": after} if name == "-" else {}
         files.append(entry | {"diagnostics": as_data(diagnostics, {"": before}, {"": name})})
     failed = any(not entry["valid"] or (check and entry["changes"]) for entry in files)
-    return Answer(text, {"files": files}, 1 if failed else 0, aside)
+    return Answer(text, {"files": files}, 1 if failed else 0, aside, document=True)
 
 
 def explain(code: CodeName, quiet: Quiet = False, as_json: AsJson = False) -> Answer:
@@ -234,7 +234,7 @@ def show(
         content, text = [explain_table(graph).data() for graph in graphs], tables(found, model) + "\n"
     else:
         content = text = drawn(found, model, to.value)
-    return Answer(text, {"to": to.value, "content": content}, found=found)
+    return Answer(text, {"to": to.value, "content": content}, found=found, document=to is not To.table)
 
 
 def _picture(source: Callable[[], Any], what: What, out: Path | None, seed: int | None, quiet: bool) -> Answer:

@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
-__all__ = ["bits_uri", "pixels_uri"]
+__all__ = ["bits_uri", "file_uri", "pixels_uri"]
 
 
 def bits_uri(rows: Sequence[bytes], colour: tuple[int, int, int]) -> str:
@@ -21,11 +21,16 @@ def pixels_uri(rows: Sequence[bytes]) -> str:
     return _uri(len(rows[0]) // 3 if rows else 0, rows, 2, b"")
 
 
+def file_uri(file: bytes) -> str:
+    """A whole PNG file."""
+    return "data:image/png;base64," + base64.b64encode(file).decode()
+
+
 def _uri(width: int, rows: Sequence[bytes], kind: int, extra: bytes) -> str:
     head = struct.pack(">IIBBBBB", width, len(rows), 8, kind, 0, 0, 0)
     body = zlib.compress(b"".join(b"\x00" + row for row in rows), 9)
     file = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + extra + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
-    return "data:image/png;base64," + base64.b64encode(file).decode()
+    return file_uri(file)
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -257,11 +257,8 @@ class CompiledModel(AbstractTrained):
 
     def _repr_html_(self) -> Html:
         """For notebooks: what the model is, its plan with costs and dependencies, and its graph to unfold."""
-        count = sum(parameter.numel() for parameter in self.parameters())
-        kind = str(self.dtype).removeprefix("torch.")
-        said = f"log-density {self.density}, {count:,} parameters, {kind} on {self.device}"
         return fragment(
-            tag("div", tag("b", self.graph.name), f"   {said}{', frozen' if self.frozen else ''}"),
+            tag("div", tag("b", self.name), f"   {self.extra_repr().removeprefix(f'{self.name}: ')}"),
             flows_html(self.graph),
             tag("details", tag("summary", "graph"), drawing_html(self.graph)),
         )

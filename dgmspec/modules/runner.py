@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any, Literal, Self
 
 import torch
@@ -105,6 +106,12 @@ class AbstractRunner(AbstractStore, ABC):
         """The types of the conditioning variables by name."""
         return {name: self.type_of(name) for name in self.graph.givens}
 
+    def extra_repr(self) -> str:
+        """What the model is, in one line: what `print` shows of it."""
+        count, kind = sum(p.numel() for p in self.parameters()), str(self.dtype).removeprefix("torch.")
+        said = f"{self.name}: log-density {self.density}, {count:,} parameters, {kind} on {self.device}"
+        return f"{said}, frozen" if self.frozen else said
+
     def type_of(self, variable: str) -> Type:
         """The type of a variable."""
         if variable not in self.graph.variables:
@@ -121,6 +128,12 @@ class AbstractRunner(AbstractStore, ABC):
         if isinstance(program, Unavailable):
             return "none" if isinstance(self.programs["target"], Unavailable) else "unnormalised"
         return program.density
+
+    @property
+    def loss_unit(self) -> Literal["nats", ""]:
+        """``nats`` where a term of the loss is a density or a bound of one; other losses are numbers of their own."""
+        terms = self.graph.loss.terms.values() if self.graph.loss is not None else ()
+        return "nats" if any(term.op.of_density for term in terms) else ""
 
     @property
     def redraws(self) -> bool:
@@ -219,8 +232,9 @@ class AbstractRunner(AbstractStore, ABC):
 
     def _read_given(self, phase: Phase, n: int, given: Given) -> tuple[dict[str, Tensor], int, tuple[int, ...]]:
         """Contexts repeated for n samples each, how many rows that makes, and the shape (n,) or (n, m)."""
-        if n < 0:
-            raise ValueError(f"how many samples is a whole number from 0 up, not {n}")
+        if not isinstance(n, Integral) or n < 0:
+            raise ValueError(f"how many samples is a whole number from 0 up, not {n!r}")
+        n = int(n)
         inputs = read_given(self.program(phase), self.givens, given, self.dtype, self.device)
         m = batch_of(inputs)
         repeated = {k: v.expand(n, m, *v.shape[1:]).reshape(n * m, *v.shape[1:]) for k, v in inputs.items()}

@@ -40,7 +40,8 @@ def draw_codes(model: CompiledModel, data: Dataset, directory: RunDirectory) -> 
     x, given = split(model, data.head(ROWS).columns)
     codes = model.encode(x, given=given, seed=0, mean=True)
     back = model.decode(codes, given=given, seed=0, mean=True)
-    draw_groups({"data": _array(x), "reconstructions": _array(back)}, shape, directory.path / "reconstructions.png")
+    shown = {"data": _array(x), "reconstructions": _array(back)}
+    draw_groups(shown, shape, directory.path / "reconstructions.png", name)
     if isinstance(codes, Tensor) and codes.shape[1:] == (2,):
         plane = None if model.givens or image_shape(shape) is None else _array(model.decode(_grid(codes), mean=True))
         draw_plane(_array(codes), plane, image_shape(shape), directory.path / "codes.png")

@@ -33,7 +33,7 @@ def draw_loss(rows: Sequence[Mapping[str, Any]], path: FilePath, unit: str = "na
         label = f"best validation {held[best]:.4g} at step {int(held_step[best]):,}"
         axes.plot(held_step[best], held[best], "o", color=MODEL, markersize=8, fillstyle="none", label=label)
     _frame_losses(axes, loss, held)
-    axes.set(xlabel="step", ylabel=f"loss ({unit})")
+    axes.set(xlabel="step", ylabel=f"loss ({unit})" if unit else "loss")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(color="#e6e6e6", linewidth=0.8)
     if len(loss) or len(held):

@@ -227,7 +227,7 @@ def _append(file: IO[bytes], rows: Array, count: int, first: bool) -> None:
 
 def _png(drawn: Drawn, path: Path) -> None:
     name = drawn.only(".png")
-    draw_samples(drawn.whole()[name], None, drawn.model.type_of(name).shape, path)
+    draw_samples(drawn.whole()[name], None, drawn.model.type_of(name).shape, path, name)
 
 
 WRITERS: Final[dict[str, Callable[[Drawn, Path], None]]] = {".npy": _npy, ".npz": _npz, ".csv": _csv, ".png": _png}

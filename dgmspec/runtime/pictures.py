@@ -24,8 +24,9 @@ _SMALLEST_IMAGE: Final = 16  # a shorter vector is not taken for a square image
 _CROWD: Final = 1_500  # points from which a histogram says more than a scatter
 
 
-def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePath) -> None:
-    """Samples beside real data (or alone), both (n, *shape), in the form that suits the shape, as a PNG at `path`.
+def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePath, name: str = "x") -> None:
+    """Samples of the variable `name` beside real data (or alone), both (n, *shape), in the form that suits the shape;
+    a PNG at `path`.
 
     Scalars: histograms. Pairs: the plane. Images ([h, w], [1 or 3, h, w], or a vector of square length from 16 on):
     mosaics. Anything else: marginals of the first coordinates, one by one and in pairs. Samples that are not finite
@@ -34,15 +35,15 @@ def draw_samples(samples: Array, data: Array | None, shape: Shape, path: FilePat
     drawn = _flat(samples)
     finite = np.asarray(np.isfinite(drawn).all(axis=1))
     lost = int((~finite).sum())
-    figure = _grouped(({} if data is None else {"data": _flat(data)}) | {"samples": drawn[finite]}, shape)
+    figure = _grouped(({} if data is None else {"data": _flat(data)}) | {"samples": drawn[finite]}, shape, name)
     if lost:
         figure.suptitle(f"{lost:,} of {len(finite):,} samples are not finite and left out", color=MODEL, fontsize=9)
     save(figure, path)
 
 
-def draw_groups(groups: Mapping[str, Array], shape: Shape, path: FilePath) -> None:
+def draw_groups(groups: Mapping[str, Array], shape: Shape, path: FilePath, name: str = "x") -> None:
     """Groups of events of one shape side by side, by their titles, in the form that suits the shape."""
-    save(_grouped({title: _flat(rows) for title, rows in groups.items()}, shape), path)
+    save(_grouped({title: _flat(rows) for title, rows in groups.items()}, shape, name), path)
 
 
 def draw_plane(points: Array, images: Array | None, image: tuple[int, int, int] | None, path: FilePath) -> None:
@@ -64,14 +65,14 @@ def _scaled(images: Array) -> Array:
     return (images - low) / max(high - low, 1e-12)
 
 
-def _grouped(groups: Mapping[str, Array], shape: Shape) -> Figure:
+def _grouped(groups: Mapping[str, Array], shape: Shape, name: str) -> Figure:
     """Events as vectors by the titles of their groups, in the form that suits their shape."""
     image, size = image_shape(shape), next(iter(groups.values())).shape[1]
     if image is not None:
         return _mosaics(groups, image)
     if size == 1:
-        return _histograms(groups)
-    return _planes(groups) if size == 2 else _marginals(groups)
+        return _histograms(groups, name)
+    return _planes(groups) if size == 2 else _marginals(groups, name)
 
 
 def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_log_prob: Array | None = None) -> None:
@@ -175,16 +176,16 @@ def _crowd(axes: Axes, rows: Array, extent: tuple[float, float, float, float]) -
     axes.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
 
 
-def _histograms(groups: Mapping[str, Array]) -> Figure:
+def _histograms(groups: Mapping[str, Array], name: str) -> Figure:
     """One coordinate: data filled, samples as a line."""
     figure, axes = lone_axes(6.4, 4.0)
     _overlay(axes, groups, 0)
-    axes.set_ylabel("density")
+    axes.set(xlabel=name, ylabel="density")
     axes.legend(frameon=False)
     return figure
 
 
-def _marginals(groups: Mapping[str, Array]) -> Figure:
+def _marginals(groups: Mapping[str, Array], name: str) -> Figure:
     """The first coordinates: each one's histograms on the diagonal, pairs below (first group) and above (last)."""
     first, last = next(iter(groups.values())), list(groups.values())[-1]
     count = min(_PAIRS, first.shape[1])
@@ -201,7 +202,7 @@ def _marginals(groups: Mapping[str, Array]) -> Figure:
                 axes.scatter(rows[:, j], rows[:, i], s=3, color=color, alpha=0.35, linewidths=0)
                 axes.set(xlim=frame_of(first[:, j]), ylim=frame_of(first[:, i]))
             axes.tick_params(labelsize=7)
-            axes.set(xlabel=f"x[{j}]", ylabel=f"x[{i}]")
+            axes.set(xlabel=f"{name}[{j}]", ylabel=f"{name}[{i}]")
             axes.label_outer()
     panels[0, 0].legend(frameon=False, fontsize=7)
     return figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-__all__ = ["Reporter", "show_progress"]
+__all__ = ["Reporter", "rate", "show_progress"]
 
 LINE_SECONDS = 10.0
 """Time between two lines where standard error is a file."""
@@ -47,8 +48,8 @@ class _Bar:
         self.figures.update(figures)
         text = "  ".join(f"{name} {value:.4f}" for name, value in self.figures.items())
         speed = self.progress.tasks[self.task].speed
-        rate = f"{_number(speed)}/s" if speed else ""
-        self.progress.update(self.task, completed=done, figures=text, rate=rate)
+        said = f"{rate(speed)}/s" if speed else ""
+        self.progress.update(self.task, completed=done, figures=text, rate=said)
 
     def say(self, text: str) -> None:
         self.progress.console.print(text, markup=False, highlight=False)
@@ -70,10 +71,10 @@ class _Lines:
         if now - self.written < LINE_SECONDS and "validation" not in figures:
             return
         self.written = now
-        rate = (done - self.first) / max(now - self.began, 1e-9)
+        speed = (done - self.first) / max(now - self.began, 1e-9)
         parts = [f"{self.label} {done:,}/{self.total:,}", *(f"{k} {v:.4f}" for k, v in self.figures.items())]
-        if rate > 0:
-            parts += [f"{_number(rate)}/s", f"{_time((self.total - done) / rate)} left"]
+        if speed > 0:
+            parts += [f"{rate(speed)}/s", f"{_time((self.total - done) / speed)} left"]
         self.say("  ".join(parts))
 
     def say(self, text: str) -> None:
@@ -83,11 +84,12 @@ class _Lines:
 
 @contextmanager
 def show_progress(label: str, total: int, visible: bool = True) -> Iterator[Reporter]:
-    """Progress on standard error: a bar on a terminal, lines elsewhere, nothing where `visible` is false."""
+    """Progress on standard error: a bar on a terminal, lines elsewhere and on one that cannot go back over what it
+    shows, nothing where `visible` is false."""
     if not visible:
         yield _Silent()
         return
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield _Lines(label, total)
         return
     columns = (
@@ -102,7 +104,8 @@ def show_progress(label: str, total: int, visible: bool = True) -> Iterator[Repo
         yield _Bar(progress, progress.add_task(label, total=total, figures="", rate=""))
 
 
-def _number(value: float) -> str:
+def rate(value: float) -> str:
+    """A number a second, never one that is rounded to nothing: ``1,200``, ``2.5``, ``0.013``."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 

@@ -23,7 +23,17 @@ from dgmspec.runtime.rundir import RunError
 from dgmspec.runtime.solving import ROWS, solver_line, solver_shift
 from dgmspec.runtime.toys import TOYS
 
-__all__ = ["DRAWS", "Toy", "of_density", "simple_baselines", "summary", "test_figures", "verdict"]
+__all__ = [
+    "DRAWS",
+    "Toy",
+    "loss_unit",
+    "of_density",
+    "rows_of",
+    "simple_baselines",
+    "summary",
+    "test_figures",
+    "verdict",
+]
 
 DRAWS = 10
 """Dequantisations per test row."""
@@ -162,11 +172,11 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
         f"{report['model']}: {report['steps']:,} steps in {report['seconds']:.1f} s, "
         f"{report['parameters']:,} parameters, log-density {report['density']}"
     ]
+    unit = f" {loss_unit(report)}".rstrip()
     if report.get("best_step"):
-        figure = f"{report['validation']:.4f} nats{kind}" if kind is not None else f"loss {report['validation']:.4f}"
-        lines.append(f"best validation {figure} at step {report['best_step']:,}")
+        lines.append(f"best validation loss {report['validation']:.4f}{unit} at step {report['best_step']:,}")
     elif report["loss"] is not None:
-        lines.append(f"last training loss {report['loss']:.4f}")
+        lines.append(f"last training loss {report['loss']:.4f}{unit}")
     test = report.get("test") or {}
     if report.get("baselines"):
         lines += ["", *_table(report["model"], test["bits_per_dim"], report["baselines"]), ""]
@@ -208,6 +218,12 @@ _KINDS: Final = {"exact": "", "estimate": ", an estimate", "lower bound": ", an 
 """What a figure of -log p is, by what the density is."""
 
 
+def loss_unit(report: Mapping[str, Any]) -> str:
+    """``nats`` where the loss is a density or a bound of one; any other is a number of its own kind."""
+    unit: str = report.get("loss_unit", "nats" if report["density"] in _KINDS else "")
+    return unit
+
+
 def of_density(figure: str, figures: Mapping[str, Any]) -> str:
     """What stands behind a figure of the ``test`` section: whether it is an estimate, or a bound."""
     if figure not in ("nll_nats", "bits_per_dim", "gap_to_entropy_nats", "importance"):
@@ -216,14 +232,18 @@ def of_density(figure: str, figures: Mapping[str, Any]) -> str:
 
 
 def _likelihood_line(test: Mapping[str, Any], kind: str) -> str:
-    draws = test.get("dequantisations", 1)
-    drawn = "draws of the posterior" if "divergences_nats" in test else "dequantisations"
-    over = f", {draws} {drawn} each" if draws > 1 else ""
-    over += ", dynamic binarisation" if "binarization" in test else ""
     return (
         f"test {test['nll_nats']:.4f} ± {test['nll_stderr']:.4f} nats, {test['bits_per_dim']:.4f} bits/dim"
-        f"{kind} ({test['rows']:,} rows{over})"
+        f"{kind} ({rows_of(test)})"
     )
+
+
+def rows_of(test: Mapping[str, Any]) -> str:
+    """How many rows a likelihood is the mean over, and how many draws of the model's randomness were taken of each."""
+    draws = test.get("dequantisations", 1)
+    drawn = "draws of the posterior" if "divergences_nats" in test else "draws"
+    over = f", {draws} {drawn} each" if draws > 1 else ""
+    return f"{test['rows']:,} rows{over}" + (", dynamic binarisation" if "binarization" in test else "")
 
 
 def _table(model: str, bits: float, others: Mapping[str, float]) -> list[str]:

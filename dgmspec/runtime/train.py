@@ -205,6 +205,7 @@ def _reported(
         "best_step": fit.best_step or None,
         "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
         "loss": readings[-1]["loss"] if readings else None,
+        "loss_unit": model.loss_unit,
         "validation": fit.best if fit.best_step else None,
         "test": test_figures(model, parts.test, parts.toy, task.plan.seed, processes=processes, visible=visible),
         **({"steps_doubled_at": fit.doubled} if fit.doubled else {}),

@@ -212,6 +212,9 @@ class Spec(Node):
         """The spec as canonical text; ``parse(spec.text(), spec.sources) == spec``."""
         return type(self).printer(self)
 
+    def __str__(self) -> str:
+        return self.text()
+
     def _repr_html_(self) -> Html:
         """For notebooks: the canonical text in colours."""
         return fragment(highlight(self.text()))

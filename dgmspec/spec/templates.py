@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,10 @@ class Template:
     name: str
     title: str
     text: str
+
+    def at(self, path: Path) -> str:
+        """The text whose comments name the file at `path` where they name this spec, and others as lying beside it."""
+        return re.sub(r"specs/(\w+)\.dgm", lambda m: path.as_posix() if m[1] == self.name else f"{m[1]}.dgm", self.text)
 
 
 @cache

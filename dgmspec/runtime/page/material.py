@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.redraws import OutsideError
 from dgmspec.program.program import Program
+from dgmspec.runtime.beside import in_one_pass, samples_beside
 from dgmspec.runtime.canvas import Grid, frame_of
 from dgmspec.runtime.data import DataError, Dataset
 from dgmspec.runtime.densities import log_density
@@ -35,6 +35,9 @@ SAMPLES: Final = 4000
 
 NUMBERS: Final = 500_000
 FEWEST: Final = 64
+_SMALL: Final = 8
+"""Numbers of an event of which a sampler's many evaluations take seconds for all samples."""
+
 ROWS: Final = 10_000
 """Rows that are read for the pictures and the ledger: the first of the test, whatever the size of the whole."""
 
@@ -76,7 +79,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Material:
-    """All that a report shows. `missing` says why there are no data, where there are none."""
+    """All that a report shows. `missing` says why there are no data where there are none, `unsampled` of samples."""
 
     path: Path
     text: str
@@ -87,6 +90,7 @@ class Material:
     data: Dataset | None
     missing: str
     samples: Mapping[str, Array]
+    unsampled: str
     curve: tuple[Array, Array] | None
     plane: Plane | None
     ledger: LedgerTable | None
@@ -101,7 +105,7 @@ def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Materia
     parts, missing = _parts(directory, model, paths)
     table = parts.test or parts.validation or parts.train
     data = None if table is None else table.head(ROWS)
-    samples = _samples(model, data, seed)
+    samples, unsampled = _samples(model, data, seed)
     return Material(
         path=path,
         text=(path / "bundle.dgm").read_text(encoding="utf-8"),
@@ -112,6 +116,7 @@ def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Materia
         data=data,
         missing=missing,
         samples=samples,
+        unsampled=unsampled,
         curve=_curve(model, data, samples),
         plane=_plane(model, data, samples, parts),
         ledger=_ledger(model, data, samples, parts, seed),
@@ -130,25 +135,11 @@ def _parts(directory: RunDirectory, model: CompiledModel, paths: Mapping[str, st
         return Parts(), error.message
 
 
-@torch.no_grad()
-def _samples(model: CompiledModel, data: Dataset | None, seed: int) -> dict[str, Array]:
-    """Samples by variable, (count, *event), under the data's own contexts; none where the model cannot sample."""
-    if not isinstance(model.programs["sample"], Program) or (model.givens and data is None):
-        return {}
+def _samples(model: CompiledModel, data: Dataset | None, seed: int) -> tuple[dict[str, Array], str]:
+    """Samples by variable, (count, *event), or none and why; fewer where a net is evaluated many times for each."""
     size = sum(model.type_of(name).size for name in model.observed)
     count = min(SAMPLES, max(FEWEST, NUMBERS // max(size, 1)))
-    given = None
-    if model.givens:
-        assert data is not None
-        given = {name: model.as_input(name, data[name][:count]) for name in model.givens}
-    try:
-        drawn = model.sample(1 if given else count, given=given, seed=seed)
-    except OutsideError:
-        return {}
-    columns = drawn if isinstance(drawn, dict) else {next(iter(model.observed)): drawn}
-    return {
-        name: np.asarray(rows.cpu().double()).reshape(-1, *model.type_of(name).shape) for name, rows in columns.items()
-    }
+    return samples_beside(model, data, count if in_one_pass(model) or size <= _SMALL else FEWEST, seed)
 
 
 def _curve(model: CompiledModel, data: Dataset | None, samples: Mapping[str, Array]) -> tuple[Array, Array] | None:

@@ -7,12 +7,14 @@ from typing import Final
 
 from dgmspec.checks.explain_html import drawing_html, flows_html
 from dgmspec.core.markup import Html, join, tag
+from dgmspec.core.png import file_uri
 from dgmspec.runtime.page.checks import checks_section
 from dgmspec.runtime.page.material import Entry, Material
 from dgmspec.runtime.page.processes import processes_section
 from dgmspec.runtime.page.training import training_section
 from dgmspec.runtime.page.views import samples_section
-from dgmspec.runtime.report import OK
+from dgmspec.runtime.progress import rate
+from dgmspec.runtime.report import OK, loss_unit, rows_of
 from dgmspec.syntax.highlight import highlight
 
 __all__ = ["SECTIONS", "header"]
@@ -59,27 +61,35 @@ def _figures(material: Material) -> list[tuple[str, str, str, str]]:
     """Name, value, unit, and what it is of."""
     report, test = material.report, material.report.get("test") or {}
     label, found = str(report["density"]), list[tuple[str, str, str, str]]()
-    draws = test.get("dequantisations", 1)
-    rows = f"{test.get('rows', 0):,} rows" + (f", {draws} dequantisations each" if draws > 1 else "")
     bound = {"lower bound": "an upper bound (log p is a lower one)", "estimate": "an estimate"}.get(label, label)
-    if test.get("nll_nats") is not None:
-        found.append(("test −log p", f"{test['nll_nats']:.4f}", f"± {test['nll_stderr']:.4f} nats", f"{bound}; {rows}"))
+    if "nll_nats" in test:
+        found.append(("test −log p", *_measured(test["nll_nats"], test["nll_stderr"]), f"{bound}; {rows_of(test)}"))
+    if test.get("bits_per_dim") is not None:
         found.append(("test bits per dimension", f"{test['bits_per_dim']:.4f}", "bits/dim", f"−log₂ p / d, {bound}"))
     if test.get("gap_to_entropy_nats") is not None:
-        value, error = f"{test['gap_to_entropy_nats']:.4f}", f"± {test['gap_stderr']:.4f} nats"
-        found.append(("gap to the true density", value, error, "KL(true ‖ model), on fresh points"))
-    unit = "" if label == "none" else "nats"
+        gap = _measured(test["gap_to_entropy_nats"], test["gap_stderr"])
+        found.append(("gap to the true density", *gap, "KL(true ‖ model), on fresh points"))
+    unit = loss_unit(report)
     if report.get("validation") is not None:
         found.append(("best validation loss", f"{report['validation']:.4f}", unit, f"at step {report['best_step']:,}"))
     elif report.get("loss") is not None:
         found.append(("last training loss", f"{report['loss']:.4f}", unit, ""))
     found.append(("log-density", label, "", _DENSITY[label]))
     found.append(("parameters", f"{report['parameters']:,}", "", "trained"))
-    rate = report["steps"] / report["seconds"] if report.get("seconds") else 0.0
-    found.append(
-        ("training", f"{report['steps']:,}", "steps", f"{report['seconds']:.1f} s in all, {rate:,.0f} steps/s")
-    )
+    found.append(("training", f"{report['steps']:,}", "steps", f"{report['seconds']:.1f} s in all{_rate(material)}"))
     return found
+
+
+def _measured(value: float | None, error: float | None) -> tuple[str, str]:
+    """A figure in nats, and its unit with the standard error, which one row alone has not; None is not finite."""
+    said = "not finite" if value is None else f"{value:.4f}"
+    return said, "nats" if value is None or error is None else f"± {error:.4f} nats"
+
+
+def _rate(material: Material) -> str:
+    """Steps a second while steps were taken, without what came before and after."""
+    last = material.metrics[-1] if material.metrics else {}
+    return f", {rate(last['step'] / last['seconds'])} steps/s" if last.get("seconds") else ""
 
 
 # ---- model and plan -------------------------------------------------------------------------------------------------
@@ -99,7 +109,29 @@ def _plan(material: Material) -> Html:
         "One row a step, in the order of the arrow. In the pictures rows are outputs and columns inputs: a filled cell "
         "is a possible dependency, an empty one is proved absent. Passes are those that wait for one another."
     )
-    return join([tag("p", said, class_="dgm-soft"), flows_html(material.model.graph)])
+    graph = material.model.graph
+    return join([tag("p", said, class_="dgm-soft") if graph.arrows else None, flows_html(graph)])
+
+
+_CODES: Final = {
+    "reconstructions.png": "data, and what the means of their codes stand for",
+    "codes.png": "where the rows lie in the plane of codes",
+}
+"""Pictures of a model with latent variables that a run leaves, and what they show."""
+
+
+def _codes(material: Material) -> Html:
+    """What latent variables hold, as the run drew it."""
+    shown = [
+        tag(
+            "figure",
+            tag("figcaption", said),
+            tag("img", src=file_uri((material.path / name).read_bytes()), alt=said, class_="drawn"),
+        )
+        for name, said in _CODES.items()
+        if (material.path / name).is_file()
+    ]
+    return tag("div", *shown, class_="row") if shown else _EMPTY
 
 
 # ---- figures --------------------------------------------------------------------------------------------------------
@@ -108,7 +140,7 @@ def _plan(material: Material) -> Html:
 def _baselines(material: Material) -> Html:
     """Test bits per dimension beside those of simple densities, best first."""
     others, test = material.report.get("baselines") or {}, material.report.get("test") or {}
-    if not others:
+    if not others or test.get("bits_per_dim") is None:
         return _EMPTY
     own = material.report["model"]
     rows = sorted([(own, test["bits_per_dim"]), *others.items()], key=lambda row: row[1])
@@ -197,6 +229,7 @@ SECTIONS: Final[dict[str, tuple[str, Callable[[Material], Html]]]] = {
     "plan": ("Plan and costs", _plan),
     "training": ("Training", training_section),
     "samples": ("Samples beside data", samples_section),
+    "codes": ("Codes", _codes),
     "baselines": ("Beside simple densities", _baselines),
     "ledger": ("Ledger", _ledger),
     "processes": ("Processes beside their laws", processes_section),

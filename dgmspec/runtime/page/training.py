@@ -12,13 +12,14 @@ from dgmspec.runtime.canvas import spread
 from dgmspec.runtime.page.charts import Line, curves
 from dgmspec.runtime.page.material import Material
 from dgmspec.runtime.page.views import key
+from dgmspec.runtime.report import loss_unit
 
 __all__ = ["training_section"]
 
 
 def training_section(material: Material) -> Html:
     """The losses as curves, and the settings of the run."""
-    chart = _curves(material.metrics)
+    chart = _curves(material.metrics, loss_unit(material.report))
     plan = material.config.get("train", {})
     rows = [
         tag("tr", tag("th", name, scope="row"), tag("td", tag("code", _said(value))))
@@ -29,7 +30,7 @@ def training_section(material: Material) -> Html:
     return join([chart, tag("h3", "Settings"), settings])
 
 
-def _curves(metrics: list[dict[str, float]]) -> Html:
+def _curves(metrics: list[dict[str, float]], unit: str) -> Html:
     """Training loss, faint, its running mean, and the validation loss."""
     step, loss = _series(metrics, "loss")
     held_step, held = _series(metrics, "validation")
@@ -45,10 +46,10 @@ def _curves(metrics: list[dict[str, float]]) -> Html:
     best = ""
     if len(held):
         at = int(np.argmin(held))
-        best = f"best validation {held[at]:.4f} nats at step {held_step[at]:,.0f}"
+        best = f"best validation {held[at]:.4f}{f' {unit}' if unit else ''} at step {held_step[at]:,.0f}"
     names = [("training", "training"), *([("validation", "validation")] if len(held) else [])]
     title = f"loss against step; {best or 'no validation'}"
-    return tag("figure", key(names, best), curves(lines, title, "step", "nats", _frame(loss, held)))
+    return tag("figure", key(names, best), curves(lines, title, "step", unit or "loss", _frame(loss, held)))
 
 
 def _series(metrics: list[dict[str, float]], name: str) -> tuple[Any, Any]:

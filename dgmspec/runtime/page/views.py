@@ -38,8 +38,10 @@ def key(names: Sequence[tuple[str, str]], more: str = "") -> Html:
 def samples_section(material: Material) -> Html:
     """Every observed variable, or why there is nothing to show."""
     missing = tag("p", f"No data beside them: {material.missing}.", class_="dgm-soft") if material.missing else None
+    if material.unsampled:
+        missing = join([missing, tag("p", f"No samples: {material.unsampled}.", class_="dgm-soft")])
     if not material.samples and material.data is None:
-        return join([missing, tag("p", "The model cannot be sampled.", class_="dgm-soft")])
+        return join([missing])
     names = list(material.model.observed)
     shown = [tag("h3", tag("code", name)) if len(names) > 1 else None for name in names]
     views = [_variable(material, name) for name in names]
@@ -64,11 +66,11 @@ def _variable(material: Material, name: str) -> Html:
     if image is not None:
         parts = [_sheets(groups, image), _pooled(groups)]
     elif type_.size == 1:
-        parts = [_line(material, groups)]
+        parts = [_line(material, groups, name)]
     elif type_.size == 2:
-        parts = [_maps(material, groups), _marginals(groups, type_)]
+        parts = [_maps(material, groups), _marginals(groups, type_, name)]
     else:
-        parts = [_marginals(groups, type_), _pairs(groups)]
+        parts = [_marginals(groups, type_, name), _pairs(groups, name)]
     warning = tag("p", f"{lost:,} samples are not finite and left out.", class_="dgm-error") if lost else None
     return join([warning, *parts])
 
@@ -99,7 +101,7 @@ def _pooled(groups: Groups) -> Html:
 # ---- the line ----------------------------------------------------------------------------------------------------
 
 
-def _line(material: Material, groups: Groups) -> Html:
+def _line(material: Material, groups: Groups, name: str) -> Html:
     """Histograms of the one coordinate, and the density over them where it is exact."""
     names = [(title, title) for title, _ in groups]
     curve = None
@@ -107,7 +109,7 @@ def _line(material: Material, groups: Groups) -> Html:
         curve = Line("density", "density", *material.curve)
         names.append(("density", f"model density, {material.model.density}"))
     chart = histogram(
-        [(title, rows[:, 0]) for title, rows in groups], _edges(groups[0][1][:, 0]), "marginal of x", curve
+        [(title, rows[:, 0]) for title, rows in groups], _edges(groups[0][1][:, 0]), f"marginal of {name}", curve
     )
     return join([key(names), chart])
 
@@ -141,11 +143,11 @@ def _maps(material: Material, groups: Groups) -> Html:
 # ---- vectors --------------------------------------------------------------------------------------------------------
 
 
-def _marginals(groups: Groups, type_: Type) -> Html:
+def _marginals(groups: Groups, type_: Type, variable: str) -> Html:
     count = min(_MARGINALS, type_.size)
     charts = []
     for i in range(count):
-        name = f"x[{i}]" if type_.size > 1 else "x"
+        name = f"{variable}[{i}]" if type_.size > 1 else variable
         chart = histogram(
             [(title, rows[:, i]) for title, rows in groups], _edges(groups[0][1][:, i]), f"marginal of {name}"
         )
@@ -154,27 +156,28 @@ def _marginals(groups: Groups, type_: Type) -> Html:
     return join([tag("h3", title), key([(title, title) for title, _ in groups]), tag("div", *charts, class_="row")])
 
 
-def _pairs(groups: Groups) -> Html:
+def _pairs(groups: Groups, name: str) -> Html:
     """The first coordinates in pairs: data below the diagonal, samples above."""
     count = min(_PAIRS, groups[0][1].shape[1])
     below, above = groups[0], groups[-1]
     rows = []
     for i in range(count):
-        cells = [tag("th", f"x[{i}]", scope="row")]
+        cells = [tag("th", f"{name}[{i}]", scope="row")]
         for j in range(count):
             title, points = below if i > j else above
-            cells.append(tag("td", _pair(points, groups[0][1], i, j, title) if i != j else None))
+            said = f"{title}: {name}[{i}] against {name}[{j}]"
+            cells.append(tag("td", _pair(points, groups[0][1], i, j, said) if i != j else None))
         rows.append(tag("tr", *cells))
-    head = tag("tr", tag("th"), *(tag("th", f"x[{j}]", scope="col") for j in range(count)))
+    head = tag("tr", tag("th"), *(tag("th", f"{name}[{j}]", scope="col") for j in range(count)))
     said = "Pairs of coordinates" + (": data below the diagonal, samples above" if len(groups) > 1 else "")
     return join([tag("h3", said), tag("div", tag("table", head, *rows, class_="pairs"), class_="dgm-scroll")])
 
 
-def _pair(points: Array, lead: Array, i: int, j: int, title: str) -> Html:
+def _pair(points: Array, lead: Array, i: int, j: int, said: str) -> Html:
     (left, right), (bottom, top) = frame_of(lead[:, j]), frame_of(lead[:, i])
     shown = counts(points[:, [j, i]], (left, right, bottom, top))
     most = float(np.quantile(shown[shown > 0], 0.99)) if shown.any() else 1.0
-    return tag("img", src=heat(shown, most), alt=f"{title}: x[{i}] against x[{j}]")
+    return tag("img", src=heat(shown, most), alt=said)
 
 
 def _edges(values: Array) -> Array:
