@@ -130,6 +130,7 @@ def test_the_figures_are_those_of_the_run(runs: dict[str, Path]) -> None:
     assert "lower bound" in bound and "upper bound" in bound and "gaussian" in bound
     assert "model density, exact" in page(runs["line"])
     assert "given from Python" in page(runs["vector"]) and "samples of the model" in page(runs["vector"])
+    assert "weights as they are, random points" in page(runs["vector"])
 
 
 def test_the_ledger_sums_to_the_log_density(runs: dict[str, Path]) -> None:
@@ -151,6 +152,22 @@ def test_what_a_user_wrote_is_escaped(runs: dict[str, Path], tmp_path: Path) -> 
     text = write_page(copied).read_text()
     assert "<img src=x" not in text and "&lt;img src=x" in text and "<b>run" not in text
     assert "Not sound" in text
+
+
+def test_data_that_moved_are_found_where_they_lie_now(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(60, 3)))
+    text = VECTOR.replace("{ steps", "{ data = rows; validate = holdout(0.4); steps").replace(
+        "dgm 1", 'dgm 1\ndata rows = npy("rows.npy")'
+    )
+    (tmp_path / "m.dgm").write_text(text)
+    run = str(tmp_path / "run")
+    assert cli.run(["train", str(tmp_path / "m.dgm"), "--out", run, "-q"]) == 0
+    now = (tmp_path / "rows.npy").rename(tmp_path / "moved.npy")
+    for verb in ("report", "verify"):
+        assert cli.run([verb, run, "-q", "--data", f"rows={now}"]) == 0
+    assert "trained weights, 12 held-out rows" in page(tmp_path / "run") and "No data beside" not in page(
+        tmp_path / "run"
+    )
 
 
 def test_reports_that_cannot_be_written_are_said(

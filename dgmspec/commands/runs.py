@@ -63,6 +63,7 @@ def verify(
         Path | None,
         typer.Option("--picture", metavar="FILE", help="A PNG of simulated processes beside their laws."),
     ] = None,
+    data: DataFiles = None,
     quiet: Quiet = False,
     as_json: AsJson = False,
 ) -> Answer:
@@ -74,6 +75,9 @@ def verify(
     folder = Path(target).is_dir()
     if folder and (set or model):
         stop("a run is verified as it was trained: RUN takes no --set and no --model")
+    if data and not folder:
+        stop("--data says where the held-out rows of a RUN lie; a spec is verified at random points")
+    files = paths(data)
     found = None if folder else checked(target, set, visible=not (quiet or as_json))
     name = None if found is None else chosen(found, model)
     with mistakes():
@@ -81,7 +85,7 @@ def verify(
         from dgmspec.runtime.verify import verify_run
 
         if found is None:
-            result = verify_run(Path(target), seed or 0)
+            result = verify_run(Path(target), seed or 0, files)
         else:
             assert found.spec is not None
             result = verify_model(dgmspec.compile(found.spec, model=name, seed=seed or 0), seed or 0)

@@ -116,10 +116,13 @@ def verify(model: CompiledModel, seed: int = 0) -> Verification:
     return _verified(other, {}, None, seed, "random parameters, random points")
 
 
-def verify_run(path: Path, seed: int = 0) -> Verification:
-    """Every claim of a trained model with its weights, at held-out data (where the run read any) and random points."""
+def verify_run(
+    path: Path, seed: int = 0, paths: Mapping[str, str | Path] | None = None, held_out: bool = True
+) -> Verification:
+    """Every claim of a trained model with its weights, at random points and at held-out data, where the run read any
+    and they are wanted; `paths` says where their files lie now."""
     model = model_of(path).double()
-    rows = _held_out(model, path)
+    rows = _held_out(model, path, paths) if held_out else None
     if rows is None:
         return _verified(model, {}, None, seed, "weights as they are, random points")
     said = f"trained weights, {len(next(iter(rows.values())))} held-out rows and random points"
@@ -208,12 +211,12 @@ def _whole(model: CompiledModel, chain: ChainFacts, points: Points, seed: int) -
 # ---- held-out data --------------------------------------------------------------------------------------------------
 
 
-def _held_out(model: CompiledModel, path: Path) -> dict[str, Tensor] | None:
+def _held_out(model: CompiledModel, path: Path, paths: Mapping[str, str | Path] | None) -> dict[str, Tensor] | None:
     """The first rows that the run did not train on; None for a saved model, or a run on data given from Python."""
     directory = RunDirectory(path)
     if not directory.begun or directory.config().get("data") in FROM_PYTHON:
         return None
-    task = recorded_task(directory, None, None)
+    task = recorded_task(directory, None, None, paths)
     parts = open_parts(model, task.plan, task.data, task.places)
     rows = parts.test or parts.validation
     return None if rows is None else {n: model.as_input(n, c) for n, c in rows.head(ROWS).columns.items()}

@@ -24,7 +24,7 @@ from dgmspec.runtime.rows import Parts, open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.runtime.task import recorded_task
 from dgmspec.runtime.toys import TOYS
-from dgmspec.runtime.verify import Verification, verify, verify_run
+from dgmspec.runtime.verify import Verification, verify_run
 
 __all__ = ["Entry", "LedgerTable", "Material", "Plane", "gather"]
 
@@ -120,7 +120,7 @@ def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Materia
         curve=_curve(model, data, samples),
         plane=_plane(model, data, samples, parts),
         ledger=_ledger(model, data, samples, parts, seed),
-        verification=verify(model, seed) if missing else verify_run(path, seed),
+        verification=verify_run(path, seed, paths, held_out=not missing),
     )
 
 
