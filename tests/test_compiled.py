@@ -520,6 +520,24 @@ def test_mistakes_name_the_variable_what_was_expected_and_what_came(run, words: 
         run(conditional(), {"c": torch.zeros(1, 2)})
 
 
+def test_gradients_row_by_row_of_a_discrete_model() -> None:
+    laws = "generate x | z ~ bernoulli(mlp(4)); infer z | x ~ normal(mlp(4))"
+    model = dgmspec.compile(
+        dgmspec.parse(
+            f"dgm 1\nmodel V {{ observe x : binary[3]; latent z : real ~ normal(0, 1); {laws}; loss = elbo }}"
+        )
+    )
+    weights, rows = dict(model.named_parameters()), torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])
+
+    def loss(weights: dict[str, torch.Tensor], row: torch.Tensor) -> torch.Tensor:
+        return torch.func.functional_call(model, weights, (row[None],), {"seed": 0})
+
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0), randomness="same")(weights, rows)
+    expected = torch.func.grad(loss)(weights, rows[1])
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name][1], value, rtol=1e-4, atol=1e-6)
+
+
 def test_what_a_model_lacks_is_said() -> None:
     model = build([coupling()], prior=None, loss=None)
     assert model.density == "none"

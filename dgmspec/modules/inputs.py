@@ -1,8 +1,8 @@
 """A caller's tensors made a program's inputs: names, event shapes and batches checked, precision and device matched.
 
 Values of integer and category variables are checked too, whole and in range, where they lie on the CPU; looking at
-those on an accelerator would wait for it. Values of continuous variables are not: outside its support a density is
-whatever the formula gives, mostly no number.
+those on an accelerator would wait for it, and a transform of `torch.func` has none to show. Values of continuous
+variables are not: outside its support a density is whatever the formula gives, mostly no number.
 """
 
 from __future__ import annotations
@@ -45,10 +45,15 @@ def checked_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device
     """`as_event`; ValueError also where a value on the CPU is no whole number or label of a discrete variable's."""
     tensor = _tensor(name, value, type_)
     event = as_event(name, tensor, type_, dtype, device)
-    if type_.support.discrete and tensor.is_cpu:
+    if type_.support.discrete and tensor.is_cpu and not _traced(tensor):
         # Judged before a rounding to the model's precision; small integer types compare with little else.
         _check_discrete(name, tensor if tensor.is_floating_point() else tensor.long(), type_)
     return event
+
+
+def _traced(tensor: Tensor) -> bool:
+    """Whether `torch.func` or a compiler stands between, so that there are no values to look at."""
+    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def _check_discrete(name: str, values: Tensor, type_: Type) -> None:

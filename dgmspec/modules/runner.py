@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, fx, nn
 
+from dgmspec.core.losses import AbstractLoss
 from dgmspec.core.steps import AbstractStep
 from dgmspec.core.types import Type
 from dgmspec.graph.choices import learns_choice
@@ -133,7 +134,7 @@ class AbstractRunner(AbstractStore, ABC):
     def loss_unit(self) -> Literal["nats", ""]:
         """``nats`` where a term of the loss is a density or a bound of one; other losses are numbers of their own."""
         terms = self.graph.loss.terms.values() if self.graph.loss is not None else ()
-        return "nats" if any(term.op.of_density for term in terms) else ""
+        return "nats" if any(isinstance(term.op, AbstractLoss) and term.op.of_density for term in terms) else ""
 
     @property
     def redraws(self) -> bool:
