@@ -84,6 +84,19 @@ def test_one_graph_gives_the_gradients_of_autograd(graphs: list[Any]) -> None:
         assert free is None or not weight.grad[~free].any()
 
 
+def test_rows_have_weights_in_one_graph(graphs: list[Any]) -> None:
+    model, x = dgmspec.compile(dgmspec.parse(SHARED), seed=0).train(), torch.randn(16, 3)
+    compiled, weights = model.compiled(**compiling.OPTIONS), torch.rand(16)
+    expected = model.pull(x, weights=weights)
+    gradients = {name: weight.grad for name, weight in model.named_parameters()}
+    model.zero_grad()
+    assert compiled.pull(x, weights=weights) == pytest.approx(float(expected), rel=1e-6)
+    for name, weight in model.named_parameters():
+        torch.testing.assert_close(weight.grad, gradients[name])
+    compiled.pull(x)
+    assert len(graphs) == 2, "a loss without weights is another one"
+
+
 def test_models_share_no_limit_of_compilations(graphs: list[Any]) -> None:
     """Torch gives up on code that it compiled eight times over, and takes sizes that differ for dynamic ones."""
     for size in range(2, 12):

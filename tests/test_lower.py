@@ -352,7 +352,7 @@ def test_a_train_block_becomes_a_plan() -> None:
     )
     assert not found and plan is not None
     assert (plan.steps, plan.epochs, plan.data_name, plan.data.n) == (5000, None, "moons", 100)
-    assert (plan.optimizer.lr, plan.validate.fraction, plan.seed) == (1e-2, 0.2, 0)
+    assert (plan.optimizer.lr, plan.validate.fraction, plan.weights, plan.seed) == (1e-2, 0.2, None, 0)
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,8 @@ def test_a_train_block_becomes_a_plan() -> None:
         ("data = moons; steps = 5; clip = -1.0; ema = 1.0", ["DGM803", "DGM803"]),
         ("data = moons; steps = 5; optimizer = adma", ["DGM230"]),
         ("data = moons; steps = 5; precision = float16", ["DGM230"]),
-        ("data = moons; steps = 5; weights = 1", ["DGM902"]),
+        ("data = moons; steps = 5; weights = 1", ["DGM803"]),
+        ("data = moons; steps = 5; weights = w", ["DGM803"]),
     ],
 )
 def test_what_a_train_block_can_get_wrong(settings: str, codes: list[str]) -> None:

@@ -31,7 +31,8 @@ model M {
     loss = nll
 }
 train M {
-    data = npy("x.npy")
+    data = npy("x.npy", w = "w.npy")
+    weights = "w"
     steps = 40
     batch = 63
     optimizer = adam(lr = 1e-2)
@@ -49,6 +50,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The spec in a folder with its data."""
     folder = tmp_path_factory.mktemp("spec")
     np.save(folder / "x.npy", np.random.default_rng(0).integers(0, 8, size=(500, 2)))
+    np.save(folder / "w.npy", np.random.default_rng(1).exponential(size=500))
     (folder / "m.dgm").write_text(FLOW)
     return folder / "m.dgm"
 
@@ -112,7 +114,8 @@ def test_codes_are_the_running_means_of_all_processes(tmp_path: Path) -> None:
 
 
 def test_two_processes_make_the_run_of_one(spec: Path, alone: Path, tmp_path: Path) -> None:
-    """A batch of 63 rows is divided into 31 and 32; draws, actnorm's start, clipping and validation are global."""
+    """A batch of 63 rows is divided into 31 and 32; draws, actnorm's start, clipping, the scale of the weights and
+    validation are global."""
     printed = group(tmp_path, "train", spec, "--out", tmp_path / "r")
     alike(tmp_path / "r", alone)
     assert "40 steps" in printed[0] and "wrote" in printed[0] and not printed[1]
@@ -124,7 +127,8 @@ LONG = FLOW.replace("steps = 40", "steps = 4_000")
 def running(folder: Path, spec: Path) -> tuple[list[Any], list[Path]]:
     """Two processes that train for long, once steps were read; with their logs."""
     (folder / "long.dgm").write_text(LONG)
-    (folder / "x.npy").write_bytes((spec.parent / "x.npy").read_bytes())
+    for name in ("x.npy", "w.npy"):
+        (folder / name).write_bytes((spec.parent / name).read_bytes())
     logs = [folder / f"log{rank}" for rank in range(2)]
     workers = [
         start(log, "train", folder / "long.dgm", "--out", folder / "r", environment=told)

@@ -68,7 +68,7 @@ def test_a_run_draws_its_own_rows(finished: Run) -> None:
     state = finished.model.state_dict()
     mean = state["NPE/theta/standardize/mean"].double().numpy()
     np.testing.assert_allclose(mean, rows["theta"].mean(0, dtype=np.float64), rtol=1e-5)
-    first = next(SimulatedFeed(finished.model, simulator).walk(0, 1))
+    first = next(SimulatedFeed(finished.model, simulator.table("training", 1)).walk(0, 1))
     assert np.array_equal(first["x"], rows["x"][:32])
 
 
@@ -110,9 +110,8 @@ def test_a_stopped_run_goes_on_with_the_rows_that_would_have_come(
 
 
 def test_every_process_takes_its_part_of_the_batch(finished: Run) -> None:
-    feed = SimulatedFeed(
-        finished.model, Simulator(pairs, {n: finished.model.type_of(n) for n in ("theta", "x")}, 32, 0)
-    )
+    simulator = Simulator(pairs, {n: finished.model.type_of(n) for n in ("theta", "x")}, 32, 0)
+    feed = SimulatedFeed(finished.model, simulator.table("training", 1))
     whole = list(feed.walk(3, 6))
     parts = [list(feed.walk(3, 6, offset, share)) for offset, share in ((0, 10), (10, 22))]
     for batch, first, second in zip(whole, *parts, strict=True):

@@ -18,7 +18,7 @@ from dgmspec.graph.standardizing import unstandardized
 
 
 def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
-    """DGM755, 756, 804, 805, 806, 808, 809, 810, 812, 813."""
+    """DGM755, 756, 804, 805, 806, 808, 809, 810, 812, 813, 817."""
     if plan.stop is not None and plan.validate is None:
         yield Diagnostic(
             "DGM809",
@@ -42,6 +42,8 @@ def check_training(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
         return
     reads = any(isinstance(term.op, AbstractLoss) and term.op.reads_data for term in loss.terms.values())
     yield from _data(analysis, plan, loss, reads)
+    if plan.weights is not None:
+        yield from _weights(analysis, plan, loss, reads)
     if plan.standardize:
         yield from _standardizing(analysis, plan, reads)
     yield from check_kept_chains(analysis, plan)
@@ -74,6 +76,40 @@ def _data(analysis: Analysis, plan: TrainPlan, loss: Loss, reads: bool) -> Itera
         )
     elif plan.data is not None:
         yield from _columns(analysis, plan)
+
+
+def _weights(analysis: Analysis, plan: TrainPlan, loss: Loss, reads: bool) -> Iterator[Diagnostic]:
+    """DGM817: the weights have a column of their own, and every term that reads rows is a mean over them."""
+    at, name = child(plan.address, "weights"), plan.weights
+    known = analysis.graph.variables.get(name or "")
+    columns = None if plan.data is None else plan.data.columns()
+    if not reads:
+        message = "`weights` say how much rows of the data count, and this loss reads none"
+        yield Diagnostic("DGM817", message, at, "nothing to weigh", help=("leave `weights` out",))
+        return
+    if known is not None:
+        yield Diagnostic(
+            "DGM817",
+            f"`{name}` is a variable of `{analysis.graph.name}`, and weights have a column of their own",
+            at,
+            "a variable",
+            (Label(known.address, "declared here"),),
+            help=("name another column, one that is no variable",),
+        )
+    elif columns is not None and name not in columns:
+        listed = ", ".join(f"`{column}`" for column in columns)
+        yield Diagnostic(
+            "DGM817",
+            f"`{plan.data.name}` gives {listed}, and no column `{name}`",
+            at,
+            "no such column",
+            help=('take data from a file with such a column, `csv("rows.csv")`, or from Python',),
+        )
+    for term in loss.terms.values():
+        if isinstance(term.op, AbstractLoss) and (why := term.op.unweighted()):
+            labels = (Label(term.address.rpartition("/")[0], "in this loss"),)
+            message = f"`weights` weigh the terms of single rows, and `{term.op.name}` {why}"
+            yield Diagnostic("DGM817", message, at, "cannot weigh this", labels, help=("leave `weights` out",))
 
 
 def _about(analysis: Analysis, step: StepNode) -> bool:
@@ -131,18 +167,25 @@ def _columns(analysis: Analysis, plan: TrainPlan) -> Iterator[Diagnostic]:
     """Each observed and given variable has a column of its type, as far as that is known before a file is opened."""
     wanted = {v.name: v for v in analysis.graph.variables.values() if v.role in ("observe", "given")}
     at = child(plan.address, "data")
-    yield from check_columns(analysis, plan.data, wanted, at, child(plan.data_name, "value") if plan.data_name else at)
+    source = child(plan.data_name, "value") if plan.data_name else at
+    yield from check_columns(analysis, plan.data, wanted, at, source, plan.weights)
 
 
 def check_columns(
-    analysis: Analysis, data: Any, wanted: Mapping[str, VariableNode], at: Address, source: Address
+    analysis: Analysis,
+    data: Any,
+    wanted: Mapping[str, VariableNode],
+    at: Address,
+    source: Address,
+    weights: str | None = None,
 ) -> Iterator[Diagnostic]:
-    """DGM804, 810: a data source, used `at` a place and written at `source`, against the variables that it fills."""
-    yield from _mapping(analysis, data, wanted, source)
+    """DGM804, 810: a data source, used `at` a place and written at `source`, against the variables that it fills;
+    `weights` is the column of it that is none of them."""
+    yield from _mapping(analysis, data, wanted, source, weights)
     columns = data.columns()
     if columns is None:
         return
-    given = assign(columns, list(wanted))
+    given = assign({name: type_ for name, type_ in columns.items() if name != weights}, list(wanted))
     for variable in wanted.values():
         if variable.name not in given:
             listed = ", ".join(f"{name} : {type_}" for name, type_ in columns.items())
@@ -162,11 +205,14 @@ def check_columns(
 
 
 def _mapping(
-    analysis: Analysis, data: Any, wanted: Mapping[str, VariableNode], source: Address
+    analysis: Analysis, data: Any, wanted: Mapping[str, VariableNode], source: Address, weights: str | None
 ) -> Iterator[Diagnostic]:
-    """Each name that the source's arguments give columns to is a variable, and gets as many columns as it needs."""
+    """Each name that the source's arguments give columns to is a variable, and gets as many columns as it needs, or
+    that of the weights."""
     for name, width in data.mapping().items():
         at = child(source, name)
+        if name == weights:
+            continue
         if name not in wanted:
             near = did_you_mean(name, (*wanted, *type(data).model_fields))
             listed = ", ".join(f"`{variable}`" for variable in wanted)

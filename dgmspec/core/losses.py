@@ -24,6 +24,11 @@ class AbstractLoss(AbstractOp, ABC):
     of_density: ClassVar[bool] = False
     """Whether the term is a density or a bound of one, so that its gradient reaches all that the density reads."""
 
+    def unweighted(self) -> str:
+        """Why rows of the data cannot count by weights of their own, said after the term's name; nothing where they
+        can. A term that draws its own points has no rows to weigh, and stays as it is beside others."""
+        return ""
+
 
 class AbstractDensityLoss(AbstractLoss, ABC):
     """sign · E[log-density of the walk, less the target's log-density].

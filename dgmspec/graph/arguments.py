@@ -191,6 +191,10 @@ class Caller:
         stray = isinstance(expression, Name) and head not in self.constants and head not in self.open_names
         if (stray or not (plain or formula)) and (roles or choices):
             self._unknown_choice(roles, choices, expression, at)
+        if stray and str in plain and not formula:
+            message = f"`{parameter.name}` is a string, and `{head}` is a name"
+            self._report("DGM234", message, at, label="no string", help=(f'write it in quotes: "{head}"',))
+            raise Reported
         with self.findings.refusals_at(at, self.labels):
             closed = close_formula(expression, self.functions, self.constants, self.open_names)
             if formula and not (plain and is_constant(closed, {})):

@@ -15,7 +15,6 @@ from dgmspec.core.op import AbstractOp
 from dgmspec.core.usual import usual
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings, Reported, meant
-from dgmspec.graph.later import LATER_SETTINGS
 from dgmspec.graph.scope import FileScope, lower_scope
 from dgmspec.ops import find, signature
 from dgmspec.spec.model import Sample, Setting, Spec, Train, Variable
@@ -33,13 +32,14 @@ class TrainPlan:
     """One train block, every setting with its value or its default (the fields of the library's `train` block).
 
     `data`, `optimizer`, `schedule`, `validate` and `stop` hold operations of the library, or None. `data_name` is the
-    file's name of the data, where it has one.
+    file's name of the data, where it has one; `weights` that of their column of weights.
     """
 
     address: Address
     model: str
     data: Any
     data_name: str | None
+    weights: str | None
     steps: int | None
     epochs: int | None
     batch: int
@@ -195,15 +195,6 @@ def _data(setting: Setting, scope: FileScope) -> AbstractExpr:
 
 
 def _unknown(block: Train | Sample, setting: Setting, at: Address, known: list[str], findings: Findings) -> None:
-    if setting.name in LATER_SETTINGS[block.kind]:
-        findings.report(
-            "DGM902",
-            f"the setting `{setting.name}` belongs to the language, but this version does not compile it yet",
-            at,
-            label="not compiled by this version",
-            help=("leave it out",),
-        )
-        return
     findings.report(
         "DGM801",
         f"a {block.kind} block has no setting `{setting.name}`",

@@ -97,7 +97,7 @@ def prepare(line: Instruction, resources: Resources) -> Call:
             constant = ((CONSTANT, child(line.address, CONSTANT)),) if line.address else ()
             return Call(line, total(line.signs), constant)
         case "mean":
-            return Call(line, mean(line.signs[0]))
+            return Call(line, mean(line.signs[0], line.copies))
 
 
 def _law(line: Instruction, resources: Resources, make: Callable[[Instruction], Run]) -> Call:

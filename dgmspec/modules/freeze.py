@@ -30,7 +30,7 @@ from dgmspec.program.program import Instruction, Phase, Program
 __all__ = ["fold"]
 
 _CHEAP = (Structure.IDENTITY, Structure.PERMUTATION, Structure.DIAGONAL)
-_TRAINING = ("loss", "initialise")
+_TRAINING = ("loss", "weighted_loss", "initialise")
 
 
 @torch.no_grad()

@@ -102,13 +102,15 @@ class AbstractRecorded(AbstractChained, ABC):
         return super()._read_batch(program, batch, count)
 
     def _prepare(self) -> None:
-        super()._prepare()
-        names = {law.address: name for name, law in self.empirical.items()}
         self._recorded: set[Address] = set()
         self._drawn: dict[Phase, list[tuple[str, Address]]] = {}
         """By phase, the variables that it draws rows of, with the parameters that count these."""
-        for phase, program in self.programs.items() if names else ():
-            for line in program.instructions if isinstance(program, Program) else ():
-                if line.target in ("draw", "mean_of") and line.address in names:
-                    drawn = names[line.address], child(line.address, "count")
-                    self._drawn.setdefault(phase, []).append(drawn)
+        super()._prepare()
+
+    def _prepare_program(self, program: Program) -> None:
+        super()._prepare_program(program)
+        names = {law.address: name for name, law in self.empirical.items()}
+        for line in program.instructions if names else ():
+            if line.target in ("draw", "mean_of") and line.address in names:
+                drawn = names[line.address], child(line.address, "count")
+                self._drawn.setdefault(program.phase, []).append(drawn)

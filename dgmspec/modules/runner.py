@@ -75,13 +75,21 @@ class AbstractRunner(AbstractStore, ABC):
     def _prepare(self) -> None:
         """Closures of all programs: made again after copying, for they hold no tensor of the model."""
         self._resources = Resources({key: self._modules[key] for key in self._externals})  # type: ignore[misc]
-        whole = {phase: program for phase, program in self.programs.items() if isinstance(program, Program)}
-        self._fast = {phase: apart(program) if self._in_pieces else program for phase, program in whole.items()}
-        self._walked = {phase: Interpreter(program, self._resources) for phase, program in whole.items()}
-        self._interpreters = {phase: Interpreter(program, self._resources) for phase, program in self._fast.items()}
+        self._fast: dict[Phase, Program] = {}
+        self._walked: dict[Phase, Interpreter] = {}
+        self._interpreters: dict[Phase, Interpreter] = {}
         self._conditionals: dict[frozenset[str], Self] = {}
+        for program in self.programs.values():
+            if isinstance(program, Program):
+                self._prepare_program(program)
         for key in self._resources.tables.keys() - self._masters.keys():
             self.add_table(key, self._resources.tables[key])
+
+    def _prepare_program(self, program: Program) -> None:
+        """The closures of one program, and of the one that is run in its place."""
+        fast = apart(program) if self._in_pieces else program
+        self._fast[program.phase], self._walked[program.phase] = fast, Interpreter(program, self._resources)
+        self._interpreters[program.phase] = Interpreter(fast, self._resources)
 
     def _try_externals(self) -> None:
         """Run the user's own networks once where an operation knows what it will give them."""

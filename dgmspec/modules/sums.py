@@ -112,10 +112,12 @@ def _accumulate(total: Tensor | None, sign: int, part: Tensor) -> Tensor:
     return total + part if sign > 0 else total - part
 
 
-def mean(sign: int) -> Run:
-    """sign · mean over the rows."""
+def mean(sign: int, copies: int) -> Run:
+    """sign · mean over the rows, of weight times value where rows have weights: each stands for its `copies`."""
 
-    def run(training: bool, p: Mapping[str, Tensor], values: Tensor) -> Tensor:
+    def run(training: bool, p: Mapping[str, Tensor], values: Tensor, weights: Tensor | None = None) -> Tensor:
+        if weights is not None:
+            values = values * (weights.repeat_interleave(copies) if copies > 1 else weights)
         return values.mean() if sign > 0 else -values.mean()
 
     return run

@@ -10,14 +10,17 @@ from typing import Any, TypedDict, Unpack
 import torch
 from torch import Tensor
 
+from dgmspec.core.losses import AbstractLoss
 from dgmspec.modules.counting import counting
 from dgmspec.modules.lost import lost
 from dgmspec.modules.randomness import fresh_seed, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
+from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.simulated import AbstractSimulated
 from dgmspec.modules.solvers import SolverError
 from dgmspec.modules.store import MASKED
-from dgmspec.program.program import Program
+from dgmspec.program.program import Phase, Program
+from dgmspec.program.weighted import WEIGHTS, weighted
 
 __all__ = ["AbstractTrained", "LossOptions"]
 
@@ -29,6 +32,7 @@ class LossOptions(TypedDict, total=False):
     seed: int | None
     step: int | None
     start: int
+    weights: Any
 
 
 class AbstractTrained(AbstractSimulated, ABC):
@@ -41,31 +45,35 @@ class AbstractTrained(AbstractSimulated, ABC):
         seed: int | None = None,
         step: int | None = None,
         start: int = 0,
+        weights: Any = None,
     ) -> LossValue:
         """The declared loss on a batch: a dict of observed and given variables (a tensor where there is one).
 
         A loss that draws from the model itself reads no observed variable; `count` then says how many samples. Draws
         are keyed by (seed, step) when `step` is given, as in training, else by sample; rows count from `start`.
+        `weights`, (batch,), multiply what each row adds to the means over the batch, and are taken as they are: those
+        whose mean over the data is 1 keep the loss in its scale.
         """
-        inputs, _ = self.loss_inputs(batch, count, seed, step, start)
-        results = self.run("loss", inputs)
+        inputs, _ = self.loss_inputs(batch, count, seed, step, start, weights)
+        results = self.run(self._loss_phase(weights), inputs)
         total = results.pop("total")
         return LossValue(total, results)
 
     def loss_ledger(self, batch: Any = None, **options: Unpack[LossOptions]) -> tuple[LossValue, Ledger]:
         """`loss`, with the contributions of every walk that its terms average, sample by sample."""
         inputs, rows = self.loss_inputs(batch, **options)
-        program = self.program("loss")
+        phase = self._loss_phase(options.get("weights"))
+        program = self.program(phase)
         with counting() as solved:
-            slots = self.keep("loss", inputs)
+            slots = self.keep(phase, inputs)
         results = {name: slots[slot] for name, slot in program.outputs.items()}
         return LossValue(results.pop("total"), results), self._ledger(program, slots, rows, solved)
 
     def lost(self, batch: Any = None, **options: Unpack[LossOptions]) -> SolverError | None:
         """Where an `ode` of fixed steps, or a simulated `sde`, loses states of a batch on the way to its `loss`; None
         where none are lost."""
-        program, inputs = self.program("loss"), self.loss_inputs(batch, **options)[0]
-        return lost(self, program, self.keep("loss", inputs))
+        phase = self._loss_phase(options.get("weights"))
+        return lost(self, self.program(phase), self.keep(phase, self.loss_inputs(batch, **options)[0]))
 
     def loss_inputs(
         self,
@@ -74,11 +82,14 @@ class AbstractTrained(AbstractSimulated, ABC):
         seed: int | None = None,
         step: int | None = None,
         start: int = 0,
+        weights: Any = None,
     ) -> tuple[dict[str, Tensor], int]:
         """All inputs of the loss's program, its randomness among them, and how many samples they are."""
-        program = self.program("loss")
+        program = self.program(self._loss_phase(weights))
         inputs, rows = self._read_batch(program, batch, count)
         inputs |= self._at_step(program, step)
+        if weights is not None:
+            inputs[WEIGHTS] = self._as_weights(weights, rows)
         if program.draws:
             seed = fresh_seed() if seed is None else seed
             if step is None:
@@ -86,6 +97,25 @@ class AbstractTrained(AbstractSimulated, ABC):
             else:
                 inputs |= step_noise(program, rows, seed, step, self.dtype, self.device, start)
         return inputs, rows
+
+    def _loss_phase(self, weights: Any) -> Phase:
+        """The program of the loss, or that whose rows have weights, which is made when it is first asked for."""
+        if weights is None:
+            return "loss"
+        if "weighted_loss" not in self.programs:
+            loss = self.program("loss")
+            for term in self.graph.loss.terms.values() if self.graph.loss else ():
+                if isinstance(term.op, AbstractLoss) and (why := term.op.unweighted()):
+                    raise UnavailableError(f"weights: `{term.op.name}` {why}")
+            self.programs["weighted_loss"] = weighted(loss)
+            self._prepare_program(self.program("weighted_loss"))
+        return "weighted_loss"
+
+    def _as_weights(self, weights: Any, rows: int) -> Tensor:
+        found = torch.as_tensor(weights, dtype=self.dtype, device=self.device)
+        if found.shape != (rows,):
+            raise ValueError(f"`weights` is one number for each of {rows:,} rows, not of shape {tuple(found.shape)}")
+        return found
 
     def _at_step(self, program: Program, step: int | None) -> dict[str, Tensor]:
         """The number of the training step where the loss depends on it; outside of training schedules have ended."""
@@ -125,9 +155,10 @@ class AbstractTrained(AbstractSimulated, ABC):
         weights = {name: p for name, p in self._parameters.items() if p is not None and p.requires_grad}
         masked = {name: value for name in weights if (value := self._buffers.get(name + MASKED)) is not None}
         inputs, _ = self.loss_inputs(batch, **options)
-        program = self.executed("loss")
+        phase = self._loss_phase(options.get("weights"))
+        program = self.executed(phase)
         self._backend.follow(self.placed)
-        found = self._backend.pull(program, self.training, inputs, weights, masked, lambda: self.to_fx("loss"))
+        found = self._backend.pull(program, self.training, inputs, weights, masked, lambda: self.to_fx(phase))
         if found is None:
             return None
         results, by_name = found

@@ -162,9 +162,13 @@ class Train(AbstractBlock):
         "train M { data = two_moons; steps = 100; standardize = true }",
         "train M { data = digits; steps = 100; drop = 0.1 }",
         "train M { data = two_moons; steps = 10_000; compile = true }",
+        'train M { data = csv("events.csv"); epochs = 20; weights = "weight" }',
     )
 
     data: AbstractData | None = Field(None, description="where the rows come from: a `data` name or a source")
+    weights: Annotated[str, Field(min_length=1, strict=True)] | None = Field(
+        None, description="the column of the data that says how much each row counts"
+    )
     steps: Count | None = Field(None, description="optimiser steps")
     epochs: Count | None = Field(None, description="passes over the training rows")
     batch: Count = Field(256, description="rows of one step, over all processes")

@@ -59,7 +59,7 @@ def density_term(terms: Terms, term: LossTerm) -> Slot:
     entries = list(walk.ledger)
     if op.against_target:
         entries += [walk.target(name) for name in _targets(graph, op, bound)]
-    return terms.listing.mean(term.address, terms.listing.total(entries), op.sign)
+    return terms.listing.mean(term.address, terms.listing.total(entries), op.sign, op.reads_data)
 
 
 def shared_density(terms: Terms, names: list[str]) -> Walk:

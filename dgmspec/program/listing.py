@@ -117,10 +117,10 @@ class Listing:
         signs = tuple(e.sign for e in entries)
         return self.add(1, target="total", address="", inputs=tuple(e.slot for e in entries), signs=signs)[0]
 
-    def mean(self, address: Address, values: Slot, sign: int) -> Slot:
-        """sign · mean over the batch."""
-        inputs = (values,)
-        return self._append(1, 0, target="mean", address=address, inputs=inputs, signs=(sign,))[0]
+    def mean(self, address: Address, values: Slot, sign: int, of_rows: bool = True) -> Slot:
+        """sign · mean over the batch, whose rows are those of the data, or draws."""
+        line = {"inputs": (values,), "signs": (sign,), "copies": self.copies[values] if of_rows else 0}
+        return self._append(1, 0, target="mean", address=address, **line)[0]
 
     def formula(
         self,

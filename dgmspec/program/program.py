@@ -27,6 +27,7 @@ Phase = Literal[
     "decode",
     "decode_mean",
     "loss",
+    "weighted_loss",
     "initialise",
     "before",
     "after",
@@ -34,7 +35,8 @@ Phase = Literal[
     "score",
     "known",
 ]
-PHASES: tuple[Phase, ...] = get_args(Phase)
+PHASES: tuple[Phase, ...] = tuple(phase for phase in get_args(Phase) if phase != "weighted_loss")
+"""What a graph is built into; of the loss with weights of rows see `weighted`."""
 Slot = int
 Density = Literal["exact", "estimate", "lower bound"]
 
@@ -72,7 +74,7 @@ Target = Literal[
     "term",  # (x, context?, draws…) -> (batch,): a loss term about one step
     "score_term",  # (x, given…, draws…) -> (batch,): a loss term about the score of x, which `bodies` give
     "total",  # (contributions…) -> Σ sign · contribution, (batch,), with an address plus the constant found there
-    "mean",  # (per-sample values) -> sign · mean over the batch
+    "mean",  # (per-sample values, weights of the batch's rows?) -> sign · mean over the batch
 ]
 
 
@@ -85,10 +87,11 @@ class Instruction:
     and of `noise` (in the order of the draws).
     `type` is the event type of a step *before it as written*, of a distribution its variable's, of a net, a formula or
     a learned parameter that of its result. `signs` go with the inputs of ``total`` and ``mean``, `index` with those of
-    ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. `bodies` are programs
-    that an instruction runs as functions of its first input. A step that is not `counted` has a log-determinant that
-    nobody reads; a `detached` log-density, step or net passes no gradient to its own parameters, a `detached` draw none
-    at all.
+    ``gather``; of ``states`` it says how many rows share a value, and of how many combinations. `copies` of each row
+    are made or pooled; of ``mean`` they are those that its values have, 0 where these belong to no row of the data.
+    `bodies` are programs that an instruction runs as functions of its first input. A step that is not `counted` has a
+    log-determinant that nobody reads; a `detached` log-density, step or net passes no gradient to its own parameters, a
+    `detached` draw none at all.
     """
 
     target: Target
@@ -124,10 +127,10 @@ class Instruction:
 
 @dataclass(frozen=True)
 class ProgramInput:
-    """What a caller supplies: a variable by name, per-sample randomness as ``<address>/<draw>``, or the number of the
-    training step (a number; infinite where nothing is trained)."""
+    """What a caller supplies: a variable by name, per-sample randomness as ``<address>/<draw>``, the weights of the
+    batch's rows, or the number of the training step (a number; infinite where nothing is trained)."""
 
-    kind: Literal["variable", "given", "noise", "step"]
+    kind: Literal["variable", "given", "noise", "step", "weights"]
     name: str
     slot: Slot
     type: Type | None = None

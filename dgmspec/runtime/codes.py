@@ -13,7 +13,8 @@ from torch import Tensor
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.program.program import Program
 from dgmspec.runtime.data import Dataset
-from dgmspec.runtime.latent import inferred, split
+from dgmspec.runtime.feed import split
+from dgmspec.runtime.latent import inferred
 from dgmspec.runtime.pictures import draw_groups, draw_plane, image_shape
 from dgmspec.runtime.rundir import RunDirectory
 

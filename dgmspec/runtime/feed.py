@@ -3,33 +3,50 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import AbstractTable, Batches, Piece, Simulated, Simulator, held_rows
+from dgmspec.runtime.data import AbstractTable, Batches, Columns, Piece, Simulated, held_rows, mean_weight
 
-__all__ = ["AbstractFeed", "Feed", "columns_of", "feed_of"]
+__all__ = ["AbstractFeed", "Feed", "columns_of", "feed_of", "split"]
 
 Tensors = dict[str, Tensor]
 
 
-def columns_of(model: CompiledModel, table: AbstractTable, blocks: Sequence[int] | None = None) -> Tensors:
+def columns_of(
+    model: CompiledModel, table: AbstractTable, blocks: Sequence[int] | None = None, weight: float | None = None
+) -> Tensors:
     """The rows of some blocks, one after another (of all, if none are named), as tensors of the model's precision on
-    its device; labels are numbers that nets read as one-hot."""
+    its device; labels are numbers that nets read as one-hot. With a mean `weight` their weights too, over it."""
     chosen = [b for b in (range(len(table.sizes)) if blocks is None else blocks) if table.sizes[b]]
-    parts = [{name: model.as_input(name, column) for name, column in table.block(b).items()} for b in chosen]
+    parts = [_tensors(model, table.block(b), table.weights, weight) for b in chosen]
     return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _tensors(model: CompiledModel, columns: Columns, weights: str | None, weight: float | None) -> Tensors:
+    found = {name: model.as_input(name, column) for name, column in columns.items() if name != weights}
+    if weights is not None and weight is not None:
+        found[weights] = torch.as_tensor(columns[weights] / weight, dtype=model.dtype, device=model.device)
+    return found
+
+
+def split(model: CompiledModel, columns: Mapping[str, Any]) -> tuple[Any, Tensors | None]:
+    """Rows of a table as the model's methods take them: the observed variables, and those that are given."""
+    x = {name: model.as_input(name, columns[name]) for name in model.observed if name in columns}
+    given = {name: model.as_input(name, columns[name]) for name in model.givens if name in columns}
+    return (next(iter(x.values())) if len(x) == 1 else x), given or None
 
 
 def feed_of(model: CompiledModel, table: AbstractTable, batch: int, seed: int) -> AbstractFeed:
     """The batches that training takes from a table, or from the simulator that drew it."""
     if isinstance(table, Simulated):
-        return SimulatedFeed(model, table.simulator)
+        return SimulatedFeed(model, table)
     return Feed(model, table, batch, seed)
 
 
@@ -37,7 +54,8 @@ class AbstractFeed(ABC):
     """Batches by step: which rows step number s sees is a function of the data, the seed and s alone.
 
     `size` is the number of rows of a batch, over all processes; each takes its own share, rows `offset` to
-    `offset + share`.
+    `offset + share`. Where the table has weights, a batch holds them by their name, over their mean in the whole table:
+    so a batch needs no sum of its own, however it is divided, and its gradient is right on average.
     """
 
     size: int
@@ -51,13 +69,15 @@ class SimulatedFeed(AbstractFeed):
     """The batches that a simulator draws, one a step. Every process draws the whole of each, so that the rows of a step
     do not depend on the number of processes."""
 
-    def __init__(self, model: CompiledModel, simulator: Simulator) -> None:
-        self.model, self.simulator, self.size = model, simulator, simulator.size
+    def __init__(self, model: CompiledModel, first: Simulated) -> None:
+        self.model, self.simulator, self.size = model, first.simulator, first.simulator.size
+        self.weight = mean_weight(first, "the first rows of the training")
 
     def walk(self, start: int, stop: int, offset: int = 0, share: int | None = None) -> Iterator[Tensors]:
         last = offset + (self.size if share is None else share)
         for columns in islice(self.simulator.batches(start=start), stop - start):
-            yield {name: self.model.as_input(name, column[offset:last]) for name, column in columns.items()}
+            rows = {name: column[offset:last] for name, column in columns.items()}
+            yield _tensors(self.model, rows, self.simulator.weights, self.weight)
 
 
 class Feed(AbstractFeed):
@@ -71,7 +91,7 @@ class Feed(AbstractFeed):
     def __init__(self, model: CompiledModel, table: AbstractTable, batch: int, seed: int) -> None:
         self.model, self.table, self.seed, self.tops = model, table.levels, seed, table.redrawn
         self.order = Batches(table.sizes, batch, seed, held_rows(table) if table.streams else None)
-        self.size = self.order.size
+        self.size, self.weight = self.order.size, mean_weight(self.table, "the training rows")
         self._blocks: tuple[int, ...] = ()
         self._held: Tensors = {}
 
@@ -96,7 +116,8 @@ class Feed(AbstractFeed):
     def _take(self, piece: Piece) -> Tensors:
         if piece.blocks != self._blocks:
             self._held = {}  # let go of the old blocks before the new ones are read
-            self._held, self._blocks = columns_of(self.model, self.table, piece.blocks), piece.blocks
+            self._held = columns_of(self.model, self.table, piece.blocks, self.weight)
+            self._blocks = piece.blocks
         index = torch.from_numpy(piece.rows).to(self.model.device)
         return {name: column.index_select(0, index) for name, column in self._held.items()}
 

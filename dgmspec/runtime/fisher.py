@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.program.program import Program
-from dgmspec.runtime.data import AbstractTable
+from dgmspec.runtime.data import AbstractTable, by_weight
 from dgmspec.runtime.feed import columns_of
 
 __all__ = ["fisher_figures"]
@@ -27,7 +27,7 @@ def fisher_figures(model: CompiledModel, table: AbstractTable, seed: int) -> dic
     """
     if not isinstance(model.programs["known"], Program) or len(model.observed) != 1:
         return {}
-    columns = columns_of(model, table.sample(ROWS, seed) if table.rows > ROWS else table.whole())
+    columns = columns_of(model, by_weight(table.sample(ROWS, seed), seed))
     given = {name: column for name, column in columns.items() if name in model.givens} or None
     (name,) = model.observed
     x = columns[name]

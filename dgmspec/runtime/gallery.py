@@ -9,7 +9,7 @@ from dgmspec.runtime.beside import samples_beside
 from dgmspec.runtime.canvas import Grid
 from dgmspec.runtime.codes import draw_codes
 from dgmspec.runtime.curves import draw_loss
-from dgmspec.runtime.data import Dataset
+from dgmspec.runtime.data import Dataset, by_weight
 from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.likelihood import log_probs
 from dgmspec.runtime.pictures import draw_density, draw_samples
@@ -33,7 +33,7 @@ def draw_run(model: CompiledModel, parts: Parts, directory: RunDirectory, seed: 
     (name,) = model.observed
     type_ = model.type_of(name)
     table = parts.test or parts.validation or parts.train
-    data = None if table is None else table.head(POINTS)
+    data = None if table is None else by_weight(table.head(POINTS), seed)
     real = None if data is None else data[name]
     if data is not None:
         draw_codes(model, data, directory)

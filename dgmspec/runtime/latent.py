@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import AbstractTable, Columns
+from dgmspec.runtime.data import AbstractTable, Moments, by_weight
+from dgmspec.runtime.feed import split
 
 __all__ = ["COLLAPSED", "collapsed", "divergences", "importance_nll"]
 
@@ -36,7 +36,7 @@ def divergences(model: CompiledModel, table: AbstractTable, seed: int) -> dict[s
         return {}
     totals: dict[str, float] = {}
     rows = 0
-    for columns in table.head(ROWS).batches(BATCH):
+    for columns in by_weight(table.head(ROWS), seed).batches(BATCH):
         x, given = split(model, columns)
         ledger = model.ledger(x, given=given, seed=seed_of(seed, "divergence"), start=rows)
         rows += len(ledger.total)
@@ -55,25 +55,17 @@ def collapsed(found: Mapping[str, float]) -> list[str]:
 @torch.no_grad()
 def importance_nll(model: CompiledModel, table: AbstractTable, samples: int, seed: int) -> dict[str, Any]:
     """-log of the mean of `samples` importance weights a row: nats, with the standard error over rows."""
-    parts, rows = [], 0
+    nll, rows = Moments(), 0
     for columns in table.batches(BATCH):
         x, given = split(model, columns)
         found = model.log_prob(x, given=given, samples=samples, seed=seed_of(seed, "importance"), start=rows)
-        parts.append(-found.cpu().double().numpy())
+        weights = None if table.weights is None else columns[table.weights]
+        nll.add(-found.cpu().double().numpy(), weights)
         rows += len(found)
-    nll = np.concatenate(parts)
     size = sum(type_.size for type_ in model.observed.values())
     return {
         "samples": samples,
-        "nll_nats": float(nll.mean()),
-        "nll_stderr": float(nll.std(ddof=1) / math.sqrt(len(nll))),
-        "bits_per_dim": float(nll.mean() / (size * math.log(2))),
+        "nll_nats": float(nll.mean),
+        "nll_stderr": float(nll.error()),
+        "bits_per_dim": float(nll.mean / (size * math.log(2))),
     }
-
-
-def split(model: CompiledModel, columns: Columns) -> tuple[Any, dict[str, Any] | None]:
-    """Rows of a table as the model's methods take them."""
-    rows = {name: model.as_input(name, column) for name, column in columns.items()}
-    x = {name: rows[name] for name in model.observed}
-    given = {name: rows[name] for name in model.givens}
-    return (next(iter(x.values())) if len(x) == 1 else x), given or None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,12 @@ from torch import Tensor
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import AbstractTable, Columns, Dataset, Moments
+from dgmspec.runtime.data import AbstractTable, Columns, Dataset, Moments, by_weight, check_total, mean_weight
 from dgmspec.runtime.densities import log_density
-from dgmspec.runtime.feed import columns_of
+from dgmspec.runtime.feed import columns_of, split
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import Reporter, show_progress
-from dgmspec.runtime.solving import solver_shift
+from dgmspec.runtime.solving import ROWS, solver_shift
 from dgmspec.runtime.toys import TOYS
 
 __all__ = ["Likelihood", "Validation", "gap_to_truth", "log_probs", "test_likelihood"]
@@ -46,11 +47,13 @@ VALIDATION_POINTS = 4096
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Mean negative log-likelihood over rows, nats per event, with its standard error."""
+    """Mean negative log-likelihood over rows, nats per event, with its standard error; `worth` is how many rows that
+    count alike they are worth."""
 
     nll_nats: float
     stderr: float
     rows: int
+    worth: float
     draws: int
     size: int
 
@@ -61,7 +64,8 @@ class Likelihood:
 
 
 class Validation:
-    """The loss on held-out rows (or, where it draws its own points, on a fixed set of draws), in nats.
+    """The loss on held-out rows (or, where it draws its own points, on a fixed set of draws), in nats; rows count by
+    their weights, over the mean of those that are read.
 
     Every reading uses the same rows and draws, keyed by `seed`, so that readings differ by the weights alone. Of rows
     that stream, a random part is held and read. Each process reads its share of them, and gets the mean over all.
@@ -74,15 +78,21 @@ class Validation:
         self.rows = held_out.rows if held_out else VALIDATION_POINTS
         self.first, self.stop = processes.share(self.rows)
         self.columns: Mapping[str, Tensor] = {}
+        self.tried: Mapping[str, Tensor] = {}
+        """Rows that are solved for once more."""
+        self.weights = None if held_out is None else held_out.weights
         if held_out and self.first < self.stop:
-            share = {name: column[self.first : self.stop] for name, column in held_out.whole().columns.items()}
-            self.columns = columns_of(model, Dataset(share))
+            whole = held_out.whole()
+            weight = mean_weight(whole, "the held-out rows")
+            share = {name: column[self.first : self.stop] for name, column in whole.columns.items()}
+            self.columns = columns_of(model, Dataset(share, self.weights), weight=weight)
+            self.tried = columns_of(model, by_weight(Dataset(share, self.weights).head(ROWS), seed))
         draws = VALIDATION_DRAWS if held_out and model.program("loss").draws else 1
         self.seeds = [seed_of(seed, "validation", draw) for draw in range(draws)]
 
     def solver_shift(self) -> float | None:
         """What a finer solve changes on the first of the rows (`runtime.solving`)."""
-        return solver_shift(self.model, self.columns, self.seeds[0])
+        return solver_shift(self.model, self.tried, self.seeds[0])
 
     @torch.no_grad()
     def __call__(self) -> float:
@@ -92,7 +102,9 @@ class Validation:
             for start in range(self.first, self.stop, BATCH):
                 count, place = min(BATCH, self.stop - start), start - self.first
                 batch = {name: column[place : place + count] for name, column in self.columns.items()}
-                own = {} if batch else {"count": count}
+                own: dict[str, Any] = {} if batch else {"count": count}
+                if self.weights is not None:
+                    own["weights"] = batch.pop(self.weights)
                 parts.append(count * self.model.loss(batch or None, seed=seed, start=start, **own).total)
         found = sum(part.double() for part in parts)
         assert isinstance(found, Tensor)
@@ -141,11 +153,8 @@ def _in_turn(
 
 def _log_prob(model: CompiledModel, columns: Columns, seed: int, start: int) -> Array:
     """log p of some rows, the first of which is number `start` to the draws."""
-    rows = {name: model.as_input(name, column) for name, column in columns.items()}
-    observed = {n: t for n, t in rows.items() if n in model.observed}
-    given = {n: t for n, t in rows.items() if n in model.givens}
-    x = next(iter(observed.values())) if len(observed) == 1 else observed
-    return model.log_prob(x, given=given or None, seed=seed, start=start).cpu().double().numpy()
+    x, given = split(model, columns)
+    return model.log_prob(x, given=given, seed=seed, start=start).cpu().double().numpy()
 
 
 @torch.no_grad()
@@ -157,17 +166,22 @@ def test_likelihood(
     processes: Processes | None = None,
     visible: bool = False,
 ) -> Likelihood:
-    """The mean over rows and over `draws` dequantisations (one is enough where the model draws nothing)."""
+    """The mean over rows, by their weights, and over `draws` dequantisations (one is enough where the model draws
+    nothing)."""
     seeds = [seed_of(seed, "test", draw) for draw in range(draws)]
-    found = Moments()
+    found, done = Moments(), 0
 
     def work(columns: Columns, start: int) -> Array:
-        return np.asarray(-np.mean([_log_prob(model, columns, s, start) for s in seeds], axis=0))
+        nll = -np.mean([_log_prob(model, columns, s, start) for s in seeds], axis=0)
+        return np.stack([nll] if data.weights is None else [nll, columns[data.weights]])
 
     with show_progress("test", data.rows, visible) as reporter:
-        for nll in _in_turn(data, processes, work):
-            found.add(nll)
-            reporter.advance(found.rows)
+        for rows in _in_turn(data, processes, work):
+            found.add(*rows)
+            done += rows.shape[1]
+            reporter.advance(done)
+    if data.weights is not None:
+        check_total(data.weights, found.weight, "the test rows")
     return likelihood(found, draws, sum(model.type_of(name).size for name in model.observed))
 
 
@@ -176,8 +190,7 @@ test_likelihood.__test__ = False  # type: ignore[attr-defined]  # a figure, not 
 
 def likelihood(nll: Moments, draws: int, size: int) -> Likelihood:
     """The figures of negative log-likelihoods, one a row."""
-    error = float(nll.std(ddof=1)) / math.sqrt(nll.rows) if nll.rows > 1 else math.inf
-    return Likelihood(float(nll.mean), error, nll.rows, draws, size)
+    return Likelihood(float(nll.mean), float(nll.error()), nll.rows, nll.worth, draws, size)
 
 
 def gap_to_truth(

@@ -29,7 +29,7 @@ from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.program.program import Program
-from dgmspec.runtime.data import AbstractTable
+from dgmspec.runtime.data import AbstractTable, by_weight
 from dgmspec.runtime.feed import columns_of
 
 __all__ = ["Mismatch", "ends_of", "mismatches"]
@@ -91,8 +91,8 @@ def ends_of(model: CompiledModel, table: AbstractTable | None, seed: int) -> tup
     """The figures of all noising arrows for some rows of a table, the first ones where it streams."""
     if table is None or not any(True for _ in _ends(model)):
         return ()
-    columns = columns_of(model, table, [0]) if table.streams else columns_of(model, table.sample(ROWS, seed))
-    return tuple(mismatches(model, columns, seed))
+    rows = table.head(table.sizes[0]) if table.streams else table.sample(ROWS, seed)
+    return tuple(mismatches(model, columns_of(model, by_weight(rows, seed)), seed))
 
 
 def _ends(model: CompiledModel) -> Iterator[tuple[StepNode, Type, Prior]]:

@@ -13,7 +13,7 @@ from dgmspec.core.types import SupportKind
 from dgmspec.graph.dependence import Dependence
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.baselines import baselines
-from dgmspec.runtime.data import AbstractTable, Dataset
+from dgmspec.runtime.data import AbstractTable, Dataset, by_weight
 from dgmspec.runtime.feed import columns_of
 from dgmspec.runtime.fisher import fisher_figures
 from dgmspec.runtime.latent import collapsed, divergences, importance_nll
@@ -86,6 +86,7 @@ def test_figures(
         "nll_nats": found.nll_nats,
         "nll_stderr": found.stderr,
         "bits_per_dim": found.bits_per_dim,
+        **({} if test.weights is None else {"effective_rows": found.worth}),
         **({"binarization": "dynamic"} if test.redrawn else {}),
         **_posteriors(model, test, seed, processes),
         **_latent(model, test, seed, samples),
@@ -123,7 +124,7 @@ def _solved(model: CompiledModel, rows: AbstractTable, seed: int) -> dict[str, f
     """How far a finer solve moves the log-density, where the model solves for it."""
     if model.refined() is model:
         return {}
-    shift = solver_shift(model, columns_of(model, rows.whole()), seed)
+    shift = solver_shift(model, columns_of(model, by_weight(rows.whole(), seed)), seed)
     return {} if shift is None else {"solver_shift_nats": shift}
 
 
@@ -146,8 +147,8 @@ def simple_baselines(
 
 
 def _integers(table: AbstractTable, name: str, seed: int) -> NDArray[np.int64]:
-    """The rows of a variable as vectors; of a table that streams, a random part."""
-    rows = table.sample(BASELINE_ROWS, seed) if table.streams else table.whole()
+    """The rows of a variable as vectors, drawn by their weights; of a table that streams, a random part."""
+    rows = by_weight(table.sample(BASELINE_ROWS, seed) if table.streams else table.whole(), seed)
     return np.asarray(rows[name]).reshape(rows.rows, -1).astype(np.int64)
 
 
@@ -243,6 +244,7 @@ def rows_of(test: Mapping[str, Any]) -> str:
     draws = test.get("dequantisations", 1)
     drawn = "draws of the posterior" if "divergences_nats" in test else "draws"
     over = f", {draws} {drawn} each" if draws > 1 else ""
+    over += f", by weights worth {test['effective_rows']:,.0f}" if "effective_rows" in test else ""
     return f"{test['rows']:,} rows{over}" + (", dynamic binarisation" if "binarization" in test else "")
 
 

@@ -16,6 +16,7 @@ from dgmspec.runtime.data import (
     Places,
     Simulator,
     from_arrays,
+    mean_weight,
     open_source,
     precision,
 )
@@ -56,10 +57,10 @@ def open_parts(
     read = precision(model.dtype)
     reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
     if callable(data):
-        return _simulated(Simulator(data, reads, plan.batch, plan.seed, read), plan, whole)
+        return _simulated(Simulator(data, reads, plan.batch, plan.seed, read, plan.weights), plan, whole)
     if data is not None:
         arrays = {name: array for name, array in data.items() if name not in model.empirical}
-        given = from_arrays(arrays, reads, read)
+        given = from_arrays(arrays, reads, read, plan.weights)
         return Parts(test=given) if whole else _split(given, plan, None)
     if not reads:
         return Parts()
@@ -72,7 +73,7 @@ def open_parts(
         )
     reads_folder = isinstance(plan.data, AbstractFile) and plan.data.reads_folder
     context = (places or Places()).context(plan.data_name, _seed(plan), reads_folder, read)
-    opened = open_source(plan.data.name, plan.data.arguments(), reads, context)
+    opened = open_source(plan.data.name, plan.data.arguments(), reads, context, plan.weights)
     return Parts(test=opened) if whole else _split(opened, plan, _toy(model, plan))
 
 
@@ -125,5 +126,8 @@ def _split(data: AbstractTable, plan: TrainPlan, toy: Toy | None) -> Parts:
             "hold out a smaller fraction: `holdout(0.1)`",
         )
     fractions = [1 - held - tested, held, *([tested] if tested else [])]
-    train, validation, *test = data.split(fractions, plan.seed)
+    train, validation, *test = parts = data.split(fractions, plan.seed)
+    for part, name in zip(parts, ("training", "validation", "test"), strict=False):
+        if not part.streams:  # what streams is looked at when it is read
+            mean_weight(part, f"the {name} rows")
     return Parts(train, validation, test[0] if test else None, toy)

@@ -13,6 +13,7 @@ from torch import Tensor
 from dgmspec.core.address import Address, child
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.continuous import AbstractSolver, Ode
+from dgmspec.runtime.feed import split
 from dgmspec.spec import Spec, parse
 from dgmspec.spec.defaults import as_written
 from dgmspec.spec.model import Model, Path, Setting, member_name
@@ -36,10 +37,7 @@ def solver_shift(model: CompiledModel, columns: Mapping[str, Tensor], seed: int)
     finer = model.refined()
     if finer is model or model.density in ("none", "unnormalised") or not columns:
         return None
-    rows = {name: column[:ROWS] for name, column in columns.items()}
-    observed = {n: t for n, t in rows.items() if n in model.observed}
-    given = {n: t for n, t in rows.items() if n in model.givens} or None
-    x = next(iter(observed.values())) if len(observed) == 1 else observed
+    x, given = split(model, {name: column[:ROWS] for name, column in columns.items()})
     return float((finer.log_prob(x, given, seed=seed) - model.log_prob(x, given, seed=seed)).double().mean())
 
 

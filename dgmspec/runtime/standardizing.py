@@ -22,8 +22,9 @@ def record_statistics(model: CompiledModel, table: AbstractTable) -> None:
         return
     moments = {name: Moments() for name in names}
     for columns in table.batches(_ROWS):
+        weights = None if table.weights is None else columns[table.weights]
         for name, found in moments.items():
-            found.add(columns[name])
+            found.add(columns[name], weights)
     for name, found in moments.items():
         _check(model, name, found)
         model.set_statistics(name, found.mean, found.std())

@@ -85,13 +85,17 @@ class Steps:
         return self.feed.walk(self.fit.step, self.count, start, stop - start)
 
     def inputs(self, rows: Tensors | None, part: Part) -> tuple[Tensors | None, dict[str, Any]]:
-        """What the loss needs for a part of the batch: its rows, its draws, or how many points it draws itself."""
-        keyed = {"seed": self.plan.seed, "step": self.fit.step, "start": part.start}
+        """What the loss needs for a part of the batch: its rows, with their weights if they have any, its draws, or how
+        many points it draws itself."""
+        keyed: dict[str, Any] = {"seed": self.plan.seed, "step": self.fit.step, "start": part.start}
         if rows is None:
             return None, {**keyed, "count": part.stop - part.start}
         start = part.start - self.parts[0].start
         count = part.stop - part.start
-        return {name: column[start : start + count] for name, column in rows.items()}, keyed
+        taken = {name: column[start : start + count] for name, column in rows.items()}
+        if self.plan.weights is not None:
+            keyed["weights"] = taken.pop(self.plan.weights)
+        return taken, keyed
 
     def step(self, rows: Tensors | None) -> Tensor:
         """One update; returns this process's part of the loss, still on the device."""

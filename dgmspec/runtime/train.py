@@ -88,7 +88,7 @@ def train(
 ) -> Run:
     """Train a model of a spec as its train block says and leave a run folder; see the folder's ``report.json``.
 
-    `data` stands in place of the block's own: it maps variables to arrays (rows, *event), or is a callable
+    `data` stands in place of the block's own: it maps variables (and the block's `weights`) to arrays, or is a callable
     ``simulate(n, generator)`` that gives n rows as such a dict, drawn by the torch.Generator, one call a step (or an
     iterator over such dicts), whose rows are new at each step. `out` is the folder (``runs/<model>`` by default);
     `params` and `seed` override those of the spec; `nets` supplies external networks.

@@ -23,7 +23,9 @@ from dgmspec.modules.parts import packed
 from dgmspec.modules.randomness import noise_for
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
+from dgmspec.runtime.data import by_weight
 from dgmspec.runtime.evaluate import model_of
+from dgmspec.runtime.feed import columns_of
 from dgmspec.runtime.findings import Finding, outcomes
 from dgmspec.runtime.kernels import check_kernels
 from dgmspec.runtime.kolmogorov.check import check_processes
@@ -219,7 +221,7 @@ def _held_out(model: CompiledModel, path: Path, paths: Mapping[str, str | Path] 
     task = recorded_task(directory, None, None, paths)
     parts = open_parts(model, task.plan, task.data, task.places)
     rows = parts.test or parts.validation
-    return None if rows is None else {n: model.as_input(n, c) for n, c in rows.head(ROWS).columns.items()}
+    return None if rows is None else columns_of(model, by_weight(rows.head(ROWS), task.plan.seed))
 
 
 def _arrivals(model: CompiledModel, rows: Mapping[str, Tensor], seed: int) -> Points:

@@ -16,7 +16,8 @@ CODES: tuple[Code, ...] = (
         "error",
         "a value outside the variable's support",
         "Every value of a column is a finite number in the support that its variable declares, and still is when it is "
-        "read in the precision that the model computes in.",
+        "read in the precision that the model computes in. The weight of a row is a finite number from 0 up, and some "
+        "row's is positive.",
         "The density is zero or undefined there: one such row makes the likelihood of the whole set infinite or NaN.",
         wrong_command="An array holding NaN, or 17 given for a variable declared `integer(0..16)[64]`.",
     ),

@@ -5,7 +5,6 @@ from dgmspec.core.code import Code
 _PLAIN = (
     "dgm 1\nmodel M {\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n    flow x -> z { actnorm }\n}\n"
 )
-_TRAINED = _PLAIN.replace("}\n}", "}\n    loss = nll\n}") + "train M { data = two_moons; steps = 10 }\n"
 
 CODES: tuple[Code, ...] = (
     Code(
@@ -18,14 +17,5 @@ CODES: tuple[Code, ...] = (
         wrong="dgm 1\nmodel M {\n    latent x0 : real ~ normal(0, 1)\n    observe x : real\n    net f(x) = mlp(8)\n"
         "    sde x0 -> x over t in 0..1 { drift(x, t) = f(x); diffusion(t) = 1 }\n}\n",
         right=_PLAIN,
-    ),
-    Code(
-        "DGM902",
-        "error",
-        "a setting that this version knows by name only",
-        "The setting belongs to the language, but this version has no code for it.",
-        "Its name is known, so the message can say so instead of guessing at a misspelling.",
-        wrong=_TRAINED.replace("steps", "weights = w; steps"),
-        right=_TRAINED,
     ),
 )

@@ -36,8 +36,8 @@ CODES: tuple[Code, ...] = (
         "DGM801",
         "error",
         "a setting that the block does not have",
-        "A train block's settings are data, steps, epochs, batch, optimizer, schedule, clip, ema, precision, "
-        "standardize, drop, validate, stop and seed.",
+        "A train block's settings are data, weights, steps, epochs, batch, optimizer, schedule, clip, ema, accumulate, "
+        "precision, compile, standardize, drop, validate, stop and seed.",
         "A misspelt setting that were dropped would leave a default in its place.",
         wrong=_train(*_GOOD, "bacth = 64"),
         right=_train(*_GOOD, "batch = 64"),
@@ -195,5 +195,16 @@ CODES: tuple[Code, ...] = (
         "draw them anew.",
         wrong=_guided(bar="", sample=("x = [0.5, free]", "method = mala(steps = 10, step_size = 0.1)")),
         right=_guided(bar="", sample=("x = [0.5, free]", "method = ddim(steps = 20)")),
+    ),
+    Code(
+        "DGM817",
+        "error",
+        "weights that no row can count by",
+        "`weights` names a column of the data that is no variable of the model, and every term of the loss that reads "
+        "rows is a mean of numbers of single rows.",
+        "A row of weight 2 counts as two of it would. A loss that draws its own points has no rows to weigh, and pairs "
+        "that are made of a whole batch are no sum over its rows.",
+        wrong=_train("data = two_moons", 'weights = "w"', "steps = 100"),
+        right=_train('data = csv("moons.csv", x = ["a", "b"])', 'weights = "w"', "steps = 100"),
     ),
 )

@@ -103,6 +103,11 @@ class FlowMatching(AbstractMatching):
         "independent", description="which noise a datum is paired with"
     )
 
+    def unweighted(self) -> str:
+        if self.coupling == "independent":
+            return ""
+        return "pairs rows with noise by the whole batch, so that weights of rows would be weights of the noise too"
+
 
 class Reflow(AbstractMatching):
     """Rectification: ``E ‖velocity(y_s, t) - dy_s/dt‖²`` along straight lines between noise and where it was carried.
@@ -122,6 +127,9 @@ class Reflow(AbstractMatching):
     examples: ClassVar[tuple[str, ...]] = ("reflow", "reflow(rk4(steps = 8))", "reflow(solver = dopri5)")
 
     solver: AbstractSolver | None = Field(None, description="what the teacher is solved by")
+
+    def unweighted(self) -> str:
+        return "learns from draws that its teacher carries, and no datum is among them"
 
     def check(self, step: AbstractStep, event: Type) -> None:
         for name, _ in step.externals():

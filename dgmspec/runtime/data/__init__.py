@@ -8,6 +8,7 @@ from dgmspec.runtime.data.simulated import FromPython, Simulate, Simulated, Simu
 from dgmspec.runtime.data.sources import SOURCES, from_arrays, open_source
 from dgmspec.runtime.data.streamed import held_rows
 from dgmspec.runtime.data.support import check_column, precision
+from dgmspec.runtime.data.weights import by_weight, check_total, mean_weight
 
 __all__ = [
     "SOURCES",
@@ -24,9 +25,12 @@ __all__ = [
     "Simulate",
     "Simulated",
     "Simulator",
+    "by_weight",
     "check_column",
+    "check_total",
     "from_arrays",
     "held_rows",
+    "mean_weight",
     "open_source",
     "precision",
 ]

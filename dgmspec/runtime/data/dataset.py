@@ -71,6 +71,12 @@ class AbstractTable(ABC):
     def streams(self) -> bool:
         """Whether blocks are read from their files each time, and no table of all rows is ever held."""
 
+    @property
+    @abstractmethod
+    def weights(self) -> str | None:
+        """The column, (rows,), of no variable, that says how much each row counts: numbers from 0 up, of which only the
+        ratios matter. None where all rows count alike."""
+
     @abstractmethod
     def block(self, index: int) -> Columns:
         """The rows of one block."""
@@ -111,7 +117,7 @@ class AbstractTable(ABC):
                 left -= min(left, size)
             if not left:
                 break
-        return joined(parts)
+        return joined(parts, self.weights)
 
     def sample(self, rows: int, seed: int) -> Dataset:
         """That many rows in memory, drawn from every block by the seed; all of them where there are no more."""
@@ -121,7 +127,7 @@ class AbstractTable(ABC):
 
     def whole(self) -> Dataset:
         """All rows in memory."""
-        return joined([self.block(index) for index, size in enumerate(self.sizes) if size])
+        return joined([self.block(index) for index, size in enumerate(self.sizes) if size], self.weights)
 
     def split(self, fractions: Sequence[float], seed: int) -> tuple[AbstractTable, ...]:
         """Disjoint random parts of sizes `fractions` (of the rows, at most 1 together), by the seed alone.
@@ -150,6 +156,7 @@ class Dataset(AbstractTable):
     """A table in memory."""
 
     columns: Columns
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         common_rows({name: column.shape for name, column in self.columns.items()})
@@ -178,6 +185,10 @@ class AbstractView(AbstractTable, ABC):
     """Rows that are read from another table."""
 
     table: AbstractTable
+
+    @property
+    def weights(self) -> str | None:
+        return self.table.weights
 
     @property
     def row_bytes(self) -> int:
@@ -252,8 +263,8 @@ def common_rows(shapes: Mapping[str, tuple[int, ...]], files: Mapping[str, objec
     return int(found.pop() or 0)
 
 
-def joined(parts: Sequence[Columns]) -> Dataset:
+def joined(parts: Sequence[Columns], weights: str | None = None) -> Dataset:
     """The rows of several tables of the same columns, one after another."""
     if len(parts) == 1:
-        return Dataset(parts[0])
-    return Dataset({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+        return Dataset(parts[0], weights)
+    return Dataset({name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, weights)

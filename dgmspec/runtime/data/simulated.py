@@ -19,7 +19,7 @@ from dgmspec.core.address import seed_of
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.dataset import AbstractTable, Columns, DataError, common_rows, joined
 from dgmspec.runtime.data.sources import named_columns
-from dgmspec.runtime.data.support import DOUBLE, Precision, check_column
+from dgmspec.runtime.data.support import DOUBLE, Precision, check_column, check_weights
 
 __all__ = ["FromPython", "Simulate", "Simulated", "Simulator"]
 
@@ -34,13 +34,17 @@ TRAINING: Final = "training"
 
 @dataclass(frozen=True)
 class Simulator:
-    """Batches of `size` rows by their number; every value is checked against its variable's type, as it is `read`."""
+    """Batches of `size` rows by their number; every value is checked against its variable's type, as it is `read`.
+
+    `weights` names the array of a batch that says how much its rows count.
+    """
 
     simulate: Simulate
     variables: Mapping[str, Type]
     size: int
     seed: int
     read: Precision = DOUBLE
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -87,7 +91,7 @@ class Simulator:
         if not isinstance(given, Mapping):
             raise DataError("DGM853", f"{where} is {_a(given)}, no dict of arrays by the names of variables", _CALLED)
         try:
-            columns = named_columns(given, self.variables)
+            columns = named_columns(given, self.variables, self.weights)
             rows = common_rows({name: column.shape for name, column in columns.items()})
             if rows != self.size:
                 raise DataError(
@@ -97,6 +101,8 @@ class Simulator:
                 )
             for name, declared in self.variables.items():
                 check_column(name, columns[name], declared, read=self.read)
+            if self.weights is not None:
+                check_weights(self.weights, columns[self.weights])
         except DataError as error:
             raise DataError(error.code, f"{where}: {error.message}", error.help) from None
         return columns
@@ -138,6 +144,10 @@ class Simulated(AbstractTable):
     @property
     def streams(self) -> bool:
         return False
+
+    @property
+    def weights(self) -> str | None:
+        return self.simulator.weights
 
     def reseeded(self, seed: int) -> AbstractTable:
         return replace(self, simulator=replace(self.simulator, seed=seed))

@@ -24,7 +24,7 @@ from dgmspec.runtime.data.binarized import Asked, Levels, asked
 from dgmspec.runtime.data.context import Context
 from dgmspec.runtime.data.dataset import AbstractTable, Column, DataError
 from dgmspec.runtime.data.streamed import Rows, table_of
-from dgmspec.runtime.data.support import DOUBLE, Precision
+from dgmspec.runtime.data.support import DOUBLE, WEIGHT, Precision
 from dgmspec.runtime.toys import TOYS
 
 __all__ = ["SOURCES", "from_arrays", "named_columns", "open_source"]
@@ -83,13 +83,17 @@ SOURCES: Final[dict[str, Source]] = {
 
 
 def open_source(
-    name: str, arguments: Mapping[str, Any], variables: Mapping[str, Type], context: Context
+    name: str,
+    arguments: Mapping[str, Any],
+    variables: Mapping[str, Type],
+    context: Context,
+    weights: str | None = None,
 ) -> AbstractTable:
     """The data of a model's variables from a built-in source, checked against their types.
 
-    A column goes to the variable of its own name, the others to the remaining variables in order of declaration. Beside
-    the source's own arguments `binarize` says how grey levels become bits, and `white` which level is surely 1; `bits`
-    says both of single variables.
+    A column goes to the variable of its own name, the others to the remaining variables in order of declaration; the
+    column `weights` is kept beside them. Beside the source's own arguments `binarize` says how grey levels become bits,
+    and `white` which level is surely 1; `bits` says both of single variables.
     """
     if name not in SOURCES:
         raise DataError("DGM853", f"there is no data source `{name}`", f"the sources are {', '.join(sorted(SOURCES))}")
@@ -100,15 +104,33 @@ def open_source(
     except TypeError as mistake:
         raise DataError("DGM853", f"`{name}`: {mistake}", f"`{name}` takes {_arguments(source)}") from mistake
     try:
-        rows = source(replace(context, variables=variables), **arguments)
+        rows = source(replace(context, variables=_with(weights, variables)), **arguments)
     except ValueError as mistake:
         raise DataError("DGM853", f"`{name}`: {mistake}", "change the argument") from mistake
-    bound = _bind(name, rows.names, variables)
+    bound = _bind(name, [column for column in rows.names if column != weights], variables)
     if white is not None and how == "none":
         raise DataError("DGM853", "`white` is the brightest level of `binarize`", "write `binarize`, or leave it out")
     levels = asked(variables, how, white, {name: (bits.how, bits.white) for name, bits in own.items()})
     drawn = _drawn(rows, bound, levels, context.seed) if levels else None
-    return table_of(rows, bound, variables, drawn, context.read)
+    if weights is not None:
+        bound[weights] = _column_of(weights, name, rows.names)
+    return table_of(rows, bound, variables, drawn, context.read, weights)
+
+
+def _with(weights: str | None, variables: Mapping[str, Type]) -> Mapping[str, Type]:
+    """The variables, and the weights as one more, for a source, which reads them like any column."""
+    return variables if weights is None else {**variables, weights: WEIGHT}
+
+
+def _column_of(weights: str, source: str, columns: Sequence[str]) -> str:
+    """The column of the weights, which is that of their name alone."""
+    if weights not in columns:
+        raise DataError(
+            "DGM853",
+            f"`{source}` gives {_names(columns)}, and no column `{weights}` of weights",
+            "take the data from a file that has one, `csv` say, or give them from Python",
+        )
+    return weights
 
 
 def _drawn(rows: Rows, bound: Mapping[str, str], levels: Mapping[str, Asked], seed: int) -> Levels:
@@ -118,16 +140,22 @@ def _drawn(rows: Rows, bound: Mapping[str, str], levels: Mapping[str, Asked], se
 
 
 def from_arrays(
-    arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type], read: Precision = DOUBLE
+    arrays: Mapping[str, ArrayLike],
+    variables: Mapping[str, Type],
+    read: Precision = DOUBLE,
+    weights: str | None = None,
 ) -> AbstractTable:
     """The data of a model's variables from arrays by variable name, checked against their types as they will be `read`
-    in the model's precision."""
-    columns = named_columns(arrays, variables)
-    return table_of(Rows.of(columns), {name: name for name in variables}, variables, read=read)
+    in the model's precision; `weights` is the name of one more, with the weights of the rows."""
+    columns = named_columns(arrays, variables, weights)
+    return table_of(Rows.of(columns), {name: name for name in columns}, variables, read=read, weights=weights)
 
 
-def named_columns(arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type]) -> dict[str, Column]:
-    """One array for each variable, and none for anything else."""
+def named_columns(
+    arrays: Mapping[str, ArrayLike], variables: Mapping[str, Type], weights: str | None = None
+) -> dict[str, Column]:
+    """One array for each variable and for the weights, and none for anything else."""
+    variables = _with(weights, variables)
     for given in arrays:
         if given not in variables:
             raise DataError(

@@ -11,7 +11,8 @@ import numpy as np
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.binarized import Binarized, Levels
 from dgmspec.runtime.data.dataset import AbstractTable, Column, Columns, DataError, common_rows, joined
-from dgmspec.runtime.data.support import DOUBLE, Origin, Precision, check_column, check_levels
+from dgmspec.runtime.data.support import DOUBLE, Origin, Precision, check_column, check_levels, check_weights
+from dgmspec.runtime.data.weights import check_total, total_of
 
 __all__ = ["BLOCK_BYTES", "HELD_BYTES", "LARGE_BYTES", "Block", "Rows", "Stream", "Streamed", "held_rows", "table_of"]
 
@@ -66,12 +67,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Streamed(AbstractTable):
-    """A table whose blocks are read from their files each time; `names` are the variables with their columns, and
-    `drawn` those whose columns are grey levels that become bits."""
+    """A table whose blocks are read from their files each time; `names` are the variables (and the weights) with their
+    columns, and `drawn` those whose columns are grey levels that become bits."""
 
     source: Rows
     names: Mapping[str, str]
     drawn: Levels | None = None
+    weights: str | None = None
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -98,6 +100,8 @@ class Streamed(AbstractTable):
         values = self.drawn.bits(columns, index) if self.drawn else columns
         for variable, declared in variables.items():
             check_column(variable, values[variable], declared, origins[variable], read)
+        if self.weights is not None:
+            check_weights(self.weights, columns[self.weights], origins[self.weights])
         return columns
 
 
@@ -117,20 +121,25 @@ def table_of(
     variables: Mapping[str, Type],
     drawn: Levels | None = None,
     read: Precision = DOUBLE,
+    weights: str | None = None,
 ) -> AbstractTable:
-    """The table of a source's columns by variable, grey levels `drawn` as bits; every value is checked as it will be
-    `read`, once, also of one that streams."""
-    table = Streamed(source, names, drawn)
+    """The table of a source's columns by variable, and that of the `weights`, grey levels `drawn` as bits; every value
+    is checked as it will be `read`, once, also of one that streams."""
+    table = Streamed(source, names, drawn, weights)
     if not table.rows:
         listed = ", ".join(f"`{name}`" for name in variables)
         files = [origin.of for block in source.blocks for origin in block.origins.values()]
         where = f" in {files[0]}" if files else ""
         raise DataError("DGM851", f"there are no rows for {listed}{where}", "give at least one row")
-    kept = []
+    kept, total = list[Columns](), 0.0
     for index in range(len(source.blocks)):
         columns = table.checked(index, variables, read)
         kept += [] if source.streams else [columns]
-    held: AbstractTable = table if source.streams else joined(kept)
+        total += 0.0 if weights is None else total_of(columns[weights])
+    if weights is not None:
+        origin = source.blocks[0].origins.get(names[weights])
+        check_total(weights, total, "these rows" if origin is None else origin.of)
+    held: AbstractTable = table if source.streams else joined(kept, weights)
     if drawn is None:
         return held
     bits = Binarized(held, drawn)

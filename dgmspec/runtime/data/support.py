@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dgmspec.core.types import Support, SupportKind, Type
+from dgmspec.core.types import REAL, Support, SupportKind, Type
 from dgmspec.runtime.data.dataset import Column, DataError
 
-__all__ = ["DOUBLE", "Origin", "Precision", "check_column", "check_levels", "precision"]
+__all__ = ["DOUBLE", "WEIGHT", "Origin", "Precision", "check_column", "check_levels", "check_weights", "precision"]
 
 Precision = np.dtype[np.floating[Any]]
 
 DOUBLE: Final[Precision] = np.dtype(np.float64)
+
+WEIGHT: Final = Type(REAL)
+"""What the weight of a row is, which is none of the model's variables: a number, from 0 up."""
 
 _CHUNK: Final = 65_536  # rows tested at once, so that a large column needs no second copy of itself
 _SIMPLEX_TOLERANCE: Final = 1e-5
@@ -90,6 +93,26 @@ def check_levels(name: str, column: Column, declared: Type, top: float, origin: 
             )
 
 
+def check_weights(name: str, column: Column, origin: Origin | None = None) -> None:
+    """Raise a `DataError` at the first of the weights of rows that is no finite number from 0 up."""
+    if column.shape[1:]:
+        where = f" in {origin.of}" if origin else ""
+        message = f"the weights `{name}`{where} have the shape {_shape(column.shape[1:])} a row"
+        raise DataError("DGM851", message, "give one number a row")
+    _check_shape(name, column, WEIGHT, origin)
+    origin = origin or Origin(f"`{name}`")
+    for start in range(0, len(column), _CHUNK):
+        weights = column[start : start + _CHUNK].astype(np.float64)
+        wrong = ~(np.isfinite(weights) & (weights >= 0))
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            number, where = float(weights[row]), origin.value(start + row, (), ())
+            if not np.isfinite(number):
+                raise _no_number(where, number)
+            message = f"{where} is {number:g}, and the weight of a row is a number from 0 up"
+            raise DataError("DGM852", message, "drop the row, or give it the weight 0")
+
+
 def _check_shape(name: str, column: Column, declared: Type, origin: Origin | None) -> None:
     """Numbers, in the declared shape."""
     source = f" in {origin.of}" if origin else ""
@@ -136,8 +159,7 @@ def _refusal(
     where = origin.value(row, tuple(event), declared.shape)
     number = float(value)  # type: ignore[arg-type]
     if not np.isfinite(number):
-        what = "is missing (NaN)" if np.isnan(number) else f"is {number:g}"
-        return DataError("DGM852", f"{where} {what}", "drop the row, or fill the value in, before training")
+        return _no_number(where, number)
     if declared.support.kind is SupportKind.SIMPLEX and number >= 0:
         message = f"{origin.row(row)} does not add up to 1, as {declared} demands"
         return DataError("DGM852", message, "divide each row by its sum")
@@ -149,6 +171,11 @@ def _refusal(
     allowed = f"the labels 0..{int(declared.support.high)}" if labels else declared.support.describe()
     message = f"{where} is {number:g}, outside {allowed}, the support of the declared {declared}"
     return DataError("DGM852", message, _remedy(name, number, declared.support))
+
+
+def _no_number(where: str, number: float) -> DataError:
+    what = "is missing (NaN)" if np.isnan(number) else f"is {number:g}"
+    return DataError("DGM852", f"{where} {what}", "drop the row, or fill the value in, before training")
 
 
 def _rounding(number: float, declared: Type, read: Precision) -> str:

@@ -16,9 +16,10 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.program.program import Program
 from dgmspec.runtime.beside import in_one_pass, samples_beside
 from dgmspec.runtime.canvas import Grid, frame_of
-from dgmspec.runtime.data import DataError, Dataset
+from dgmspec.runtime.data import DataError, Dataset, by_weight
 from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.evaluate import model_of
+from dgmspec.runtime.feed import split
 from dgmspec.runtime.likelihood import log_probs
 from dgmspec.runtime.rows import Parts, open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError
@@ -104,7 +105,7 @@ def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Materia
     report, seed = directory.report(), int(config["train"]["seed"])
     parts, missing = _parts(directory, model, paths)
     table = parts.test or parts.validation or parts.train
-    data = None if table is None else table.head(ROWS)
+    data = None if table is None else by_weight(table.head(ROWS), seed)
     samples, unsampled = _samples(model, data, seed)
     return Material(
         path=path,
@@ -211,11 +212,8 @@ def _averaged(model: CompiledModel, rows: Dataset, count: int, of: str, seed: in
     columns: list[list[Array]] = []
     steps: tuple[Any, ...] = ()
     for start in range(0, count, BATCH):
-        batch = {n: model.as_input(n, c[start : min(count, start + BATCH)]) for n, c in rows.columns.items()}
-        observed = {n: t for n, t in batch.items() if n in model.observed}
-        given = {n: t for n, t in batch.items() if n in model.givens}
-        x = next(iter(observed.values())) if len(observed) == 1 else observed
-        found = model.ledger(x, given=given or None, seed=seed, start=start)
+        x, given = split(model, {n: c[start : min(count, start + BATCH)] for n, c in rows.columns.items()})
+        found = model.ledger(x, given=given, seed=seed, start=start)
         steps = found.steps
         values = [*(step.sign * step.logdet for step in found.steps), found.total]
         columns.append([np.asarray(value.cpu().double()) for value in values])
