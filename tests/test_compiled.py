@@ -387,6 +387,7 @@ def test_a_frozen_model_computes_the_same(form) -> None:
         frozen.save("nowhere")
     with pytest.raises(UnavailableError, match="freeze it again"):
         frozen.load_state_dict(model.state_dict())
+    assert not frozen.train().training
 
 
 def test_frozen_models_fold_inside_conditional_arrows() -> None:

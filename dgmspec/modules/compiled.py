@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -276,6 +276,10 @@ class CompiledModel(AbstractTrained):
             frozen.add_table(key, table)
         frozen._prepare()
         return frozen
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; a frozen model stays in evaluation mode."""
+        return super().train(mode and not self.frozen)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         if self.frozen:
