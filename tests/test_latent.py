@@ -628,3 +628,26 @@ def test_a_run_leaves_reconstructions_and_the_plane_of_codes(tmp_path: Path) -> 
     run = dgmspec.train(spec, data={"x": x}, out=tmp_path / "run")
     assert (run.path / "reconstructions.png").stat().st_size > 1000 and (run.path / "codes.png").stat().st_size > 1000
     assert "codes.png" in run.summary() and "draws of the posterior" in run.summary()
+
+
+def test_what_a_named_net_gives_stays_in_its_type() -> None:
+    model = build(
+        "given c : real[3]",
+        "observe x : real[2]",
+        "net m(c) : interval(-1, 3)[2] = mlp(4)",
+        "net s(c) : positive[2] = mlp(4)",
+        "net w(c) : simplex[2] = mlp(4)",
+        "generate x | c ~ mixture(normal(m(c), s(c)), normal(0, 1), weights = w(c))",
+    )
+    randomise(model, scale=2.0)
+    c, x = (torch.randn(5, n, generator=torch.Generator().manual_seed(n), dtype=DOUBLE) for n in (3, 2))
+
+    def raw(net: str) -> Tensor:
+        p = {name: model.get_parameter(f"M/{net}/{name}") for name in ("0/weight", "0/bias", "1/weight", "1/bias")}
+        hidden = nn.functional.silu(c @ p["0/weight"].T + p["0/bias"])
+        return hidden @ p["1/weight"].T + p["1/bias"]
+
+    first = reference.Normal(-1 + 4 * torch.sigmoid(raw("m")), nn.functional.softplus(raw("s"))).log_prob(x).sum(1)
+    both = torch.stack([first, reference.Normal(0.0, 1.0).log_prob(x).sum(1)], 1)
+    expected = torch.logsumexp(both + torch.log_softmax(raw("w"), 1), 1)
+    torch.testing.assert_close(model.log_prob(x, given={"c": c}), expected)

@@ -12,6 +12,8 @@ import torch
 
 import dgmspec
 from dgmspec.core.op import AbstractOp
+from dgmspec.graph.arguments import Caller
+from dgmspec.graph.findings import Findings
 from dgmspec.ops import library, training
 from dgmspec.runtime import progress
 from dgmspec.runtime.interrupts import Interrupts
@@ -21,6 +23,7 @@ from dgmspec.runtime.report import OK, verdict
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite, fresh_directory
 from dgmspec.runtime.selfcheck import self_check
 from dgmspec.spec.defaults import as_written, with_defaults
+from dgmspec.spec.model import Train
 from dgmspec.spec.unresolve import expression
 from dgmspec.syntax.printer import format_tree
 from tests.zoo import noises, randomise, small
@@ -194,6 +197,22 @@ def test_defaults_written_out_change_nothing_but_the_text(path: Path) -> None:
         assert ops[0] == ops[1]
         assert first.state_dict().keys() == second.state_dict().keys()
         assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
+
+
+@pytest.mark.parametrize("role", [r for r in library().entries if r not in ("block", "settings", "data", "bits")])
+def test_every_operation_takes_its_own_defaults(role: str) -> None:
+    # A run's spec says everything: what may be left out may also be written.
+    for cls in library().entries[role].values():
+        for example in cls.examples:
+            if example.startswith(("inverse", "forward_kl(", "hmc(dot", "hmc(sum", "metropolis(")):
+                continue  # no call by itself: a step turned round, a term of a variable, an energy of `_`
+            text = f"dgm 1\nmodel M {{ observe x : real[2] }}\ntrain M {{ optimizer = {example} }}"
+            spec = dgmspec.diagnose(text).spec
+            assert spec is not None, example
+            block, caller = spec.items[-1], Caller(Findings())
+            assert isinstance(block, Train)
+            op = caller.operation(role, block.settings[0].value, "")
+            assert caller.operation(role, as_written(op), "") == op, example
 
 
 def test_defaults_reach_used_files_and_leave_own_names_alone() -> None:

@@ -16,13 +16,14 @@ from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
 from dgmspec.core.address import child, seed_of
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.nets import AbstractNet
-from dgmspec.core.types import Type
+from dgmspec.core.types import SupportKind, Type
 from dgmspec.graph.parameters import net_use
 from dgmspec.modules import copies
 from dgmspec.modules.bodies import prepare_score_term
 from dgmspec.modules.conditionals import commitment, distribution, divergence, embed, heads, update_law
 from dgmspec.modules.expressions import as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
+from dgmspec.modules.initial import constrain
 from dgmspec.modules.nets import context_features, evaluate
 from dgmspec.modules.nets.external import checked
 from dgmspec.modules.prepared import ANCHOR, Call, Resources
@@ -143,10 +144,14 @@ def _net(line: Instruction) -> Call:
     if not types:  # it reads nothing, and what it gives has a batch of its own
         return Call(line, lambda training, p: function(op, p, next(iter(p.values())), None, training), own)
 
+    support = result.support
+    bounded = support.kind in (SupportKind.CONTINUOUS, SupportKind.SIMPLEX, SupportKind.CHOLESKY)
+
     def run(training: bool, p: Mapping[str, Tensor], *values: Tensor) -> Tensor:
         p = {name: value.detach() for name, value in p.items()} if still else p
         read = _features(values, types, p)
-        return evaluate(op, p, read, None, training).reshape(read[0].shape[0], *shape)
+        out = evaluate(op, p, read, None, training).reshape(read[0].shape[0], *shape)
+        return constrain(support, out) if bounded else out
 
     return Call(line, run, own)
 

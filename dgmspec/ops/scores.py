@@ -66,7 +66,8 @@ class Cd(AbstractScoreLoss):
     @model_validator(mode="after")
     def _belongs(self) -> Cd:
         """The settings of kept chains say something where chains are kept."""
-        stray = [n for n in ("buffer", "reinit", "start") if n in self.model_fields_set]
+        fields = type(self).model_fields  # a text that says everything says what they are by default, too
+        stray = [n for n in ("buffer", "reinit", "start") if getattr(self, n) != fields[n].default]
         if stray and not self.persistent:
             raise ValueError(f"`{stray[0]}` is a setting of kept chains: write `persistent = true`, or leave it out")
         return self
