@@ -651,3 +651,21 @@ def test_what_a_named_net_gives_stays_in_its_type() -> None:
     both = torch.stack([first, reference.Normal(0.0, 1.0).log_prob(x).sum(1)], 1)
     expected = torch.logsumexp(both + torch.log_softmax(raw("w"), 1), 1)
     torch.testing.assert_close(model.log_prob(x, given={"c": c}), expected)
+
+
+def test_flows_behind_a_label_that_is_summed_over_start_from_data() -> None:
+    model = build(
+        "observe x : real[2]",
+        "latent k : category(3)",
+        "latent e : real[2] ~ normal(0, 1)",
+        "learn w : simplex[3]",
+        "generate k ~ categorical(w)",
+        "flow x -> e | k { actnorm; elementwise(affine) }",
+        "loss = nll",
+    )
+    x = 3 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0), dtype=DOUBLE) + 1
+    model.initialise(x)
+    shift, log_scale = (model.get_parameter(f"M/x->e/0/{name}") for name in ("shift", "log_scale"))
+    started = x * log_scale.exp() + shift
+    torch.testing.assert_close(started.mean(0), torch.zeros(2, dtype=DOUBLE))
+    torch.testing.assert_close(started.std(0, correction=0), torch.ones(2, dtype=DOUBLE))

@@ -111,7 +111,7 @@ def _initialise(graph: Graph, routes: Routes, listing: Listing) -> Built:
     A step that this walk undoes meets its own output, not its input, and keeps its declared start. Behind a step that
     cannot be run that way nothing starts.
     """
-    if _laws_between(graph):
+    if _laws_between(graph) or routes.dependence.enumerated(graph.observed, inferred=True):
         density(graph, routes, listing, initialise=True)
         initialise_posteriors(graph, listing)
         return {}, []
