@@ -124,6 +124,35 @@ def test_a_model_in_other_units_is_the_same_model(tmp_path: Path) -> None:
     assert gap == pytest.approx(np.log(8 * 0.25), abs=1e-6)
 
 
+LAWS = {
+    "prior": "latent z : real[2]; generate z | c ~ normal(mlp(8)); flow x -> z { linear(plu) }; loss = nll",
+    "prior of a named net": "net h(c) = mlp(8); latent z : real[2] ~ normal(h(c)); "
+    "flow x -> z { linear(plu) }; loss = nll",
+    "autoregressive": "latent z : real[2]; generate z | c ~ autoregressive(normal, net = made(8)); "
+    "flow x -> z { actnorm }; loss = nll",
+    "posterior": "latent e : real[2] ~ normal(0, 1); latent w : real ~ normal(0, 1); "
+    "flow x -> e | w, c { linear(plu); coupling(affine, mask = half, net = mlp(8)) }; infer w | x ~ normal(mlp(8)); "
+    "loss = elbo",
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_nets_of_laws_read_what_is_standardised(name: str) -> None:
+    """Whatever the units of the data and of what is given, the density is the same, but for those of the data."""
+    text = f"dgm 1\nmodel M {{ observe x : real[2]; given c : real; {LAWS[name]} }}\n"
+    model = dgmspec.compile(dgmspec.parse(text + "train M { steps = 1; standardize = true }"), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in (p for p in model.parameters() if p.requires_grad):
+        parameter.data += 0.3 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    x, c = (torch.randn(6, *shape, generator=generator, dtype=torch.float64) for shape in ((2,), ()))
+    found = []
+    for scale, shift in ((1.0, 0.0), (50.0, -7.0)):
+        for variable in ("x", "c"):
+            model.set_statistics(variable, shift, scale)
+        found.append(model.log_prob(x * scale + shift, {"c": c * scale + shift}, seed=0) + 2 * np.log(scale))
+    torch.testing.assert_close(found[0], found[1])
+
+
 def test_a_run_keeps_its_statistics(finished: Run) -> None:
     loaded = dgmspec.load_model(finished.path / "model")
     data = arrays(20)

@@ -12,6 +12,7 @@ from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.types import Support, SupportKind, Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.graph.plans import SamplePlan
+from dgmspec.graph.standardizing import data_end
 
 __all__ = ["check_guidance"]
 
@@ -84,12 +85,13 @@ def _given(analysis: Analysis, plan: SamplePlan, name: str, value: Any) -> Itera
 def _kept(analysis: Analysis, plan: SamplePlan, name: str) -> Iterator[Diagnostic]:
     """Known coordinates stand at the start of an arrow along which a sampler can keep them."""
     variable, steps = analysis.graph.variables[name], analysis.graph.steps.values()
-    if any(step.op.keeps and step.source == variable.value and _guided(plan, step) for step in steps):
+    start = data_end(analysis.graph, variable)
+    if any(step.op.keeps and step.source == start and _guided(plan, step) for step in steps):
         return
     yield Diagnostic(
         "DGM816",
         f"`{name}` is observed, and this block draws it: known coordinates of it are kept by a sampler along a noising "
-        "arrow that starts there, whose kernel has a formula",
+        "arrow that starts there, whose kernel has a formula for each coordinate by itself",
         child(plan.address, name),
         "not kept",
         (Label(variable.address, "observed"),),

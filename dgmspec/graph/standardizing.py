@@ -13,15 +13,23 @@ from dataclasses import replace
 from dgmspec.algebra.nodes import Name, Vector
 from dgmspec.core.address import Address, child
 from dgmspec.core.types import REAL, UNKNOWN, Support, Type
-from dgmspec.graph.graph import ArrowNode, FormulaNode, Graph, StepNode, Value, ValueId, VariableNode
+from dgmspec.graph.graph import ArrowNode, FormulaNode, Graph, Prior, StepNode, Value, ValueId, VariableNode
 from dgmspec.ops.standardizing import Standardize
 
-__all__ = ["standardized", "standardizer", "unstandardized"]
+__all__ = ["data_end", "standardized", "standardizer", "unstandardized"]
 
 
 def standardizer(variable: VariableNode) -> Address:
     """The address of the step that standardises a variable, where there is one."""
     return child(variable.address, Standardize.name)
+
+
+def data_end(graph: Graph, variable: VariableNode) -> ValueId:
+    """Where the data of a variable enter its arrow: behind the step that standardises it, where there is one."""
+    step = graph.steps.get(standardizer(variable))
+    if step is None:
+        return variable.value
+    return step.target if step.source == variable.value else step.source
 
 
 def standardized(graph: Graph) -> Graph:
@@ -113,10 +121,26 @@ def _reading(graph: Graph, variable: VariableNode, new: ValueId) -> Graph:
         k: replace(s, context=new) if s.context == old and s.arrow not in named else s for k, s in graph.steps.items()
     }
     arrows = {k: replace(a, context=new) if a.context == old and k not in named else a for k, a in graph.arrows.items()}
-    nets = {k: replace(n, inputs=tuple(new if v == old else v for v in n.inputs)) for k, n in graph.nets.items()}
+    nets = {k: replace(n, inputs=_swapped(n.inputs, old, new)) for k, n in graph.nets.items()}
     kept = set(named.values())
     formulas = {k: f if f.target in kept else _read(f, variable, new) for k, f in graph.formulas.items()}
-    return replace(graph, steps=steps, arrows=arrows, nets=nets, formulas=formulas)
+    variables = {
+        k: replace(v, prior=_law(v.prior, old, new), posterior=_law(v.posterior, old, new))
+        for k, v in graph.variables.items()
+    }
+    return replace(graph, variables=variables, steps=steps, arrows=arrows, nets=nets, formulas=formulas)
+
+
+def _law(law: Prior | None, old: ValueId, new: ValueId) -> Prior | None:
+    """A law whose own nets read another value."""
+    if law is None:
+        return None
+    trunks = tuple(replace(trunk, inputs=_swapped(trunk.inputs, old, new)) for trunk in law.trunks)
+    return replace(law, trunks=trunks, context=_swapped(law.context, old, new) if law.op.conditioned else law.context)
+
+
+def _swapped(values: tuple[ValueId, ...], old: ValueId, new: ValueId) -> tuple[ValueId, ...]:
+    return tuple(new if value == old else value for value in values)
 
 
 def _read(node: FormulaNode, variable: VariableNode, new: ValueId) -> FormulaNode:

@@ -16,6 +16,7 @@ from dgmspec.algebra.paths.scalar import AbstractCurve
 from dgmspec.core.samplers import AbstractSampler
 from dgmspec.core.types import REAL, Type
 from dgmspec.graph.graph import StepNode
+from dgmspec.graph.standardizing import data_end
 from dgmspec.modules.inputs import as_event, read_given
 from dgmspec.modules.journeys import Noise, denoiser_of, journey, noising_step, reversed_of
 from dgmspec.modules.paths.denoiser import AnyDenoiser, Denoiser, JointDenoiser
@@ -23,6 +24,7 @@ from dgmspec.modules.paths.descent import Known
 from dgmspec.modules.paths.unsolved import Reversed, run_back
 from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.runner import Given, UnavailableError
+from dgmspec.modules.standardizing import behind
 from dgmspec.modules.twin import by_row
 from dgmspec.modules.variants import AbstractVaried
 from dgmspec.ops.paths.arrows import Perturb
@@ -293,6 +295,12 @@ class AbstractNoised(AbstractVaried, ABC):
             return None
         (name, (values, mask)), *more = known.items()
         variable = self.graph.variables.get(name)
-        if more or variable is None or variable.value != node.source:
+        if more or variable is None or data_end(self.graph, variable) != node.source:
             raise UnavailableError(f"known coordinates are those of the variable where the `{node.op.name}` starts")
-        return Known(net.data(values.to(self.device, self.dtype)), mask.to(self.device))
+        if not node.op.keeps:
+            raise UnavailableError(
+                f"known coordinates are put where the kernel has them, and along the `{node.op.name}` of {self.name}, "
+                "whose coordinates mix, that hangs on those that are free"
+            )
+        values = behind(self.graph, variable, self.values(), values.to(self.device, self.dtype))
+        return Known(net.data(values), mask.to(self.device))

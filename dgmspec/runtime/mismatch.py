@@ -19,12 +19,14 @@ from torch import Tensor
 from dgmspec.core.address import Address, seed_of
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import Prior, StepNode
+from dgmspec.graph.standardizing import data_end
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.journeys import denoiser_of
 from dgmspec.modules.paths.simulation import process_of
 from dgmspec.modules.paths.unsolved import noised
 from dgmspec.modules.prepared import Resources
+from dgmspec.modules.standardizing import behind
 from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
 from dgmspec.ops.paths.unsolved import Unsolved
@@ -81,7 +83,7 @@ def mismatches(model: CompiledModel, rows: Mapping[str, Tensor] | None, seed: in
     """One for each noising arrow to a prior of numbers, from the rows at its start, or from normal ones of mean square
     1 where there are none."""
     for node, event, prior in _ends(model):
-        given = (rows or {}).get(model.graph.values[node.source].variable or "")
+        given = _rows(model, node, rows or {})
         if given is not None or not event.support.discrete:
             found = _measured(model, node, event, prior, given, seed)
             yield from () if found is None else (found,)
@@ -101,6 +103,13 @@ def _ends(model: CompiledModel) -> Iterator[tuple[StepNode, Type, Prior]]:
         event, prior = model.graph.type_of(node.source), _prior(model, node)
         if isinstance(event, Type) and 0 < event.size <= COORDINATES and prior is not None:
             yield node, event, prior
+
+
+def _rows(model: CompiledModel, node: StepNode, rows: Mapping[str, Tensor]) -> Tensor | None:
+    """The rows of the variable at an arrow's start, as they enter it; None where they are not given."""
+    starts = (v for v in model.graph.observed.values() if data_end(model.graph, v) == node.source)
+    found = [behind(model.graph, v, model.values(), rows[v.name]) for v in starts if v.name in rows]
+    return found[0] if found else None
 
 
 def _measured(

@@ -38,6 +38,7 @@ class JointSde(AbstractNoising):
 
     name: ClassVar[str] = "sde"
     laws: ClassVar[tuple[str, ...]] = ("drift", "diffusion")
+    keeps: ClassVar[bool] = False
 
     parts: Parts
     starts: tuple[Start | None, ...]
