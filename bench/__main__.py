@@ -15,6 +15,7 @@ import torch
 
 from bench.adapters import installed
 from bench.document import page
+from bench.measure import hold_memory
 from bench.ode import document as odes
 from bench.ode.run import Row as OdeRow
 from bench.ode.run import run as run_ode
@@ -44,6 +45,7 @@ def main() -> None:
     if not installed():
         options.error("none of the other libraries is here: pip install -c constraints.txt -e '.[bench]'")
     torch.set_num_threads(chosen.threads)
+    hold_memory()
     # The other libraries warn of their own deprecated calls, and torch.compile of what it cannot fuse.
     warnings.simplefilter("ignore")
     operations = (chosen.only,) if chosen.only else OPERATIONS

@@ -31,16 +31,17 @@ hold the median ratio with at least 95 %.
 
 ## How it is measured
 
-Everything of a row runs in one process, in turn, {rounds} rounds after a warm-up, on {clock}. Before a library
-is timed, its log-densities are compared with ours in float64 under the same parameters (relative difference below
-1e-9), and so is the number of parameters. `train` is the negative mean log-density, its gradient, and a step of Adam,
-fused everywhere. All libraries get the plain exponential as the scale of affine maps, although most squash it, and the
-same nets: two hidden layers of rectified units. zuko's splines have parameters of their own kind and are not compared
-by value. *compiled* is `model.compiled()`, one full graph, in training that of the loss and its gradients
-(`model.pull`, as under `compile = true`), and for nets of 256 units `model.compiled(options={{"cpp_wrapper": True}})`;
-the others run as their documentation runs them, without torch.compile. *frozen* is `model.freeze()`, for inference;
-*frozen compiled* is `model.freeze().compiled(options={{"cpp_wrapper": True}})`, which packs large weights. *products*
-are the nets' matrix products alone: where they are most of the time, nobody can be much faster than anybody else.
+Everything of a row runs in one process, in turn, {rounds} rounds after a warm-up, on {clock}. The process keeps memory
+that is freed, so that nobody pays for what others gave back to the system. Before a library is timed, its log-densities
+are compared with ours in float64 under the same parameters (relative difference below 1e-9), and so is the number of
+parameters. `train` is the negative mean log-density, its gradient, and a step of Adam, fused everywhere. All libraries
+get the plain exponential as the scale of affine maps, although most squash it, and the same nets: two hidden layers of
+rectified units. zuko's splines have parameters of their own kind and are not compared by value. *compiled* is
+`model.compiled()`, one full graph, in training that of the loss and its gradients (`model.pull`, as under
+`compile = true`), and for nets of 256 units `model.compiled(options={{"cpp_wrapper": True}})`; the others run as their
+documentation runs them, without torch.compile. *frozen* is `model.freeze()`, for inference; *frozen compiled* is
+`model.freeze().compiled(options={{"cpp_wrapper": True}})`, which packs large weights. *products* are the nets' matrix
+products alone: where they are most of the time, nobody can be much faster than anybody else.
 NAF's families differ: ours is a mixture of sigmoids, zuko's a monotonic net. Residual blocks have silu units; their
 log-determinant is exact at D = 2, and beyond it, in normflows and here, an unbiased estimate of which two terms of the
 series are always taken.

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import torch
 
-__all__ = ["Ratio", "Times", "interleaved", "paired"]
+__all__ = ["Ratio", "Times", "hold_memory", "interleaved", "paired"]
 
 Case = Callable[[], object]
+LARGEST_HELD = 31 << 20
+"""Bytes of a block just below the size from which glibc never keeps one (mallopt(3), M_MMAP_THRESHOLD)."""
 LONG_ENOUGH = 0.02
 """Seconds that one reading takes at least: shorter cases are repeated within a reading."""
 
@@ -39,6 +41,15 @@ class Ratio:
 
     def __str__(self) -> str:
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+def hold_memory() -> None:
+    """Free one large block that nobody touched: glibc from then on keeps what is freed, for every library alike.
+
+    Otherwise it depends on all that ran before in the process whether a step's memory is given back to the system and
+    faulted in again at the next step, which costs up to a tenth of a step.
+    """
+    torch.empty(LARGEST_HELD, dtype=torch.uint8)
 
 
 def interleaved(cases: Mapping[str, Case], rounds: int) -> dict[str, Times]:
