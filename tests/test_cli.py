@@ -19,6 +19,7 @@ from dgmspec import answers, cli
 from dgmspec.commands import specs
 from dgmspec.core.width import unbroken
 from dgmspec.spec.templates import templates
+from dgmspec.syntax.printer import format_text
 
 ROOT = Path(__file__).parent.parent
 SPECS = ROOT / "specs"
@@ -109,6 +110,7 @@ def test_fmt_keeps_comments_and_says_what_changes(tmp_path: Path, capsys: pytest
     path = tmp_path / "a.dgm"
     path.write_text("dgm 1\nparam  a=3   # why\n")
     assert cli.run(["fmt", "--check", str(path)]) == 1
+    assert capsys.readouterr().err == f"{path} would change\n"
     assert cli.run(["fmt", "--diff", str(path)]) == 0
     assert "+param a = 3  # why" in capsys.readouterr().out
     assert cli.run(["fmt", str(path)]) == 0
@@ -136,6 +138,7 @@ def test_a_template_names_the_file_where_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "my/own.dgm"
     assert cli.run(["new", "nsf", str(path), "-q"]) == 0
     assert f"`dgmspec train {path.as_posix()} --set" in path.read_text()
+    assert not [t.name for t in templates().values() if format_text(t.text)[0] != t.text]
     texts = [template.at(Path("own.dgm")) for template in templates().values()]
     assert not [text for text in texts if "specs/" in text]
     assert "`dgmspec train flow_matching.dgm --out runs/first`" in templates()["reflow"].at(Path("own.dgm"))

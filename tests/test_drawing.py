@@ -136,6 +136,19 @@ def test_latex_says_the_density_with_the_sign_of_the_direction() -> None:
     assert r"\mathcal{L} &= -\mathbb{E}_{x \sim \text{data}}\left[\log p(x)\right]" in maf
 
 
+def test_latex_says_what_a_law_is_given_and_the_equation_of_a_process() -> None:
+    texts = {name: latex(GRAPHS[name]) for name in ("gmm", "joint_simulator", "double_well", "critically_damped")}
+    assert r"\log p(x) &= \log \sum_{k} p(k)\, p(x \mid k)" in texts["gmm"]
+    joint = texts["joint_simulator"]
+    assert r"\log p(x \mid \mathit{theta}) &= \log p(z) +" in joint and r"f^{(1)}(x;\, \mathit{theta})" in joint
+    assert r"\log p(\mathit{theta}) &=" not in joint
+    assert (
+        r"d x &= \left(x - {x}^{3}\right)\, d t + \sqrt{\frac{2}{4}}\, d W,\quad t \colon 0 \to 10"
+        in texts["double_well"]
+    )
+    assert r"d (x, v) &= \left[" in texts["critically_damped"]
+
+
 def test_names_become_symbols() -> None:
     expected = {"x": "x", "x0": "x_{0}", "label": r"\mathit{label}", "σ": r"\sigma", "σ_max": r"\sigma_{\mathit{max}}"}
     assert {name: symbol(name) for name in expected} == expected

@@ -27,11 +27,11 @@ def render_table(table: ExplainTable, source: str = "", width: int | None = None
     parts = [_flow(table.model, flow, source, width) for flow in table.flows]
     parts += [f"model {table.model}   {ends}   not explained: its types are not all known" for ends in table.unknown]
     if table.laws:
-        parts.insert(0, _laws(table, source))
+        parts.insert(0, _laws(table, source, width))
     return "\n\n".join(parts) or f"model {table.model}   no flows"
 
 
-def _laws(table: ExplainTable, source: str) -> str:
+def _laws(table: ExplainTable, source: str, terminal: int | None) -> str:
     """The conditional laws, one a line: how many parameters, how a posterior's divergence and gradient are taken."""
     head = "   ".join([*([source] if source else []), f"model {table.model}", f"log_prob {table.density}"])
     width = max(len(row.law) for row in table.laws)
@@ -39,7 +39,7 @@ def _laws(table: ExplainTable, source: str) -> str:
     for row in table.laws:
         said = f", divergence {row.divergence}, gradient {row.gradient}" if row.divergence else ""
         lines.append(f"  {row.head:8}  {row.law:{width}}  {row.parameters:>8,} parameters{said}")
-    return "\n".join([head, *lines])
+    return "\n".join([wrap(head, terminal, 2), *(wrap(line, terminal, 10) for line in lines)])
 
 
 def _flow(model: str, flow: FlowTable, source: str, width: int | None) -> str:

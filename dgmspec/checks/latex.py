@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from dgmspec.algebra.nodes import AbstractExpr
+from dgmspec.algebra.nodes import AbstractExpr, Sum
 from dgmspec.checks.analysis import Analysis, Leg
 from dgmspec.checks.drawing import law, step_label
 from dgmspec.checks.latex_formulas import escaped, expression, numeral, symbol
@@ -15,7 +15,7 @@ from dgmspec.core.losses import AbstractPosteriorLoss
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import SupportKind, Type, Unknown, number
 from dgmspec.graph.dependence import Group
-from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, Prior, VariableNode
+from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, Prior, ValueId, VariableNode
 from dgmspec.graph.words import describe
 
 __all__ = ["latex"]
@@ -124,11 +124,21 @@ def _arrow(graph: Graph, arrow: ArrowNode, f: str) -> Iterator[str]:
             state, time, rate, (low, high) = solved
             y, t = symbol(state), symbol(time)
             yield rf"\frac{{d {y}}}{{d {t}}} &= {expression(rate)},\quad {t} \colon {_time(low)} \to {_time(high)}"
+        if noisy := graph.steps[address].op.stochastics():
+            state, time, drift, diffusion, (low, high) = noisy
+            y, t = symbol(f"[{state}]" if ", " in state else state), symbol(time)
+            moved = rf"d {y} &= {_factor(drift)}\, d {t} + {_factor(diffusion)}\, d W"
+            yield rf"{moved},\quad {t} \colon {_time(low)} \to {_time(high)}"
         yield from _kernel(graph, address)
     written = dict.fromkeys(found for address in arrow.steps for found in _written(graph.steps[address].op))
     for name, equations in written:
         lines = r",\; ".join(rf"{symbol(v)} \leftarrow {expression(value)}" for v, value in equations)
         yield rf"\text{{{escaped(name)}}} &: {lines}"
+
+
+def _factor(formula: AbstractExpr) -> str:
+    said = expression(formula)
+    return rf"\left({said}\right)" if isinstance(formula, Sum) else said
 
 
 def _kernel(graph: Graph, address: str) -> Iterator[str]:
@@ -165,9 +175,20 @@ def _written(op: AbstractOp) -> Iterator[tuple[str, tuple[tuple[str, AbstractExp
 
 
 def _context(graph: Graph, arrow: ArrowNode) -> str:
-    """What conditions an arrow: a variable by its name, anything else as c."""
-    name = graph.values[arrow.context].variable if arrow.context is not None else None
-    return symbol(name) if name else "c"
+    """What conditions an arrow: the variables that it reads."""
+    names = _read(graph, arrow.context) if arrow.context is not None else []
+    return ", ".join(map(symbol, names)) or "c"
+
+
+def _read(graph: Graph, value: ValueId) -> list[str]:
+    """The variables that a value is made of by nets, formulas and a step, as one that standardises, in order."""
+    if (name := graph.values[value].variable) is not None:
+        return [name]
+    makers = {node.target: node.inputs for node in (*graph.nets.values(), *graph.formulas.values())}
+    ends = [(step.source, step.target) for step in graph.steps.values() if value in (step.source, step.target)]
+    beside = [graph.values[end].variable for pair in ends for end in pair if end != value]
+    found = [name for source in makers.get(value, ()) for name in _read(graph, source)]
+    return list(dict.fromkeys(found or [name for name in beside if name]))
 
 
 def _given(graph: Graph, law: Prior) -> str:
@@ -200,9 +221,16 @@ def _density(analysis: Analysis, variable: VariableNode, names: dict[str, str]) 
         if not any(step.op.density == "lower bound" for step in analysis.graph.steps.values()):
             yield _bound(analysis, variable, latents)
         return
+    if not legs:  # the law of the variable stands beside its type
+        if (law := variable.prior) is not None and law.inputs:
+            k = ", ".join(symbol(v.name) for v in analysis.dependence.enumerated([variable.name], inferred=True))
+            x, laws = symbol(variable.name), rf"p({_given(analysis.graph, law)})"
+            yield rf"\log p({x}) &= \log \sum_{{{k}}} p({k})\, {laws}" if k else rf"\log p({x}) &= \log {laws}"
+        return
     prior = symbol(analysis.priors(variable.name)[0].name)
-    x, given = symbol(variable.name), [symbol(name) for name in analysis.graph.givens]
-    bar = rf" \mid {', '.join(given)}" if given else ""
+    read = [name for leg in legs if leg.arrow.context for name in _read(analysis.graph, leg.arrow.context)]
+    x, given = symbol(variable.name), map(symbol, dict.fromkeys((*analysis.graph.givens, *read)))
+    bar = rf" \mid {', '.join(given)}" if read or analysis.graph.givens else ""
     said = rf"\log p({x}{bar}) &{_RELATION[kind]} \log p({prior})"
     for leg in legs:
         f, count = names[leg.arrow.address], len(leg.arrow.steps)

@@ -128,7 +128,7 @@ def expression(node: AbstractExpr, names: dict[str, str] | None = None) -> str:
             said = " ".join(f"{t.sign} {inner(t.of) if t.sign == '+' else tight(t.of)}" for t in node.terms)
             return said.removeprefix("+ ").replace("+ -", "- ")
         case Product():
-            return _product(node, tight)
+            return _product(node, tight, inner)
         case Power():
             base = tight(node.base)
             simple = isinstance(node.base, (Name, Number, Constant, Index))
@@ -152,12 +152,13 @@ def _paren(text: str) -> str:
     return text if text.startswith(r"\left(") else rf"\left({text}\right)"
 
 
-def _product(node: Product, tight: Callable[[AbstractExpr], str]) -> str:
+def _product(node: Product, tight: Callable[[AbstractExpr], str], inner: Callable[[AbstractExpr], str]) -> str:
     """Factors from the left, quotients as fractions; the sign of the first stands before the whole."""
     first = node.factors[0].of
-    sign, said = ("-", tight(first.of)) if isinstance(first, Neg) else ("", tight(first))
+    alone = inner if node.factors[1].op == "/" else tight  # a bar sets apart what stands above and below it
+    sign, said = ("-", alone(first.of)) if isinstance(first, Neg) else ("", alone(first))
     for factor in node.factors[1:]:
-        part = tight(factor.of)
+        part = (inner if factor.op == "/" else tight)(factor.of)
         if factor.op == "/":
             said = rf"\frac{{{said}}}{{{part}}}"
         else:

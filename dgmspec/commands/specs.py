@@ -161,6 +161,8 @@ def fmt(
             text += after
         elif after != before and not check:
             write(Path(name), after)
+        if check and after != before and not quiet:
+            aside += f"{name} would change\n"
         entry = {"file": name, "changes": after != before, "valid": not wrong}
         entry |= {"text": after} if name == "-" else {}
         files.append(entry | {"diagnostics": as_data(diagnostics, {"": before}, {"": name})})

@@ -161,6 +161,11 @@ class AbstractStep(AbstractOp, ABC):
         the times at which it starts and ends, numbers or formulas."""
         return None
 
+    def stochastics(self) -> tuple[str, str, Any, Any, tuple[Any, Any]] | None:
+        """The equation with noise that the step follows, where it is one: the state, the time, the drift and the
+        diffusion as formulas of both, and the times at which it starts and ends."""
+        return None
+
     def kernel(self, x: Type) -> Kernel | None:
         """The law of the state along the step's time, given that at the start, where it is normal and known."""
         return None

@@ -47,6 +47,9 @@ class Sde(AbstractCoordinatewise):
     def times(self) -> Times:
         return Times(self.time, self.low, self.high)
 
+    def stochastics(self) -> tuple[str, str, AbstractExpr, AbstractExpr, tuple[float, float]]:
+        return self.state, self.time, self.drift, self.diffusion, (self.low, self.high)
+
     def law_at(self) -> str:
         return "drift"
 

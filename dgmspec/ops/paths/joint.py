@@ -53,6 +53,9 @@ class JointSde(AbstractNoising):
         """The time and its ends."""
         return Times(self.time, self.low, self.high)
 
+    def stochastics(self) -> tuple[str, str, AbstractExpr, AbstractExpr, tuple[float, float]]:
+        return self.state, self.time, self.drift, self.diffusion, (self.low, self.high)
+
     def parts_of(self, shape: Shape) -> Parts:
         """The names in the formulas, each with its shape."""
         return self.parts if len(self.parts) > 1 else ((self.parts[0][0], shape),)

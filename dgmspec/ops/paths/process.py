@@ -42,6 +42,9 @@ class AbstractProcess(AbstractStep, ABC):
         """The time and its ends."""
         return Times(self.time, self.low, self.high)
 
+    def stochastics(self) -> tuple[str, str, AbstractExpr, AbstractExpr, tuple[float, float]]:
+        return self.state, self.time, self.drift, self.diffusion, (self.low, self.high)
+
     def parts_of(self, shape: Shape) -> Parts:
         """The names in the formulas, each with its shape."""
         return self.parts or ((self.state, shape),)
