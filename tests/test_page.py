@@ -25,7 +25,7 @@ from dgmspec.runtime import likelihood
 from dgmspec.runtime.beside import samples_beside
 from dgmspec.runtime.kolmogorov.histograms import Histogram
 from dgmspec.runtime.page import write_page
-from dgmspec.runtime.page.charts import ticks
+from dgmspec.runtime.page.charts import Line, curves, ticks
 from dgmspec.runtime.page.material import gather
 from dgmspec.runtime.page.processes import processes_section
 from dgmspec.runtime.page.sections import SECTIONS as SECTIONS_OF
@@ -166,6 +166,7 @@ def test_data_that_moved_are_found_where_they_lie_now(tmp_path: Path) -> None:
     for verb in ("report", "verify"):
         assert cli.run([verb, run, "-q", "--data", f"rows={now}"]) == 0
     text = page(tmp_path / "run")
+    assert f"bundle.dgm --data rows={tmp_path / 'rows.npy'}" in text
     assert re.search(r"trained weights, \d+ held-out rows", text) and "No data beside" not in text
 
 
@@ -299,6 +300,11 @@ model Energy {
     observe x : real[2] ~ exp(-dot(x, x))
 }
 """
+
+
+def test_one_reading_is_a_dot() -> None:
+    point = Line("training", "faint", np.array([40.0]), np.array([1.0]))
+    assert curves([point], "loss", "step", "nats", (0.0, 2.0)).count("<circle") == 1
 
 
 def test_samples_of_samplers_stand_beside_data() -> None:

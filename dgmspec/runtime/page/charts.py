@@ -90,12 +90,12 @@ class Line:
 def curves(lines: Sequence[Line], title: str, x_label: str, y_label: str, frame: tuple[float, float]) -> Html:
     """Curves over one another, between the heights of `frame`."""
     start, end = min(float(line.x[0]) for line in lines), max(float(line.x[-1]) for line in lines)
-    axes = Axes((start, end if end > start else start + 1), frame, 720, 230, left=56, top=20)
+    axes = Axes((start if end > start else 0.0, end), frame, 720, 230, left=56, top=20)
     parts: list[Html] = []
     for line in lines:
         x, y = axes.at(*_thinned(line.x, line.y))
         parts.append(_path(x, y, f"line {line.kind}"))
-        if line.dots and len(x) <= 80:
+        if (line.dots and len(x) <= 80) or len(x) == 1:
             parts += [
                 tag("circle", cx=f"{a:.1f}", cy=f"{b:.1f}", r="2.5", class_=f"dot {line.kind}")
                 for a, b in zip(x, y, strict=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from dgmspec.checks.explain_html import drawing_html, flows_html
+from dgmspec.checks.explain_table import explain_table
 from dgmspec.core.markup import Html, join, tag
 from dgmspec.core.png import file_uri
 from dgmspec.runtime.page.checks import checks_section
@@ -15,6 +17,7 @@ from dgmspec.runtime.page.training import training_section
 from dgmspec.runtime.page.views import samples_section
 from dgmspec.runtime.progress import rate
 from dgmspec.runtime.report import OK, loss_unit, rows_of
+from dgmspec.runtime.task import FROM_PYTHON
 from dgmspec.syntax.highlight import highlight
 
 __all__ = ["SECTIONS", "header"]
@@ -110,6 +113,8 @@ def _plan(material: Material) -> Html:
         "is a possible dependency, an empty one is proved absent. Passes are those that wait for one another."
     )
     graph = material.model.graph
+    if not graph.arrows and not explain_table(graph).laws:
+        return _EMPTY
     return join([tag("p", said, class_="dgm-soft") if graph.arrows else None, flows_html(graph)])
 
 
@@ -211,17 +216,24 @@ def _entry(entry: Entry, top: float) -> Html:
 def _environment(material: Material) -> Html:
     rows = {
         **material.report.get("versions", {}),
-        "data": material.config.get("data") or "none",
+        **({"data": data} if (data := material.config.get("data")) else {}),
         "folder": material.path.resolve(),
     }
     body = [tag("tr", tag("th", name, scope="row"), tag("td", tag("code", value))) for name, value in rows.items()]
-    again = f"dgmspec train {material.path / 'bundle.dgm'}"
-    return join(
-        [
-            tag("table", tag("tbody", *body), class_="dgm-table"),
-            tag("p", "Again, from the spec with every default written out: ", tag("code", again)),
-        ]
-    )
+    again = _again(material)
+    said = tag("p", "Again, from the spec with every default written out: ", tag("code", again)) if again else None
+    return join([tag("table", tag("tbody", *body), class_="dgm-table"), said])
+
+
+def _again(material: Material) -> str:
+    """The command that trains the same anew; none for data from Python."""
+    config, command = material.config, f"dgmspec train {material.path / 'bundle.dgm'}"
+    name, source = config.get("data"), config["train"].get("data") or {}
+    if name in FROM_PYTHON:
+        return ""
+    if name and (path := source.get("path")):  # which would be looked for beside the run's spec
+        command += f" --data {name}={config['data_paths'].get(name) or Path(config['data_folder']) / path}"
+    return command
 
 
 SECTIONS: Final[dict[str, tuple[str, Callable[[Material], Html]]]] = {
