@@ -15,7 +15,17 @@ from dgmspec.core.losses import AbstractPosteriorLoss
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.types import SupportKind, Type, Unknown, number
 from dgmspec.graph.dependence import Group
-from dgmspec.graph.graph import ArrowNode, Graph, LearnedNode, LossTerm, Prior, ValueId, VariableNode
+from dgmspec.graph.graph import (
+    ArrowNode,
+    FormulaNode,
+    Graph,
+    LearnedNode,
+    LossTerm,
+    NetNode,
+    Prior,
+    ValueId,
+    VariableNode,
+)
 from dgmspec.graph.words import describe
 
 __all__ = ["latex"]
@@ -184,7 +194,8 @@ def _read(graph: Graph, value: ValueId) -> list[str]:
     """The variables that a value is made of by nets, formulas and a step, as one that standardises, in order."""
     if (name := graph.values[value].variable) is not None:
         return [name]
-    makers = {node.target: node.inputs for node in (*graph.nets.values(), *graph.formulas.values())}
+    nodes: list[NetNode | FormulaNode] = [*graph.nets.values(), *graph.formulas.values()]
+    makers = {node.target: node.inputs for node in nodes}
     ends = [(step.source, step.target) for step in graph.steps.values() if value in (step.source, step.target)]
     beside = [graph.values[end].variable for pair in ends for end in pair if end != value]
     found = [name for source in makers.get(value, ()) for name in _read(graph, source)]
