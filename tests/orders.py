@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import REAL, Shape, Type
-from dgmspec.modules.paths.simulation import STEPS, process_of
+from dgmspec.modules.paths.process import STEPS, process_of
 from dgmspec.ops import find
 from dgmspec.ops.paths.process import AbstractProcess
 

@@ -4,7 +4,6 @@ Fences of .dgm texts say what is claimed of them:
 
     dgm                 a complete file without errors or warnings
     dgm wrong DGM302    a complete file that shows this code
-    dgm later           a complete file whose only errors are that this version does not compile it yet
     dgm members         members of a model, put between its braces; clean
     dgm steps TYPE      steps of a flow from x : TYPE to a normal z of the same size; no errors
 
@@ -69,10 +68,6 @@ def test_examples_do_what_their_fences_say(block: Block) -> None:
             assert not codes(block.text, "error", "warning")
         case "wrong":
             assert rest in codes(block.text, "error", "warning", "note")
-        case "later":
-            assert codes(block.text, "error") == {"DGM901"}
-            spec = dgmspec.parse(block.text)
-            assert dgmspec.parse(spec.text()) == spec
         case "members":
             assert not codes(f"dgm 1\nmodel M {{\n{block.text}}}\n", "error", "warning")
         case "steps":

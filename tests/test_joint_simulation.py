@@ -21,7 +21,7 @@ from dgmspec.algebra.paths.slopes import own_slope
 from dgmspec.checks.explain import explain
 from dgmspec.modules.asked import asked_sampler
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
-from dgmspec.modules.paths.simulation import field_of
+from dgmspec.modules.paths.process import field_of
 from dgmspec.modules.paths.unsolved import Reversed, run_back
 from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.ops.paths.unsolved import Unsolved

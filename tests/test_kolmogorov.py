@@ -17,7 +17,7 @@ import dgmspec
 from dgmspec import cli
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.paths import coefficients
-from dgmspec.modules.paths import simulation as simulating
+from dgmspec.modules.paths import process as simulating
 from dgmspec.runtime.findings import Finding
 from dgmspec.runtime.kolmogorov import check, gridded
 from dgmspec.runtime.kolmogorov.volumes import Box, binned, solve
@@ -197,7 +197,7 @@ def test_a_wrong_scheme_is_found(monkeypatch: pytest.MonkeyPatch, law: tuple[str
 def test_the_calculus_matters(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Stratonovich equation solved on the grid without its correction, as Itô's."""
     of = forwards("0 * x", "0.8 * x", "calculus = stratonovich", prior="normal(1, 0.1)")
-    monkeypatch.setattr(gridded, "_ito", lambda op, event: gridded.at_once(gridded.law_of(op, event.shape).drift))
+    monkeypatch.setattr(gridded, "_ito", lambda op, event, law: gridded.at_once(law.drift))
     assert not found(of)["simulation"].holds
 
 

@@ -27,6 +27,10 @@ DIAGONAL = (
     "diffusion(t) = sqrt([1, 2 * rate] * β(t)); t_eps = 1e-3; {flow}; {net} }"
 )
 """Alike at the starting values but for the offset."""
+ARRAYS = (
+    "sde x -> z over t in 0..1 { learn rate : positive[2] = [0.5, 1]; drift(x, t) = -rate * β(t) * x + [0, rate[1]]; "
+    "diffusion(t) = sqrt(2 * rate * β(t)); t_eps = 1e-3; {flow}; {net} }"
+)
 KERNEL = (
     "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(exp(-top * t^2 / 4) * x + top * t, sqrt(1 - exp(-top * t^2 "
     "/ 2))); t_eps = 1e-3; {flow}; {net} }"
@@ -57,7 +61,9 @@ def ends(found: CompiledModel) -> tuple[Denoiser, Denoiser]:
     return Denoiser(node.op, p, event, plan_of(node.op, event)), denoiser_of(node, found.graph, found.values())
 
 
-@pytest.mark.parametrize(("law", "moved"), [(VP, 15.0), (SHIFTED, -12.0), (KERNEL, 15.0), (DIAGONAL, -12.0)])
+@pytest.mark.parametrize(
+    ("law", "moved"), [(VP, 15.0), (SHIFTED, -12.0), (KERNEL, 15.0), (DIAGONAL, -12.0), (ARRAYS, -12.0)]
+)
 def test_curves_are_those_of_the_law_with_the_numbers_put_in(law: str, moved: float) -> None:
     """Far from the starting values, where the panels of the integrals were not made for them."""
     found = model(law)
@@ -78,7 +84,9 @@ def test_curves_are_those_of_the_law_with_the_numbers_put_in(law: str, moved: fl
         torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize(("law", "loss"), [(VP, "vlb"), (SHIFTED, "nll"), (KERNEL, "vlb"), (DIAGONAL, "vlb")])
+@pytest.mark.parametrize(
+    ("law", "loss"), [(VP, "vlb"), (SHIFTED, "nll"), (KERNEL, "vlb"), (DIAGONAL, "vlb"), (ARRAYS, "vlb")]
+)
 def test_gradients_reach_the_numbers(law: str, loss: str) -> None:
     """They are those of differences."""
     found = model(law, loss)
@@ -135,8 +143,14 @@ def test_the_bound_of_a_known_score_is_the_entropy(monkeypatch: pytest.MonkeyPat
         (VP.replace("-β(t) / 2 * x", "top * x - x^3"), "ism", ["DGM677"]),
         (VP.replace("sqrt(β(t))", "[1, 2] * top"), "vlb", []),
         (VP.replace("sqrt(β(t))", "[1, 2, 3] * top"), "vlb", ["DGM310"]),
-        (KERNEL.replace("t_eps = 1e-3", "net γ(t) = mlp(8)"), "vlb", ["DGM901"]),
+        (KERNEL.replace("t_eps = 1e-3", "net γ(t) = mlp(8)"), "vlb", ["DGM677"]),
         (VP.replace("sqrt(β(t))", "sqrt(top - 30 * t)"), "vlb", ["DGM453"]),
+        (ARRAYS.replace("positive[2] = [0.5, 1]", "positive[3]"), "vlb", ["DGM310"]),
+        (
+            ARRAYS.replace("positive[2] = [0.5, 1]", "real[2, 2]").replace("-rate * β(t) * x", "rate @ x"),
+            "ism",
+            ["DGM677"],
+        ),
     ],
 )
 def test_what_a_learned_law_does_not_have_is_refused(law: str, loss: str, expected: list[str]) -> None:
@@ -178,3 +192,25 @@ def test_the_bound_is_not_bought_where_the_ratio_of_signal_to_noise_rises(rise: 
         for late in (0.0, 1.0, 3.0):
             weight.copy_(torch.tensor([[0.5, late]]))
             assert float(found.loss(x, seed=0).total) > 0.5 * math.log(2 * math.pi * math.e)
+
+
+def test_a_chain_learns_an_array() -> None:
+    """Its bound, and the gradient of it, are those of the chain whose entries are numbers of their own."""
+    chain = (
+        "dgm 1\nmodel M {\nobserve x : real[2]\nlatent z : real[2] ~ normal(0, 1)\nmarkov x -> z over t in 1..20 {\n"
+        "{learned}\nstep(x, t) ~ normal(sqrt(1 - {b}) * x, sqrt({b}))\nlearn noise(x, t) = mlp(4)\n}\nloss = vlb\n}\n"
+    )
+    texts = [
+        chain.replace("{learned}", "learn b : unit[2] = [0.2, 0.3]").replace("{b}", "b"),
+        chain.replace("{learned}", "learn p : unit = 0.2; learn q : unit = 0.3").replace("{b}", "[p, q]"),
+    ]
+    x = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for each in texts:
+        one = dgmspec.compile(dgmspec.parse(each), seed=0, dtype=torch.float64)
+        loss = one.loss(x, seed=1).total
+        loss.backward()
+        law = [p.grad.reshape(-1) for n, p in one.named_parameters() if n[-1] in "bpq" and p.grad is not None]
+        found.append((loss.detach(), torch.cat(law)))
+    for array, numbers in zip(*found, strict=True):
+        torch.testing.assert_close(array, numbers, rtol=1e-10, atol=1e-12)

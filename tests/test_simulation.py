@@ -22,7 +22,7 @@ from dgmspec.algebra.paths.slopes import own_slope
 from dgmspec.core.types import REAL, Type
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.expressions import as_tensor, prepare
-from dgmspec.modules.paths.simulation import STEPS, process_of
+from dgmspec.modules.paths.process import STEPS, process_of
 from dgmspec.ops.paths.schemes import Srk
 from dgmspec.ops.paths.simulation import Simulation
 from tests.orders import FINE, end, increments, order, scheme_of

@@ -15,7 +15,7 @@ from torch import Tensor
 import dgmspec
 from dgmspec import lang
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.paths.simulation import Process
+from dgmspec.modules.paths.process import Process
 from dgmspec.modules.paths.unsolved import Reversed, implicit, noised
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.ops.paths.unsolved import Unsolved

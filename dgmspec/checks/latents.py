@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+import networkx as nx
+
 from dgmspec.checks.analysis import Analysis, StepFacts, nothing_to_fit
 from dgmspec.core.address import Address
 from dgmspec.core.diagnostics import Diagnostic, Label
 from dgmspec.core.losses import AbstractBound
 from dgmspec.graph.conditioning import inferred
 from dgmspec.graph.dependence import MAX_STATES, Group
-from dgmspec.graph.graph import Graph, LossTerm, Prior
+from dgmspec.graph.graph import ArrowNode, Graph, LossTerm, Prior
 
 __all__ = ["check_bound", "check_posterior", "check_tractable", "untrained"]
 
@@ -107,11 +109,21 @@ def _unweighed(
         for step in analysis.graph.steps.values():
             arrow = analysis.graph.arrows[step.arrow]
             joins = analysis.graph.variables[arrow.source].value in inside
-            if joins and not (step.op.weighs and (op.origin == "posterior" or not step.op.missing(step.inverse))):
+            forward = step.inverse != (group.prior is not None and _leads(analysis.graph, group.prior.variable, arrow))
+            if joins and not (step.op.weighs and (op.origin == "posterior" or not step.op.missing(forward))):
                 return group, step.op.name, step.arrow
         if group.prior is not None and group.prior.op.density == "estimate":
             return group, group.prior.op.name, group.prior.address
     return None
+
+
+def _leads(graph: Graph, start: str, arrow: ArrowNode) -> bool:
+    """Whether what is drawn of the variable `start` comes to an arrow at its source, and so runs along it."""
+    joined: nx.Graph = nx.Graph()
+    joined.add_node(arrow.source)
+    joined.add_edges_from((a.source, a.target) for a in graph.arrows.values() if a.address != arrow.address)
+    joined.add_edges_from((part, whole.name) for whole in graph.joints() for part in whole.parts)
+    return start in joined and bool(nx.has_path(joined, arrow.source, start))
 
 
 def _no_weights(

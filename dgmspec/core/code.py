@@ -1,7 +1,7 @@
 """What the registry of diagnostics holds: one `Code` for each rule of the language.
 
 The numbers fall into families: 1xx text and limits, 2xx names and types, 3xx shapes and supports, 4xx invertibility,
-5xx Jacobian and cost, 6xx continuous arrows, 7xx losses and samplers, 8xx data and training, 9xx the tool itself.
+5xx Jacobian and cost, 6xx continuous arrows, 7xx losses and samplers, 8xx data and training.
 """
 
 import re

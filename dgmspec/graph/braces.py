@@ -9,9 +9,9 @@ from dgmspec.algebra.nodes import Argument
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.usual import usual
-from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
 from dgmspec.graph.findings import Reported, meant
+from dgmspec.graph.untrained import untrained
 from dgmspec.ops import find, signature
 from dgmspec.ops.paths.predictions import PREDICTIONS
 from dgmspec.spec.model import Definition, Fn, Kernel, Learn, LearnFunction, Net, Path, Setting
@@ -29,7 +29,7 @@ _LAWS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
 
 
 class Braces:
-    """The statements of one arrow; `simulates` where it runs forwards from a prior, and so learns nothing."""
+    """The statements of one arrow; `simulates` where it runs forwards from a prior, and so learns no prediction."""
 
     def __init__(self, building: Building, member: Path, at: Address, simulates: bool) -> None:
         self.building, self.member, self.at, self.simulates = building, member, at, simulates
@@ -48,7 +48,7 @@ class Braces:
                 wrong |= not self._predicts(part)
             elif isinstance(part, (Definition, Kernel)) and part.name in self.names:
                 parts[part.name] = part
-            elif self.simulates or not isinstance(part, Learn):
+            elif not isinstance(part, Learn) and not (self.simulates and isinstance(part, Net)):
                 self._report_stray(part)
                 wrong = True
         self._require_law(parts)
@@ -100,10 +100,9 @@ class Braces:
 
     def _report_stray(self, part: Statement) -> None:
         at = child(self.at, part.name)
-        if isinstance(part, (Learn, Net)):
-            net = isinstance(part, Net)
-            message, at, label, helps = uncompiled.learned(self.member.head, part.name, net, self.simulates, at)
-            self.building.findings.report("DGM901", message, at, label, help=helps)
+        if isinstance(part, Net):
+            message, at, label, helps = untrained(self.member.head, part.name, at)
+            self.building.findings.report("DGM677", message, at, label, help=helps)
             return
         message = f"`{part.name}` does not belong into a `{self.member.head}`"
         help_ = meant(part.name, list(self.names))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+from dgmspec.algebra.intervals import REALS
 from dgmspec.algebra.nodes import AbstractExpr, Call, Name
 from dgmspec.algebra.paths.affine import Times, affine
 from dgmspec.algebra.paths.parts import Parts
@@ -14,11 +16,15 @@ from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.address import Address, child
 from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.types import Type, Unknown
-from dgmspec.graph import uncompiled
 from dgmspec.graph.building import Building
+from dgmspec.graph.contexts import visible
 from dgmspec.graph.gradients import differentiated
+from dgmspec.graph.law_nets import LawNets, names_in
 from dgmspec.graph.schedules import Numbers
 from dgmspec.graph.scope import Definitions
+from dgmspec.graph.untrained import untrained
+from dgmspec.ops.continuous import Seen
+from dgmspec.ops.continuous.placed import seen_shape
 from dgmspec.spec.model import Definition, Fn, Kernel, Path
 
 __all__ = ["ClosingLaw"]
@@ -38,6 +44,8 @@ class ClosingLaw:
     """Whether the arrow runs forwards from a prior, where the law may be any."""
     events: tuple[Type | Unknown, ...]
     """The declared types of the variables at the start."""
+    joined: Parts
+    """The parts of the state there with their shapes."""
     places: dict[str, Address] = field(default_factory=dict)
     states: tuple[str, ...] = ()
     """The names of the parts of a joint state in the formulas, once they are read."""
@@ -49,12 +57,29 @@ class ClosingLaw:
 
     def fields(self) -> dict[str, Any]:
         """The closed formulas of the law, and the name of the state in them; raises `Reported`."""
-        calls = frozenset(("grad",) if self.member.head == "sde" else ())
+        if self.simulates:
+            self.nets.declare(frozenset(self.numbers.own))
+        calls = frozenset(("grad", *self.nets.nets) if self.member.head == "sde" else ())
         scope = self.building.scope.constants
-        names = frozenset(self.numbers.own)
-        own = Definitions(self.building.findings, self.building.functions, scope, names, calls)
+        names = frozenset((*self.numbers.own, *(seen.name for seen in self.seen)))
+        functions = {name: fn for name, fn in self.building.functions.items() if name not in self.nets.nets}
+        own = Definitions(self.building.findings, functions, scope, names, calls)
         own.add_functions({p.name: p for p in self.member.body if isinstance(p, Fn)}, self.at)
         return self._sde(own) if self.member.head == "sde" else self._normal(own)
+
+    @cached_property
+    def nets(self) -> LawNets:
+        """The nets of a law that runs forwards."""
+        return LawNets(self.building, self.member, self.at)
+
+    @cached_property
+    def seen(self) -> tuple[Seen, ...]:
+        """The variables of the arrow's context that a law which runs forwards may read, but for those that other names
+        hide."""
+        args = {arg for part in self.parts.values() if isinstance(part, Definition) for arg in part.args}
+        hidden = {self.time, *args, *self.numbers.own, *self.nets.nets}
+        found = visible(self.building, self.member.context) if self.simulates else ()
+        return tuple(seen for seen in found if seen.name not in hidden)
 
     def _sde(self, own: Definitions) -> dict[str, Any]:
         drift, diffusion = self.parts["drift"], self.parts["diffusion"]
@@ -63,16 +88,50 @@ class ClosingLaw:
             return self._joint(own, drift, diffusion)
         state = self._state(drift)
         names = (state, self.time) if len(diffusion.args) == 2 else (self.time,)
-        moved = self._closed(own, drift.value, drift.args, (state, self.time), "drift")
-        moved = self._differentiated(moved, (state,))
-        spread = self._closed(own, diffusion.value, diffusion.args, names, "diffusion")
-        return {"state": state, "drift": moved, "diffusion": spread, **self._read(moved, spread)}
+        return self._drawn(own, drift, diffusion, (state,), names)
+
+    def _drawn(
+        self,
+        own: Definitions,
+        drift: Definition,
+        diffusion: Definition,
+        states: tuple[str, ...],
+        names: tuple[str, ...],
+    ) -> dict[str, Any]:
+        """The fields of an `sde` of these states, the diffusion a function of `names`."""
+        moved = self._part(own, drift, (*states, self.time))
+        moved = self._differentiated(moved, states)
+        spread = self._part(own, diffusion, names)
+        found: dict[str, Any] = {}
+        read = frozenset((*free_names(moved), *free_names(spread)))
+        if self.simulates:
+            taken = frozenset((*states, self.time, *self.numbers.own, *(seen.name for seen in self.seen)))
+            places = self.places["drift"], self.places["diffusion"]
+            (moved, spread), applied = self.nets.read((moved, spread), places, states[0], taken)
+            read = names_in((moved, spread), applied)
+            found["applied"] = replace(applied, seen=tuple(seen for seen in self.seen if seen.name in read))
+        learned, shared = self.numbers.read_by(read)
+        shared = (*shared, *self.nets.shared.items())
+        if learned or shared:
+            found |= {"learned": learned, "shared": shared}
+        return {"state": ", ".join(states), "drift": moved, "diffusion": spread, **found}
+
+    def _part(self, own: Definitions, part: Definition, names: tuple[str, ...]) -> AbstractExpr:
+        """A drift or diffusion closed, or the value of the net that stands in its place."""
+        found = self.nets.in_place(part, names, self.joined) if self.simulates else None
+        if found is None:
+            return self._closed(own, part.value, part.args, names, part.name)
+        self.places[part.name] = child(child(self.at, part.name), "value")
+        return found
 
     def _differentiated(self, formula: AbstractExpr, states: tuple[str, ...]) -> AbstractExpr:
         """The drift with its gradients written out."""
         parts, times = dict(zip(states, self.events, strict=True)), Times(self.time, **self.times)
         with self.building.findings.refusals_at(self.places["drift"]):
-            return differentiated(formula, parts, times, self.numbers.intervals())
+            known, shapes = self.numbers.intervals(), self.numbers.shapes()
+            known |= {seen.name: REALS for seen in self.seen}
+            shapes |= {seen.name: seen_shape(seen.type) for seen in self.seen}
+            return differentiated(formula, parts, times, known, shapes, self.nets.nets)
 
     def _joint(self, own: Definitions, drift: Definition, diffusion: Definition) -> dict[str, Any]:
         """``drift(x, v, t) = [v, -x - 2 * v]`` and ``diffusion(t) = [0, 2]``: lists of those of the parts."""
@@ -88,10 +147,7 @@ class ClosingLaw:
             self.building.findings.refuse("DGM675", message, child(self.at, wrong), help=help_)
         self.states = tuple(name if name != self.time else f"{name}_0" for name in drift.args[:-1])
         names = (*self.states, self.time)
-        moved = self._closed(own, drift.value, drift.args, names, "drift")
-        moved = self._differentiated(moved, self.states)
-        spread = self._closed(own, diffusion.value, diffusion.args, names[-len(diffusion.args) :], "diffusion")
-        return {"state": ", ".join(self.states), "drift": moved, "diffusion": spread, **self._read(moved, spread)}
+        return self._drawn(own, drift, diffusion, self.states, names[-len(diffusion.args) :])
 
     def mixes(self, formulas: Mapping[str, Any]) -> bool:
         """Whether the law of an `sde` is one of several variables, or one that mixes the coordinates of a vector."""
@@ -102,7 +158,7 @@ class ClosingLaw:
         except Refusal as refusal:
             return refusal.code == "DGM455"
         try:
-            return len(shape_of(formulas["diffusion"], dict.fromkeys((self.time, *self.numbers.own), ()))) > 1
+            return len(shape_of(formulas["diffusion"], {self.time: (), **self.numbers.shapes()})) > 1
         except Refusal:
             return False
 
@@ -132,7 +188,7 @@ class ClosingLaw:
 
     def _read(self, *formulas: AbstractExpr) -> dict[str, Any]:
         """The learned numbers that the law reads."""
-        learned, shared = self.numbers.read_by(*formulas)
+        learned, shared = self.numbers.read_by({name for formula in formulas for name in free_names(formula)})
         return {"learned": learned, "shared": shared} if learned else {}
 
     def _state(self, part: Definition | Kernel) -> str:
@@ -156,12 +212,10 @@ class ClosingLaw:
         """A formula over the state and the time alone."""
         place = at or child(child(self.at, part), "value")
         self.places[part] = place
-        known = {*written, *self.numbers.own}
-        numbers = [name for name in free_names(formula) if name in self.building.learned and name not in known]
-        nets = [name for name in called(formula) if name in self.building.named_nets and name not in self.parts]
-        for name in (numbers + nets)[:1]:
-            said = uncompiled.learned(self.member.head, name, not numbers, self.simulates, place)
-            self.building.findings.refuse("DGM901", *said)
+        if not self.simulates:
+            for name in called(formula):
+                if name in self.building.named_nets and name not in self.parts:
+                    self.building.findings.refuse("DGM677", *untrained(self.member.head, name, place))
         if state and state in free_names(formula):
             self.building.findings.refuse(
                 "DGM647",

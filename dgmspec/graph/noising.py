@@ -22,7 +22,7 @@ from dgmspec.graph.flows import lower_end
 from dgmspec.graph.graph import ArrowNode, StepNode, Value, VariableNode
 from dgmspec.graph.joint_states import forward_source, joint_prior, joint_source, moments_of
 from dgmspec.graph.kernels import ClosingLaw
-from dgmspec.graph.schedules import Numbers, learned_numbers
+from dgmspec.graph.schedules import learned_numbers
 from dgmspec.graph.times import lower_times
 from dgmspec.ops.paths.arrows import Perturb, Sde
 from dgmspec.ops.paths.chain import Markov
@@ -73,9 +73,11 @@ class _Lowering:
         target = joint_prior(building, ends, self.at)
         context = lower_context(building, member.context, self.at)
         parts = self.braces.sorted()
-        numbers = Numbers() if self.simulates else learned_numbers(building, member, self.at)
+        numbers = learned_numbers(building, member, self.at)
         times = lower_times(building, member, self.at)
-        law = ClosingLaw(building, member, self.at, parts, times, numbers, self.simulates, events, self.places)
+        law = ClosingLaw(
+            building, member, self.at, parts, times, numbers, self.simulates, events, source.parts, self.places
+        )
         fields = {**times, **law.fields()}
         learned, at_learned = self.braces.learned()
         self.places |= at_learned
@@ -104,7 +106,8 @@ class _Lowering:
         # Of an event of unknown shape only laws by the coordinate are seen to bend.
         parts = fields.get("parts") or ((state, event.shape if isinstance(event, Type) else ()),)
         names = {name for name, _ in parts}
-        if names & {*free_names(fields["diffusion"])} or bends(drift, parts, times, known):
+        shapes = {own.name: own.size.shape for own in fields.get("learned", ())}
+        if names & {*free_names(fields["diffusion"])} or bends(drift, parts, times, known, shapes):
             self._require_known(known, "is not affine, so it is learned at simulated states")
             return Unsolved
         return self._told(fields, JointSde if law.mixes(fields) else Sde)

@@ -1,15 +1,14 @@
-"""Numbers that the law of a path reads and that are learned: the model's, and those declared in the braces."""
+"""Numbers and arrays that the law of a path reads and that are learned: the model's, and those of the braces."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from dgmspec.algebra.intervals import Interval
-from dgmspec.algebra.nodes import AbstractExpr
-from dgmspec.algebra.rewrite import free_names
 from dgmspec.algebra.updates import as_interval
 from dgmspec.core.address import Address, child
-from dgmspec.core.types import Type
+from dgmspec.core.types import Shape, Type
 from dgmspec.graph.building import Building
 from dgmspec.graph.declaring import Declaring
 from dgmspec.ops.authored import OwnConstant, Size
@@ -29,9 +28,12 @@ class Numbers:
         """Where they lie."""
         return {name: as_interval(own.support) for name, own in self.own.items()}
 
-    def read_by(self, *formulas: AbstractExpr) -> tuple[tuple[OwnConstant, ...], tuple[tuple[str, Address], ...]]:
-        """Those that the formulas read, and the addresses of the model's among them."""
-        names = {name for formula in formulas for name in free_names(formula)}
+    def shapes(self) -> dict[str, Shape]:
+        """Their shapes."""
+        return {name: own.size.shape for name, own in self.own.items()}
+
+    def read_by(self, names: Collection[str]) -> tuple[tuple[OwnConstant, ...], tuple[tuple[str, Address], ...]]:
+        """Those among some names, and the addresses of the model's among them."""
         read = tuple(own for name, own in self.own.items() if name in names)
         return read, tuple((own.name, self.shared[own.name]) for own in read if own.name in self.shared)
 
@@ -40,17 +42,24 @@ def learned_numbers(building: Building, member: Path, at: Address) -> Numbers:
     """What the law of an arrow may read; raises `Reported` where a declaration holds a mistake."""
     found = Numbers()
     for name, node in building.learned.items():
-        if isinstance(node.type, Type) and not node.type.shape:
-            found.own[name] = OwnConstant(name, node.type.support, Size(()), node.initial)
+        if isinstance(node.type, Type):
+            found.own[name] = OwnConstant(name, node.type.support, Size(node.type.shape), node.initial)
             found.shared[name] = node.address
     declaring = Declaring(building.scope, building.findings, at, (*member.source, *member.target))
     for part in member.body:
         if isinstance(part, Learn):
             own = declaring.learned(part)
-            if own.size.like or own.size.shape:
-                message = f"`{part.name}` is an array, and the law of a `{member.head}` reads learned numbers alone"
-                place = child(at, part.name)
-                building.findings.refuse("DGM901", message, place, "not compiled", ("learn one number",))
-            found.own[part.name] = own
+            found.own[part.name] = replace(own, size=_resolved(building, own.size, child(at, part.name)))
             found.shared.pop(part.name, None)
     return found
+
+
+def _resolved(building: Building, size: Size, place: Address) -> Size:
+    """A size in numbers, also where it is that of an end of the arrow."""
+    if not size.like:
+        return size
+    known = building.variables[size.like].declared if size.like in building.variables else None
+    if not isinstance(known, Type):
+        message = f"nothing fixes the shape of `{size.like}` before the arrows are read"
+        building.findings.refuse("DGM305", message, child(place, "type"), "open", ("write the dimensions",))
+    return Size(known.shape)

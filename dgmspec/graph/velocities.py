@@ -6,17 +6,17 @@ and numbers and nets that the arrow or the model learns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from dgmspec.algebra.nodes import AbstractExpr, Call, Name, children
+from dgmspec.algebra.nodes import AbstractExpr, Name
 from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import Address, child
 from dgmspec.core.nets import AbstractNet
-from dgmspec.core.types import REAL, Support, Type
+from dgmspec.core.types import REAL, Type
+from dgmspec.graph.arrow_nets import arity_of, is_net, own_net, require_steady, shared_nets
 from dgmspec.graph.building import Building
-from dgmspec.graph.contexts import net_operation, visible
+from dgmspec.graph.contexts import visible
 from dgmspec.graph.declaring import Declaring
 from dgmspec.graph.differentiating import Differentiating, all_names
 from dgmspec.graph.divided import JointState, divided
@@ -24,18 +24,17 @@ from dgmspec.graph.findings import Reported
 from dgmspec.graph.lipschitz import is_lipschitz, unproved_terms
 from dgmspec.graph.readings import Readings, folded
 from dgmspec.graph.scope import Definitions
-from dgmspec.graph.variables import lower_type
 from dgmspec.graph.words import describe
-from dgmspec.ops import find
 from dgmspec.ops.authored import OwnConstant, OwnNet, Reading, Size
 from dgmspec.ops.continuous import Seen, Velocity
-from dgmspec.ops.nets import External
 from dgmspec.spec.model import Definition, Fn, Learn, Net, Path
 
 __all__ = ["close_velocity"]
 
 IN_PLACE: Final = "net"
 """The name of a net that is the whole velocity, written in place."""
+
+_EQUATION: Final = "velocity", "equation is solved"
 
 
 def close_velocity(building: Building, member: Path, at: Address, beside: frozenset[str]) -> Velocity:
@@ -71,7 +70,7 @@ class _Closing:
         state, time = self._arguments(definition, place)
         self._declare(state)
         seen = self._seen(definition.value, place)
-        if _is_net(self.building, definition.value, self.nets):
+        if is_net(self.building, definition.value, self.nets):
             return self._in_place(definition.value, state, time, child(place, "value"))
         return self._formula(definition.value, state, time, seen, child(place, "value"))
 
@@ -101,9 +100,7 @@ class _Closing:
                 learned = declaring.learned(part)
                 self.learned[part.name] = replace(learned, size=_like(state, learned.size))
             elif isinstance(part, Net):
-                support, size = declaring.type(part.type, at) if part.type else (REAL, Size(like=state))
-                op = declaring.network(part)
-                self.nets[part.name] = OwnNet(part.name, op, support, _like(state, size), child(at, "value"))
+                self.nets[part.name] = own_net(declaring, part, at, state)
 
     def _seen(self, value: AbstractExpr, place: Address) -> tuple[Seen, ...]:
         """The variables of the context that the formula may name, in order."""
@@ -134,7 +131,7 @@ class _Closing:
         assert isinstance(op, AbstractNet)
         args = tuple(Name(id=name) for name in (state, time) if name)
         net = OwnNet(IN_PLACE, op, REAL, Size(like=state), place)
-        self._require_steady(net)
+        require_steady(self.building, net, *_EQUATION)
         reading = Reading(f"{IN_PLACE}_1", IN_PLACE, args)
         wild = () if is_lipschitz(op) else (describe(op),)
         return Velocity(
@@ -162,7 +159,9 @@ class _Closing:
         with building.findings.refusals_at(place):
             closed = folded(own.closed(value, frozenset()))
             closed = self.joint.listed(closed) if self.joint else closed
-            reader = Differentiating(Readings(self._arity(), names | frozenset((*self.nets, *fns))), state)
+            reader = Differentiating(
+                Readings(arity_of(building, self.member), names | frozenset((*self.nets, *fns))), state
+            )
             formula = reader.read(closed)
             if self.joint:  # not before, or each number of a part would hold the whole net
                 formula = self.joint.joined(formula)
@@ -181,10 +180,6 @@ class _Closing:
         shared = tuple((name, address) for name, address in self.shared.items() if name in kept)
         return replace(found, shared=shared, unproved=tuple(unproved_terms(found)))
 
-    def _arity(self) -> dict[str, int]:
-        own = {p.name: len(p.args) for p in self.member.body if isinstance(p, Net)}
-        return {name: len(net.args) for name, (_, net) in self.building.named_nets.items()} | own
-
     def share_numbers(self) -> None:
         """The model's numbers, which the arrow's own hide."""
         for name, node in self.building.learned.items():
@@ -194,41 +189,15 @@ class _Closing:
 
     def _share_nets(self, state: str) -> None:
         """The model's nets, which the arrow's own hide."""
-        for name, (at, net) in self.building.named_nets.items():
-            if name not in self.nets and name not in self.learned:
-                made = self._shared_net(at, net, state)
-                if made is not None:
-                    self.nets[name] = made
-                    self.shared[name] = at
-
-    def _shared_net(self, at: Address, net: Net, state: str) -> OwnNet | None:
-        """A net of the model or the file as the velocity sees it; None where this arrow does not name it."""
         written = [p.value for p in self.member.body if isinstance(p, (Definition, Fn))]
-        if not any(_calls(value, net.name) for value in written):
-            return None
-        found = net_operation(self.building, at, net)
-        op = External() if found == "external" else found
-        support, size = self._net_type(at, net, state)
-        return OwnNet(net.name, op, support, size, child(at, "value"))
-
-    def _net_type(self, at: Address, net: Net, state: str) -> tuple[Support, Size]:
-        """The declared type of a net's value; without one it is a change of the state, as with `like` of its first
-        argument."""
-        like = net.type.args[0] if net.type is not None and net.type.name == "like" and net.type.args else None
-        if net.type is None or (isinstance(like, Name) and like.id == net.args[0]):
-            return REAL, Size(like=state)
-        declared = lower_type(self.building, net.type, at)
-        if declared.shape is None:
-            help_ = ("write its dimensions",)
-            self.building.findings.refuse(
-                "DGM305", f"nothing fixes the shape of `{net.name}`'s value", child(at, "type"), "open", help_
-            )
-        return declared.support, Size(declared.shape)
+        hidden = (*self.nets, *self.learned)
+        for name, (net, at) in shared_nets(self.building, written, hidden, state).items():
+            self.nets[name], self.shared[name] = net, at
 
     def _require_kinds(self, velocity: Velocity, place: Address) -> None:
         """Report nets whose value changes between two evaluations at one point, and states that nothing reads."""
         for net in velocity.nets:
-            self._require_steady(net)
+            require_steady(self.building, net, *_EQUATION)
         if velocity.state not in velocity.moving or not velocity.moving.intersection(free_names(velocity.value)):
             self.building.findings.report(
                 "DGM608",
@@ -244,25 +213,7 @@ class _Closing:
                 help=(f"write `velocity({velocity.state}) = …`",),
             )
 
-    def _require_steady(self, net: OwnNet) -> None:
-        if getattr(net.op, "dropout", 0.0):
-            message = f"`{describe(net.op)}` drops other units at every evaluation, so that no one equation is solved"
-            self.building.findings.refuse(
-                "DGM605", message, net.place, "dropout inside a velocity", ("leave `dropout` out",)
-            )
-
 
 def _like(state: str, size: Size) -> Size:
     """A size like that of an end of the arrow is one like the state's."""
     return Size(like=state) if size.like else size
-
-
-def _is_net(building: Building, value: AbstractExpr, own: Mapping[str, OwnNet]) -> bool:
-    """Whether a whole velocity is a net of the library, written in place."""
-    name = value.id if isinstance(value, Name) else value.name if isinstance(value, Call) else ""
-    taken = name in own or name in building.functions or name in building.named_nets
-    return not taken and find("net", name) is not None
-
-
-def _calls(node: AbstractExpr, name: str) -> bool:
-    return (isinstance(node, Call) and node.name == name) or any(_calls(part, name) for part in children(node))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ from dgmspec.graph.graph import Graph, StepNode
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.paths.denoiser import AnyDenoiser, denoiser, plan_of
 from dgmspec.modules.paths.descent import Journey, Known
+from dgmspec.modules.paths.process import process_of
 from dgmspec.modules.paths.samplers import TWINS
-from dgmspec.modules.paths.simulation import process_of
 from dgmspec.modules.paths.unsolved import Reversed
 from dgmspec.modules.prepared import ANCHOR
 from dgmspec.modules.randomness import BLOCK, draw_rows
@@ -26,10 +26,13 @@ from dgmspec.modules.registry import step_twin
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.ops.paths.learned import AbstractLearnedPath
 from dgmspec.ops.paths.noising import AbstractNoising
+from dgmspec.ops.paths.numbers import AbstractNumbered
 from dgmspec.ops.paths.samplers import AbstractPathSampler, Ancestral, AnnealedLangevin, PfOde, ReverseSde
 from dgmspec.ops.paths.unsolved import Unsolved
 
-__all__ = ["Noise", "denoiser_of", "journey", "noising_step", "reversed_of", "times_of"]
+__all__ = ["Noise", "denoiser_of", "journey", "noising_step", "reversed_of", "settled", "times_of"]
+
+Numbered = TypeVar("Numbered", bound=AbstractNumbered)
 
 
 def noising_step(graph: Graph) -> StepNode | None:
@@ -49,11 +52,16 @@ def denoiser_of(node: StepNode, graph: Graph, values: Mapping[str, Tensor], give
     return denoiser(op, p, event, plan_of(op, event), given, c)
 
 
+def settled(op: Numbered, p: Mapping[str, Tensor]) -> Numbered:
+    """A law with its learned numbers as they are now."""
+    return op.settled_at(
+        {name: constrain(support, p[name].detach().double()).tolist() for name, support in op.supports()}
+    )
+
+
 def _settled(op: AbstractNoising, event: Type, p: Mapping[str, Tensor]) -> AbstractNoising:
     """The arrow with its learned numbers as they are now; UnavailableError where they make no path."""
-    found = op.settled_at(
-        {name: float(constrain(support, p[name].detach().double())) for name, support in op.supports()}
-    )
+    found = settled(op, p)
     try:
         found.path(event.shape)
     except Refusal as refusal:

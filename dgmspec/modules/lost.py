@@ -15,11 +15,12 @@ from dgmspec.core.losses import ArrowTerm
 from dgmspec.core.types import Type
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.continuous.ode import evaluation_of, solver_of
-from dgmspec.modules.paths.simulation import process_of, states
+from dgmspec.modules.paths.process import process_of
 from dgmspec.modules.paths.terms import draw_times
 from dgmspec.modules.paths.unsolved import on_the_way
 from dgmspec.modules.prepared import Resources
 from dgmspec.modules.registry import step_twin, term_twin
+from dgmspec.modules.replayed import replayed
 from dgmspec.modules.runner import AbstractRunner
 from dgmspec.modules.solvers import Fixed, SolverError, locate
 from dgmspec.modules.twin import StepContext, flat_rows
@@ -41,7 +42,7 @@ def lost(model: AbstractRunner, program: Program, slots: Sequence[Any]) -> Solve
         if isinstance(line.op, Ode):
             error = _lost_along(model, line, slots)
         elif isinstance(line.op, Simulation) and line.target == "forward":
-            error = _lost_forwards(line, line.op, slots)
+            error = _lost_forwards(model, line, line.op, slots)
         elif isinstance(line.op, ArrowTerm) and isinstance(line.op.step, Unsolved):
             error = _lost_in_noise(line, line.op.step, slots)
         if error is not None:
@@ -76,15 +77,14 @@ def _lost_along(model: AbstractRunner, line: Instruction, slots: Sequence[Any]) 
 # ---- simulated processes --------------------------------------------------------------------------------------------
 
 
-def _lost_forwards(line: Instruction, op: Simulation, slots: Sequence[Any]) -> SolverError | None:
+def _lost_forwards(
+    model: AbstractRunner, line: Instruction, op: Simulation, slots: Sequence[Any]
+) -> SolverError | None:
     """Along a process that is run from its prior."""
-    event, x = line.type, slots[line.inputs[0]]
-    assert event is not None
-    twin = step_twin(op)
-    tables = {name: table.to(x.device) for name, table in twin.tables(op, event, None).items()}
-    context = StepContext(event, noise=_draws(line, slots), plan=twin.plan(op, event, None))
-    found = ((x.new_full((len(x),), t), state) for t, state in states(op, tables, x, context))
-    return gone(op, line.address, event, x, found)
+    x = slots[line.inputs[0]]
+    assert line.type is not None
+    walk = replayed(line, slots, model.values(), model.externals)
+    return gone(op, line.address, line.type, x, ((x.new_full((len(x),), t), state) for t, state in walk))
 
 
 def _lost_in_noise(line: Instruction, op: Unsolved, slots: Sequence[Any]) -> SolverError | None:

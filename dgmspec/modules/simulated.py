@@ -9,16 +9,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.continuous.moment import at_moment
-from dgmspec.modules.paths.simulation import states
 from dgmspec.modules.randomness import noise_for
 from dgmspec.modules.recorded import AbstractRecorded
-from dgmspec.modules.registry import step_twin
+from dgmspec.modules.replayed import replayed
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.solvers import REMEDIES
-from dgmspec.modules.twin import StepContext
 from dgmspec.ops.continuous import Ode
 from dgmspec.ops.paths.schemes import Exact
 from dgmspec.ops.paths.simulation import Simulation
@@ -86,14 +83,7 @@ class AbstractSimulated(AbstractRecorded, ABC):
     def paths(self, n: int, seed: int = 0, start: int = 0) -> tuple[Tensor, Tensor]:
         """Times (steps + 1,) and the states at them (steps + 1, n, *event), of the paths whose ends are samples."""
         node, program = self.simulation(), self.program("sample")
-        op, event = node.op, self.graph.type_of(node.source)
-        assert isinstance(op, Simulation) and isinstance(event, Type)
         slots = self.keep("sample", noise_for(program, (start, n), seed, self.dtype, self.device))
         line = next(line for line in program.instructions if line.address == node.address)
-        x, *draws = (slots[slot] for slot in line.inputs)
-        twin = step_twin(op)
-        tables = {k: v.to(self.device) for k, v in twin.tables(op, event, None).items()}
-        noise = dict(zip(line.noise, draws, strict=True))
-        context = StepContext(event, noise=noise, plan=twin.plan(op, event, None), address=node.address)
-        found: Sequence[tuple[float, Tensor]] = [(op.low, x), *states(op, tables, x, context)]
+        found = list(replayed(line, slots, self.values(), self.externals))
         return torch.tensor([t for t, _ in found], dtype=torch.float64), torch.stack([state for _, state in found])

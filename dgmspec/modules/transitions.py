@@ -21,7 +21,8 @@ from dgmspec.modules.hamiltonian import State, leapfrog, look
 from dgmspec.modules.hamiltonian import energy as hamiltonian
 from dgmspec.modules.initial import constrain
 from dgmspec.modules.langevin import Field
-from dgmspec.modules.nets import below, context_features, evaluate
+from dgmspec.modules.nets import below, context_features
+from dgmspec.modules.nets.applied import net_value
 from dgmspec.modules.registry import net_twin, resolve_held
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, by_row
 from dgmspec.ops.authored import OwnNet, Reading
@@ -61,9 +62,7 @@ class _Landscape:
         rows, env = x.shape[0], {**self.fixed, STATE: x}
         for reading, net, args in self.ready.readings:
             inputs = [as_tensor(arg(env, x), x) for arg in args]
-            inputs = [value.expand(rows, *value.shape[1:]) for value in inputs]
-            out = evaluate(net.op, below(self.p, net.name), inputs, None, training=False)
-            env[reading.symbol] = constrain(net.support, out.reshape(rows, *net.size.shape))
+            env[reading.symbol] = net_value(net, below(self.p, net.name), inputs, x, net.size.shape)
         return as_tensor(self.ready.formula(env, x), x).expand(rows)
 
     def field(self, x: Tensor) -> Result:

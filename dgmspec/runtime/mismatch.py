@@ -23,7 +23,7 @@ from dgmspec.graph.standardizing import data_end
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.journeys import denoiser_of
-from dgmspec.modules.paths.simulation import process_of
+from dgmspec.modules.paths.process import process_of
 from dgmspec.modules.paths.unsolved import noised
 from dgmspec.modules.prepared import Resources
 from dgmspec.modules.standardizing import behind

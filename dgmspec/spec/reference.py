@@ -33,7 +33,6 @@ _FAMILIES = {
     "6": "continuous arrows",
     "7": "graph and loss",
     "8": "data and training",
-    "9": "the tool itself",
 }
 
 

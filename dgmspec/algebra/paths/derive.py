@@ -7,13 +7,13 @@ reason and a place: the argument of the `Refusal` names the part at fault.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from typing import Final, ParamSpec, TypeVar, cast
 
 from dgmspec.algebra.closures import closure
 from dgmspec.algebra.evaluate import evaluate
-from dgmspec.algebra.nodes import AbstractExpr, Index, Vector, children, expr
+from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Vector, children, expr
 from dgmspec.algebra.paths.affine import (
     NotAffine,
     Others,
@@ -235,11 +235,11 @@ def _check_curve(curve: Written, levels: tuple[float, ...]) -> None:
 
 
 def per_coordinate(
-    formula: AbstractExpr, times: Times, shape: Shape, numbers: Iterable[str] = ()
+    formula: AbstractExpr, times: Times, shape: Shape, beside: Mapping[str, Shape] | None = None
 ) -> tuple[AbstractExpr, ...]:
-    """A coefficient, of the time and of other `numbers`, as one formula for all coordinates, or one for each of a
-    vector event."""
-    names: dict[str, Shape] = dict.fromkeys((times.name, *numbers), ())
+    """A coefficient, of the time and of what stands `beside` it with these shapes, as one formula for all coordinates,
+    or one for each of a vector event."""
+    names: dict[str, Shape] = {times.name: (), **(beside or {})}
     own = shape_of(formula, names)
     if own == ():
         return (formula,)
@@ -267,7 +267,7 @@ def _entry(formula: AbstractExpr, index: int, names: Mapping[str, Shape]) -> Abs
     if isinstance(formula, Vector):
         return formula.items[index]
     parts = list(children(formula))
-    if any(len(shape_of(part, names)) > 1 for part in parts):
+    if isinstance(formula, (Name, Index)) or any(len(shape_of(part, names)) > 1 for part in parts):
         return Index(of=formula, index=expr(index))
     return rebuild(formula, [_entry(part, index, names) for part in parts])
 

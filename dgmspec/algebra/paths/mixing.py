@@ -19,15 +19,16 @@ from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.emit import emit
 from dgmspec.algebra.intervals import REALS
 from dgmspec.algebra.nodes import AbstractExpr, expr
-from dgmspec.algebra.paths.affine import NotAffine, Times, simplified
+from dgmspec.algebra.paths.affine import NotAffine, Others, Times, simplified
 from dgmspec.algebra.paths.parts import Parts, coordinates, shares_noise, written_out
 from dgmspec.algebra.prove import Prover
 from dgmspec.algebra.reading import Reader
 from dgmspec.algebra.substitution import substitute_term
 from dgmspec.algebra.terms import ZERO
 from dgmspec.core.diagnostics import Refusal
+from dgmspec.core.types import Shape
 
-__all__ = ["Mixing", "mixing"]
+__all__ = ["Coefficients", "Mixing", "coefficients", "mixing"]
 
 _BUDGET: Final = 60_000
 _WRITTEN_OUT: Final = 2048
@@ -64,32 +65,57 @@ class Mixing:
         return len(self.rate)
 
 
+@dataclass(frozen=True)
+class Coefficients:
+    """The law number by number: A, b and G, of a row what is not 0."""
+
+    rate: Rows
+    offset: list[AbstractExpr]
+    noise: Rows
+
+
 def mixing(drift: AbstractExpr, diffusion: AbstractExpr, parts: Parts, times: Times) -> Mixing | NotAffine:
     """The law of a state of these parts, or the derivative that reads the state; `Refusal` where a formula does not fit
     or leaves the domain of a function."""
+    found = coefficients(drift, diffusion, parts, times)
+    return found if isinstance(found, NotAffine) else _grouped(found.rate, found.offset, found.noise)
+
+
+def coefficients(
+    drift: AbstractExpr,
+    diffusion: AbstractExpr,
+    parts: Parts,
+    times: Times,
+    others: Others = None,
+    shapes: Mapping[str, Shape] | None = None,
+) -> Coefficients | NotAffine:
+    """The same before it is divided into groups. The formulas may read `others`, of which `shapes` has those that are
+    no numbers."""
     count = sum(prod(shape) for _, shape in parts)
     if count > _WRITTEN_OUT:
         raise _too_large(f"a law that mixes {count:,} coordinates is not written out: {_WRITTEN_OUT:,} are the most")
-    names = coordinates(parts)
+    names, beside = coordinates(parts), {times.name: (), **dict.fromkeys(others or (), ()), **(shapes or {})}
     try:
-        rows = _rows(written_out(drift, parts, (times.name,), "drift"), names, times)
+        rows = _rows(written_out(drift, parts, beside, "drift"), names, times, others)
         if isinstance(rows, NotAffine):
             return rows
-        noises = _noise(diffusion, parts, names, times)
+        noises = _noise(diffusion, parts, beside, times, others)
     except (TooLarge, Exhausted):
         raise _too_large("the law of this state is too large to be written out number by number") from None
     if not any(noises):
         help_ = ("let one of its parts have noise", "or write an `ode`, which has none")
         raise Refusal("DGM644", "the diffusion is 0, so nothing is random behind the start", "diffusion", help=help_)
-    return _grouped(*rows, noises)
+    return Coefficients(*rows, noises)
 
 
 # ---- number by number -----------------------------------------------------------------------------------------------
 
 
-def _rows(written: list[AbstractExpr], names: list[str], times: Times) -> tuple[Rows, list[AbstractExpr]] | NotAffine:
+def _rows(
+    written: list[AbstractExpr], names: list[str], times: Times, others: Others
+) -> tuple[Rows, list[AbstractExpr]] | NotAffine:
     """By the coordinate: the derivatives that are not 0, by the coordinate that they are taken by, and what is left."""
-    box = dict.fromkeys(names, REALS) | {times.name: times.interval}
+    box = dict.fromkeys(names, REALS) | {times.name: times.interval, **(others or {})}
     place = {name: i for i, name in enumerate(names)}
     rates: Rows = []
     offsets: list[AbstractExpr] = []
@@ -109,15 +135,14 @@ def _rows(written: list[AbstractExpr], names: list[str], times: Times) -> tuple[
     return rates, offsets
 
 
-def _noise(diffusion: AbstractExpr, parts: Parts, names: list[str], times: Times) -> Rows:
+def _noise(diffusion: AbstractExpr, parts: Parts, beside: Mapping[str, Shape], times: Times, others: Others) -> Rows:
     """The rows of G without what is 0: a noise a coordinate, or for one vector a matrix of numbers."""
-    size = len(names)
-    if shares_noise(diffusion, parts, times.name):
-        written = cells(diffusion, {times.name: ()}, {})[1]
+    if shares_noise(diffusion, parts, beside):
+        size, written = prod(parts[0][1]), cells(diffusion, beside, {})[1]
         rows = [written[i * size : (i + 1) * size] for i in range(size)]
-        found = [{j: simplified(item, times) for j, item in enumerate(row)} for row in rows]
+        found = [{j: simplified(item, times, others) for j, item in enumerate(row)} for row in rows]
         return [{j: item for j, item in row.items() if item != NOTHING} for row in found]
-    own = [simplified(item, times) for item in written_out(diffusion, parts, (times.name,), "diffusion")]
+    own = [simplified(item, times, others) for item in written_out(diffusion, parts, beside, "diffusion")]
     return [{} if item == NOTHING else {i: item} for i, item in enumerate(own)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from math import prod
 
 from dgmspec.algebra.cells import cells, spread
@@ -38,10 +38,10 @@ def listed(formula: AbstractExpr, parts: Parts, what: str) -> tuple[AbstractExpr
     return formula.items
 
 
-def require_shape(formula: AbstractExpr, parts: Parts, numbers: Iterable[str], what: str) -> None:
-    """Refuse a drift or diffusion whose value has not, or does not broadcast to, the shape of the state; beside that it
-    reads `numbers`, the time."""
-    shapes: dict[str, Shape] = dict(parts) | dict.fromkeys(numbers, ())
+def require_shape(formula: AbstractExpr, parts: Parts, beside: Mapping[str, Shape], what: str) -> None:
+    """Refuse a drift or diffusion whose value has not, or does not broadcast to, the shape of the state; `beside` has
+    the shapes of what else it reads: of the time, and of what is learned."""
+    shapes: dict[str, Shape] = dict(parts) | dict(beside)
     for item, (name, shape) in zip(listed(formula, parts, what), parts, strict=True):
         own = shape_of(item, shapes)
         if not _fits(own, shape):
@@ -54,21 +54,23 @@ def require_shape(formula: AbstractExpr, parts: Parts, numbers: Iterable[str], w
             )
 
 
-def shares_noise(diffusion: AbstractExpr, parts: Parts, time: str) -> bool:
-    """Whether a diffusion is a matrix, of one vector and of the time alone, by which coordinates share noises."""
+def shares_noise(
+    diffusion: AbstractExpr, parts: Parts, beside: Mapping[str, Shape], moving: Collection[str] = ()
+) -> bool:
+    """Whether a diffusion is a matrix, of one vector and of nothing that moves with it, by which coordinates share
+    noises; `beside` as in `require_shape`, `moving` those of its names that depend on the state."""
     (name, shape), *others = parts
-    if others or len(shape) != 1 or shape[0] == 1 or name in free_names(diffusion):
+    if others or len(shape) != 1 or shape[0] == 1 or not {name, *moving}.isdisjoint(free_names(diffusion)):
         return False
-    return shape_of(diffusion, {time: ()}) == (*shape, *shape)
+    return shape_of(diffusion, beside) == (*shape, *shape)
 
 
-def written_out(formula: AbstractExpr, parts: Parts, numbers: Iterable[str], what: str) -> list[AbstractExpr]:
-    """The numbers of a drift or a diffusion, one a coordinate, in `coordinates` and in `numbers`, the time; `TooLarge`
-    where they are too many, `Refusal` where a part's do not fit."""
-    numbers = tuple(numbers)
-    require_shape(formula, parts, numbers, what)
+def written_out(formula: AbstractExpr, parts: Parts, beside: Mapping[str, Shape], what: str) -> list[AbstractExpr]:
+    """The numbers of a drift or a diffusion, one a coordinate, in `coordinates` and in what it reads `beside` them;
+    `TooLarge` where they are too many, `Refusal` where a part's do not fit."""
+    require_shape(formula, parts, beside, what)
     leaves = {name: [Name(id=own) for own in coordinates(((name, shape),))] for name, shape in parts}
-    shapes: dict[str, Shape] = dict(parts) | dict.fromkeys(numbers, ())
+    shapes: dict[str, Shape] = dict(parts) | dict(beside)
     items = zip(listed(formula, parts, what), parts, strict=True)
     return [cell for item, (_, shape) in items for cell in spread(cells(item, shapes, leaves), shape)]
 

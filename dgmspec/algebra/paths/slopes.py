@@ -7,6 +7,7 @@ the difference between Itô's and Stratonovich's calculus both need g_i ∂g_i/�
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from math import prod
@@ -16,7 +17,7 @@ from dgmspec.algebra.builder import Builder, Exhausted
 from dgmspec.algebra.cells import TooLarge
 from dgmspec.algebra.derive import derivative_term
 from dgmspec.algebra.emit import emit
-from dgmspec.algebra.intervals import REALS
+from dgmspec.algebra.intervals import REALS, Interval
 from dgmspec.algebra.nodes import AbstractExpr, Index, Name, Vector, expr
 from dgmspec.algebra.paths.affine import NotAffine, Others, Times, affine
 from dgmspec.algebra.paths.parts import Parts, coordinates, listed, written_out
@@ -42,23 +43,51 @@ class OwnSlope:
     own: bool
 
 
-def own_slope(formula: AbstractExpr, parts: Parts, times: Times) -> OwnSlope:
+@dataclass(frozen=True)
+class _Beside:
+    """The shapes of what a formula reads beside the state, and what is known of its numbers."""
+
+    shapes: Mapping[str, Shape]
+    box: Mapping[str, Interval]
+
+    @classmethod
+    def of(cls, times: Times, others: Others, shapes: Mapping[str, Shape] | None) -> _Beside:
+        """The time and `others`, of which `shapes` has those that are no numbers."""
+        box = {times.name: times.interval, **(others or {})}
+        return cls({name: (shapes or {}).get(name, ()) for name in box}, box)
+
+
+def own_slope(
+    formula: AbstractExpr,
+    parts: Parts,
+    times: Times,
+    others: Others = None,
+    shapes: Mapping[str, Shape] | None = None,
+) -> OwnSlope:
     """The derivative of each coordinate of a diffusion by its own coordinate of the state; `Refusal` where a function
-    leaves its domain, or the formula is too large to be written out."""
+    leaves its domain, or the formula is too large to be written out. `others` are further names that it may read, and
+    `shapes` has the shapes of those that are no numbers."""
+    beside = _Beside.of(times, others, shapes)
     names = [name for name, _ in parts]
     if not {*names} & {*free_names(formula)}:
         return OwnSlope(_joined([expr(0)] * len(parts)), True)
     try:
-        return _coordinatewise(formula, parts, times)
+        return _coordinatewise(formula, parts, beside)
     except Refusal as refusal:
         if refusal.code != "DGM455":
             raise
     except Exhausted:
         pass
-    return _written_out(formula, parts, times)
+    return _written_out(formula, parts, beside)
 
 
-def bends(formula: AbstractExpr, parts: Parts, times: Times, others: Others = None) -> bool:
+def bends(
+    formula: AbstractExpr,
+    parts: Parts,
+    times: Times,
+    others: Others = None,
+    shapes: Mapping[str, Shape] | None = None,
+) -> bool:
     """Whether a drift is not affine in the state, whose coordinates it may mix: some derivative still reads the state.
     False where that is not found out, for many coordinates."""
     try:
@@ -70,9 +99,10 @@ def bends(formula: AbstractExpr, parts: Parts, times: Times, others: Others = No
     names = coordinates(parts)
     if len(names) > _WRITTEN_OUT or any(len(shape) > 1 for _, shape in parts):
         return False
-    box = dict.fromkeys(names, REALS) | {times.name: times.interval, **(others or {})}
+    beside = _Beside.of(times, others, shapes)
+    box = dict.fromkeys(names, REALS) | dict(beside.box)
     try:
-        for cell in written_out(formula, parts, (times.name, *(others or ())), "drift"):
+        for cell in written_out(formula, parts, beside.shapes, "drift"):
             for name in {*names} & {*free_names(cell)}:
                 b = Builder(box, [_BUDGET])
                 if derivative_term(b, Reader(Prover(b), name).read(cell), name).names & {*names}:
@@ -87,10 +117,10 @@ def _joined(items: list[AbstractExpr]) -> AbstractExpr:
     return items[0] if len(items) == 1 else Vector(items=tuple(items))
 
 
-def _coordinatewise(formula: AbstractExpr, parts: Parts, times: Times) -> OwnSlope:
+def _coordinatewise(formula: AbstractExpr, parts: Parts, beside: _Beside) -> OwnSlope:
     """Every part is one symbol that stands for each of its coordinates."""
     names = {name for name, _ in parts}
-    box = dict.fromkeys(names, REALS) | {times.name: times.interval}
+    box = dict.fromkeys(names, REALS) | dict(beside.box)
     found: list[AbstractExpr] = []
     own = True
     for item, (name, _) in zip(listed(formula, parts, "diffusion"), parts, strict=True):
@@ -101,19 +131,19 @@ def _coordinatewise(formula: AbstractExpr, parts: Parts, times: Times) -> OwnSlo
     return OwnSlope(_joined(found), own)
 
 
-def _written_out(formula: AbstractExpr, parts: Parts, times: Times) -> OwnSlope:
+def _written_out(formula: AbstractExpr, parts: Parts, beside: _Beside) -> OwnSlope:
     """Every coordinate by itself."""
     names = coordinates(parts)
     if len(names) > _WRITTEN_OUT or any(len(shape) > 1 for _, shape in parts):
         raise _too_large()
-    box = dict.fromkeys(names, REALS) | {times.name: times.interval}
+    box = dict.fromkeys(names, REALS) | dict(beside.box)
     slopes: list[AbstractExpr] = []
     own = True
     try:
-        for cell, name in zip(written_out(formula, parts, (times.name,), "diffusion"), names, strict=True):
+        for cell, name in zip(written_out(formula, parts, beside.shapes, "diffusion"), names, strict=True):
             b = Builder(box, [_BUDGET])
             term = Reader(Prover(b), name).read(cell)
-            own &= not (term.names - {name, times.name})
+            own &= not (term.names & ({*names} - {name}))
             slopes.append(emit(b, derivative_term(b, term, name)))
     except (TooLarge, Exhausted):
         raise _too_large() from None

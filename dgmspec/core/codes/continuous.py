@@ -68,10 +68,10 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM605",
         "error",
-        "dropout inside a velocity",
-        "The nets of a velocity have no dropout.",
-        "They are evaluated many times in one solve; with other units dropped each time they are no one function, and "
-        "the log-determinant belongs to none.",
+        "dropout inside an equation",
+        "The nets of a velocity, and of the law of an `sde`, have no dropout.",
+        "They are evaluated many times on the way; with other units dropped each time they are no one function, and "
+        "what follows is the path of no equation.",
         wrong=_ode("velocity(y, t) = mlp(8, dropout = 0.1)"),
         right=_ode("velocity(y, t) = mlp(8)"),
     ),

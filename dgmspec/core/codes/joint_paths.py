@@ -93,10 +93,12 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM677",
         "error",
-        "a learned number in a law that bends or mixes coordinates",
-        "The law of an `sde` reads learned numbers where it is affine and acts on each coordinate by itself.",
-        "The losses of such laws, `dsm`, `ism` and `ssm`, would train a bad path, as they would any other (DGM671); "
-        "the matrices of a kernel that mixes coordinates are worked out once, of numbers that are known.",
+        "what nothing trains in the law of a noising arrow",
+        "The law of an arrow from data to noise applies no nets; that of an `sde` reads learned numbers where it is "
+        "affine and acts on each coordinate by itself.",
+        "The losses of other laws, `dsm`, `ism` and `ssm`, would train a bad path, as they would any other (DGM671); "
+        "the matrices of a kernel that mixes coordinates are worked out once, of numbers that are known. Processes "
+        "that run forwards from a prior have no such limit.",
         wrong=model_text(*_ENDS, _sde("learn k : positive", "drift(x, v, t) = [k * v, -4 * x - 16 * v]", _DIFFUSION)),
         right=_RIGHT,
     ),

@@ -190,10 +190,10 @@ CODES: tuple[Code, ...] = (
     Code(
         "DGM670",
         "error",
-        "a learned variance that no loss trains, or the other way round",
+        "what is learned along an arrow and no loss trains, or the other way round",
         "Beside `variance = learned` the loss holds a bound, such as `vlb`; `vlb(trains = variance)` stands beside "
-        "`variance = learned`.",
-        "`dsm` compares means alone: the variance would stay where it starts.",
+        "`variance = learned`. Beside an `sde` that runs forwards with a learned law it holds a density or a bound.",
+        "`dsm` compares means alone: the variance, or the law, would stay where it starts.",
         wrong=model_text(_X, _Z, _chain("variance = learned"), "loss = dsm"),
         right=model_text(_X, _Z, _chain("variance = learned"), "loss = dsm + 0.001 * vlb(trains = variance)"),
     ),
@@ -213,7 +213,7 @@ CODES: tuple[Code, ...] = (
         "a scheme that does not solve this process",
         "`exact` simulates an `sde` from a prior with an affine drift, `srk` one whose diffusion is a function of the "
         "time, `milstein` and `heun` one where each coordinate of the diffusion reads its own coordinate of the state "
-        "alone.",
+        "alone, by a formula that has a derivative, as Stratonovich's calculus does.",
         "A scheme has its order for the processes that it is made for; for others it converges more slowly, or to "
         "another law.",
         wrong=model_text(_START, _END, _forwards("drift(x, t) = x - x^3", "diffusion(t) = 1", "solver = exact")),

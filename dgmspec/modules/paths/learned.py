@@ -8,8 +8,8 @@ adapted again.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ from dgmspec.modules.expressions import Prepared, as_tensor, prepare
 from dgmspec.modules.initial import constrain
 from dgmspec.ops.paths.numbers import Schedule
 
-__all__ = ["AbstractLearned", "learned_curve"]
+__all__ = ["AbstractLearned", "Integrals", "derived_curve", "learned_curve"]
 
 Values = Mapping[str, Tensor]
 Logs = tuple[Tensor, Tensor, Tensor]
@@ -60,7 +60,8 @@ class AbstractLearned(ABC):
 
     def reader(self, p: Values) -> Callable[[Prepared, Tensor], Tensor]:
         """What gives a formula's values at times of any shape."""
-        env = {name: constrain(support, p[name]).double() for name, support in self.numbers}
+        values = {name: constrain(support, p[name]).double() for name, support in self.numbers}
+        env = {name: value.unsqueeze(0) if value.dim() else value for name, value in values.items()}
 
         def read(run: Prepared, t: Tensor) -> Tensor:
             flat = t.reshape(-1)
@@ -99,13 +100,15 @@ class _Kernel(AbstractLearned):
 
 
 @dataclass(frozen=True)
-class _Integrals(AbstractLearned):
+class Integrals(AbstractLearned):
     """log α = ∫ a;  m = ∫ b e^{∫ a};  σ² = e^{2 ∫ a} σ_0² + ∫ g² e^{2 ∫ a}, the inner integrals from s to t."""
 
     low: float
     init_noise: float
     edges: tuple[float, ...]
     """The ends of the panels, times since the start, the first of them 0."""
+    rule: tuple[Tensor, Tensor, Tensor] = field(compare=False)
+    """Gauss's rule, looked up before anything is traced."""
 
     def logs(self, p: Values, t: Tensor) -> Logs:
         edges = torch.tensor(self.edges, dtype=torch.float64, device=t.device)
@@ -117,6 +120,24 @@ class _Integrals(AbstractLearned):
             growth.exp() * mean[place] + push,
             ((2 * growth).exp() * variance[place] + added).log(),
         )
+
+    def between(self, p: Values, spans: Tensor) -> Logs:
+        """α, m and σ² of the law of x_t given x_s, (n,) each, the ways from s to t divided into k panels: (2, n, k),
+        their starts and ends since the start of the time."""
+        shape = spans.shape[1:]
+        found = self._over(self.reader(p), spans[0].flatten(), spans[1].flatten())
+        growth, push, added = (value.reshape(shape) for value in found)
+        behind = growth.flip(1).cumsum(1).flip(1) - growth
+        return growth.sum(1).exp(), (push * behind.exp()).sum(1), (added * (2 * behind).exp()).sum(1)
+
+    def panels(self, steps: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+        """The panels of steps between two times since the start, as many of each: the last have no length."""
+        found = []
+        for s, t in steps:
+            points = [s, *(edge for edge in self.edges if s < edge < t), t]
+            found.append(list(pairwise(points)))
+        most = max(map(len, found), default=1)
+        return [row + [(row[-1][1],) * 2] * (most - len(row)) for row in found]
 
     def _at_edges(self, p: Values, edges: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """∫ a, m and σ² at every edge but the last."""
@@ -130,7 +151,7 @@ class _Integrals(AbstractLearned):
 
     def _over(self, read: Callable[[Prepared, Tensor], Tensor], low: Tensor, high: Tensor) -> tuple[Tensor, ...]:
         """∫ a, ∫ b e^{∫ a} and ∫ g² e^{2 ∫ a} from `low` to `high`, (n,), the inner integrals up to `high`."""
-        places, weights, sums = (torch.from_numpy(x).to(low.device) for x in _gauss())
+        places, weights, sums = (x.to(low.device) for x in self.rule)
         half = ((high - low) / 2).unsqueeze(1)
         times = self.low + low.unsqueeze(1) + half * (places + 1)
         rate, offset, spread = (read(run, times) for run in self.curve)
@@ -144,7 +165,7 @@ class _Integrals(AbstractLearned):
 
 
 @lru_cache(maxsize=1)
-def _gauss() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _gauss() -> tuple[Tensor, Tensor, Tensor]:
     """Gauss's nodes and weights on (-1, 1), and the matrix that takes values to their integrals from -1 to each node:
     those of the polynomial through them, Σ_k c_k P_k with ∫ P_k = (P_{k+1} - P_{k-1}) / (2 k + 1)."""
     legendre = np.polynomial.legendre
@@ -153,7 +174,15 @@ def _gauss() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     orders = np.arange(_NODES)
     coefficients = basis[:, :_NODES].T * w * (2 * orders[:, None] + 1) / 2
     integrals = np.stack([x + 1, *((basis[:, k + 1] - basis[:, k - 1]) / (2 * k + 1) for k in orders[1:])])
-    return x, w, coefficients.T @ integrals
+    rule = (torch.from_numpy(part) for part in (x, w, coefficients.T @ integrals))
+    return tuple(rule)  # type: ignore[return-value]  # of three
+
+
+def derived_curve(path: GaussianPath, i: int, schedule: Schedule) -> Integrals:
+    """That of coordinate i of a path which is derived from a drift and a diffusion."""
+    found = learned_curve(path, i, schedule)
+    assert isinstance(found, Integrals), "its curves are integrals"
+    return found
 
 
 def learned_curve(path: GaussianPath, i: int, schedule: Schedule) -> AbstractLearned:
@@ -169,7 +198,7 @@ def learned_curve(path: GaussianPath, i: int, schedule: Schedule) -> AbstractLea
     if not isinstance(curve, Derived):
         return _Kernel(*parts)
     edges = [0.0, *curve.table.edges]
-    return _Integrals(*parts, curve.low, curve.init_noise, tuple(_halved(edges)))
+    return Integrals(*parts, curve.low, curve.init_noise, tuple(_halved(edges)), _gauss())
 
 
 def _halved(edges: list[float]) -> list[float]:

@@ -1,163 +1,61 @@
-"""Torch twin of an `sde` that is run forwards: the schemes, step by step, and the way back of normal laws.
-
-`advance` and `process_of` serve every process that is simulated, over times that may differ from row to row. A joint
-state is one vector.
-"""
+"""Torch twin of an `sde` that is run forwards: all steps of its scheme, and the way back of normal laws."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.joint import JointPath
-from dgmspec.algebra.paths.parts import Parts, listed
+from dgmspec.algebra.shapes import shape_of
 from dgmspec.core.types import Type
-from dgmspec.modules.expressions import as_tensor, prepare
+from dgmspec.modules.nets.external import tried
+from dgmspec.modules.paths.anew import AbstractAnew, ByMatrix, anew_of
+from dgmspec.modules.paths.beside import Beside, beside_of
 from dgmspec.modules.paths.joint_coefficients import Layout, layout_of
-from dgmspec.modules.paths.transitions import drawn, grid_of, transition_tables, undone
-from dgmspec.modules.twin import Parameters, StepContext, StepTwin
-from dgmspec.ops.paths.process import AbstractProcess
-from dgmspec.ops.paths.schemes import AbstractScheme, EulerMaruyama, Exact, Heun, Milstein, Srk
+from dgmspec.modules.paths.process import Process, advance, process_of
+from dgmspec.modules.paths.transitions import drawn, grid_of, moves_of, transition_tables, undone
+from dgmspec.modules.twin import Modules, Parameters, StepContext, StepTwin
+from dgmspec.ops.nets import External
+from dgmspec.ops.paths.schemes import Exact
 from dgmspec.ops.paths.simulation import Simulation
 
-__all__ = ["STEPS", "TWINS", "Process", "Time", "advance", "field_of", "process_of", "states"]
-
-Time = float | Tensor
-"""One time for all rows, or one a row that broadcasts against events, (batch, 1, …)."""
-Field = Callable[[Tensor, Any], Tensor]
-"""(x (batch, *event), t: Time) -> a value of the shape of x."""
+__all__ = ["TWINS", "Law", "states"]
 
 
 @dataclass(frozen=True)
-class Process:
-    """dx = drift dt + spread dW in Itô's calculus; `slope` is ∂g_i/∂x_i, None where it is 0 or nobody asks for it."""
+class Law:
+    """A law made ready: as functions of tensors, with what these read; how the state is groups of coordinates, where
+    its transitions are matrices; how these are worked out `anew`, where a normal law reads learned numbers."""
 
-    drift: Field
-    spread: Field
-    slope: Field | None = None
-    mixed: bool = False
-    """Whether `spread` is a matrix, (batch, d, d), of noises that coordinates share."""
+    process: Process
+    beside: Beside | None
+    layout: Layout | None
+    anew: AbstractAnew | None
 
-    def kick(self, spread: Tensor, noise: Tensor) -> Tensor:
-        """What noise (batch, *event) adds: g_i z_i, or G z."""
-        return (spread * noise.unsqueeze(1)).sum(2) if self.mixed else spread * noise
-
-    def half_square(self, x: Tensor, t: Time) -> Tensor | float:
-        """g_i ∂g_i/∂x_i / 2: what Stratonovich's drift lacks to Itô's."""
-        return 0.0 if self.slope is None else 0.5 * self.spread(x, t) * self.slope(x, t)
-
-
-def field_of(formula: AbstractExpr, parts: Parts, time: str) -> Field:
-    """A formula of the state and the time; of a joint state a list of one for each part, end to end in the event."""
-    runs = [prepare(item) for item in listed(formula, parts, "law")]
-
-    def values(x: Tensor, t: Time) -> Tensor:
-        env: dict[str, Any] = {time: t.reshape(-1) if isinstance(t, Tensor) else t}
-        if len(parts) == 1:
-            return _expanded(runs[0](env | {parts[0][0]: x}, x), x)
-        views = {
-            name: own.reshape(len(x), *shape)
-            for (name, shape), own in zip(parts, torch.split(x, [prod(shape) for _, shape in parts], 1), strict=True)
-        }
-        found = [_expanded(run(env | views, x), view) for run, view in zip(runs, views.values(), strict=True)]
-        return torch.cat([value.reshape(len(x), -1) for value in found], 1)
-
-    return values
-
-
-def _expanded(value: Tensor | float, x: Tensor) -> Tensor:
-    """A value of a formula with the shape of x, (batch, *event)."""
-    found = as_tensor(value, x)
-    missing = x.dim() - found.dim() if found.dim() else 0
-    return found.reshape(*found.shape[:1], *(1,) * missing, *found.shape[1:]).expand_as(x)
-
-
-def process_of(op: AbstractProcess, event: Type, sloped: bool = False) -> Process:
-    """The law of a step as functions of tensors, `sloped` where others than its scheme ask for ∂g_i/∂x_i."""
-
-    def field(formula: AbstractExpr) -> Field:
-        return field_of(formula, op.parts_of(event.shape), op.time)
-
-    drift = field(op.drift)
-    if op.shares_noise(event.shape):
-        matrix = prepare(op.diffusion)
-        return Process(drift, lambda x, t: as_tensor(matrix({op.time: t}, x), x), mixed=True)
-    spread = field(op.diffusion)
-    sloped = sloped or isinstance(op.scheme(event.shape), (Heun, Milstein))
-    if not op.reads_state or not (op.stratonovich or sloped):
-        return Process(drift, spread)
-    slope = field(op.slope(event.shape).formula)
-    if not op.stratonovich:
-        return Process(drift, spread, slope)
-    return Process(lambda x, t: drift(x, t) + 0.5 * spread(x, t) * slope(x, t), spread, slope)
-
-
-# ---- one step -------------------------------------------------------------------------------------------------------
-
-
-def _euler_maruyama(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
-    return x + h * law.drift(x, t) + law.kick(law.spread(x, t), dw)
-
-
-def _milstein(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
-    return _euler_maruyama(law, x, t, h, dw, dz) + law.half_square(x, t) * (dw**2 - h)
-
-
-def _heun(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
-    first, spread = law.drift(x, t) - law.half_square(x, t), law.spread(x, t)
-    y = x + h * first + law.kick(spread, dw)
-    second = law.drift(y, t + h) - law.half_square(y, t + h)
-    return x + h / 2 * (first + second) + law.kick((spread + law.spread(y, t + h)) / 2, dw)
-
-
-def _srk(law: Process, x: Tensor, t: Time, h: Time, dw: Tensor, dz: Tensor) -> Tensor:
-    first, before, after = law.drift(x, t), law.spread(x, t), law.spread(x, t + h)
-    y = x + 0.75 * h * first + 1.5 * law.kick(after, dz)
-    moved = x + h / 3 * (first + 2 * law.drift(y, t + 0.75 * h))
-    return moved + law.kick(after, dw - dz) + law.kick(before, dz)
-
-
-Step = Callable[[Process, Tensor, Any, Any, Tensor, Tensor], Tensor]
-"""(law, x, t, h, ΔW, ΔZ) -> x at t + h; only `srk` looks at ΔZ."""
-
-STEPS: Final[dict[type[AbstractScheme], Step]] = {
-    EulerMaruyama: _euler_maruyama,
-    Milstein: _milstein,
-    Heun: _heun,
-    Srk: _srk,
-}
-
-
-# ---- all steps ------------------------------------------------------------------------------------------------------
+    def under(self, p: Parameters, ctx: StepContext, like: Tensor) -> Process:
+        """The law under these parameters and this context."""
+        return self.process if self.beside is None else self.beside.bound(self.process, p, ctx, like)
 
 
 def states(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> Iterator[tuple[float, Tensor]]:
     """(t, x_t) after each step, up to the end; the draws are those of the whole time wherever the end is."""
-    scheme, noise = op.scheme(ctx.event.shape), ctx.noise["path"]
+    scheme, noise, ready = op.scheme(ctx.event.shape), ctx.noise["path"], ctx.plan
     grid = grid_of(op, scheme.steps)
     if isinstance(scheme, Exact):
+        moves = moves_of(op, p, ready.anew)
         for i, t in enumerate(grid[1:]):
-            x = drawn(op, p, ctx.plan.layout, i, x, noise[:, i])
+            x = drawn(moves[i], ready.layout, x, noise[:, i])
             yield t, x
         return
+    law = ready.under(p, ctx, x)
     for i, (t, after) in enumerate(pairwise(grid)):
-        x = advance(scheme, ctx.plan.law, x, t, after - t, noise[:, i])
+        x = advance(scheme, law, x, t, after - t, noise[:, i])
         yield after, x
-
-
-def advance(scheme: AbstractScheme, law: Process, x: Tensor, t: Time, h: Time, noise: Tensor) -> Tensor:
-    """x at t + h from x at t, by standard normal numbers (batch, [noises,] *event)."""
-    first, second = (noise[:, 0], noise[:, 1]) if scheme.noises == 2 else (noise, noise)
-    dw = h**0.5 * first
-    # ΔZ given ΔW is N(ΔW / 2, h / 12).
-    return STEPS[type(scheme)](law, x, t, h, dw, dw / 2 + (h / 12) ** 0.5 * second)
 
 
 def _forward(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
@@ -169,22 +67,29 @@ def _forward(op: Simulation, p: Parameters, x: Tensor, ctx: StepContext) -> tupl
 
 def _inverse(op: Simulation, p: Parameters, y: Tensor, ctx: StepContext) -> tuple[Tensor, Tensor]:
     """Between normal laws: a map whose density at the start is that at the end."""
-    return undone(op, p, ctx.plan.layout, y)
+    return undone(op, p, ctx.plan.anew, ctx.plan.layout, y)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The law as functions of tensors; how the state is groups of coordinates, where its transitions are matrices."""
+def _plan(op: Simulation, event: Type, given: Type | None) -> Law:
+    path, anew = op.gaussian(event.shape), anew_of(op, event.shape)
+    layout = layout_of(path) if isinstance(path, JointPath) else None
+    if isinstance(anew, ByMatrix):
+        places = tuple(range(event.size))
+        layout = Layout(places, places, 0, 1)
+    return Law(process_of(op, event), beside_of(op, event), layout, anew)
 
-    law: Process
-    layout: Layout | None
 
-
-def _plan(op: Simulation, event: Type, given: Type | None) -> _Plan:
-    path = op.gaussian(event.shape)
-    return _Plan(process_of(op, event), layout_of(path) if isinstance(path, JointPath) else None)
+def _examine(op: Simulation, event: Type, modules: Modules, like: Tensor) -> None:
+    """Run each network of the user's own on random states and times."""
+    generator, addresses = torch.Generator().manual_seed(0), dict(op.externals())
+    shapes = {**dict(op.parts_of(event.shape)), **op.beside(event.shape)}
+    for reading in op.applied.all_readings:
+        if isinstance(op.applied.net(reading.net).op, External):
+            drawn = [torch.randn(3, *shape_of(arg, shapes), generator=generator) for arg in reading.args]
+            module = modules[addresses[reading.net]]
+            tried(reading.net, module, [v.to(like) for v in drawn], shapes[reading.symbol])
 
 
 TWINS: dict[Any, StepTwin] = {
-    Simulation: StepTwin(_forward, _inverse, tables=transition_tables, plan=_plan, loop="bounded")
+    Simulation: StepTwin(_forward, _inverse, tables=transition_tables, plan=_plan, examine=_examine, loop="bounded")
 }

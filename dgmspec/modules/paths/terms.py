@@ -12,7 +12,7 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.types import Type
 from dgmspec.modules.expressions import Prepared, prepare
 from dgmspec.modules.paths.denoiser import AnyDenoiser, AnyPlan, Denoiser, denoiser, plan_of
-from dgmspec.modules.paths.simulation import Process, process_of
+from dgmspec.modules.paths.process import Process, process_of
 from dgmspec.modules.paths.unsolved import Reversed
 from dgmspec.modules.twin import EXACT, Parameters, StepContext, TermTwin
 from dgmspec.ops.paths.learned import AbstractLearnedPath

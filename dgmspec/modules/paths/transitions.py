@@ -1,12 +1,14 @@
 """Draws from the derived law of a later state given an earlier one, and the way back from a normal law to that at the
 start: by the coordinate, or by matrices where coordinates mix.
 
-The way back is x_0 = m_0 + S_0 S_t⁻¹ (x_t - m_t) with the triangular roots of both covariances.
+The way back is x_0 = m_0 + S_0 S_t⁻¹ (x_t - m_t) with the triangular roots of both covariances. Of a law of numbers
+both stand in tables; where it reads learned ones the tables hold times, and the integrals between them are taken anew.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -14,12 +16,15 @@ from torch import Tensor
 from dgmspec.algebra.paths.gaussian import GaussianPath
 from dgmspec.algebra.paths.joint import JointPath
 from dgmspec.core.types import Type
+from dgmspec.modules.paths.anew import AbstractAnew, anew_of
 from dgmspec.modules.paths.joint_coefficients import Layout
 from dgmspec.modules.twin import EXACT, Parameters
 from dgmspec.ops.paths.schemes import Exact
 from dgmspec.ops.paths.simulation import Simulation
 
-__all__ = ["drawn", "grid_of", "transition_tables", "undone"]
+__all__ = ["drawn", "grid_of", "moves_of", "transition_tables", "undone"]
+
+_START: Final = f"start{EXACT}"
 
 
 def grid_of(op: Simulation, steps: int) -> list[float]:
@@ -29,9 +34,15 @@ def grid_of(op: Simulation, steps: int) -> list[float]:
     return [*(t for t in inner if t < op.end), op.end] if op.end > op.low else [op.low]
 
 
-def drawn(op: Simulation, p: Parameters, layout: Layout | None, i: int, x: Tensor, noise: Tensor) -> Tensor:
-    """The state behind step i, given that before it."""
-    move = p[_at(op, "moves")][i].to(x.dtype)
+def moves_of(op: Simulation, p: Parameters, anew: AbstractAnew | None) -> Tensor:
+    """The transitions of all steps."""
+    table = p[_at(op, "moves")]
+    return table if anew is None else anew.moves(p, table)
+
+
+def drawn(move: Tensor, layout: Layout | None, x: Tensor, noise: Tensor) -> Tensor:
+    """The state behind a step, given that before it, by the step's transition."""
+    move = move.to(x.dtype)
     if layout is None:
         alpha, mean, sigma = (_shaped(row, x) for row in move)
         return alpha * x + mean + sigma * noise
@@ -40,9 +51,13 @@ def drawn(op: Simulation, p: Parameters, layout: Layout | None, i: int, x: Tenso
     return layout.flat(signal @ layout.groups(x) + mean + factor @ layout.groups(noise))
 
 
-def undone(op: Simulation, p: Parameters, layout: Layout | None, y: Tensor) -> tuple[Tensor, Tensor]:
+def undone(
+    op: Simulation, p: Parameters, anew: AbstractAnew | None, layout: Layout | None, y: Tensor
+) -> tuple[Tensor, Tensor]:
     """The state at the start, and the log-determinant of the way there."""
     ends = p[_at(op, "ends")]
+    if anew is not None:
+        ends = anew.ends(p, ends, p[_START])
     if layout is None:
         first, last, scale = (_shaped(row, y) for row in ends)
         x, each = (y.double() - last) * scale + first, ends[2].log()
@@ -59,11 +74,26 @@ def transition_tables(op: Simulation, event: Type, given: Type | None) -> dict[s
     another; and the ends of a normal law: (m_0, m_T, s_0/s_T), or for each group S_0 S_T⁻¹, m_0 and m_T."""
     path = op.gaussian(event.shape)
     found: dict[str, Tensor] = {}
+    if (anew := anew_of(op, event.shape)) is not None:
+        return _spans(op, event, anew)
     if path is not None and isinstance(scheme := op.scheme(event.shape), Exact):
         steps = list(pairwise(grid_of(op, scheme.steps)))
         found[_at(op, "moves")] = _matrices(path, steps) if isinstance(path, JointPath) else _numbers(path, steps)
     if path is not None and op.start is not None:
         found[_at(op, "ends")] = _roots(op, path) if isinstance(path, JointPath) else _scales(op, event)
+    return found
+
+
+def _spans(op: Simulation, event: Type, anew: AbstractAnew) -> dict[str, Tensor]:
+    """The times of the steps and of the whole way, and the law at the start."""
+    found: dict[str, Tensor] = {}
+    if isinstance(scheme := op.scheme(event.shape), Exact):
+        steps = pairwise(t - op.low for t in grid_of(op, scheme.steps))
+        found[_at(op, "moves")] = anew.spans(list(steps))
+    if op.start is not None:
+        found[_at(op, "ends")] = anew.spans([(0.0, op.end - op.low)])
+        rows = [torch.tensor(row, dtype=torch.float64) for row in op.start]
+        found[_START] = torch.stack(torch.broadcast_tensors(*rows))  # type: ignore[no-untyped-call]
     return found
 
 

@@ -18,8 +18,8 @@ from dgmspec.core.types import Type
 from dgmspec.modules.guidance import doubled, rows_beyond
 from dgmspec.modules.nets import below, evaluate
 from dgmspec.modules.paths.predicted import seen
+from dgmspec.modules.paths.process import Process, Time, advance, process_of
 from dgmspec.modules.paths.rooted import Rooted
-from dgmspec.modules.paths.simulation import Process, Time, advance, process_of
 from dgmspec.modules.traces import estimate, exact_trace
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, by_row
 from dgmspec.ops.paths.samplers import AbstractPathSampler, PfOde, ReverseSde

@@ -1,4 +1,4 @@
-"""The parameters of a velocity's nets, whose sizes follow from what they are applied to."""
+"""The parameters of the nets that formulas of an arrow apply, whose sizes follow from what they are applied to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dgmspec.core.nets import NetUse
 from dgmspec.core.parameters import ParamSpec
 from dgmspec.core.types import Shape, Type
 from dgmspec.ops.authored import OwnNet, Reading
-from dgmspec.ops.continuous.velocity import Velocity
+from dgmspec.ops.continuous.applied import AbstractApplied
 from dgmspec.ops.nets import AbstractOrdered, context_shape
 
 __all__ = ["net_parameters"]
@@ -20,10 +20,10 @@ _Form = tuple[tuple[Shape, ...], bool]
 
 
 def net_parameters(
-    velocity: Velocity, net: OwnNet, known: Mapping[str, Shape], c: Type | None
+    applied: AbstractApplied, net: OwnNet, known: Mapping[str, Shape], c: Type | None
 ) -> tuple[ParamSpec, ...]:
     """A net's parameters, none where nothing reads it; `known` are the shapes of all names."""
-    use = _use(velocity, net, known, c)
+    use = _use(applied, net, known, c)
     if use is None:
         return ()
     try:
@@ -33,12 +33,12 @@ def net_parameters(
         raise
 
 
-def _use(velocity: Velocity, net: OwnNet, known: Mapping[str, Shape], c: Type | None) -> NetUse | None:
+def _use(applied: AbstractApplied, net: OwnNet, known: Mapping[str, Shape], c: Type | None) -> NetUse | None:
     """The shapes of a net, from the arguments that it is applied to; None where nothing reads it."""
-    readings = [reading for reading in velocity.all_readings if reading.net == net.name]
+    readings = [reading for reading in applied.all_readings if reading.net == net.name]
     if not readings:
         return None
-    forms = list(dict.fromkeys(_form(velocity, reading, known) for reading in readings))
+    forms = list(dict.fromkeys(_form(applied, reading, known) for reading in readings))
     if len(forms) > 1:
         first, second = map(_described, forms[:2])
         raise Refusal(
@@ -46,14 +46,14 @@ def _use(velocity: Velocity, net: OwnNet, known: Mapping[str, Shape], c: Type | 
             f"`{net.name}` reads {first} in one place and {second} in another",
             help=("a net has one size: declare a second net",),
         )
-    in_place = net.name in velocity.in_place
+    in_place = net.name in applied.in_place
     inputs, timed = forms[0]
     return NetUse(inputs, net.size.at(known), context_shape(c) if in_place else None, in_place, time=int(timed))
 
 
-def _form(velocity: Velocity, reading: Reading, known: Mapping[str, Shape]) -> _Form:
+def _form(applied: AbstractApplied, reading: Reading, known: Mapping[str, Shape]) -> _Form:
     """The shapes of what a reading gives its net beside the time, and whether it gives it that."""
-    rest = velocity.inputs(reading)
+    rest = applied.inputs(reading)
     return tuple(shape_of(arg, known) for arg in rest), len(rest) < len(reading.args)
 
 

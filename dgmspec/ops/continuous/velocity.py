@@ -6,7 +6,7 @@ nets and of gradients, each of which has a name of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -16,7 +16,7 @@ from dgmspec.algebra.rewrite import free_names, substitute
 from dgmspec.core.address import Address
 from dgmspec.core.types import Type
 from dgmspec.ops.authored import OwnConstant, OwnNet, Reading
-from dgmspec.ops.nets import External
+from dgmspec.ops.continuous.applied import AbstractApplied, Gradient
 
 __all__ = ["Gradient", "Seen", "Velocity"]
 
@@ -31,17 +31,8 @@ class Seen:
     start: int | None = None
 
 
-@dataclass(frozen=True)
-class Gradient:
-    """The gradient of a number with respect to the state, ``g = grad(E(y), y)``; nets inside E have their readings."""
-
-    symbol: str
-    energy: AbstractExpr
-    readings: tuple[Reading, ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
-class Velocity:
+class Velocity(AbstractApplied):
     """``velocity(y, t) = value``; two are equal if they say the same at the same place.
 
     `time` is empty where the velocity names none. `shared` holds the address of each net and learned number that is
@@ -74,39 +65,14 @@ class Velocity:
     def __hash__(self) -> int:
         return hash(self.key)
 
-    def net(self, name: str) -> OwnNet:
-        """The net of that name."""
-        return next(net for net in self.nets if net.name == name)
-
     def at(self, name: str) -> Address:
         """The address of a net or a learned number of the model; empty for one of the arrow's own."""
         return dict(self.shared).get(name, "")
 
-    def is_time(self, arg: AbstractExpr) -> bool:
-        """Whether an argument of a net is the time by itself."""
-        return isinstance(arg, Name) and arg.id == self.time
-
-    def inputs(self, reading: Reading) -> tuple[AbstractExpr, ...]:
-        """What a reading gives its net beside the time, which a net of Python's is given as anything else."""
-        if isinstance(self.net(reading.net).op, External):
-            return reading.args
-        return tuple(arg for arg in reading.args if not self.is_time(arg))
-
-    @property
-    def all_readings(self) -> Iterator[Reading]:
-        """Every reading, those inside gradients too."""
-        yield from self.readings
-        for gradient in self.gradients:
-            yield from gradient.readings
-
     @cached_property
     def moving(self) -> frozenset[str]:
         """The names that depend on the state: itself, and the values of nets and gradients that read it."""
-        found = {self.state}
-        for reading in self.all_readings:
-            if any(found.intersection(free_names(arg)) for arg in reading.args):
-                found.add(reading.symbol)
-        return frozenset(found | {gradient.symbol for gradient in self.gradients})
+        return self.moved_by((self.state,))
 
     @cached_property
     def applied(self) -> Mapping[str, AbstractExpr]:

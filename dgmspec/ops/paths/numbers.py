@@ -1,11 +1,13 @@
-"""Laws of paths that read learned numbers: known at their starting values, and as formulas whatever the values are."""
+"""Laws of paths that read learned numbers, or arrays of them: known at their starting values, and as formulas whatever
+the values are."""
 
 from __future__ import annotations
 
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from math import prod
+from typing import Any, ClassVar, Self
 
 from dgmspec.algebra.intervals import Interval
 from dgmspec.algebra.nodes import AbstractExpr, expr
@@ -46,24 +48,28 @@ class AbstractNumbered(AbstractStep, ABC):
     state: str
     time: str
     learned: tuple[OwnConstant, ...] = ()
-    """The numbers that the law reads and that are learned; `shared` holds the addresses of those of the model."""
+    """The numbers and arrays that the law reads and that are learned; `shared` holds the addresses of the model's."""
     shared: tuple[tuple[str, Address], ...] = ()
 
     def law_parameters(self) -> tuple[ParamSpec, ...]:
         """The numbers of the law itself that are learned."""
         at = dict(self.shared)
-        return tuple(ParamSpec(own.name, (), start(own, ()), at=at.get(own.name, "")) for own in self.learned)
+        return tuple(
+            ParamSpec(own.name, own.size.shape, start(own, own.size.shape), at=at.get(own.name, ""))
+            for own in self.learned
+        )
 
     def started(self, *formulas: AbstractExpr) -> tuple[AbstractExpr, ...]:
         """Formulas with the numbers at their starting values."""
         values = {own.name: expr(_starting(own)) for own in self.learned}
         return tuple(substitute(formula, values) for formula in formulas) if values else formulas
 
-    def settled_at(self, values: Mapping[str, float]) -> Self:
-        """The same path, the numbers no longer learned but of these values."""
+    def settled_at(self, values: Mapping[str, Any]) -> Self:
+        """The same path, the numbers no longer learned but of these values, lists of those of arrays."""
         numbers = {name: expr(value) for name, value in values.items()}
         laws = {law: substitute(getattr(self, law), numbers) for law in self.laws}
-        return self.model_copy(update={**laws, "learned": (), "shared": ()})
+        shared = tuple(pair for pair in self.shared if pair[0] not in values)
+        return self.model_copy(update={**laws, "learned": (), "shared": shared})
 
     def intervals(self) -> dict[str, Interval]:
         """Where the learned numbers lie."""
@@ -81,12 +87,16 @@ class AbstractNumbered(AbstractStep, ABC):
         self, formulas: Sequence[AbstractExpr], times: Times, shape: Shape
     ) -> list[tuple[AbstractExpr, ...]]:
         """Coefficients that read learned numbers, one set for all coordinates or one for each."""
-        names = [own.name for own in self.learned]
-        parts = [per_coordinate(formula, times, shape, names) for formula in formulas]
+        beside = {own.name: own.size.shape for own in self.learned}
+        parts = [per_coordinate(formula, times, shape, beside) for formula in formulas]
         count = max(map(len, parts))
         return list(zip(*(items * count if len(items) == 1 else items for items in parts), strict=True))
 
 
-def _starting(own: OwnConstant) -> float:
-    assert not isinstance(own.initial, tuple), "one number"
-    return usual(own.support) if own.initial is None else own.initial
+def _starting(own: OwnConstant) -> Any:
+    """Where a number starts, or nested lists of where those of an array do, but for the chance in their first draws."""
+    shape, initial = own.size.shape, usual(own.support) if own.initial is None else own.initial
+    values: list[Any] = list(initial) if isinstance(initial, tuple) else [initial] * prod(shape)
+    for size in reversed(shape):
+        values = [values[i : i + size] for i in range(0, len(values), size)]
+    return values[0]

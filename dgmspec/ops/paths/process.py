@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dgmspec.algebra.evaluate import evaluate, is_constant
+from dgmspec.algebra.intervals import Interval
 from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.affine import Times
 from dgmspec.algebra.paths.parts import Parts, listed, require_shape, shares_noise
@@ -50,14 +51,36 @@ class AbstractProcess(AbstractStep, ABC):
         return self.parts or ((self.state, shape),)
 
     @property
+    def moving(self) -> frozenset[str]:
+        """The names in the formulas that depend on the state."""
+        return frozenset(name for name, _ in self.parts) or frozenset((self.state,))
+
+    def beside(self, shape: Shape) -> dict[str, Shape]:
+        """The shapes of what the formulas read beside the parts of the state."""
+        return {self.time: ()}
+
+    def others(self) -> dict[str, Interval]:
+        """Where all that lies, but for the time."""
+        return {}
+
+    @property
     def reads_state(self) -> bool:
         """Whether the diffusion depends on the state."""
-        names = {name for name, _ in self.parts} or {self.state}
-        return not names.isdisjoint(free_names(self.diffusion))
+        return not self.moving.isdisjoint(free_names(self.diffusion))
+
+    @property
+    def steady(self) -> bool:
+        """Whether the law is sure to be the same at all times."""
+        return self.time not in (*free_names(self.drift), *free_names(self.diffusion))
+
+    @property
+    def sloped(self) -> bool:
+        """Whether what of the diffusion depends on the state is written out, so that its derivative has a formula."""
+        return True
 
     def shares_noise(self, shape: Shape) -> bool:
         """Whether the diffusion is a matrix, by which coordinates share noises."""
-        return shares_noise(self.diffusion, self.parts_of(shape), self.time)
+        return shares_noise(self.diffusion, self.parts_of(shape), self.beside(shape), self.moving)
 
     def silent(self, shape: Shape) -> tuple[str, ...]:
         """The parts in which some coordinate has no noise of its own."""
@@ -68,8 +91,8 @@ class AbstractProcess(AbstractStep, ABC):
         return tuple(name for item, (name, _) in items if not all(_known(item)))
 
     def slope(self, shape: Shape) -> OwnSlope:
-        """∂g_i/∂x_i."""
-        return own_slope(self.diffusion, self.parts_of(shape), self.times)
+        """∂g_i/∂x_i, where it has a formula."""
+        return own_slope(self.diffusion, self.parts_of(shape), self.times, self.others(), self.beside(shape))
 
     @property
     def stratonovich(self) -> bool:
@@ -96,20 +119,29 @@ class AbstractProcess(AbstractStep, ABC):
         """The scheme of the highest order that solves the law, of 3/2 in so many steps and else in more."""
         if not self.reads_state:
             return Srk(steps=steps)
-        return Milstein(steps=5 * steps // 2) if self.slope(shape).own else EulerMaruyama(steps=5 * steps)
+        own = self.sloped and self.slope(shape).own
+        return Milstein(steps=5 * steps // 2) if own else EulerMaruyama(steps=5 * steps)
 
     def check_law(self, shape: Shape, exact: bool) -> None:
         """Shapes, a diffusion that is not 0, and a scheme that solves the law; `exact` where its kernel is normal."""
-        parts = self.parts_of(shape)
-        require_shape(self.drift, parts, (self.time,), "drift")
+        parts, beside = self.parts_of(shape), self.beside(shape)
+        require_shape(self.drift, parts, beside, "drift")
         if not self.shares_noise(shape):
-            require_shape(self.diffusion, parts, (self.time,), "diffusion")
+            require_shape(self.diffusion, parts, beside, "diffusion")
         if not any(number for item in listed(self.diffusion, parts, "diffusion") for number in _known(item)):
             raise Refusal(
                 "DGM644",
                 "the diffusion is 0, so nothing is random behind the start",
                 "diffusion",
                 help=(f"write an `ode`: `ode … over {self.time} in … {{ velocity({self.state}, {self.time}) = … }}`",),
+            )
+        if self.stratonovich and not self.sloped:
+            raise Refusal(
+                "DGM654",
+                "Stratonovich's calculus differs from Itô's by a derivative of the diffusion, which is taken from its "
+                "formula, and a net has none",
+                "calculus",
+                help=("write the drift of Itô's equation and leave `calculus` out",),
             )
         if (scheme := self.settings.solver) is not None:
             self._check_scheme(scheme, shape, exact)
@@ -124,6 +156,8 @@ class AbstractProcess(AbstractStep, ABC):
             instead = "milstein" if self.reads_state else "srk"
         elif scheme.additive and self.reads_state:
             why, instead = "takes a diffusion of the time alone, and this one reads the state", "milstein"
+        elif scheme.separate and not self.sloped:
+            why = "takes the derivative of the diffusion from its formula, and a net has none"
         elif scheme.separate and not self.slope(shape).own:
             why = "takes a diffusion whose coordinates each read their own coordinate of the state alone"
         if why:

@@ -76,7 +76,7 @@ class Unsolved(AbstractProcess, AbstractLearnedPath):
     def _check(self, x: Type, c: Type | None) -> None:
         self.check_start(x)
         self.check_law(x.shape, exact=False)
-        require_shape(self.diffusion, self.parts_of(x.shape), (self.time,), "diffusion")  # no matrix
+        require_shape(self.diffusion, self.parts_of(x.shape), self.beside(x.shape), "diffusion")  # no matrix
         self.slope(x.shape)
         if self.learn not in (None, "score", "noise"):
             raise Refusal(

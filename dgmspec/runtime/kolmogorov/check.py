@@ -19,11 +19,11 @@ from dgmspec.core.address import seed_of
 from dgmspec.core.types import Type
 from dgmspec.graph.graph import StepNode
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.modules.journeys import denoiser_of
+from dgmspec.modules.journeys import denoiser_of, settled
 from dgmspec.modules.lost import gone
 from dgmspec.modules.paths import coefficients
 from dgmspec.modules.paths.joint_coefficients import joint_at, joint_plan, joint_tables
-from dgmspec.modules.paths.simulation import STEPS, Process, process_of
+from dgmspec.modules.paths.process import STEPS, Process, process_of
 from dgmspec.modules.paths.unsolved import noised
 from dgmspec.modules.solvers import SolverError
 from dgmspec.ops.paths.arrows import Sde
@@ -36,7 +36,7 @@ from dgmspec.ops.paths.unsolved import Unsolved
 from dgmspec.runtime.findings import Finding
 from dgmspec.runtime.kolmogorov.gridded import gridded
 from dgmspec.runtime.kolmogorov.histograms import Histogram
-from dgmspec.runtime.kolmogorov.laws import at_once, law_of, untried
+from dgmspec.runtime.kolmogorov.laws import at_once, law_of, law_under, untried
 from dgmspec.runtime.kolmogorov.residual import AbstractSources, JointSources, Law, Sources, residual, standard
 from dgmspec.runtime.kolmogorov.volumes import binned
 
@@ -68,11 +68,11 @@ def check_processes(
         if isinstance(node.op, AbstractNoising) and node.op.discrete:
             continue  # a chain has steps, and no equation
         label = f"{node.address.rpartition('/')[0]} ({node.op.name})"
-        if reason := untried(node.op, event):
-            findings.append(Finding(node.address, label, "Fokker-Planck", None, reason=reason))
-            continue
         generator = torch.Generator().manual_seed(seed_of(seed, node.address, 5))
         tried = _Tried(model, node, event, label, generator, rows)
+        if reason := tried.untried():
+            findings.append(Finding(node.address, label, "Fokker-Planck", None, reason=reason))
+            continue
         findings += tried.findings(seen, seed)
     return findings, seen
 
@@ -93,7 +93,21 @@ class _Tried:
         """The step, with its learned numbers as they are now."""
         if isinstance(self.node.op, AbstractNoising):
             return denoiser_of(self.node, self.model.graph, self.model.values()).op
+        if isinstance(self.node.op, Simulation) and self.node.op.learned:
+            return settled(self.node.op, self._parameters()).settled(self.event)
         return self.node.op
+
+    def untried(self) -> str:
+        """Why nothing is tried; empty where it is."""
+        context = self.node.context is not None
+        reason = untried(self.node.op, self.event, context)  # type: ignore[arg-type]  # one of these two
+        learned = isinstance(self.node.op, Simulation) and bool(self.node.op.learned)
+        return untried(self.op, self.event, context) if learned and not reason else reason
+
+    def _parameters(self) -> dict[str, Tensor]:
+        """What the law of a simulation learns, as it is now."""
+        values, at = self.model.values(), self.node.address
+        return {spec.name: values[spec.key(at)] for spec in self.node.op.parameters(self.event, None)}
 
     def findings(self, seen: list[Histogram], seed: int) -> Iterator[Finding]:
         """The residual where a law is derived, then histograms of a simulation."""
@@ -166,6 +180,8 @@ class _Tried:
         return Finding(self.node.address, self.label, "Fokker-Planck", error, RESIDUAL)
 
     def _law(self) -> Law:
+        if isinstance(self.op, Simulation) and self.op.applied:
+            return law_under(self.op, self.event, self._parameters())
         return law_of(self.op, self.event.shape)
 
     # ---- simulation beside the derived law --------------------------------------------------------------------------
@@ -226,7 +242,7 @@ class _Tried:
             for t, x in zip(times, points, strict=True):
                 yield self._beside(sources, x, t)
             return
-        yield from gridded(op, self.event, self.label, times, points)
+        yield from gridded(op, self.event, self._law(), self.label, times, points)
 
     def _unsolved(self) -> Iterator[Histogram]:
         """A noising process as losses simulate it, from a normal start over the place of the data."""
@@ -244,7 +260,7 @@ class _Tried:
             points.append(noised(op, law, start, torch.full((PATHS,), t, dtype=torch.float64), draws))
         states = torch.stack(points).reshape(len(times), PATHS, size)
         self._require_numbers(times, states)
-        yield from gridded(op, event, self.label, times, states)
+        yield from gridded(op, event, self._law(), self.label, times, states)
 
     def _require_numbers(self, times: Sequence[float], points: Tensor) -> None:
         """`SolverError` where a path leaves the numbers."""

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.types import Type
 from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.runtime.kolmogorov.histograms import Histogram, coarser
-from dgmspec.runtime.kolmogorov.laws import at_once, function_of, law_of, on_arrays
+from dgmspec.runtime.kolmogorov.laws import at_once, function_of, on_arrays
+from dgmspec.runtime.kolmogorov.residual import Law
 from dgmspec.runtime.kolmogorov.volumes import Box, binned, solve
 
 __all__ = ["gridded"]
@@ -29,19 +29,18 @@ BLURRED: Final = 0.1
 
 
 def gridded(
-    op: AbstractProcess, event: Type, label: str, times: Sequence[float], points: Tensor
+    op: AbstractProcess, event: Type, law: Law, label: str, times: Sequence[float], points: Tensor
 ) -> Iterator[Histogram]:
     """Points at the start and later `times`, (times, paths, d), beside the equation solved from the first on; nothing
     where that would be blurred by its cells."""
     box = Box.around(points.flatten(0, 1).numpy(), CELLS[points.shape[2]])
-    drift, spread = _ito(op, event), at_once(law_of(op, event.shape).spread)
+    drift, spread = _ito(op, event, law), at_once(law.spread)
     if _blurred(drift, spread, times, points, box):
         return
     edges = [box.edges(axis) for axis in range(points.shape[2])]
     begun = binned(points[0].numpy(), edges) / points.shape[1]
     grid = np.linspace(op.low, op.high, SOLVED + 1)
-    steady = op.time not in (*free_names(op.drift), *free_names(op.diffusion))
-    solved = solve(on_arrays(drift), on_arrays(spread), box, begun, grid, steady)
+    solved = solve(on_arrays(drift), on_arrays(spread), box, begun, grid, op.steady)
     for t, x in zip(times[1:], points[1:], strict=True):
         mass = solved[round((t - op.low) / (op.high - op.low) * SOLVED)]
         fine = Histogram(label, t, tuple(edges), binned(x.numpy(), edges), mass, "Fokker-Planck equation")
@@ -58,10 +57,9 @@ def _blurred(drift: Field, spread: Field, times: Sequence[float], points: Tensor
     return float(torch.cat(blurred).any(1).double().mean()) > BLURRED
 
 
-def _ito(op: AbstractProcess, event: Type) -> Field:
+def _ito(op: AbstractProcess, event: Type, law: Law) -> Field:
     """Itô's drift: Stratonovich's with g_i ∂g_i/∂x_i / 2 added."""
-    shape, law = event.shape, law_of(op, event.shape)
-    drift, spread = at_once(law.drift), at_once(law.spread)
+    shape, drift, spread = event.shape, at_once(law.drift), at_once(law.spread)
     if not op.reads_state or op.settings.calculus == "ito":
         return drift
     slope = at_once(function_of(op.slope(shape).formula, op.parts_of(shape), op.time, shape))

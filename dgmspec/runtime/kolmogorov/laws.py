@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from dgmspec.algebra.paths.parts import Parts, shares_noise
 from dgmspec.core.types import Shape, Type
 from dgmspec.modules.expressions import as_tensor, prepare
 from dgmspec.modules.paths import coefficients
-from dgmspec.modules.paths.simulation import field_of
+from dgmspec.modules.paths.process import field_of
+from dgmspec.modules.registry import step_twin
+from dgmspec.modules.twin import StepContext
 from dgmspec.ops.paths.arrows import Sde
 from dgmspec.ops.paths.joint import JointSde
 from dgmspec.ops.paths.noising import AbstractNoising
@@ -23,7 +25,7 @@ from dgmspec.ops.paths.process import AbstractProcess
 from dgmspec.ops.paths.simulation import Simulation
 from dgmspec.runtime.kolmogorov.residual import Law
 
-__all__ = ["at_once", "function_of", "law_of", "on_arrays", "untried"]
+__all__ = ["at_once", "function_of", "law_of", "law_under", "on_arrays", "untried"]
 
 Array = NDArray[np.float64]
 
@@ -33,7 +35,7 @@ def law_of(op: Any, shape: Shape) -> Law:
     if isinstance(op, (Sde, JointSde, AbstractProcess)):
         parts = ((op.state, shape),) if isinstance(op, Sde) else op.parts_of(shape)
         drift = function_of(op.drift, parts, op.time, shape)
-        if shares_noise(op.diffusion, parts, op.time):
+        if shares_noise(op.diffusion, parts, {op.time: ()}):
             matrix = prepare(op.diffusion)
             return Law(drift, lambda x, t: as_tensor(matrix({op.time: t}, x), x), mixed=True)
         return Law(drift, function_of(op.diffusion, parts, op.time, shape))
@@ -46,10 +48,26 @@ def law_of(op: Any, shape: Shape) -> Law:
     return Law(lambda x, t: (found := rates(x, t))[0] * x + found[1], lambda x, t: rates(x, t)[2].sqrt())
 
 
-def untried(op: AbstractNoising | AbstractProcess, event: Type) -> str:
-    """Why nothing is tried of a process; empty where it is."""
+def law_under(op: Simulation, event: Type, p: Mapping[str, Tensor]) -> Law:
+    """The same of a law that applies nets, under these parameters of theirs."""
+    plan, like = step_twin(op).plan(op, event, None), torch.zeros(1, *event.shape, dtype=torch.float64)
+    own = {name: value.detach().double() for name, value in p.items()}
+    process = plan.under(own, StepContext(event, plan=plan), like)
+
+    def function(field: Callable[..., Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda x, t: field(x.reshape(len(x), *event.shape), t).reshape(x.shape)
+
+    return Law(function(process.drift), function(process.spread))
+
+
+def untried(op: AbstractNoising | AbstractProcess, event: Type, context: bool = False) -> str:
+    """Why nothing is tried of a process, which may have a context; empty where it is."""
     if event.size > 2:
         return f"{event} has more than two coordinates"
+    if isinstance(op, Simulation) and op.externals():
+        return "its law applies a network of the user's own"
+    if isinstance(op, Simulation) and (op.applied.seen or (op.applied.in_place and context)):
+        return "its law reads a context"
     if isinstance(op, AbstractNoising) or (isinstance(op, Simulation) and op.known and op.start is not None):
         return ""
     if op.shares_noise(event.shape):
