@@ -12,7 +12,6 @@ from torch._dynamo.backends.debugging import aot_eager
 import dgmspec
 from dgmspec.runtime import compiling
 from dgmspec.runtime.rundir import RunDirectory, RunError
-from dgmspec.runtime.train import train_spec
 
 TEXT = """
 dgm 1
@@ -42,7 +41,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def losses(text: str, out: Path) -> list[float]:
-    train_spec(dgmspec.parse(text), data=ROWS, out=out)
+    dgmspec.train(dgmspec.parse(text), data=ROWS, out=out)
     return [row["loss"] for row in RunDirectory(out).metrics()]
 
 

@@ -25,7 +25,7 @@ from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.runtime.sample import sample
 from dgmspec.runtime.steps import Steps
-from dgmspec.runtime.train import Run, resume_run, train_spec
+from dgmspec.runtime.train import Run, resume_run
 
 FLOW = """
 dgm 1
@@ -78,7 +78,7 @@ train T { steps = 300; batch = 64; optimizer = adam(lr = 2e-2) }
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A short run on a toy set."""
-    return train_spec(dgmspec.parse(FLOW), out=tmp_path_factory.mktemp("runs") / "flow")
+    return dgmspec.train(dgmspec.parse(FLOW), out=tmp_path_factory.mktemp("runs") / "flow")
 
 
 def levels(rows: int = 300) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def test_validation_and_test_take_the_same_share() -> None:
 
 
 def test_a_loss_that_draws_its_own_points_needs_no_data(tmp_path: Path) -> None:
-    run = train_spec(dgmspec.parse(TARGET), out=tmp_path / "r")
+    run = dgmspec.train(dgmspec.parse(TARGET), out=tmp_path / "r")
     scale = run.model.sample(4000, seed=0).std(0)
     torch.testing.assert_close(scale, torch.full((2,), 2.0), rtol=0.1, atol=0)
     assert run.report["test"] == {} and run.report["loss"] < 0.2
@@ -231,7 +231,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
     with monkeypatch.context() as patched:
         patched.setattr(training, "show_progress", interrupting(20))
         with pytest.raises(Interrupted, match=r"stopped at step 20 of 80.*\n.*--resume"):
-            train_spec(dgmspec.parse(FLOW), out=tmp_path / "r")
+            dgmspec.train(dgmspec.parse(FLOW), out=tmp_path / "r")
     assert torch.equal(torch.get_rng_state(), generator)
     assert not (tmp_path / "r" / "report.json").exists()
     run = resume_run(tmp_path / "r")
@@ -246,7 +246,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(
 
 def test_a_stop_between_readings_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = FLOW.replace("    validate = holdout(0.2, every = 20)\n", "")
-    whole = train_spec(dgmspec.parse(text), out=tmp_path / "whole")
+    whole = dgmspec.train(dgmspec.parse(text), out=tmp_path / "whole")
     step = Steps.step
 
     def stopping(self: Any, rows: Any) -> torch.Tensor:
@@ -258,7 +258,7 @@ def test_a_stop_between_readings_loses_nothing(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patched:
         patched.setattr(Steps, "step", stopping)
         with pytest.raises(Interrupted):
-            train_spec(dgmspec.parse(text), out=tmp_path / "r")
+            dgmspec.train(dgmspec.parse(text), out=tmp_path / "r")
     run = resume_run(tmp_path / "r")
     assert run.report["steps"] == 80
     for name, value in whole.model.state_dict().items():
@@ -267,7 +267,7 @@ def test_a_stop_between_readings_loses_nothing(tmp_path: Path, monkeypatch: pyte
 
 def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
     text = FLOW.replace("steps = 80", "steps = 4_000; stop = patience(2)").replace("lr = 5e-3", "lr = 0.2")
-    run = train_spec(dgmspec.parse(text), out=tmp_path / "r")
+    run = dgmspec.train(dgmspec.parse(text), out=tmp_path / "r")
     rows = [row for row in RunDirectory(run.path).metrics() if "validation" in row]
     best = min(rows, key=lambda row: row["validation"])
     assert run.report["steps"] == best["step"] + 40 < 4000
@@ -283,7 +283,7 @@ def test_early_stopping_keeps_the_best(tmp_path: Path) -> None:
 )
 def test_precisions_and_optimisers(setting: str, dtype: torch.dtype, tmp_path: Path) -> None:
     text = FLOW.replace("    optimizer = adam(lr = 5e-3)\n", "").replace("steps = 80", f"steps = 6; {setting}")
-    run = train_spec(dgmspec.parse(text.replace("n = 2_000", "n = 300")), out=tmp_path / "r")
+    run = dgmspec.train(dgmspec.parse(text.replace("n = 2_000", "n = 300")), out=tmp_path / "r")
     assert run.model.dtype is dtype and np.isfinite(run.report["test"]["nll_nats"])
 
 
@@ -302,4 +302,4 @@ def test_which_model_is_trained() -> None:
 
 def test_a_folder_with_a_run_is_not_written_over(finished: Run) -> None:
     with pytest.raises(RunError, match="holds a run already"):
-        train_spec(dgmspec.parse(FLOW), out=finished.path)
+        dgmspec.train(dgmspec.parse(FLOW), out=finished.path)

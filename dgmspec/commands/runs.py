@@ -129,12 +129,13 @@ def train(
     files = paths(data)
     with mistakes():
         from dgmspec.runtime.rundir import finite
-        from dgmspec.runtime.train import resume_run, train_spec
+        from dgmspec.runtime.train import resume_run
+        from dgmspec.runtime.train import train as train_model
 
         if found is not None:
             assert found.spec is not None
             given = Path(str(spec))
-            run = train_spec(
+            run = train_model(
                 found.spec,
                 model=model,
                 out=out,

@@ -13,7 +13,7 @@ from dgmspec.core.types import Type
 from dgmspec.modules.distributions.values import into_domain
 from dgmspec.modules.registry import distribution_twin, resolve_held
 from dgmspec.modules.sums import Run
-from dgmspec.modules.twin import StepContext
+from dgmspec.modules.twin import StepContext, rows_of
 from dgmspec.ops.distributions import AbstractParametric
 from dgmspec.program.program import Instruction
 
@@ -121,7 +121,7 @@ def divergence(line: Instruction) -> Run:
 
     def run(training: bool, p: Parameters, rows: Tensor, *values: Any) -> Tensor:
         ours, theirs = of_q([values[i] for i in first]), of_p([values[i] for i in second])
-        batch = max([rows.shape[0], *(v.shape[0] for v in values if isinstance(v, Tensor))])
+        batch = rows_of((rows, *(value for value in values if isinstance(value, Tensor))))
         like = rows.new_zeros(batch, *event.shape)
         return function(q, ours, p_op, theirs, context, like)
 

@@ -43,7 +43,7 @@ from dgmspec.runtime.warm import begin_with
 from dgmspec.spec import Spec
 from dgmspec.spec.model import Item, Train
 
-__all__ = ["Run", "resume_run", "train", "train_spec"]
+__all__ = ["Run", "resume_run", "train"]
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,14 @@ def train(
     paths: Mapping[str, str | Path] | None = None,
     visible: bool = False,
     init: str | Path | None = None,
+    name: str | None = None,
 ) -> Run:
     """Train a model of a spec as its train block says and leave a run folder; see the folder's ``report.json``.
 
     `data` stands in place of the block's own: it maps variables (and the block's `weights`) to arrays, or is a callable
     ``simulate(n, generator)`` that gives n rows as such a dict, drawn by the torch.Generator, one call a step (or an
-    iterator over such dicts), whose rows are new at each step. `out` is the folder (``runs/<model>`` by default);
-    `params` and `seed` override those of the spec; `nets` supplies external networks.
+    iterator over such dicts), whose rows are new at each step. `out` is the folder: without it a new one below ``runs``
+    of that `name` (the model's). `params` and `seed` override those of the spec; `nets` supplies external networks.
     Paths of data files start from `folder` (the current one by default); `paths` gives, by the name of a data source,
     another place for its file. `visible` draws progress. `init` is the folder of a run, or of a saved model, whose
     weights this training begins with instead of random ones. A mistake in the spec raises `SpecError`, one in the data
@@ -99,36 +100,7 @@ def train(
     """
     expect_spec("train", spec)
     spec = spec.with_params(**params) if params else spec
-    return train_spec(
-        spec,
-        model=model,
-        data=data,
-        out=out,
-        nets=nets,
-        seed=seed,
-        folder=folder,
-        paths=paths,
-        visible=visible,
-        init=init,
-    )
-
-
-def train_spec(
-    spec: Spec,
-    *,
-    model: str | None = None,
-    data: FromPython | None = None,
-    out: str | Path | None = None,
-    nets: Mapping[str, nn.Module] | None = None,
-    seed: int | None = None,
-    folder: str | Path | None = None,
-    paths: Mapping[str, str | Path] | None = None,
-    visible: bool = False,
-    name: str | None = None,
-    init: str | Path | None = None,
-) -> Run:
-    """`train` for a spec whose params are set; `name` is that of the folder below ``runs`` where `out` is not given."""
-    given = {name: Path(path) for name, path in (paths or {}).items()}
+    given = {source: Path(path) for source, path in (paths or {}).items()}
     places, first = Places(None if folder is None else Path(folder), given), None if init is None else Path(init)
     task = replace(task_of(spec, model, seed, data, nets, places), init=first)
     processes = Processes()

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from dgmspec.algebra.paths.gaussian import AbstractPath
-from dgmspec.core.types import SupportKind, Type
-from dgmspec.modules.nets import below, context_features, evaluate, features_of, planes_of
+from dgmspec.core.types import SupportKind
+from dgmspec.modules.nets import features_of, planes_of
 from dgmspec.modules.paths.coefficients import AnyAt, AnyRates, Plan
 from dgmspec.modules.paths.joint_coefficients import JointPlan
-from dgmspec.modules.twin import Parameters, by_row
+from dgmspec.modules.paths.reading import AbstractReader
 from dgmspec.ops.paths.noising import AbstractNoising
 
-__all__ = ["AbstractDenoiser", "Predicted", "seen"]
+__all__ = ["AbstractDenoiser", "Predicted"]
 
 P = TypeVar("P", Plan, JointPlan)
 K = TypeVar("K", bound=AnyAt)
@@ -40,18 +40,8 @@ class Predicted(NamedTuple, Generic[K]):
 
 
 @dataclass(frozen=True)
-class AbstractDenoiser(ABC, Generic[P, K, R]):
+class AbstractDenoiser(AbstractReader[AbstractNoising, P], ABC, Generic[P, K, R]):
     """A noising arrow with its parameters and its context: reads (x_t, t), one time a row."""
-
-    op: AbstractNoising
-    p: Parameters
-    event: Type
-    plan: P
-    given: Tensor | None = None
-    given_type: Type | None = None
-    training: bool = False
-    dropped: Tensor | None = None
-    """The rows (batch,) whose context the net does not see."""
 
     @property
     @abstractmethod
@@ -92,18 +82,6 @@ class AbstractDenoiser(ABC, Generic[P, K, R]):
 
     def planes(self, x: Tensor, clock: Tensor, shape: tuple[int, ...]) -> Tensor:
         """The net's value (planes, batch, *shape) at what it reads."""
-        net = self.op.net
-        assert net is not None, "nothing is learned along this path"
-        c = seen(self.p, x, self.given, self.given_type, self.dropped)
-        out = evaluate(net, below(self.p, "net"), (x,), c, self.training, clock.to(x.dtype))
-        return planes_of(net, out, self.op.planes, shape)
-
-
-def seen(
-    p: Parameters, x: Tensor, given: Tensor | None, given_type: Type | None, dropped: Tensor | None
-) -> Tensor | None:
-    """What the net of an arrow sees of its context beside x, the learned `null` in the `dropped` rows."""
-    if given is None or given_type is None:
-        return None
-    c = context_features(given, given_type, x)
-    return c if dropped is None else torch.where(by_row(dropped, c), p["null"], c)
+        out = self.read(x, clock.to(x.dtype), self.given, self.dropped)
+        assert self.op.net is not None
+        return planes_of(self.op.net, out, self.op.planes, shape)

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from dgmspec.core.types import Type
 from dgmspec.modules.guidance import doubled, rows_beyond
-from dgmspec.modules.nets import below, evaluate
-from dgmspec.modules.paths.predicted import seen
 from dgmspec.modules.paths.process import Process, Time, advance, process_of
+from dgmspec.modules.paths.reading import AbstractReader
 from dgmspec.modules.paths.rooted import Rooted
 from dgmspec.modules.traces import estimate, exact_trace
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, by_row
@@ -29,20 +28,16 @@ __all__ = ["TWINS", "Reversed", "implicit", "noised", "on_the_way", "run_back"]
 
 
 @dataclass(frozen=True)
-class Reversed:
+class Reversed(AbstractReader[Unsolved, Process]):
     """The process with its learned score and its context: reads (x_t, t), times as in `Time`."""
 
-    op: Unsolved
-    p: Parameters
-    event: Type
-    law: Process
-    given: Tensor | None = None
-    given_type: Type | None = None
-    training: bool = False
-    dropped: Tensor | None = None
-    """The rows (batch,) whose context the net does not see."""
     guidance: float = 0.0
     """How far the score goes beyond what the context says, as in `Journey`."""
+
+    @property
+    def law(self) -> Process:
+        """The process."""
+        return self.plan
 
     def score(self, x: Tensor, t: Time) -> Tensor:
         """The learned ∇ log p_t(x)."""
@@ -52,13 +47,10 @@ class Reversed:
         return rows_beyond(self._read(torch.cat((x, x)), t, given, free), self.guidance)
 
     def _read(self, x: Tensor, t: Time, given: Tensor | None, dropped: Tensor | None) -> Tensor:
-        net, op = self.op.net, self.op
-        assert net is not None, "nothing is learned along this path"
-        c = seen(self.p, x, given, self.given_type, dropped)
+        op = self.op
         share = (torch.as_tensor(t, dtype=x.dtype, device=x.device).reshape(-1) - op.low) / (op.high - op.low)
         # The net reads √t, in which the law moves evenly at first too.
-        out = evaluate(net, below(self.p, "net"), (x,), c, self.training, share.sqrt().expand(x.shape[0]))
-        found: Tensor = out.reshape(x.shape)
+        found = self.read(x, share.sqrt().expand(x.shape[0]), given, dropped).reshape(x.shape)
         if op.learn == "score":
             return found
         weight = self.weight(x, t)
