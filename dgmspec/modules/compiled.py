@@ -162,7 +162,8 @@ class CompiledModel(AbstractTrained):
     def sample_and_log_prob(
         self, n: int, given: Given = None, seed: int | None = None, start: int = 0
     ) -> tuple[Any, Tensor]:
-        """n samples with their log-densities, in one walk where every step is a bijection; gradients pass.
+        """n samples with their log-densities, in one walk where every step is a bijection; gradients pass, but none
+        from a sample to what it is chosen by (the weights of a `mixture`).
 
         Where steps draw both ways, as `metropolis` does, it is log q of the way that a sample took, less the log of the
         chance of that way back: exp(e - log q) then weighs samples towards the density exp(e), rightly on average.
