@@ -2,6 +2,7 @@
 
 import gc
 import io
+import json
 import os
 import signal
 import sys
@@ -26,7 +27,7 @@ def main() -> None:
         gc.enable()
         code = run()
     except KeyboardInterrupt:
-        sys.stderr.write("dgmspec: interrupted\n")
+        say_interrupted()
         code = 130
     sys.exit(code)
 
@@ -36,10 +37,22 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     of the process."""
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            os.write(2, b"dgmspec: interrupted\n")
+            say_interrupted()
             os._exit(130)
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def say_interrupted() -> None:
+    """What `dgmspec.answers` says of an interrupt, without it: it may be half loaded itself."""
+    given = sys.argv[1:]
+    if "--json" not in (given[: given.index("--")] if "--" in given else given):
+        os.write(2, b"dgmspec: interrupted\n")
+    elif os.environ.get("RANK", "0") == "0":
+        verb = next((word for word in given if not word.startswith("-")), "")
+        error = {"kind": "interrupted", "message": "interrupted"}
+        found = {"format_version": 1, "verb": verb, "exit": 130, "result": None, "diagnostics": [], "error": error}
+        os.write(1, f"{json.dumps(found, indent=2)}\n".encode())
 
 
 def _prepare_standard_files() -> None:

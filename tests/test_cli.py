@@ -391,6 +391,10 @@ def test_a_stop_in_the_midst_of_an_import_is_not_swallowed(tmp_path: Path) -> No
     ):
         done = subprocess.run([sys.executable, "-c", code + then], capture_output=True, text=True, env=path, timeout=60)
         assert (done.returncode, done.stderr) == (ended, said)
+    command = [sys.executable, "-c", f"{code}import swallowing", "sample", "runs/a", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=path, timeout=60)
+    stopped = answers.Failure("interrupted", answers.INTERRUPTED, "interrupted")
+    assert (done.returncode, done.stderr) == (130, "") and json.loads(done.stdout) == stopped.envelope("sample")
 
 
 def test_interrupting_a_run_prints_how_to_go_on(tmp_path: Path) -> None:

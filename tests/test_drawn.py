@@ -15,6 +15,7 @@ from dgmspec.runtime import drawn as drawing
 from dgmspec.runtime.drawn import Drawn, write_csv, write_samples
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.rundir import RunError
+from dgmspec.runtime.shares import rows_at_once
 
 TWO = """
 dgm 1
@@ -52,6 +53,12 @@ def test_every_form_holds_the_same_samples(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(RunError, match=r"\.npy holds one variable and there are 2"):
         write_samples(samples, tmp_path / "s.npy")
     assert {path.name for path in tmp_path.iterdir()} == {"s.npz", "s.csv"}
+
+
+@pytest.mark.parametrize(("size", "rows"), [(2, 4096), (784, 1280), (12_288, 256)])
+def test_fewer_rows_of_large_events_pass_at_once(size: int, rows: int) -> None:
+    text = f"dgm 1\nmodel M {{ observe x : real[{size}]; latent z : real[*] ~ normal(0, 1); flow x -> z {{ actnorm }} }}"
+    assert rows_at_once(dgmspec.compile(dgmspec.parse(text)), 4096) == rows
 
 
 def test_an_array_grows_chunk_by_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

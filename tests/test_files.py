@@ -7,8 +7,10 @@ import importlib
 import inspect
 import json
 import pickle
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -287,6 +289,33 @@ def test_images_of_another_size_mode_or_kind_are_named(tmp_path: Path) -> None:
     assert "note.txt is no PNG file" in refused(tmp_path, "images", declared, path="dark").message
     (tmp_path / "none").mkdir()
     assert "holds no PNG files" in refused(tmp_path, "images", declared, path="none").message
+
+
+def deep(path: Path) -> None:
+    """A PNG of 2 × 2 colours with 16 bits a channel, which pillow does not write."""
+    header = struct.pack(">IIBBBBB", 2, 2, 16, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 26)), (b"IEND", b""))
+    chunks = (struct.pack(">I", len(p)) + t + p + struct.pack(">I", zlib.crc32(t + p)) for t, p in parts)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (deep, "its RGB channels have 16 bits, of which 8 would be read"),
+        (lambda path: Image.new("L", (2, 2)).save(path, transparency=0), "one of its colours stands for transparent"),
+        (
+            lambda path: Image.new("L", (2, 2)).save(path, save_all=True, append_images=[Image.new("L", (2, 2), 9)]),
+            "it is an animation",
+        ),
+    ],
+    ids=["deep", "transparent", "animated"],
+)
+def test_nothing_is_left_out_of_an_image(write: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+    (tmp_path / "some").mkdir()
+    write(tmp_path / "some" / "0.png")
+    error = refused(tmp_path, "images", {"x": Type(integers(0, 255), (3, 2, 2))}, path="some")
+    assert error.code == "DGM853" and f"0.png cannot be read as PNG: {said}" in error.message
 
 
 # ---- damage and places ----------------------------------------------------------------------------------------------

@@ -83,6 +83,15 @@ def test_a_wrong_line_is_put_right(wrong: str, right: str) -> None:
     assert not errors(after)
 
 
+def test_a_fix_keeps_the_ends_of_lines() -> None:
+    assert fixed("model M {\r\n    observe x : real\r\n").splitlines(keepends=True) == [
+        "dgm 1\r\n",
+        "model M {\r\n",
+        "    observe x : real\r\n",
+        "}\r\n",
+    ]
+
+
 @pytest.mark.parametrize(
     ("right", "wrong"),
     [

@@ -71,6 +71,14 @@ def test_what_follows_a_refused_step_is_silent() -> None:
     assert graph.type_of("M/z") is UNKNOWN
 
 
+def test_a_step_met_from_behind_is_refused_for_its_image() -> None:
+    _, found = typed("real[*]", f"real[2]{NORMAL}", "actnorm; sigmoid")
+    assert [d.code for d in found] == ["DGM302"]
+    assert found[0].message == "the image of `sigmoid` is (0, 1), but what stands behind it lives on all of ℝ"
+    assert found[0].help == ("drop the step, or put `logit` behind it",)
+    assert not typed("real[*]", f"real[2]{NORMAL}", "reshape([2]); sigmoid; logit")[1][1:]
+
+
 def test_nothing_is_guessed() -> None:
     _, found = typed("real[*]", f"real[*]{NORMAL}", "actnorm")
     assert [d.code for d in found] == ["DGM305", "DGM305"]

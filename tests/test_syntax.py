@@ -253,6 +253,8 @@ def test_each_code_of_reading_is_shown_by_its_example(code) -> None:  # type: ig
         ("y = 'a'", "DGM101", "'", '"'),
         ("y = 2 × 3", "DGM101", "×", "*"),
         ("flow x → z { a }", "DGM101", "→", "->"),
+        ("real mu", "DGM111", "real mu", "`latent mu : real`"),
+        ("vector[3] y", "DGM111", "] y", "`latent y : real[8]`"),
         ("y = a\u00a0+ b", "DGM101", "\u00a0", "plain space"),
         ("y = a == b", "DGM105", "==", "`=`"),
         ("y = a.b.c", "DGM105", ".", "file.name"),
@@ -327,6 +329,27 @@ def test_an_unclosed_brace_is_reported_where_the_indentation_breaks() -> None:
     assert found.code == "DGM113"
     assert not isinstance(found.at, str) and found.at is not None
     assert text[: found.at.start].endswith("flow x -> z ")
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "place"),
+    [
+        ("data { int N; }\nparameters { real mu; }\nmodel { mu ~ normal(0, 1); }", "Stan", "parameters {"),
+        ("# a model\n  transformed data\n{\n}\nmodel {\n}", "Stan", "transformed data\n{"),
+        ("import torch\n\nclass Flow(nn.Module):\n    pass", "Python", "import t"),
+        ("from zuko.flows import NSF\nflow = NSF(3)", "Python", "from zuko.flows import"),
+    ],
+)
+def test_a_program_of_another_language_gets_one_message(text: str, what: str, place: str) -> None:
+    tree, found = parse_tree(text)
+    assert not tree.children and [d.code for d in found] == ["DGM133"] and f"program in {what}" in found[0].message
+    assert isinstance(found[0].at, Span) and text[found[0].at.start : found[0].at.end] == place
+    assert "DGM133" not in {d.code for d in parse_tree(f"dgm 1\n{text}")[1]}  # lines of it in a spec
+
+
+def test_lines_end_with_newlines() -> None:
+    assert not findings("param a = 1\r\n# one\r\nparam b = 2\r\n")
+    assert [d.code for d in findings("param a = 1\r# one\rparam b = 2\r")][0] == "DGM101"
 
 
 def test_findings_are_capped() -> None:

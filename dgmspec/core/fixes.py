@@ -30,9 +30,10 @@ def _meet(a: Edit, b: Edit) -> bool:
 
 
 def _edited(text: str, edits: Sequence[Edit]) -> str:
+    ends = "\r\n" if "\r\n" in text else "\n"
     out: list[str] = []
     at = 0
     for edit in sorted(edits, key=lambda e: e.span):
-        out += [text[at : edit.span.start], edit.text]
+        out += [text[at : edit.span.start], edit.text.replace("\n", ends)]
         at = edit.span.end
     return "".join((*out, text[at:]))

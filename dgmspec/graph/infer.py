@@ -20,7 +20,7 @@ from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.fits import Fits
 from dgmspec.graph.graph import ArrowNode, FormulaNode, Graph, StepNode, Value, VariableNode
-from dgmspec.graph.parts import given_by, whole_of
+from dgmspec.graph.parts import given_by, unreached, whole_of
 
 __all__ = ["arriving", "infer", "refused"]
 
@@ -178,10 +178,13 @@ class _Inference:
     def _against(self, step: StepNode) -> Type:
         """The type before a step, from the one behind it."""
         c, y = self.types.get(step.context or ""), self.types[step.target]
-        if not step.inverse:
-            return step.op.infer_input(y, c)
-        given = step.op.infer_type(y, c)
-        return given if step.op.part is None else given.with_support(step.op.part.whole)
+        try:
+            given = step.op.infer_type(y, c) if step.inverse else step.op.infer_input(y, c)
+        except Refusal as refusal:
+            found = unreached(step, y, c) if refusal.code in ("DGM303", "DGM440") else None
+            raise found or refusal from None
+        part = step.op.part if step.inverse else None
+        return given if part is None else given.with_support(part.whole)
 
     def _variable(self, value: str) -> VariableNode | None:
         name = self.graph.values[value].variable

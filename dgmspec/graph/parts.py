@@ -17,10 +17,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dgmspec.core.diagnostics import Refusal
-from dgmspec.core.types import Type, Unknown
+from dgmspec.core.types import REAL, Type, Unknown
 from dgmspec.graph.graph import ArrowNode, Graph, StepNode
+from dgmspec.ops.scalar.domain import onto_line
 
-__all__ = ["Widened", "given_by", "whole_of", "widenings"]
+__all__ = ["Widened", "given_by", "unreached", "whole_of", "widenings"]
 
 
 def given_by(step: StepNode, x: Type, c: Type | None) -> Type:
@@ -40,6 +41,20 @@ def whole_of(step: StepNode, given: Type, whole: Type | None, c: Type | None) ->
     with suppress(Refusal):
         found = given_by(step, whole, c)
         return None if found == given else found
+    return None
+
+
+def unreached(step: StepNode, y: Type, c: Type | None) -> Refusal | None:
+    """Why a step that was met from behind cannot give `y`: its image of ℝ is another set; None where it is not."""
+    with suppress(Refusal):
+        image = given_by(step, y.with_support(REAL), c).support
+        if image != y.support:
+            return Refusal(
+                "DGM302",
+                f"the image of `{'inverse ' * step.inverse}{step.label}` is {image.describe()}, but what stands behind "
+                f"it lives on {y.support.describe()}",
+                help=(f"drop the step, or put {onto_line(image)} behind it",) if y.support == REAL else (),
+            )
     return None
 
 

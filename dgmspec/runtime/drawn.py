@@ -31,11 +31,12 @@ from dgmspec.runtime.pictures import draw_samples
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.rundir import RunError
+from dgmspec.runtime.shares import rows_at_once
 
 __all__ = ["CHUNK", "Drawn", "write_csv", "write_samples", "writer_of"]
 
 CHUNK: Final = 4096
-"""Samples drawn at once."""
+"""Samples drawn at once, of small events."""
 
 UNMIXED: Final = 1.1
 """R-hat above which chains are said not to have come to one law."""
@@ -96,12 +97,13 @@ class Drawn:
     def chunks(self) -> Iterator[dict[str, Array]]:
         """The samples by variable, integers as integers, in order; every process draws some and gets all."""
         contexts = {name: self.model.as_input(name, value[None]) for name, value in self.given.items()}
-        own, every = CHUNK * self.processes.index, CHUNK * self.processes.count
+        size = rows_at_once(self.model, CHUNK)
+        own, every = size * self.processes.index, size * self.processes.count
         done = 0
-        visible = self.visible and self.count > CHUNK
+        visible = self.visible and self.count > size
         with self.processes.attended("run it again"), show_progress("sample", self.count, visible) as reporter:
             for start in range(0, self.count, every):
-                rows = min(CHUNK, self.count - start - own)
+                rows = min(size, self.count - start - own)
                 mine = self._chunk(start + own, rows, contexts) if rows > 0 else None
                 for chunk in self.processes.everyone(mine):
                     if chunk is not None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import AbstractTable, Moments, by_weight
+from dgmspec.runtime.data import AbstractTable, Columns, Moments, by_weight
 from dgmspec.runtime.feed import split
+from dgmspec.runtime.likelihood import in_turn, likelihood
+from dgmspec.runtime.processes import Processes
+from dgmspec.runtime.progress import show_progress
+from dgmspec.runtime.shares import rows_at_once
 
 __all__ = ["COLLAPSED", "collapsed", "divergences", "importance_nll"]
 
@@ -22,6 +27,8 @@ COLLAPSED = 0.05
 """Nats below which the divergence of a posterior from its law says that the variable tells nothing about the data."""
 
 BATCH = 512
+
+Array = NDArray[np.float64]
 
 
 def inferred(model: CompiledModel) -> tuple[str, ...]:
@@ -53,19 +60,31 @@ def collapsed(found: Mapping[str, float]) -> list[str]:
 
 
 @torch.no_grad()
-def importance_nll(model: CompiledModel, table: AbstractTable, samples: int, seed: int) -> dict[str, Any]:
+def importance_nll(
+    model: CompiledModel,
+    table: AbstractTable,
+    samples: int,
+    seed: int,
+    processes: Processes | None = None,
+    visible: bool = False,
+) -> dict[str, Any]:
     """-log of the mean of `samples` importance weights a row: nats, with the standard error over rows."""
-    nll, rows = Moments(), 0
-    for columns in table.batches(BATCH):
+    found, done, key = Moments(), 0, seed_of(seed, "importance")
+
+    def work(columns: Columns, start: int) -> Array:
         x, given = split(model, columns)
-        found = model.log_prob(x, given=given, samples=samples, seed=seed_of(seed, "importance"), start=rows)
-        weights = None if table.weights is None else columns[table.weights]
-        nll.add(-found.cpu().double().numpy(), weights)
-        rows += len(found)
-    size = sum(type_.size for type_ in model.observed.values())
+        nll = -model.log_prob(x, given=given, samples=samples, seed=key, start=start).cpu().double().numpy()
+        return np.stack([nll] if table.weights is None else [nll, columns[table.weights]])
+
+    with show_progress("importance", table.rows, visible) as reporter:
+        for rows in in_turn(table, rows_at_once(model, BATCH), processes, work):
+            found.add(*rows)
+            done += rows.shape[1]
+            reporter.advance(done)
+    own = likelihood(found, samples, sum(type_.size for type_ in model.observed.values()))
     return {
         "samples": samples,
-        "nll_nats": float(nll.mean),
-        "nll_stderr": float(nll.error()),
-        "bits_per_dim": float(nll.mean / (size * math.log(2))),
+        "nll_nats": own.nll_nats,
+        "nll_stderr": own.stderr,
+        "bits_per_dim": own.bits_per_dim,
     }

@@ -23,10 +23,19 @@ from dgmspec.runtime.densities import log_density
 from dgmspec.runtime.feed import columns_of, split
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.progress import Reporter, show_progress
+from dgmspec.runtime.shares import rows_at_once
 from dgmspec.runtime.solving import ROWS, solver_shift
 from dgmspec.runtime.toys import TOYS
 
-__all__ = ["Likelihood", "Validation", "gap_to_truth", "log_probs", "test_likelihood"]
+__all__ = [
+    "Likelihood",
+    "Validation",
+    "gap_to_truth",
+    "in_turn",
+    "likelihood",
+    "log_probs",
+    "test_likelihood",
+]
 
 Array = NDArray[np.float64]
 GAP_POINTS = 100_000
@@ -87,6 +96,7 @@ class Validation:
             share = {name: column[self.first : self.stop] for name, column in whole.columns.items()}
             self.columns = columns_of(model, Dataset(share, self.weights), weight=weight)
             self.tried = columns_of(model, by_weight(Dataset(share, self.weights).head(ROWS), seed))
+        self.batch = rows_at_once(model, BATCH)
         draws = VALIDATION_DRAWS if held_out and model.program("loss").draws else 1
         self.seeds = [seed_of(seed, "validation", draw) for draw in range(draws)]
 
@@ -99,8 +109,8 @@ class Validation:
         """The loss with the weights as they are."""
         parts = [torch.zeros((), device=self.model.device)]
         for seed in self.seeds:
-            for start in range(self.first, self.stop, BATCH):
-                count, place = min(BATCH, self.stop - start), start - self.first
+            for start in range(self.first, self.stop, self.batch):
+                count, place = min(self.batch, self.stop - start), start - self.first
                 batch = {name: column[place : place + count] for name, column in self.columns.items()}
                 own: dict[str, Any] = {} if batch else {"count": count}
                 if self.weights is not None:
@@ -122,7 +132,8 @@ def log_probs(
     """log p of every row in nats, (rows,), in batches; one draw of the model's randomness each, by `seed`."""
     parts: list[Array] = []
     done = 0
-    for part in _in_turn(data, processes, lambda columns, start: _log_prob(model, columns, seed, start)):
+    size = rows_at_once(model, BATCH)
+    for part in in_turn(data, size, processes, lambda columns, start: _log_prob(model, columns, seed, start)):
         parts.append(part)
         done += len(part)
         if reporter:
@@ -130,17 +141,17 @@ def log_probs(
     return np.concatenate(parts)
 
 
-def _in_turn(
-    data: AbstractTable, processes: Processes | None, work: Callable[[Columns, int], Array]
+def in_turn(
+    data: AbstractTable, size: int, processes: Processes | None, work: Callable[[Columns, int], Array]
 ) -> Iterator[Array]:
-    """What `work` makes of each batch and the number of its first row, batch by batch.
+    """What `work` makes of each batch of `size` rows and the number of its first row, batch by batch.
 
     Processes take the batches in turn, and each gets what all have made.
     """
     count, index = (processes.count, processes.index) if processes else (1, 0)
     start, mine = 0, np.zeros(0)
     number = -1
-    for number, columns in enumerate(data.batches(BATCH)):
+    for number, columns in enumerate(data.batches(size)):
         if number % count == index:
             mine = work(columns, start)
         start += len(next(iter(columns.values())))
@@ -176,7 +187,7 @@ def test_likelihood(
         return np.stack([nll] if data.weights is None else [nll, columns[data.weights]])
 
     with show_progress("test", data.rows, visible) as reporter:
-        for rows in _in_turn(data, processes, work):
+        for rows in in_turn(data, rows_at_once(model, BATCH), processes, work):
             found.add(*rows)
             done += rows.shape[1]
             reporter.advance(done)

@@ -89,7 +89,7 @@ def test_figures(
         **({} if test.weights is None else {"effective_rows": found.worth}),
         **({"binarization": "dynamic"} if test.redrawn else {}),
         **_posteriors(model, test, seed, processes),
-        **_latent(model, test, seed, samples),
+        **_latent(model, test, seed, samples, processes, visible),
         **figures,
     }
 
@@ -106,7 +106,14 @@ def _posteriors(
     return {"posterior_nll_nats": found} if found else {}
 
 
-def _latent(model: CompiledModel, test: AbstractTable, seed: int, samples: int | None) -> dict[str, Any]:
+def _latent(
+    model: CompiledModel,
+    test: AbstractTable,
+    seed: int,
+    samples: int | None,
+    processes: Processes | None,
+    visible: bool,
+) -> dict[str, Any]:
     """What latent variables tell about the rows, and the likelihood by importance sampling where it is asked for."""
     found = divergences(model, test, seed)
     figures: dict[str, Any] = {"divergences_nats": found, "collapsed": collapsed(found)} if found else {}
@@ -116,7 +123,7 @@ def _latent(model: CompiledModel, test: AbstractTable, seed: int, samples: int |
                 f"{model.name} has no importance weights: its density holds an estimate or a bound of a logarithm, "
                 "whose exponential may be too large on average; leave --samples out"
             )
-        figures["importance"] = importance_nll(model, test, samples, seed)
+        figures["importance"] = importance_nll(model, test, samples, seed, processes, visible)
     return figures
 
 
@@ -194,6 +201,8 @@ def summary(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     if "fisher_divergence" in test:
         share, value = test["fisher_share_of_zero"], test["fisher_divergence"]
         lines.append(f"Fisher divergence {value:.4f} ± {test['fisher_stderr']:.4f}, {share:.1%} of the zero score's")
+    for found in report.get("warnings", ()):
+        lines.append(f"warning[{found['code']}]: {found['message']}; {'; '.join(found['help'])}")
     for end in report.get("prior_mismatch", ()):
         nats = f"{max(end['nats_per_dim'], 0.0):.2g} ± {end['stderr']:.1g} nats per dimension"
         lines.append(f"{end['address'].rpartition('/')[0]} ends {nats} away from its prior")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from dgmspec.core.diagnostics import Diagnostic
 from dgmspec.graph.plans import TrainPlan
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.data import AbstractFile, AbstractToy
@@ -34,13 +35,15 @@ for validation and for the test."""
 class Parts:
     """The rows for training, for validation and for the one test at the end; None where there is no such part.
 
-    `toy` says which known density the rows follow, if one: the test is then the gap to it on fresh points.
+    `toy` says which known density the rows follow, if one: the test is then the gap to it on fresh points. `remarks`
+    are warnings about the rows.
     """
 
     train: AbstractTable | None = None
     validation: AbstractTable | None = None
     test: AbstractTable | None = None
     toy: Toy | None = None
+    remarks: tuple[Diagnostic, ...] = ()
 
 
 def open_parts(
@@ -116,7 +119,7 @@ def _simulated(simulator: Simulator, plan: TrainPlan, whole: bool) -> Parts:
 def _split(data: AbstractTable, plan: TrainPlan, toy: Toy | None) -> Parts:
     """Training, validation and test rows; a toy set needs no test rows."""
     if not isinstance(plan.validate, Holdout):
-        return Parts(train=data, toy=toy)
+        return Parts(train=data, toy=toy, remarks=data.remarks)
     held = plan.validate.fraction
     tested = 0.0 if toy else plan.validate.test or held
     if held + tested >= 1:
@@ -130,4 +133,4 @@ def _split(data: AbstractTable, plan: TrainPlan, toy: Toy | None) -> Parts:
     for part, name in zip(parts, ("training", "validation", "test"), strict=False):
         if not part.streams:  # what streams is looked at when it is read
             mean_weight(part, f"the {name} rows")
-    return Parts(train, validation, test[0] if test else None, toy)
+    return Parts(train, validation, test[0] if test else None, toy, data.remarks)

@@ -1,14 +1,23 @@
-"""How a global batch is divided: consecutive rows for each process, and within it for each accumulated part."""
+"""How rows are divided: a global batch over processes and accumulated parts, and many rows over passes of a model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
+from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.rundir import RunError
 
-__all__ = ["Part", "parts_of"]
+__all__ = ["Part", "parts_of", "rows_at_once"]
+
+NUMBERS: Final = 1 << 20
+"""Numbers of events, roughly, that pass through a model at once where no gradient is taken: its nets need hundreds of
+times as many on the way."""
+
+BLOCK: Final = 256
+"""Rows whose draws have one key, so that a pass takes whole blocks of them."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +42,10 @@ def parts_of(batch: int, accumulate: int, processes: Processes) -> tuple[Part, .
     first = processes.index * accumulate
     edges = [batch * piece // pieces for piece in range(first, first + accumulate + 1)]
     return tuple(Part(start, stop, (stop - start) / batch) for start, stop in pairwise(edges))
+
+
+def rows_at_once(model: CompiledModel, most: int) -> int:
+    """How many rows pass through a model at once, `most` of small events; a function of their size alone, not of the
+    memory at hand, so that figures are the same everywhere."""
+    size = sum(type_.size for type_ in (*model.observed.values(), *model.givens.values()))
+    return min(most, max(BLOCK, NUMBERS // max(1, size) // BLOCK * BLOCK))

@@ -13,6 +13,7 @@ from torch import nn
 
 from dgmspec.compiler import compile, expect_spec
 from dgmspec.core.op import AbstractOp
+from dgmspec.core.render import as_data, render
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import FromPython, Places, Simulated
 from dgmspec.runtime.feed import feed_of
@@ -149,9 +150,8 @@ def _run(task: Task, directory: RunDirectory, processes: Processes, visible: boo
     with resumable(f"go on with\n    dgmspec train --resume {directory.path}"):
         ends = ends_of(model, parts.train, task.plan.seed)
         with show_progress("train", loop.steps.count, visible) as reporter:
-            for end in ends:
-                if end.notable:
-                    reporter.say(str(end))
+            for said in (*(render([found], {}) for found in parts.remarks), *(str(end) for end in ends if end.notable)):
+                reporter.say(said.rstrip())
             loop.run(reporter)
         model = loop.result(lambda: _compiled(task, processes.device))
         report = _reported(model, loop, task, parts, ends, visible) | {
@@ -181,6 +181,7 @@ def _reported(
         "validation": fit.best if fit.best_step else None,
         "test": test_figures(model, parts.test, parts.toy, task.plan.seed, processes=processes, visible=visible),
         **({"steps_doubled_at": fit.doubled} if fit.doubled else {}),
+        **({"warnings": as_data(parts.remarks, {})} if parts.remarks else {}),
         **({"prior_mismatch": [end.data() for end in ends]} if ends else {}),
         **_sampled(parts, fit.step),
     }

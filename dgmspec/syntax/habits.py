@@ -5,7 +5,21 @@ from collections.abc import Set as AbstractSet
 
 from dgmspec.syntax.lexeme import Edits, Lexeme
 
-__all__ = ["habit"]
+__all__ = ["habit", "typed_first"]
+
+# Types that stand before a name elsewhere, and what they are here.
+_TYPES = {
+    "real": "real",
+    "float": "real",
+    "double": "real",
+    "int": "integer(0..9)",
+    "vector": "real[8]",
+    "row_vector": "real[8]",
+    "matrix": "real[8, 2]",
+    "simplex": "simplex[3]",
+    "positive": "positive",
+    "unit": "unit",
+}
 
 
 def habit(tokens: Sequence[Lexeme], i: int, start: int, expected: AbstractSet[str]) -> tuple[str, Edits]:
@@ -38,3 +52,12 @@ def _repeat(tokens: Sequence[Lexeme], i: int) -> tuple[str, Edits]:
         written = f"{int(high.text.replace('_', '')) + 1} as {index.text}"
         return f"write `repeat {written}`", ((index.start, high.end, written),)
     return f"a repeat counts from 0: `repeat 4 as {index.text} {{ … }}`", ()
+
+
+def typed_first(tokens: Sequence[Lexeme], i: int, start: int) -> str:
+    """The help for a name, token `i`, behind its type, as in `real mu` or `vector[8] y`; "" for any other."""
+    type_, sized = _TYPES.get(tokens[start].text), tokens[start + 1].type == "LSQB" and tokens[i - 1].type == "RSQB"
+    if type_ is None or tokens[i].type != "NAME" or not (i == start + 1 or sized):
+        return ""
+    name = tokens[i].text
+    return f"a type stands behind its name: `latent {name} : {type_}`, or `observe {name} : {type_}` for data"

@@ -10,6 +10,7 @@ from dgmspec.syntax.automaton import Automaton, Inner
 from dgmspec.syntax.build import build_tree
 from dgmspec.syntax.idioms import check_scales
 from dgmspec.syntax.layout import arrange
+from dgmspec.syntax.programs import report_program
 from dgmspec.syntax.recovery import explain
 from dgmspec.syntax.rules import check_header, check_look_alikes
 from dgmspec.syntax.tokens import Lexeme, Sink, lex
@@ -25,7 +26,7 @@ def parse_tree(text: str, source: str = "") -> tuple[Tree, list[Diagnostic]]:
     line (`dgm 1`) is checked here; names and what may stand in which block are not.
     """
     sink = Sink(source, text)
-    lexemes = lex(sink)
+    lexemes = None if report_program(sink) else lex(sink)
     tokens = None if lexemes is None else arrange(lexemes, sink)
     if tokens is None:
         tree = Tree("file", (), sink.span(0, len(text)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dgmspec.core.diagnostics import Label
 from dgmspec.syntax.automaton import Automaton
 from dgmspec.syntax.foreign import WORDS
-from dgmspec.syntax.habits import habit
+from dgmspec.syntax.habits import habit, typed_first
 from dgmspec.syntax.layout import HEADS, JOINERS
 from dgmspec.syntax.lexeme import OPERANDS, Edits, Lexeme, Sink
 from dgmspec.syntax.repairs import remedy
@@ -165,21 +165,22 @@ def _juxtaposed(e: _Error) -> bool:
         return False
     if token.type == "NAME" and not e.second and e.tokens[e.i + 1].type == "EQUAL":
         return False  # `n = 100 noise = 0.1` lacks its `,`
-    left, right = previous.text, token.text if token.type != "LPAR" else "(…)"
-    if previous.type == "NAME" and token.type in ("NAME", "QNAME"):
+    left = previous.text if previous.type not in ("RPAR", "RSQB") else f"…{previous.text}"
+    right = token.text if token.type != "LPAR" else "(…)"
+    typed = typed_first(e.tokens, e.i, e.start)
+    if typed or (previous.type == "NAME" and token.type in ("NAME", "QNAME")):
         help = f"write `{left} * {right}` for a product, or `,` between arguments"
         if e.second:
             help = (
                 f"write `{left}({right})` for a step, `{left} = {right}` for a setting, or a new line between the two"
             )
         word = left if e.second and left in WORDS else right
-        help = WORDS.get(word, help)
+        help = typed or WORDS.get(word, help)
         message = f"there is nothing between `{left}` and `{right}`"
         e.sink.report("DGM111", message, previous.start, token.end, help=help)
         return True
     if e.second and previous.type == "NAME":
         return False  # `steps 5` lacks its `=`
-    left = left if previous.type not in ("RPAR", "RSQB") else f"…{left}"
     # `2 x` can mean nothing else; `lr 0.1`, `64 64` and `f(x) y` may lack a sign of another sort.
     product = previous.type in ("INT", "FLOAT") and token.type in ("NAME", "QNAME", "LPAR")
     edits: Edits = ((previous.end, token.start, " * "),) if product else ()

@@ -6,6 +6,28 @@ from dgmspec.core.example import file_text
 _MANY = "".join(f"fn f{i}(x) = {'x + ' * 400}1\n" for i in range(130))
 _MODEL = "model M {{\n    observe x : real[2]\n    latent z : real[2] ~ normal(0, 1)\n    flow x -> z {{{}}}\n}}\n"
 
+_STAN = """data {
+  int<lower=0> J;
+  vector[J] y;
+}
+parameters {
+  real mu;
+  real<lower=0> tau;
+}
+model {
+  mu ~ normal(0, 10);
+  tau ~ lognormal(2, 1);
+  y ~ normal(mu, tau);
+}
+"""
+_SCHOOL = """dgm 1
+model School {
+    observe theta : real[2] ~ normal([0, 2], [10, 1])    # mu, and the logarithm of tau
+    observe y : real[4]
+    generate y | theta ~ normal(theta[0], exp(theta[1]))
+}
+"""
+
 
 def _flow(steps: str) -> str:
     return "dgm 1\n" + _MODEL.format(steps)
@@ -215,6 +237,19 @@ _HEADER = (
         "It says how everything after it is read.",
         "param a = 1\ndgm 1\n",
         "dgm 1\nparam a = 1\n",
+    ),
+    Code(
+        "DGM133",
+        "error",
+        "a program of another language",
+        "A text is a spec: models with names, of variables and the arrows between them. Of a Bayesian model the "
+        "parameters are one variable with its prior, the data another, and `generate` states their law given the "
+        "parameters.",
+        "Blocks for data, parameters and a model, as in Stan, or statements of Python say things in other forms, which "
+        "cannot be read here. The posterior is drawn by `dgmspec sample school.dgm --given y=28,8,-3,7 --sampler "
+        "'hmc(200, 0.1)'`: Hamiltonian chains move the one variable that is not given.",
+        _STAN,
+        _SCHOOL,
     ),
 )
 

@@ -211,7 +211,8 @@ class Images(AbstractFile):
     """A folder of PNG images of one size and mode, in alphabetical order: levels 0..255, [channels, height, width].
 
     Grey images have one channel, with alpha two, RGB three, RGBA four; 16-bit grey has levels 0..65535, black and
-    white 0..1. Names that begin with a dot are passed over; any other file is refused.
+    white 0..1. Names that begin with a dot are passed over; any other file is refused, and so are colours of 16 bits,
+    a colour that stands for transparent, and animations, of which a part would be left out.
     """
 
     name: ClassVar[str] = "images"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dgmspec.core.diagnostics import Diagnostic
 from dgmspec.runtime.keyed import keyed_generator
 
 __all__ = [
@@ -80,6 +81,11 @@ class AbstractTable(ABC):
     @abstractmethod
     def block(self, index: int) -> Columns:
         """The rows of one block."""
+
+    @property
+    def remarks(self) -> tuple[Diagnostic, ...]:
+        """Warnings about the rows, of a table that a source gave."""
+        return ()
 
     @property
     def levels(self) -> AbstractTable:
@@ -157,6 +163,7 @@ class Dataset(AbstractTable):
 
     columns: Columns
     weights: str | None = None
+    remarks: tuple[Diagnostic, ...] = ()
 
     def __post_init__(self) -> None:
         common_rows({name: column.shape for name, column in self.columns.items()})
@@ -197,6 +204,10 @@ class AbstractView(AbstractTable, ABC):
     @property
     def streams(self) -> bool:
         return self.table.streams
+
+    @property
+    def remarks(self) -> tuple[Diagnostic, ...]:
+        return self.table.remarks
 
 
 @dataclass(frozen=True)

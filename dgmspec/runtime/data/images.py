@@ -64,16 +64,29 @@ def _images(files: list[Path], name: str, like: Column, flat: bool) -> Columns:
 def _read(file: Path) -> Column:
     """One image, (channels, height, width), channels first."""
     with reading(file, "PNG"), file.open("rb") as stream:
+        depth = stream.read(25)[24:]  # of the header, which is the first part of every PNG
+        stream.seek(0)
         try:
             with Image.open(stream, formats=["PNG"]) as image:
                 if image.mode not in _LEVELS:
                     raise ValueError(f"its mode is {image.mode}: convert it to grey, RGB or RGBA")
+                _check_whole(image, depth == b"\x10")
                 levels = np.asarray(image).astype(_LEVELS[image.mode])
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
             raise ValueError(str(error)) from error
         except UnidentifiedImageError as error:
             raise ValueError("it is no such image, or cut short") from error
     return np.moveaxis(levels, -1, 0) if levels.ndim == 3 else levels[None]
+
+
+def _check_whole(image: Image.Image, deep: bool) -> None:
+    """Refuse what pillow would leave out of an image: `deep` are 16 bits a channel."""
+    if deep and image.mode != "I;16":
+        raise ValueError(f"its {image.mode} channels have 16 bits, of which 8 would be read: convert them to 8 bits")
+    if "transparency" in image.info:
+        raise ValueError("one of its colours stands for transparent: convert it to RGBA")
+    if getattr(image, "is_animated", False):
+        raise ValueError("it is an animation: write each of its images to a file")
 
 
 def _described(image: Column) -> str:

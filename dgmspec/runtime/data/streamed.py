@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
 
+from dgmspec.core.diagnostics import Diagnostic
 from dgmspec.core.types import Type
 from dgmspec.runtime.data.binarized import Binarized, Levels
-from dgmspec.runtime.data.dataset import AbstractTable, Column, Columns, DataError, common_rows, joined
+from dgmspec.runtime.data.dataset import AbstractTable, Column, Columns, DataError, Dataset, common_rows, joined
+from dgmspec.runtime.data.drowned import Ranges
 from dgmspec.runtime.data.support import DOUBLE, Origin, Precision, check_column, check_levels, check_weights
 from dgmspec.runtime.data.weights import check_total, total_of
 
@@ -74,6 +76,7 @@ class Streamed(AbstractTable):
     names: Mapping[str, str]
     drawn: Levels | None = None
     weights: str | None = None
+    remarks: tuple[Diagnostic, ...] = ()
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -91,10 +94,14 @@ class Streamed(AbstractTable):
         columns = self.source.blocks[index].read()
         return {variable: _numbers(columns[name]) for variable, name in self.names.items()}
 
+    def origins(self, index: int) -> Mapping[str, Origin | None]:
+        """Where the rows of a block stand, by variable."""
+        return {name: self.source.blocks[index].origins.get(column) for name, column in self.names.items()}
+
     def checked(self, index: int, variables: Mapping[str, Type], read: Precision) -> Columns:
         """A block, once every value of it (every level, and its bit) is what its variable declares, as it is `read`."""
         columns, tops = self.block(index), self.drawn.tops if self.drawn else {}
-        origins = {name: self.source.blocks[index].origins.get(column) for name, column in self.names.items()}
+        origins = self.origins(index)
         for variable, top in tops.items():
             check_levels(variable, columns[variable], variables[variable], top, origins[variable])
         values = self.drawn.bits(columns, index) if self.drawn else columns
@@ -131,16 +138,20 @@ def table_of(
         files = [origin.of for block in source.blocks for origin in block.origins.values()]
         where = f" in {files[0]}" if files else ""
         raise DataError("DGM851", f"there are no rows for {listed}{where}", "give at least one row")
-    kept, total = list[Columns](), 0.0
+    kept, total, ranges = list[Columns](), 0.0, Ranges(variables)
     for index in range(len(source.blocks)):
         columns = table.checked(index, variables, read)
+        ranges.add(columns)
         kept += [] if source.streams else [columns]
         total += 0.0 if weights is None else total_of(columns[weights])
     if weights is not None:
         origin = source.blocks[0].origins.get(names[weights])
         check_total(weights, total, "these rows" if origin is None else origin.of)
-    held: AbstractTable = table if source.streams else joined(kept, weights)
+    remarks = ranges.drowned(table.origins(0), read)
+    held: Streamed | Dataset = replace(table, remarks=remarks)
+    if not source.streams:
+        held = replace(joined(kept, weights), remarks=remarks)
     if drawn is None:
         return held
     bits = Binarized(held, drawn)
-    return bits if source.streams or bits.redrawn else bits.whole()
+    return bits if source.streams or bits.redrawn else replace(bits.whole(), remarks=remarks)

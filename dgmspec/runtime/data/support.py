@@ -48,10 +48,18 @@ class Origin:
 
     def value(self, index: int, place: tuple[int, ...], shape: tuple[int, ...]) -> str:
         """The place of one number of an event of that shape."""
-        column = f", column {_shape(place)}" if place else ""
+        column = self._column(place, shape)
+        return f"{self._row(index)}{', ' * bool(column)}{column} of {self.of}{self.note}"
+
+    def column(self, place: tuple[int, ...], shape: tuple[int, ...]) -> str:
+        """One number of the event in all rows; the whole where the event is a number without a name."""
+        column = self._column(place, shape)
+        return f"{column} of {self.of}" if column else self.of
+
+    def _column(self, place: tuple[int, ...], shape: tuple[int, ...]) -> str:
         if self.columns:
-            column = f", column `{self.columns[int(np.ravel_multi_index(place, shape)) if place else 0]}`"
-        return f"{self._row(index)}{column} of {self.of}{self.note}"
+            return f"column `{self.columns[int(np.ravel_multi_index(place, shape)) if place else 0]}`"
+        return f"column {_shape(place)}" if place else ""
 
     def _row(self, index: int) -> str:
         return f"`{self.rows[index]}`" if self.rows else f"{self.unit} {index + self.first}"

@@ -23,6 +23,7 @@ from dgmspec.runtime.feed import split
 from dgmspec.runtime.likelihood import log_probs
 from dgmspec.runtime.rows import Parts, open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError
+from dgmspec.runtime.shares import rows_at_once
 from dgmspec.runtime.task import recorded_task
 from dgmspec.runtime.toys import TOYS
 from dgmspec.runtime.verify import Verification, verify_run
@@ -211,8 +212,9 @@ def _ledger(
 def _averaged(model: CompiledModel, rows: Dataset, count: int, of: str, seed: int) -> LedgerTable:
     columns: list[list[Array]] = []
     steps: tuple[Any, ...] = ()
-    for start in range(0, count, BATCH):
-        x, given = split(model, {n: c[start : min(count, start + BATCH)] for n, c in rows.columns.items()})
+    size = rows_at_once(model, BATCH)
+    for start in range(0, count, size):
+        x, given = split(model, {n: c[start : min(count, start + size)] for n, c in rows.columns.items()})
         found = model.ledger(x, given=given, seed=seed, start=start)
         steps = found.steps
         values = [*(step.sign * step.logdet for step in found.steps), found.total]
