@@ -57,7 +57,9 @@ def test_every_form_holds_the_same_samples(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(("size", "rows"), [(2, 4096), (784, 1280), (12_288, 256)])
 def test_fewer_rows_of_large_events_pass_at_once(size: int, rows: int) -> None:
-    text = f"dgm 1\nmodel M {{ observe x : real[{size}]; latent z : real[*] ~ normal(0, 1); flow x -> z {{ actnorm }} }}"
+    text = (
+        f"dgm 1\nmodel M {{ observe x : real[{size}]; latent z : real[*] ~ normal(0, 1); flow x -> z {{ actnorm }} }}"
+    )
     assert rows_at_once(dgmspec.compile(dgmspec.parse(text)), 4096) == rows
 
 

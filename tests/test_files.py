@@ -500,6 +500,13 @@ def test_a_run_reads_its_file_again_and_elsewhere(project: Path, capsys: pytest.
         assert json.loads(capsys.readouterr().out)["result"] == first
 
 
+def test_a_given_variable_that_nothing_reads_needs_no_data(project: Path) -> None:
+    text = SPEC.format(data='csv("events.csv", x = ["px", "py"])').replace(" | c", "")
+    (project / "spec" / "m.dgm").write_text(text)
+    assert cli.run(["train", "../spec/m.dgm", "--out", "run", "-q"]) == 0
+    assert (project / "work" / "run" / "samples.png").exists() and cli.run(["report", "run", "-q"]) == 0
+
+
 MISTAKES = [
     ({"line17": "nan,1,2.0"}, [], 1, "line 17, column `px`"),
     ({"line1": "pX,kind,py"}, [], 1, "did you mean `pX`"),

@@ -71,6 +71,7 @@ def errors(text: str) -> int:
         ("param a = 2,", "param a = 2"),
         ("data d = two_moons(n = 100,, noise = 0.1)", "data d = two_moons(n = 100, noise = 0.1)"),
         ("param a = = 2", "param a =  2"),
+        ("param a : 2", "param a = 2"),
         ("param a :: real = 2", "param a :real = 2"),
         # a bracket of the wrong sort, a word misspelt
         ("fn f(x) = (x + 1]", "fn f(x) = (x + 1)"),

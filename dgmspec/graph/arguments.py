@@ -18,7 +18,7 @@ from dgmspec.algebra.evaluate import Constants, evaluate, is_constant, show
 from dgmspec.algebra.nodes import AbstractExpr, Argument, Call, Inverse, Name, Vector
 from dgmspec.algebra.rewrite import Lambda, free_names
 from dgmspec.core.address import Address, callee, child
-from dgmspec.core.diagnostics import Label, Refusal
+from dgmspec.core.diagnostics import Label, Refusal, did_you_mean
 from dgmspec.core.op import AbstractOp
 from dgmspec.core.usual import usual
 from dgmspec.graph.binding import Written, bind
@@ -236,7 +236,7 @@ class Caller:
         else:
             help_ = usual(role, name)
             notes += () if help_ else nearest_forms(role, name, args)
-            help_ = help_ or meant(name, names(role))
+            help_ = help_ or meant(name, names(role)) or (_scalar(name) if role == "step" else ())
         self._report(
             "DGM230",
             f"`{name}` is not {a(role)}",
@@ -260,7 +260,8 @@ class Caller:
             f"{what} cannot stand here: this is {wanted}",
             callee(at) if head else at,
             label="not in the list",
-            help=next(filter(None, (usual(role, head) for role in (*roles, "choice"))), meant(head, candidates)),
+            help=next(filter(None, (usual(role, head) for role in (*roles, "choice"))), meant(head, candidates))
+            or tuple(f"`dgmspec list {role}` shows them all" for role in roles[:1]),
         )
         raise Reported
 
@@ -293,6 +294,14 @@ class Caller:
                     help=(advice(found),),
                 )
             raise Reported from error
+
+
+def _scalar(name: str) -> tuple[str, ...]:
+    """The help for a step whose name is near that of a scalar bijector."""
+    near = did_you_mean(name, names("scalar"))
+    return (f"did you mean the scalar bijector `{near}`? One with parameters stands in `elementwise({near})`",) * bool(
+        near
+    )
 
 
 def _head(expression: AbstractExpr) -> str:

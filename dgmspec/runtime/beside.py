@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.program.build import Unavailable
 from dgmspec.runtime.data import Dataset
+from dgmspec.runtime.feed import contexts_of
 from dgmspec.runtime.sample import sample_block
 
 __all__ = ["in_one_pass", "samples_beside"]
@@ -36,13 +37,11 @@ def samples_beside(model: CompiledModel, data: Dataset | None, count: int, seed:
         method = None if block is None else block.method
         if method is None:
             return {}, own.reason
-    if model.givens and data is None:
-        return {}, "samples are drawn given the data's contexts, and there are no data"
-    given = None
-    if data is not None and model.givens:
-        given = {name: model.as_input(name, data[name][:count]) for name in model.givens}
+    given = contexts_of(model, data, count)
+    if given is None:
+        return {}, "samples are drawn given the data's contexts, and there are no data of these"
     try:
-        drawn = model.sample(count if given is None else 1, given=given, seed=seed, method=method)
+        drawn = model.sample(1 if given else count, given=given or None, seed=seed, method=method)
     except (UnavailableError, ValueError) as error:  # too little falls inside the support, or chains left the numbers
         return {}, str(error)
     columns = drawn if isinstance(drawn, dict) else {next(iter(model.observed)): drawn}

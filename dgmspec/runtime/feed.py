@@ -12,9 +12,10 @@ from torch import Tensor
 
 from dgmspec.core.address import seed_of
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.data import AbstractTable, Batches, Columns, Piece, Simulated, held_rows, mean_weight
+from dgmspec.program.program import Program
+from dgmspec.runtime.data import AbstractTable, Batches, Columns, Dataset, Piece, Simulated, held_rows, mean_weight
 
-__all__ = ["AbstractFeed", "Feed", "columns_of", "feed_of", "split"]
+__all__ = ["AbstractFeed", "Feed", "columns_of", "contexts_of", "feed_of", "split"]
 
 Tensors = dict[str, Tensor]
 
@@ -41,6 +42,15 @@ def split(model: CompiledModel, columns: Mapping[str, Any]) -> tuple[Any, Tensor
     x = {name: model.as_input(name, columns[name]) for name in model.observed if name in columns}
     given = {name: model.as_input(name, columns[name]) for name in model.givens if name in columns}
     return (next(iter(x.values())) if len(x) == 1 else x), given or None
+
+
+def contexts_of(model: CompiledModel, data: Dataset | None, count: int) -> Tensors | None:
+    """What samples read of given variables, from the first `count` rows; None where the data do not hold all of it."""
+    sampler, held = model.programs["sample"], {} if data is None else data.columns
+    read = [i.name for i in sampler.inputs if i.kind == "given"] if isinstance(sampler, Program) else [*model.givens]
+    if any(name not in held for name in read):
+        return None
+    return {name: model.as_input(name, held[name][:count]) for name in read}
 
 
 def feed_of(model: CompiledModel, table: AbstractTable, batch: int, seed: int) -> AbstractFeed:

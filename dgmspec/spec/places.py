@@ -117,7 +117,10 @@ _ADVICE: dict[tuple[str, str], str] = {
     ("setting", "file"): "a value with a name is a `param`; `loss = …` stands in a model",
     ("setting", "bijector"): "an update is written with an arrow: `x <- …`",
     ("setting", "steps"): "settings of the model stand after the arrow's braces; a step is `name` or `name(args)`",
-    ("draw", "model"): "a prior is declared with its variable, `latent z : real[2] ~ normal(0, 1)`, and the law of what "
+    (
+        "draw",
+        "model",
+    ): "a prior is declared with its variable, `latent z : real[2] ~ normal(0, 1)`, and the law of what "
     "follows from others by `generate x | z ~ normal(z, 1)`",
     ("update", "steps"): "name the map first, `bijector f(x) { x <- … }`, and write `f` as the step",
     ("learn", "file"): "`learn` stands in a model, in an arrow's braces or in a bijector; a fixed number is a `param`",

@@ -39,6 +39,8 @@ def habit(tokens: Sequence[Lexeme], i: int, start: int, expected: AbstractSet[st
         return f"a block stands in braces: `{head.text} {tokens[i - 1].text} {{ … }}`", ()
     if token.type == "COLON" and i == start + 1 and "EQUAL" in expected:
         return f"write `=`: `{head.text} = …`", ((*here, " ="),)
+    if tokens[i - 1].type == "COLON" and token.type in ("INT", "FLOAT"):
+        return f"a value stands behind `=`: `= {token.text}`", ((tokens[i - 1].start, tokens[i - 1].end, "="),)
     if token.type == "COMMA" and "_SEP" in expected:
         ends = following.type in ("_SEP", "RBRACE", "$END")
         return "statements are separated by a new line or `;`", ((*here, "" if ends else ";"),)

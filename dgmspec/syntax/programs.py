@@ -23,15 +23,18 @@ _LANGUAGES = (
     _Language(
         "a program in Stan, of blocks for data, parameters and a model",
         re.compile(
-            r"^[ \t]*(?:parameters|transformed[ \t]+(?:data|parameters)|generated[ \t]+quantities)\s*\{", re.MULTILINE
+            r"^[ \t]*(?:data|parameters|transformed[ \t]+(?:data|parameters)|generated[ \t]+quantities)\s*\{",
+            re.MULTILINE,
         ),
-        "write one `model M { … }`: the parameters are a variable with a prior, `observe theta : real[2] ~ normal(0, 5)`, "
-        "the data `observe y : real[4]` with their law, `generate y | theta ~ normal(theta[0], exp(theta[1]))`; "
+        "write one `model M { … }`: the parameters are a variable with a prior, `observe theta : real[2] ~ "
+        "normal(0, 5)`, the data `observe y : real[4]` with their law, `generate y | theta ~ normal(theta[0], exp(theta[1]))`; "
         "`dgmspec explain DGM133` shows both, and how to draw the posterior",
     ),
     _Language(
         "a program in Python",
-        re.compile(r"^(?:import[ \t]+\w|from[ \t]+[\w.]+[ \t]+import\b|def[ \t]+\w+\(|class[ \t]+\w[^:\n]*:)", re.MULTILINE),
+        re.compile(
+            r"^(?:import[ \t]+\w|from[ \t]+[\w.]+[ \t]+import\b|def[ \t]+\w+\(|class[ \t]+\w[^:\n]*:)", re.MULTILINE
+        ),
         "a spec states the model and runs no code: begin with `dgmspec new realnvp m.dgm`; Python then reads it by "
         '`dgmspec.load("m.dgm")`',
     ),

@@ -33,8 +33,8 @@ CODES: tuple[Code, ...] = (
         "DGM854",
         "warning",
         "a column whose spread drowns",
-        "Within the range of a column of real numbers lie a thousand numbers, at least, of the precision that the model "
-        "computes in.",
+        "Within the range of a column of real numbers lie a thousand numbers, at least, of the precision that the "
+        "model computes in.",
         "Of values such as 1e9 ± 1 `float32` keeps one or two numbers: what is trained is the grid, not the data.",
         wrong_command="A column of seconds since 1970 over an hour, given for a variable declared `real`.",
     ),

@@ -159,7 +159,8 @@ def _find_fault(file: Path, data: bytes, piece: Lines, mark: str, header: Sequen
         for row in reader:
             line = f"line {piece.line + reader.line_num - 1}"
             if len(row) != len(header):
-                what = f"has {len(row)} fields and the header {len(header)}" if row else "is empty"
+                fields = f"{len(row)} field{'s' * (len(row) > 1)}"
+                what = f"has {fields} and the header {len(header)}" if row else "is empty"
                 raise DataError("DGM851", f"{line} of {file} {what}{HEADER}", "complete the line, or delete it")
             for name, place in places:
                 if not _is_number(row[place]):
