@@ -27,8 +27,8 @@ _LANGUAGES = (
             re.MULTILINE,
         ),
         "write one `model M { … }`: the parameters are a variable with a prior, `observe theta : real[2] ~ "
-        "normal(0, 5)`, the data `observe y : real[4]` with their law, `generate y | theta ~ normal(theta[0], exp(theta[1]))`; "
-        "`dgmspec explain DGM133` shows both, and how to draw the posterior",
+        "normal(0, 5)`, the data `observe y : real[4]` with their law, `generate y | theta ~ normal(theta[0], "
+        "exp(theta[1]))`; `dgmspec explain DGM133` shows both, and how to draw the posterior",
     ),
     _Language(
         "a program in Python",
