@@ -232,11 +232,14 @@ def _bind(building: Building, op: AbstractLoss, named: str | None, at: Address) 
     fitting = [v.name for v in (with_target if compares and with_target else observed)]
     if len(fitting) > 1 and not _one_density(building, fitting):
         listed = " and ".join(f"`{name}`" for name in fitting)
+        laws = [building.variables[name].prior for name in fitting]
+        shared = all(law is not None and law.inputs for law in laws)
+        joint = ("or write `elbo`, if they share a latent variable: terms that are added take each by itself",)
         building.findings.refuse(
             "DGM705",
             f"`{op.name}` fits {listed}, and the text does not say which is meant",
             at,
             label="ambiguous",
-            help=(f"name it: `{op.name}({fitting[0]})`; for all of them add the terms",),
+            help=(f"name it: `{op.name}({fitting[0]})`; for all of them add the terms", *(joint if shared else ())),
         )
     return fitting[0] if fitting else None
