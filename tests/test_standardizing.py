@@ -153,6 +153,12 @@ def test_nets_of_laws_read_what_is_standardised(name: str) -> None:
     torch.testing.assert_close(found[0], found[1])
 
 
+def test_what_is_standardised_keeps_its_name() -> None:
+    text = f"dgm 1\nmodel M {{ observe x : real[2]; given c : real; {LAWS['autoregressive']} }}\n"
+    told = dgmspec.diagnose(text + "train M { steps = 1; standardize = true }").explain("M")
+    assert "generate  z | c ~ autoregressive(normal" in told
+
+
 def test_a_run_keeps_its_statistics(finished: Run) -> None:
     loaded = dgmspec.load_model(finished.path / "model")
     data = arrays(20)

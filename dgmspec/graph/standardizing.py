@@ -16,7 +16,7 @@ from dgmspec.core.types import REAL, UNKNOWN, Support, Type
 from dgmspec.graph.graph import ArrowNode, FormulaNode, Graph, Prior, StepNode, Value, ValueId, VariableNode
 from dgmspec.ops.standardizing import Standardize
 
-__all__ = ["data_end", "standardized", "standardizer", "unstandardized"]
+__all__ = ["data_end", "standardized", "standardizer", "unstandardized", "variable_at"]
 
 
 def standardizer(variable: VariableNode) -> Address:
@@ -30,6 +30,11 @@ def data_end(graph: Graph, variable: VariableNode) -> ValueId:
     if step is None:
         return variable.value
     return step.target if step.source == variable.value else step.source
+
+
+def variable_at(graph: Graph, value: ValueId) -> str | None:
+    """The variable that a value is, standardised or not."""
+    return next((v.name for v in graph.variables.values() if value in (v.value, data_end(graph, v))), None)
 
 
 def standardized(graph: Graph) -> Graph:

@@ -10,6 +10,7 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.applied import AppliedNet
 from dgmspec.graph.graph import Graph, Prior
+from dgmspec.graph.standardizing import variable_at
 from dgmspec.ops import signature
 from dgmspec.ops.authored import AuthoredScalar, AuthoredStep
 from dgmspec.ops.continuous import Ode
@@ -68,7 +69,7 @@ def describe(op: AbstractOp, nets: bool = True) -> str:
 
 def law_label(graph: Graph, law: Prior) -> str:
     """``x | z ~ bernoulli(mlp(400))``."""
-    names = [graph.values[v].variable for v in law.context]
+    names = [variable_at(graph, value) for value in law.context]
     bar = f" | {', '.join(n for n in names if n)}" if any(names) else ""
     return f"{law.variable}{bar} ~ {describe(law.op)}"
 
