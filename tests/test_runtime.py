@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import signal
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
+from rich.progress import Progress
 
 import dgmspec
 from dgmspec.core.op import AbstractOp
@@ -253,3 +256,17 @@ def test_a_category_beside_another_context_is_one_hot() -> None:
     one_hot = torch.nn.functional.one_hot(k, 4).double()
     expected = plain.log_prob(x, given={"c": c, "k": one_hot})
     torch.testing.assert_close(labelled.log_prob(x, given={"c": c, "k": k}), expected)
+
+
+@pytest.mark.parametrize(
+    ("width", "more"), [(60, ()), (72, ("1,234/s",)), (80, ("1,234/s", "━")), (120, ("1,234/s", "━"))]
+)
+def test_a_bar_leaves_room_for_its_figures(width: int, more: tuple[str, ...]) -> None:
+    shown = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    with Progress(*progress._columns(width), console=shown, auto_refresh=False) as bar:
+        task = bar.add_task(
+            "train", total=4000, completed=2000, figures="loss 1.8964  validation 1.8487", rate="1,234/s"
+        )
+        bar.refresh()
+        assert task == 0
+    assert all(part in shown.file.getvalue() for part in ("2000/4000", "validation 1.8487", *more))  # type: ignore[attr-defined]

@@ -10,7 +10,15 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 __all__ = ["Reporter", "rate", "show_progress"]
 
@@ -92,16 +100,22 @@ def show_progress(label: str, total: int, visible: bool = True) -> Iterator[Repo
     if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
         yield _Lines(label, total)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=False) as progress:
+    console = Console(stderr=True)
+    with Progress(*_columns(console.width), console=console, transient=False) as progress:
         yield _Bar(progress, progress.add_task(label, total=total, figures="", rate=""))
+
+
+def _columns(width: int) -> list[ProgressColumn]:
+    """What a line of so many columns has room for: count and figures, then rate and remaining time, then a bar."""
+    timed = [TextColumn("{task.fields[rate]}"), TimeRemainingColumn()] if width >= 72 else []
+    bar = [BarColumn(bar_width=24 if width >= 100 else 8)] if width >= 80 else []
+    return [
+        TextColumn("{task.description}"),
+        *bar,
+        MofNCompleteColumn(),
+        *timed,
+        TextColumn("{task.fields[figures]}"),
+    ]
 
 
 def rate(value: float) -> str:
