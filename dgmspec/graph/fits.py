@@ -10,12 +10,12 @@ from dgmspec.algebra.shapes import broadcast, shape_of, show_shape
 from dgmspec.core.address import child
 from dgmspec.core.diagnostics import Label, Refusal
 from dgmspec.core.nets import AbstractNet, NetUse
-from dgmspec.core.types import REAL, Shape, Type
+from dgmspec.core.types import Shape, Type
 from dgmspec.graph.budget import Budget
 from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.graph import Graph, NetNode, Prior, Trunk, VariableNode
-from dgmspec.graph.parameters import net_use, relaxed, trunk_result
+from dgmspec.graph.parameters import as_read, net_use, trunk_result
 from dgmspec.ops.distributions import AbstractParametric
 
 __all__ = ["Fits"]
@@ -41,8 +41,7 @@ class Fits:
 
     def _read(self, value: str) -> Type:
         """The type of a value as nets read it."""
-        law = relaxed(self.graph, value)
-        return self.types[value] if law is None else Type(REAL, law.op.features(self.types[value]))
+        return as_read(self.graph, value, self.types[value])
 
     def check_laws(self, variable: VariableNode) -> None:
         """Shapes inside priors and targets: parameters broadcast to the event, a log-density is one number."""

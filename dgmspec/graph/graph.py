@@ -12,7 +12,8 @@ from typing import Literal
 
 import networkx as nx
 
-from dgmspec.algebra.nodes import AbstractExpr, Vector
+from dgmspec.algebra.nodes import AbstractExpr, Name, Vector
+from dgmspec.algebra.rewrite import free_names
 from dgmspec.core.address import Address
 from dgmspec.core.distributions import AbstractDistribution
 from dgmspec.core.nets import AbstractNet
@@ -84,6 +85,13 @@ class FormulaNode:
     def keeps(self) -> bool:
         """Whether its value keeps the shape of the formula."""
         return not self.flat and not isinstance(self.formula, Vector)
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The names that stand in it as items of a list alone, which are read as nets read them."""
+        items = self.formula.items if isinstance(self.formula, Vector) else ()
+        inside = {name for item in items if not isinstance(item, Name) for name in free_names(item)}
+        return frozenset(item.id for item in items if isinstance(item, Name)) - inside
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from dgmspec.graph.declared import MAX_ELEMENTS
 from dgmspec.graph.findings import Findings, Reported
 from dgmspec.graph.fits import Fits
 from dgmspec.graph.graph import ArrowNode, FormulaNode, Graph, StepNode, Value, VariableNode
+from dgmspec.graph.parameters import as_read
 from dgmspec.graph.parts import given_by, unreached, whole_of
 
 __all__ = ["arriving", "infer", "refused"]
@@ -268,6 +269,8 @@ class _Inference:
     def _formula(self, node: FormulaNode) -> None:
         """The type of a formula that is a context, or that a net reads."""
         types = {name: self.types[value] for name, value in zip(node.names, node.inputs, strict=True)}
+        listed = {name: value for name, value in zip(node.names, node.inputs, strict=True) if name in node.listed}
+        types |= {name: as_read(self.graph, value, types[name]) for name, value in listed.items()}
         types |= {n.name: n.type for n in self.graph.learned.values() if isinstance(n.type, Type)}
         try:
             with self.findings.refusals_at(node.address):

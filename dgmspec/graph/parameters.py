@@ -29,9 +29,15 @@ def net_use(inputs: tuple[Type, ...], output: Type) -> NetUse:
 
 
 def read_type(graph: Graph, value: ValueId) -> MaybeType:
-    """The type of a value as nets read it: what stands for a label, where its posterior says so."""
-    found, law = graph.type_of(value), relaxed(graph, value)
-    return Type(REAL, law.op.features(found)) if law is not None and isinstance(found, Type) else found
+    """The type of a value as nets read it."""
+    found = graph.type_of(value)
+    return as_read(graph, value, found) if isinstance(found, Type) else found
+
+
+def as_read(graph: Graph, value: ValueId, type_: Type) -> Type:
+    """The same of a value of this type: what stands for a label, where its posterior says so."""
+    law = relaxed(graph, value)
+    return type_ if law is None else Type(REAL, law.op.features(type_))
 
 
 def relaxed(graph: Graph, value: ValueId) -> Prior | None:

@@ -13,7 +13,7 @@ from dgmspec.core.parameters import Draw
 from dgmspec.core.types import SupportKind, Type
 from dgmspec.graph.building import parameter_formulas
 from dgmspec.graph.graph import FormulaNode, Graph, NetNode, Prior, Trunk, ValueId
-from dgmspec.graph.parameters import own_given, relaxed, trunk_types
+from dgmspec.graph.parameters import own_given, read_type, relaxed, trunk_types
 from dgmspec.graph.words import law_label
 from dgmspec.program.listing import Listing, MissingValueError
 from dgmspec.program.program import Density, Entry, Slot
@@ -175,9 +175,20 @@ class AbstractLaws(ABC):
 
     def _context(self, node: FormulaNode, type_: Type) -> Slot:
         inputs = dict(zip(node.names, node.inputs, strict=True))
-        named = {n: self.need(inputs[n]) if n in inputs else self._named(n) for n in free_names(node.formula)}
-        types = tuple(self.type_of(inputs[n]) if n in inputs else self._type_named(n) for n in named)
+        named = {
+            n: self._value(node, inputs[n], n) if n in inputs else self._named(n) for n in free_names(node.formula)
+        }
+        types = tuple(self._type(node, inputs[n], n) if n in inputs else self._type_named(n) for n in named)
         return self.listing.formula(node.address, node.formula, named, type_, types)
+
+    def _value(self, node: FormulaNode, value: ValueId, name: str) -> Slot:
+        """A value in a context; an item of a list is read as nets read it."""
+        return self.read(value) if name in node.listed else self.need(value)
+
+    def _type(self, node: FormulaNode, value: ValueId, name: str) -> Type:
+        found = read_type(self.graph, value) if name in node.listed else self.type_of(value)
+        assert isinstance(found, Type)
+        return found
 
     def _type_named(self, name: str) -> Type:
         """The type of a variable or a learned parameter."""

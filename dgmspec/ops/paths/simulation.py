@@ -263,7 +263,9 @@ class Simulation(AbstractNumbered, AbstractProcess):
         scheme = self.scheme(x.shape)
         known = ("the law at its end is normal, its moments derived",) if self._solved(x.shape) else ()
         if isinstance(scheme, Exact):
-            return Facts(proved=("its steps are draws from the derived transition law", *known))
+            learned = ("noise reaches every coordinate, by the numbers that are learned",)
+            proved = ("its steps are draws from the derived transition law", *known)
+            return Facts(assumed=learned if self.linear(x.shape) is not None else (), proved=proved)
         how = self.simulated(x.shape)
         tried = (f"{how}, against the Fokker-Planck equation in `verify`",)
         held = x.size <= 2 and bool(known or not (self.silent(x.shape) or self.shares_noise(x.shape)))
