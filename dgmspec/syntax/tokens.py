@@ -23,13 +23,16 @@ _RETURN = re.compile(r"\r(?![\r\n]|\Z)")
 
 
 def lex(sink: Sink) -> list[Lexeme] | None:
-    """The lexemes of the text, an $END last; None where the text is beyond a limit that bars reading it."""
+    """The lexemes of the text, an $END last; None where its lines have no ends, or a limit bars reading it."""
     text = sink.text
     if len(text) > limits.FILE_BYTES or len(text.encode(errors="surrogatepass")) > limits.FILE_BYTES:
         sink.report("DGM120", f"the text is larger than {limits.FILE_BYTES:,} bytes", 0, 0, help="split it into files")
         return None
+    if found := _RETURN.search(text):  # a comment would go on over all that follows
+        message = "a carriage return alone does not end a line"
+        sink.report("DGM101", message, found.start(), found.end(), help="end lines by newlines: `tr '\\r' '\\n'`")
+        return None
     _check_lines(sink)
-    _check_returns(sink)
     reader = _Reader(sink)
     for match in _scanner()(text, 1 if text.startswith("\ufeff") else 0):
         kind = match.lastgroup
@@ -61,13 +64,6 @@ def _check_lines(sink: Sink) -> None:
             sink.report("DGM125", message, start, start + 1, help="break the line inside its parentheses")
             return
         start += len(line) + 1
-
-
-def _check_returns(sink: Sink) -> None:
-    """One report where lines end by a carriage return alone: a comment would go on over all that follows."""
-    if found := _RETURN.search(sink.text):
-        message = "a carriage return alone does not end a line"
-        sink.report("DGM101", message, found.start(), found.end(), help="end lines by newlines: `tr '\\r' '\\n'`")
 
 
 def _printable(text: str) -> str:
