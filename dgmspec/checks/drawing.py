@@ -70,14 +70,14 @@ def _leads(graph: nx.DiGraph, start: str, end: str) -> bool:
 
 
 def _nodes(graph: Graph) -> list[tuple[str, Kind, tuple[str, ...]]]:
-    """Every box by the address of what it shows, with its lines of text."""
+    """Every box by the address of what it shows, of a net or a formula by the value of this use, with its lines."""
     found: list[tuple[str, Kind, tuple[str, ...]]] = []
     for variable in graph.variables.values():
         said = f"{variable.name} : {graph.type_of(variable.value)}"
         prior = f"~ {law(variable.prior.op)}" if variable.prior else "~ exp(…)" if variable.target else ""
         found.append((variable.value, variable.role, (said, prior) if prior else (said,)))
-    found += [(net.address, "net", (f"net {net.name}",)) for net in graph.nets.values()]
-    found += [(formula.address, "net", ("formula",)) for formula in graph.formulas.values()]
+    found += [(net.target, "net", (f"net {net.name}",)) for net in graph.nets.values()]
+    found += [(formula.target, "net", ("formula",)) for formula in graph.formulas.values()]
     found += [(step.address, "step", (step_label(step),)) for step in graph.steps.values()]
     return found
 
@@ -100,7 +100,6 @@ def _pairs(graph: Graph) -> Iterator[tuple[str, str, bool]]:
     shown = {v.value for v in graph.variables.values()}
     makers: dict[ValueId, str] = {s.target: s.address for s in graph.steps.values() if s.target not in shown}
     nets: list[NetNode | FormulaNode] = [*graph.nets.values(), *graph.formulas.values()]
-    makers |= {node.target: node.address for node in nets}
     for step in graph.steps.values():
         yield makers.get(step.source, step.source), step.address, False
         if step.context is not None:
@@ -117,7 +116,7 @@ def _pairs(graph: Graph) -> Iterator[tuple[str, str, bool]]:
             yield makers.get(value, value), variable.value, False
     for node in nets:
         for value in node.inputs:
-            yield makers.get(value, value), node.address, True
+            yield makers.get(value, value), node.target, True
 
 
 def _set_aside(graph: Graph) -> Iterator[tuple[str, str, bool]]:
