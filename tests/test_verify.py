@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -342,3 +343,15 @@ def test_a_lie_fails_the_command(
     assert cli.run(["verify", str(run), "--json"]) == 1
     data = json.loads(capsys.readouterr().out)["result"]
     assert not data["holds"] and any(f["status"] == "violated" and f["error"] is None for f in data["checked"])
+
+
+def test_a_run_of_a_joint_state_is_verified_at_its_rows(tmp_path: Path) -> None:
+    (tmp_path / "m.dgm").write_text(
+        'dgm 1\ndata rows = npz("rows.npz")\nmodel M {\nobserve a : real\nobserve b : real\n'
+        "latent z : real[2] ~ normal(0, 1)\nflow [a, b] -> z { linear(plu) }\nloss = nll\n}\n"
+        "train M { data = rows; steps = 1; batch = 8; validate = holdout(0.4) }\n"
+    )
+    np.savez(tmp_path / "rows.npz", a=np.arange(20.0), b=np.arange(20.0) % 3)
+    assert cli.run(["train", str(tmp_path / "m.dgm"), "--out", str(tmp_path / "run"), "-q"]) == 0
+    found = verify_run(tmp_path / "run")
+    assert found.holds and "held-out rows" in found.points

@@ -235,7 +235,9 @@ def _arrivals(model: CompiledModel, rows: Mapping[str, Tensor], seed: int) -> Po
         slots = model.keep(phase, inputs | noise_for(program, (0, count), seed, model.dtype))
     found: dict[Address, tuple[Tensor, Tensor, Tensor | None]] = {}
     for line in program.instructions:
-        if line.target in ("forward", "inverse"):
+        if (
+            line.target in ("forward", "inverse") and line.address in model.graph.steps
+        ):  # not where variables are joined
             ends = _packed(slots, line.inputs[: line.parts]), _packed(slots, line.outputs[:-1])
             written = ends if line.target == "forward" else ends[::-1]
             along = written[::-1] if model.graph.steps[line.address].inverse else written
