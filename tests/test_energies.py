@@ -12,6 +12,7 @@ from torch import Tensor
 
 import dgmspec
 from dgmspec import lang
+from dgmspec.frontend import diagnose_file
 from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.randomness import step_noise
 from dgmspec.modules.traces import exact_trace
@@ -340,3 +341,14 @@ def test_losses_trace_as_one_graph(loss: str) -> None:
         torch.testing.assert_close(gradients(other)[name], gradient)
     for name, tensor in one.state_dict().items():
         torch.testing.assert_close(other.state_dict()[name], tensor)
+
+
+@pytest.mark.slow
+def test_held_out_rows_are_as_many_at_once_as_chains_are_kept(tmp_path: Path) -> None:
+    """A validation of 4,000 rows beside a buffer of 512 chains."""
+    text = (Path(__file__).parent.parent / "specs" / "ebm.dgm").read_text()
+    values = {"train.steps": "2", "train.batch": "8", "train.validate": "holdout(0.2, every = 2)"}
+    found = diagnose_file(text, None, values)
+    assert found.spec is not None
+    run = dgmspec.train(found.spec, out=tmp_path / "r")
+    assert run.report["best_step"] == 2

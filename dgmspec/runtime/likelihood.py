@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dgmspec.core.address import seed_of
+from dgmspec.core.losses import AbstractScoreLoss
 from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import AbstractTable, Columns, Dataset, Moments, by_weight, check_total, mean_weight
 from dgmspec.runtime.densities import log_density
@@ -96,7 +97,9 @@ class Validation:
             share = {name: column[self.first : self.stop] for name, column in whole.columns.items()}
             self.columns = columns_of(model, Dataset(share, self.weights), weight=weight)
             self.tried = columns_of(model, by_weight(Dataset(share, self.weights).head(ROWS), seed))
-        self.batch = rows_at_once(model, BATCH)
+        terms = model.graph.loss.terms.values() if model.graph.loss else ()
+        most = (t.op.most_rows() for t in terms if isinstance(t.op, AbstractScoreLoss))
+        self.batch = min([rows_at_once(model, BATCH), *(rows for rows in most if rows is not None)])
         draws = VALIDATION_DRAWS if held_out and model.program("loss").draws else 1
         self.seeds = [seed_of(seed, "validation", draw) for draw in range(draws)]
 
