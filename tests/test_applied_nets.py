@@ -149,11 +149,11 @@ def test_what_a_net_cannot_read_is_told(applied: str, code: str) -> None:
     assert code in {d.code for d in dgmspec.diagnose(f"dgm 1\nmodel M {{\n{members}\n}}\n").diagnostics}
 
 
-@pytest.mark.parametrize("context", ["h(z, c)", "h([z, c])", "z, c"])
+@pytest.mark.parametrize("context", ["h(z, c)", "h([z, c])", "z, c", "z"])
 @pytest.mark.parametrize("law", ["gumbel_softmax(mlp(4))", "nearest(mlp(4), dim = 2)"])
 def test_a_label_in_a_list_passes_its_surrogates_gradient(law: str, context: str) -> None:
     """As it does as an argument by itself; the divergence is left out."""
-    net = "" if context == "z, c" else f"net h({'a, b' if context == 'h(z, c)' else 'a'}) : real[2] = mlp(4)\n"
+    net = "" if context in ("z, c", "z") else f"net h({'a, b' if context == 'h(z, c)' else 'a'}) : real[2] = mlp(4)\n"
     found = model(
         f"given c : real\nobserve x : real[2]\nlatent z : category(3) ~ categorical(1)\ninfer z | x ~ {law}\n{net}"
         f"latent w : real[2] ~ normal(0, 1)\nflow x -> w | {context} {{ elementwise(affine, net = mlp(4)) }}\n"

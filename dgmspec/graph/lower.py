@@ -24,6 +24,7 @@ from dgmspec.graph.flows import lower_flow
 from dgmspec.graph.graph import Graph
 from dgmspec.graph.indexed import written_out
 from dgmspec.graph.joined import join_posteriors
+from dgmspec.graph.labelled import list_labels
 from dgmspec.graph.losses import lower_loss
 from dgmspec.graph.noising import lower_noising
 from dgmspec.graph.scope import Definitions, FileScope, lower_scope
@@ -135,6 +136,7 @@ def _graph(building: Building) -> Graph:
         if isinstance(member, Path) and _waits(member):
             lower_noising(building, member)
     join_posteriors(building)
+    list_labels(building)
     _settings(building, [member for member in members if isinstance(member, Setting)])
     return Graph(
         name=building.model.name,

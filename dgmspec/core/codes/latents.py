@@ -128,6 +128,32 @@ CODES: tuple[Code, ...] = (
         ),
     ),
     Code(
+        "DGM739",
+        "error",
+        "a label with a surrogate that a formula names",
+        "Of a label drawn by `gumbel_softmax` or `nearest` nets read what stands for it; formulas of an arrow that name "
+        "variables behind its bar do not.",
+        "A label is a whole number: a formula of it passes no gradient back, and the law of the label would be trained "
+        "as if the arrow did not read it.",
+        wrong=model_text(
+            "observe x : real[2]",
+            "latent k : category(3) ~ categorical(1)",
+            "infer k | x ~ gumbel_softmax(mlp(8))",
+            "latent z : real[2] ~ normal(0, 1)",
+            "net v(y, t, k) = mlp(8)",
+            "ode x -> z | k over t in 0..1 { velocity(y, t) = v(y, t, k) }",
+            "loss = elbo",
+        ),
+        right=model_text(
+            "observe x : real[2]",
+            "latent k : category(3) ~ categorical(1)",
+            "infer k | x ~ gumbel_softmax(mlp(8))",
+            "latent z : real[2] ~ normal(0, 1)",
+            "ode x -> z | k over t in 0..1 { velocity(y, t) = mlp(8) }",
+            "loss = elbo",
+        ),
+    ),
+    Code(
         "DGM738",
         "error",
         "no posterior for `forward_kl`",
