@@ -131,8 +131,8 @@ CODES: tuple[Code, ...] = (
         "DGM739",
         "error",
         "a label with a surrogate that a formula names",
-        "Of a label drawn by `gumbel_softmax` or `nearest` nets read what stands for it; formulas of an arrow that name "
-        "variables behind its bar do not.",
+        "Of a label drawn by `gumbel_softmax` or `nearest` nets read what stands for it; formulas of an arrow that "
+        "name variables behind its bar do not.",
         "A label is a whole number: a formula of it passes no gradient back, and the law of the label would be trained "
         "as if the arrow did not read it.",
         wrong=model_text(
