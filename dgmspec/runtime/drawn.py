@@ -91,7 +91,8 @@ class Drawn:
             if figures["r_hat"] > UNMIXED:
                 lines.append("the chains have not come to one law: take more `steps`, or more `warmup`")
         if figures.get("diverged"):
-            lines.append(f"{figures['diverged']:.2%} of the orbits were lost: raise `target`, such as target = 0.95")
+            lost = f"{100 * figures['diverged']:.2g}% of the orbits were lost"
+            lines.append(f"{lost}: raise `target`, such as target = 0.95")
         return lines
 
     def chunks(self) -> Iterator[dict[str, Array]]:
