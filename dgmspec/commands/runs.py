@@ -77,18 +77,18 @@ def verify(
         stop("a run is verified as it was trained: RUN takes no --set and no --model")
     if data and not folder:
         stop("--data says where the held-out rows of a RUN lie; a spec is verified at random points")
-    files = paths(data)
-    found = None if folder else checked(target, set, visible=not (quiet or as_json))
+    files, visible = paths(data), not (quiet or as_json)
+    found = None if folder else checked(target, set, visible=visible)
     name = None if found is None else chosen(found, model)
     with mistakes():
         from dgmspec.runtime.verify import verify as verify_model
         from dgmspec.runtime.verify import verify_run
 
         if found is None:
-            result = verify_run(Path(target), seed or 0, files)
+            result = verify_run(Path(target), seed or 0, files, visible=visible)
         else:
             assert found.spec is not None
-            result = verify_model(dgmspec.compile(found.spec, model=name, seed=seed or 0), seed or 0)
+            result = verify_model(dgmspec.compile(found.spec, model=name, seed=seed or 0), seed or 0, visible)
         if picture is not None:
             result.draw(picture)
     text = "" if quiet and result.holds else f"{result.text()}\n"
@@ -272,5 +272,5 @@ def report(
     with mistakes():
         from dgmspec.runtime.page import write_page
 
-        wrote = write_page(run, out, files)
+        wrote = write_page(run, out, files, visible=not (quiet or as_json))
     return Answer("" if quiet else f"wrote {wrote}\n", {"wrote": str(wrote), "bytes": wrote.stat().st_size})

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from dgmspec.runtime.kolmogorov.check import check_processes
 from dgmspec.runtime.kolmogorov.histograms import Histogram
 from dgmspec.runtime.kolmogorov.picture import draw_histograms
 from dgmspec.runtime.mismatch import Mismatch, mismatches
+from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite
 from dgmspec.runtime.selfcheck import POINTS, check_balances, draw_event, moved, own_parameters, part_of, step_trial
@@ -105,8 +107,9 @@ class Verification:
         return "\n".join([*lines, *(f" assumed    {reason}" for reason in self.assumed)])
 
 
-def verify(model: CompiledModel, seed: int = 0) -> Verification:
-    """Every claim of a model, on a copy in float64 with random parameters, at random points."""
+def verify(model: CompiledModel, seed: int = 0, visible: bool = False) -> Verification:
+    """Every claim of a model, on a copy in float64 with random parameters, at random points. `visible` draws
+    progress."""
     other = copy.deepcopy(model).double()
     generator = torch.Generator().manual_seed(seed_of(seed, model.name, 3))
     with torch.no_grad():
@@ -115,33 +118,44 @@ def verify(model: CompiledModel, seed: int = 0) -> Verification:
             own = moved(step.parameters, own_parameters(other, at, step.parameters), generator)
             for spec in step.parameters:
                 other.get_parameter(spec.key(at)).copy_(own[spec.name])
-    return _verified(other, {}, None, seed, "random parameters, random points")
+    return _verified(other, {}, None, seed, "random parameters, random points", visible)
 
 
 def verify_run(
-    path: Path, seed: int = 0, paths: Mapping[str, str | Path] | None = None, held_out: bool = True
+    path: Path,
+    seed: int = 0,
+    paths: Mapping[str, str | Path] | None = None,
+    held_out: bool = True,
+    visible: bool = False,
 ) -> Verification:
     """Every claim of a trained model with its weights, at random points and at held-out data, where the run read any
-    and they are wanted; `paths` says where their files lie now."""
+    and they are wanted; `paths` says where their files lie now. `visible` draws progress."""
     model = model_of(path).double()
     rows = _held_out(model, path, paths) if held_out else None
     if rows is None:
-        return _verified(model, {}, None, seed, "weights as they are, random points")
+        return _verified(model, {}, None, seed, "weights as they are, random points", visible)
     said = f"trained weights, {len(next(iter(rows.values())))} held-out rows and random points"
-    return _verified(model, _arrivals(model, rows, seed), rows, seed, said)
+    return _verified(model, _arrivals(model, rows, seed), rows, seed, said, visible)
 
 
 def _verified(
-    model: CompiledModel, points: Points, rows: Mapping[str, Tensor] | None, seed: int, said: str
+    model: CompiledModel, points: Points, rows: Mapping[str, Tensor] | None, seed: int, said: str, visible: bool
 ) -> Verification:
     findings: list[Finding] = []
-    for trial in _trials(model, points, seed):
-        findings += thorough(trial)
-    findings += check_balances(model, seed)
-    findings += check_kernels(model)
-    findings += check_whole(model, seed, rows)
-    processes, seen = check_processes(model, seed, rows)
-    ends = tuple(mismatches(model, rows, seed))
+    tried: list[Callable[[], Iterable[Finding]]] = [
+        *(partial(thorough, trial) for trial in _trials(model, points, seed)),
+        lambda: check_balances(model, seed),
+        lambda: check_kernels(model),
+        lambda: check_whole(model, seed, rows),
+    ]
+    with show_progress(f"verify {model.name}", len(tried) + 2, visible) as reporter:
+        for done, claims in enumerate(tried, 1):
+            findings += claims()
+            reporter.advance(done)
+        processes, seen = check_processes(model, seed, rows)
+        reporter.advance(len(tried) + 1)
+        ends = tuple(mismatches(model, rows, seed))
+        reporter.advance(len(tried) + 2)
     return Verification(explain_table(model.graph), (*findings, *processes), said, tuple(seen), ends)
 
 

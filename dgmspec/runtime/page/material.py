@@ -99,8 +99,8 @@ class Material:
     verification: Verification
 
 
-def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Material:
-    """Read a finished run; `paths` says where the files of its data lie now."""
+def gather(path: Path, paths: Mapping[str, str | Path] | None = None, visible: bool = False) -> Material:
+    """Read a finished run; `paths` says where the files of its data lie now, `visible` draws progress."""
     directory = RunDirectory(path)
     config, model = directory.config(), model_of(path)
     report, seed = directory.report(), int(config["train"]["seed"])
@@ -122,7 +122,7 @@ def gather(path: Path, paths: Mapping[str, str | Path] | None = None) -> Materia
         curve=_curve(model, data, samples),
         plane=_plane(model, data, samples, parts),
         ledger=_ledger(model, data, samples, parts, seed),
-        verification=verify_run(path, seed, paths, held_out=not missing),
+        verification=verify_run(path, seed, paths, held_out=not missing, visible=visible),
     )
 
 

@@ -19,14 +19,17 @@ POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may do with the page: show it. It may load nothing and run nothing."""
 
 
-def write_page(run: Path, out: Path | None = None, paths: Mapping[str, str | Path] | None = None) -> Path:
+def write_page(
+    run: Path, out: Path | None = None, paths: Mapping[str, str | Path] | None = None, visible: bool = False
+) -> Path:
     """Write the report of a run to `out` (``report.html`` in its folder); returns where it lies.
 
     The file holds everything: no script, no font, no picture from elsewhere. `paths` says by the name of a data source
-    where its file lies now, if it has moved; without its data a run is reported with its samples alone.
+    where its file lies now, if it has moved; without its data a run is reported with its samples alone. `visible` draws
+    progress.
     """
     target = out or run / "report.html"
-    text = "<!doctype html>\n" + page(gather(run, paths)) + "\n"
+    text = "<!doctype html>\n" + page(gather(run, paths, visible)) + "\n"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as part:
