@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import dgmspec
 from dgmspec.core.diagnostics import Span, SpecError
 from dgmspec.spec import Spec, diagnose, load, parse
 from dgmspec.spec.uses import used
@@ -124,6 +125,12 @@ def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     assert codes('dgm 1\nuse "." as b', tmp_path) == ["DGM216"]
     with pytest.raises(SpecError):
         load(tmp_path / "picture.dgm")
+
+
+def test_of_one_alias_twice_the_missing_file_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {"blocks.dgm": LAST})
+    text = 'dgm 1\nuse "none.dgm" as b\nuse "blocks.dgm" as b\nmodel M { observe x : real ~ normal(0, 1) }'
+    assert [d.code for d in dgmspec.diagnose(text, tmp_path).diagnostics] == ["DGM216", "DGM202"]
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "nothing.dgm")
 

@@ -17,6 +17,7 @@ from dgmspec.core.diagnostics import Diagnostic, Span, has_errors
 from dgmspec.ops import roles_of
 from dgmspec.spec.model import Flow, Item, Member, Model, Param, Sample, Spec, Train, Use, Variable, member_name
 from dgmspec.spec.places import FORMS
+from dgmspec.spec.sources import place
 from dgmspec.spec.uses import File
 from dgmspec.syntax.around import names_around
 from dgmspec.syntax.tree import Tree
@@ -115,7 +116,9 @@ class _Rest:
         """Whether an error lies in a statement itself: a variable outlives it, its type being unknown then."""
         if isinstance(part, Use):
             used = self.main.uses.get(part.alias)
-            return used is None or any(has_errors([*f.found, *f.document.reading.found]) for f in used.all())
+            if used is None or used.path != place(part.path, self.main.path):  # of one alias twice, the other's file
+                return True
+            return any(has_errors([*f.found, *f.document.reading.found]) for f in used.all())
         node = self._statement(at)
         if node is None or isinstance(part, (Variable, Flow)):
             return False
