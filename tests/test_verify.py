@@ -355,3 +355,14 @@ def test_a_run_of_a_joint_state_is_verified_at_its_rows(tmp_path: Path) -> None:
     assert cli.run(["train", str(tmp_path / "m.dgm"), "--out", str(tmp_path / "run"), "-q"]) == 0
     found = verify_run(tmp_path / "run")
     assert found.holds and "held-out rows" in found.points
+
+
+def test_progress_is_shown_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dgmspec.runtime.progress.LINE_SECONDS", 0.0)
+    model = dgmspec.compile(dgmspec.parse("dgm 1\nmodel M { observe x : real ~ normal(0, 1) }"))
+    verify(model)
+    assert not capsys.readouterr().err
+    verify(model, visible=True)
+    assert "verify M 5/5" in capsys.readouterr().err

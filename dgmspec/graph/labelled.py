@@ -23,9 +23,11 @@ def list_labels(building: Building) -> None:
     }
     joined = {node.target: node.inputs for node in building.formulas.values()}
     for arrow in list(building.arrows.values()):
-        read = [value for value in joined.get(arrow.context or "", (arrow.context,)) if value in relaxed]
+        if arrow.context is None:
+            continue
+        read = [relaxed[value] for value in joined.get(arrow.context, (arrow.context,)) if value in relaxed]
         if read and any(building.steps[address].op.names_context() for address in arrow.steps):
-            _refuse(building, arrow, relaxed[read[0] or ""])
+            _refuse(building, arrow, read[0])
         elif arrow.context in relaxed:
             _list(building, arrow, relaxed[arrow.context])
 

@@ -24,6 +24,7 @@ from dgmspec.modules.distributions.values import (
 )
 from dgmspec.modules.twin import DistributionTwin, StepContext
 from dgmspec.ops.distributions import AbstractParametric, Cauchy, Laplace, Logistic, Normal, StudentT
+from dgmspec.ops.distributions.product import AbstractProduct
 
 _HALF_LOG_TWO_PI: Final = 0.5 * math.log(2 * math.pi)
 
@@ -92,8 +93,10 @@ def _student_noise(op: StudentT, p: Values, ctx: StepContext) -> Tensor:
     return eps * torch.rsqrt(2 * gamma_noise("gamma", ctx.noise, 0.5 * df) / df)
 
 
-def _normal_divergence(q: Normal, ours: Values, p: Normal, theirs: Values, ctx: StepContext, like: Tensor) -> Tensor:
-    """log σ_p - log σ_q + (σ_q² + (μ_q - μ_p)²) / (2 σ_p²) - ½."""
+def normal_divergence(
+    q: AbstractProduct, ours: Values, p: AbstractProduct, theirs: Values, ctx: StepContext, like: Tensor
+) -> Tensor:
+    """log σ_p - log σ_q + (σ_q² + (μ_q - μ_p)²) / (2 σ_p²) - ½, of `loc` and `scale`."""
     (mean, scale), (other, wide) = values_of(q, ours, like), values_of(p, theirs, like)
     ratio = scale / wide
     return summed(0.5 * (ratio.square() + ((mean - other) / wide).square() - 1) - ratio.log(), ctx.event, like)
@@ -115,7 +118,7 @@ def _location(op: AbstractParametric, p: Values, ctx: StepContext, like: Tensor)
 
 TWINS: Final = {
     Normal: DistributionTwin(
-        _normal_log_prob, _location_scale(lambda op, p, ctx: ctx.noise["noise"]), _location, _normal_divergence
+        _normal_log_prob, _location_scale(lambda op, p, ctx: ctx.noise["noise"]), _location, normal_divergence
     ),
     Logistic: DistributionTwin(_logistic_log_prob, _location_scale(_logistic_noise), _location),
     Laplace: DistributionTwin(_laplace_log_prob, _location_scale(_laplace_noise), _location, _laplace_divergence),

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from dgmspec.modules.distributions.line import normal_divergence
 from dgmspec.modules.distributions.values import (
     Value,
     Values,
@@ -50,15 +51,6 @@ def _log_normal_draw(op: LogNormal, p: Values, ctx: StepContext, batch: int) -> 
 def _log_normal_mean(op: LogNormal, p: Values, ctx: StepContext, like: Tensor) -> Value:
     loc, scale = values_of(op, p, like)
     return torch.exp(loc + 0.5 * scale.square())
-
-
-def _log_normal_divergence(
-    q: LogNormal, ours: Values, p: LogNormal, theirs: Values, ctx: StepContext, like: Tensor
-) -> Tensor:
-    """That of the normal laws of the logarithms."""
-    (mean, scale), (other, wide) = values_of(q, ours, like), values_of(p, theirs, like)
-    ratio = scale / wide
-    return summed(0.5 * (ratio.square() + ((mean - other) / wide).square() - 1) - ratio.log(), ctx.event, like)
 
 
 # ---- magnitudes -----------------------------------------------------------------------------------------------------
@@ -106,7 +98,8 @@ def _median(op: HalfCauchy, p: Values, ctx: StepContext, like: Tensor) -> Value:
 
 
 TWINS: Final = {
-    LogNormal: DistributionTwin(_log_normal_log_prob, _log_normal_draw, _log_normal_mean, _log_normal_divergence),
+    # The divergence of two laws is that of the logarithms'.
+    LogNormal: DistributionTwin(_log_normal_log_prob, _log_normal_draw, _log_normal_mean, normal_divergence),
     HalfNormal: DistributionTwin(_half_normal_log_prob, _half_normal_draw, _half_normal_mean, _half_normal_divergence),
     HalfCauchy: DistributionTwin(_half_cauchy_log_prob, _half_cauchy_draw, _median),
 }

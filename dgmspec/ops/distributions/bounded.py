@@ -12,7 +12,7 @@ from dgmspec.core.diagnostics import Refusal
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.parameters import Draw
 from dgmspec.core.types import CIRCLE, POSITIVE, REAL, UNIT, Support, Type, interval, number
-from dgmspec.ops.distributions.product import AbstractProduct, Finite, ParameterValue, gamma_draws
+from dgmspec.ops.distributions.product import AbstractProduct, Finite, Noise, ParameterValue, gamma_draws
 
 
 class Uniform(AbstractProduct):
@@ -61,9 +61,6 @@ class Uniform(AbstractProduct):
     def values(self, declared: Support) -> Support:
         return interval(*self.bounds)
 
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
-
 
 class Exponential(AbstractProduct):
     """The exponential law.
@@ -80,14 +77,12 @@ class Exponential(AbstractProduct):
     examples: ClassVar[tuple[str, ...]] = ("exponential(1)", "exponential(rate = [0.5, 2])")
     domains: ClassVar[Mapping[str, Support]] = {"rate": POSITIVE}
     closed_divergence: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "exponential"
 
     rate: ParameterValue = 1.0
 
     def values(self, declared: Support) -> Support:
         return POSITIVE
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "exponential"),)
 
 
 class Gamma(AbstractProduct):

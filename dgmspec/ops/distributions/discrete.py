@@ -49,9 +49,6 @@ class AbstractByLogits(AbstractProduct, ABC):
     def heads(self) -> tuple[str, ...]:
         return ("logits",)
 
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
-
 
 class Bernoulli(AbstractByLogits):
     """The law of a coin: 1 with probability σ(logits).
@@ -129,9 +126,6 @@ class BetaBinomial(AbstractProduct):
     def values(self, declared: Support) -> Support:
         return declared if declared.kind is SupportKind.INTEGER else LEVELS
 
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
-
 
 class Poisson(AbstractProduct):
     """The Poisson law of a count, given that the count is in the range of its variable.
@@ -154,9 +148,6 @@ class Poisson(AbstractProduct):
 
     def values(self, declared: Support) -> Support:
         return counts_up_to(declared)
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
 
 
 class NegativeBinomial(AbstractProduct):
@@ -191,9 +182,6 @@ class NegativeBinomial(AbstractProduct):
 
     def values(self, declared: Support) -> Support:
         return counts_up_to(declared)
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
 
 
 class DiscretizedLogistic(AbstractProduct):

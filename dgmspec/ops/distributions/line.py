@@ -10,7 +10,7 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.core.nets import AbstractNet
 from dgmspec.core.parameters import Draw
 from dgmspec.core.types import POSITIVE, REAL, Support, Type
-from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue, gamma_draws
+from dgmspec.ops.distributions.product import AbstractProduct, Noise, ParameterValue, gamma_draws
 
 
 class AbstractLocationScale(AbstractProduct, ABC):
@@ -39,9 +39,7 @@ class Normal(AbstractLocationScale):
     name: ClassVar[str] = "normal"
     examples: ClassVar[tuple[str, ...]] = ("normal(0, 1)", "normal", "normal(loc = [1, -1], scale = 2)")
     closed_divergence: ClassVar[bool] = True
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "normal"),)
+    noise: ClassVar[Noise] = "normal"
 
 
 class Logistic(AbstractLocationScale):
@@ -57,9 +55,6 @@ class Logistic(AbstractLocationScale):
 
     name: ClassVar[str] = "logistic"
     examples: ClassVar[tuple[str, ...]] = ("logistic(0, 1)", "logistic(loc = -1, scale = [0.5, 2])")
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
 
 
 class Laplace(AbstractLocationScale):
@@ -94,9 +89,6 @@ class Cauchy(AbstractLocationScale):
 
     name: ClassVar[str] = "cauchy"
     examples: ClassVar[tuple[str, ...]] = ("cauchy(0, 2.5)", "cauchy(loc = [0, 1], scale = 0.5)")
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)
 
 
 class StudentT(AbstractProduct):

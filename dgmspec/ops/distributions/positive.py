@@ -6,9 +6,8 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import ClassVar
 
-from dgmspec.core.parameters import Draw
-from dgmspec.core.types import POSITIVE, REAL, Support, Type
-from dgmspec.ops.distributions.product import AbstractProduct, ParameterValue
+from dgmspec.core.types import POSITIVE, REAL, Support
+from dgmspec.ops.distributions.product import AbstractProduct, Noise, ParameterValue
 
 
 class LogNormal(AbstractProduct):
@@ -26,15 +25,13 @@ class LogNormal(AbstractProduct):
     examples: ClassVar[tuple[str, ...]] = ("log_normal(0, 1)", "log_normal", "log_normal(loc = [1, -1], scale = 0.5)")
     domains: ClassVar[Mapping[str, Support]] = {"loc": REAL, "scale": POSITIVE}
     closed_divergence: ClassVar[bool] = True
+    noise: ClassVar[Noise] = "normal"
 
     loc: ParameterValue = 0.0
     scale: ParameterValue = 1.0
 
     def values(self, declared: Support) -> Support:
         return POSITIVE
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "normal"),)
 
 
 class AbstractHalf(AbstractProduct, ABC):
@@ -62,9 +59,7 @@ class HalfNormal(AbstractHalf):
     name: ClassVar[str] = "half_normal"
     examples: ClassVar[tuple[str, ...]] = ("half_normal(1)", "half_normal(scale = [0.5, 2])")
     closed_divergence: ClassVar[bool] = True
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "normal"),)
+    noise: ClassVar[Noise] = "normal"
 
 
 class HalfCauchy(AbstractHalf):
@@ -80,6 +75,3 @@ class HalfCauchy(AbstractHalf):
 
     name: ClassVar[str] = "half_cauchy"
     examples: ClassVar[tuple[str, ...]] = ("half_cauchy(5)", "half_cauchy(scale = [0.5, 2])")
-
-    def draws(self, type_: Type) -> tuple[Draw, ...]:
-        return (Draw("noise", type_.shape, "uniform"),)

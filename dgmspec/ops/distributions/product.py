@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,7 @@ Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Vector = tuple[Finite, ...]
 Matrix = tuple[Vector, ...]
 ParameterValue = Finite | Vector | AbstractExpr | AbstractNet
+Noise = Literal["uniform", "normal", "exponential"]
 
 
 class AbstractParametric(AbstractDistribution, ABC):
@@ -70,6 +71,8 @@ class AbstractProduct(AbstractParametric, ABC):
     fixed: ClassVar[tuple[str, ...]] = ()
     closed_divergence: ClassVar[bool] = False
     """Whether the divergence of two laws of the family is known in closed form."""
+    noise: ClassVar[Noise] = "uniform"
+    """The law of the one number a coordinate that a draw is made of, where it is made of one."""
 
     @model_validator(mode="after")
     def _in_domain(self) -> Self:
@@ -98,6 +101,9 @@ class AbstractProduct(AbstractParametric, ABC):
 
     def domain_of(self, parameter: str) -> Support:
         return self.domains[parameter]
+
+    def draws(self, type_: Type) -> tuple[Draw, ...]:
+        return (Draw("noise", type_.shape, self.noise),)
 
     def heads(self) -> tuple[str, ...]:
         return tuple(name for name in self.domains if name not in self.kept())
