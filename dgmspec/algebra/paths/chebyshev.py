@@ -41,6 +41,12 @@ def _values(terms: int) -> tuple[Series, ...]:
     return tuple(tuple(math.cos(k * math.acos(x)) for k in range(terms)) for x in POINTS)
 
 
+def lagrange(x: float) -> Series:
+    """The weights that take values at `POINTS` to their series at x in [-1, 1]."""
+    powers = [math.cos(k * math.acos(x)) for k in range(NODES)]
+    return _product(tuple(zip(*_COSINES, strict=True)), powers)
+
+
 @cache
 def integrals() -> tuple[Series, ...]:
     """The matrix that takes values at `POINTS` to ∫_{-1}^x there."""
