@@ -71,6 +71,12 @@ def test_contexts_are_dashed_through_the_nets_they_pass() -> None:
     assert ("σ_n : category(3)", "net h") in dashed and ("net h", "coupling(affine, half)") in dashed
 
 
+def test_long_lines_are_broken_after_commas() -> None:
+    lines = DRAWINGS["made"].boxes[0].lines
+    law = "~ autoregressive(discretized_logistic(components = 5), net = made(256, 256, dropout = 0.25))"
+    assert len(lines) > 2 and max(map(len, lines)) < 60 and " ".join(lines[1:]) == law
+
+
 # ---- renderers ------------------------------------------------------------------------------------------------------
 
 

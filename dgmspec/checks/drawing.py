@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import networkx as nx
 
@@ -16,6 +17,9 @@ from dgmspec.graph.words import describe, describe_value
 __all__ = ["Box", "Drawing", "Edge", "Kind", "drawing", "law", "step_label"]
 
 Kind = Literal["observe", "latent", "given", "step", "net"]
+
+_WIDE: Final = 44
+"""Letters from which on a line of a box is broken, after a comma."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,20 @@ def drawing(graph: Graph) -> Drawing:
     ids = {node: f"n{number}" for number, (node, _, _) in enumerate(made)}
     pairs = _forwards([(a, b, dashed) for a, b, dashed in _pairs(graph) if a in ids and b in ids])
     layers = _layers(list(ids), pairs)
-    boxes = tuple(Box(ids[node], kind, lines, layers[node]) for node, kind, lines in made)
+    boxes = tuple(Box(ids[node], kind, _broken(lines), layers[node]) for node, kind, lines in made)
     return Drawing(graph.name, boxes, tuple(Edge(ids[a], ids[b], dashed) for a, b, dashed in pairs))
+
+
+def _broken(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines, long ones broken after commas: a box wider than the page would leave nothing to read."""
+    found: list[str] = []
+    for line in lines:
+        found.append("")
+        for piece in re.split(r"(?<=,) ", line):
+            if found[-1] and len(found[-1]) + len(piece) >= _WIDE:
+                found.append("")
+            found[-1] += f" {piece}" if found[-1] else piece
+    return tuple(found)
 
 
 def _forwards(pairs: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:

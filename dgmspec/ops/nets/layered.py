@@ -12,8 +12,8 @@ Their autoregressive reading has the same parameters with zeros in the weights (
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -31,8 +31,7 @@ Width = Annotated[int, Field(ge=1)]
 Widths = Annotated[tuple[Width, ...], Variadic()]
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A layer after the first: its parameters' prefix, which earlier z it is added to, whether dropout comes before."""
 
     name: str

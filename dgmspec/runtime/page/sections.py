@@ -25,7 +25,7 @@ __all__ = ["SECTIONS", "header"]
 _EMPTY: Final = Html("")
 
 _DENSITY: Final = {
-    "exact": "by change of variables",
+    "exact": "no bound, no estimate",
     "estimate": "unbiased, from random draws",
     "lower bound": "log p is at least as large",
     "none": "the model has none",
