@@ -17,6 +17,7 @@ from dgmspec.modules.compiled import CompiledModel, UnavailableError
 from dgmspec.modules.randomness import step_noise
 from dgmspec.modules.traces import exact_trace
 from dgmspec.runtime.interrupts import Interrupted
+from dgmspec.runtime.rundir import RunError
 from dgmspec.runtime.train import resume_run
 
 NET = "energy E(x) = mlp(8, 8)\nobserve x : real[2] ~ exp(-E(x) - dot(x, x) / 8)"
@@ -189,12 +190,15 @@ def test_a_run_resumes_with_its_chains(tmp_path: Path, monkeypatch: pytest.Monke
         stop = iter([None] * 11 + [KeyboardInterrupt])
         patched.setattr("dgmspec.runtime.interrupts.Interrupts.check", lambda self: _raise(next(stop)))
         dgmspec.train(dgmspec.parse(SPEC), out=tmp_path / "stopped")
+    with pytest.raises(RunError, match="is not finished"):
+        dgmspec.load_model(tmp_path / "stopped")
     resumed = resume_run(tmp_path / "stopped")
     for name, weight in whole.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name])
     assert (whole.path / "samples.png").exists()
-    loaded = dgmspec.load_model(whole.path / "model")
-    assert torch.equal(loaded.state_dict()["M/loss/t0/buffer"], whole.model.state_dict()["M/loss/t0/buffer"])
+    for folder in (whole.path, whole.path / "model"):
+        loaded = dgmspec.load_model(folder)
+        assert torch.equal(loaded.state_dict()["M/loss/t0/buffer"], whole.model.state_dict()["M/loss/t0/buffer"])
     assert whole.report["density"] == "unnormalised" and "buffer" not in whole.summary()
 
 

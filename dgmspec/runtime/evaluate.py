@@ -6,19 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from dgmspec.modules.compiled import CompiledModel
 from dgmspec.runtime.data import FromPython
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.report import test_figures
 from dgmspec.runtime.rows import open_parts
-from dgmspec.runtime.rundir import RunDirectory, RunError
+from dgmspec.runtime.rundir import RunDirectory
 from dgmspec.runtime.stored import load_model
 from dgmspec.runtime.task import recorded_task
 
-__all__ = ["evaluate", "model_of"]
+__all__ = ["evaluate"]
 
 
 def evaluate(
@@ -45,19 +43,9 @@ def evaluate(
     processes = Processes()
     directory = RunDirectory(Path(run))
     task = recorded_task(directory, data, nets, paths)
-    model = model_of(directory.path, nets, processes.device)
+    model = load_model(directory.path, nets, processes.device)
     parts = open_parts(model, task.plan, task.data, task.places, whole)
     test = parts.test.reseeded(seed) if parts.test is not None and seed is not None else parts.test
     seed = task.plan.seed if seed is None else seed
     figures = test_figures(model, test, parts.toy, seed, draws, processes, visible and processes.main, samples)
     return {"density": model.density, **figures} if figures else figures
-
-
-def model_of(
-    path: Path, nets: Mapping[str, nn.Module] | None = None, device: torch.device | None = None
-) -> CompiledModel:
-    """The model of a run's folder, or of a folder that a model was saved in."""
-    inner = path / "model"
-    if not inner.is_dir() and RunDirectory(path).begun:
-        raise RunError(f"the run in {path} is not finished: go on with\n    dgmspec train --resume {path}")
-    return load_model(inner if inner.is_dir() else path, nets, device)

@@ -20,8 +20,8 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.modules.continuous.view import Arrow, arrow_of, starts_of
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.runtime.canvas import DATA, MODEL, Grid, canvas, frame_of, save
-from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.rundir import RunError
+from dgmspec.runtime.stored import load_model
 
 __all__ = ["PICTURES", "draw_motion"]
 
@@ -46,7 +46,7 @@ def draw_motion(run: Path | CompiledModel, what: str, out: Path | None = None, s
     endings = (".png", ".gif") if what == "density" else (".png",)
     if path.suffix not in endings:
         raise RunError(f"{path.name}: a picture of {what} is written as {' or '.join(endings)}")
-    model = model_of(run) if isinstance(run, Path) else run
+    model = load_model(run) if isinstance(run, Path) else run
     if what == "trajectories" and model.simulates:
         name = model.simulation().address.rpartition("/")[0]
         times, states = model.paths(PATHS, seed=seed)

@@ -25,9 +25,9 @@ from dgmspec.modules.compiled import CompiledModel
 from dgmspec.ops.paths.samplers import AbstractPathSampler
 from dgmspec.runtime.data import DataError, check_column, precision
 from dgmspec.runtime.drawn import Drawn, writer_of
-from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.processes import Processes
 from dgmspec.runtime.rundir import RunError
+from dgmspec.runtime.stored import load_model
 from dgmspec.spec.model import Sample
 from dgmspec.spec.override import read_value
 
@@ -54,7 +54,7 @@ def sample(
     count, the seed, values, a `method` such as ``lang.ddim(steps = 50)``, its `guidance`) is as the spec's sample block
     says, else 100 samples, seed 0 and the model's own direction."""
     processes = Processes()
-    model = model_of(Path(run), nets, processes.device)
+    model = load_model(run, nets, processes.device)
     values = {name: np.asarray(value) for name, value in (given or {}).items()}
     drawn = _drawn(model, _Asked(count, seed, method, guidance), values, processes)
     columns = {name: torch.from_numpy(rows) for name, rows in drawn.whole().items()}
@@ -81,7 +81,7 @@ def draw_samples_of(
     if out is not None:
         writer_of(out)
     processes = Processes()
-    model = source if isinstance(source, CompiledModel) else model_of(source, None, processes.device)
+    model = source if isinstance(source, CompiledModel) else load_model(source, None, processes.device)
     untrained = sum(p.numel() for p in model.parameters() if p.requires_grad) if model is source else 0
     if untrained:
         raise RunError(

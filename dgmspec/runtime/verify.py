@@ -25,7 +25,6 @@ from dgmspec.modules.randomness import noise_for
 from dgmspec.program.build import Unavailable
 from dgmspec.program.program import Phase
 from dgmspec.runtime.data import by_weight
-from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.feed import columns_of
 from dgmspec.runtime.findings import Finding, outcomes
 from dgmspec.runtime.kernels import check_kernels
@@ -37,6 +36,7 @@ from dgmspec.runtime.progress import show_progress
 from dgmspec.runtime.rows import open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError, finite
 from dgmspec.runtime.selfcheck import POINTS, check_balances, draw_event, moved, own_parameters, part_of, step_trial
+from dgmspec.runtime.stored import load_model
 from dgmspec.runtime.task import FROM_PYTHON, recorded_task
 from dgmspec.runtime.trials import Trial, thorough
 from dgmspec.runtime.wholes import check_whole
@@ -130,7 +130,7 @@ def verify_run(
 ) -> Verification:
     """Every claim of a trained model with its weights, at random points and at held-out data, where the run read any
     and they are wanted; `paths` says where their files lie now. `visible` draws progress."""
-    model = model_of(path).double()
+    model = load_model(path).double()
     rows = _held_out(model, path, paths) if held_out else None
     if rows is None:
         return _verified(model, {}, None, seed, "weights as they are, random points", visible)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dgmspec.modules.compiled import CompiledModel
-from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.rundir import RunError
+from dgmspec.runtime.stored import load_model
 
 __all__ = ["begin_with"]
 
@@ -19,7 +19,7 @@ __all__ = ["begin_with"]
 def begin_with(model: CompiledModel, path: Path, nets: Mapping[str, nn.Module] | None = None) -> None:
     """Take the weights of the model in the folder `path`, and what it recorded of its data, by their addresses below
     the models' names; `RunError` where the two do not have the same ones. Copies that a loss holds are taken anew."""
-    known = model_of(path, nets, model.device)
+    known = load_model(path, nets, model.device)
     found, wanted = _weights(known), _weights(model)
     other = f"the weights in {path} are those of another model"
     for name, tensor in wanted.items():

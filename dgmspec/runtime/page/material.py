@@ -18,12 +18,12 @@ from dgmspec.runtime.beside import in_one_pass, samples_beside
 from dgmspec.runtime.canvas import Grid, frame_of
 from dgmspec.runtime.data import DataError, Dataset, by_weight
 from dgmspec.runtime.densities import log_density
-from dgmspec.runtime.evaluate import model_of
 from dgmspec.runtime.feed import split
 from dgmspec.runtime.likelihood import log_probs
 from dgmspec.runtime.rows import Parts, open_parts
 from dgmspec.runtime.rundir import RunDirectory, RunError
 from dgmspec.runtime.shares import rows_at_once
+from dgmspec.runtime.stored import load_model
 from dgmspec.runtime.task import recorded_task
 from dgmspec.runtime.toys import TOYS
 from dgmspec.runtime.verify import Verification, verify_run
@@ -102,7 +102,7 @@ class Material:
 def gather(path: Path, paths: Mapping[str, str | Path] | None = None, visible: bool = False) -> Material:
     """Read a finished run; `paths` says where the files of its data lie now, `visible` draws progress."""
     directory = RunDirectory(path)
-    config, model = directory.config(), model_of(path)
+    config, model = directory.config(), load_model(path)
     report, seed = directory.report(), int(config["train"]["seed"])
     parts, missing = _parts(directory, model, paths)
     table = parts.test or parts.validation or parts.train
