@@ -37,8 +37,12 @@ DDPM = (
     "markov x -> z over t in 1..200 { step(x, t) ~ normal(sqrt(1 - β(t / 200) / 200) * x, sqrt(β(t / 200) / 200)); "
     "learn %s(x, t) = mlp(8)%s }"
 )
+ROOT = (
+    "perturb x -> z over t in 0..1 { kernel(x, t) ~ normal(sqrt(sigmoid(7 - 13 * t^0.55)) * x, "
+    "sqrt(sigmoid(13 * t^0.55 - 7))); learn %s(x, t) = mlp(8)%s }"
+)
 LADDER = "perturb x over σ in geometric(20, 0.01, 12) { kernel(x, σ) ~ normal(x, σ); learn %s(x, σ) = mlp(8)%s }"
-ARROWS = {"vp": VP, "ve": VE, "flow": FLOW, "ddpm": DDPM, "ladder": LADDER}
+ARROWS = {"vp": VP, "ve": VE, "flow": FLOW, "root": ROOT, "ddpm": DDPM, "ladder": LADDER}
 
 
 @cache
@@ -93,9 +97,9 @@ def mixture_cdf(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return np.asarray(sum(w * stats.norm.cdf(x, p, s) for w, p, s in parts))
 
 
-def drawn(arrow: str, method: Any, count: int = 4000) -> Tensor:
+def drawn(arrow: str, method: Any, count: int = 4000, settings: str = "") -> Tensor:
     """Samples with the exact score."""
-    net, op = Exact(net_of(model(arrow, "clean"))), asked_sampler(method)
+    net, op = Exact(net_of(model(arrow, "clean", settings))), asked_sampler(method)
     like = torch.zeros(0, dtype=torch.float64)
     noise = Noise(0, "test", 0, count, like, (1,))
     here = net.at(torch.tensor([net.path.high], dtype=torch.float64), torch.float64)
@@ -128,6 +132,14 @@ def test_samplers_with_the_exact_score_recover_the_mixture(arrow: str, name: str
 @pytest.mark.parametrize("method", [lang.ancestral(), lang.ddim(steps=200), lang.ddim(steps=200, eta=0.5)])
 def test_the_chain_with_the_exact_score_recovers_the_mixture(method: Any) -> None:
     assert stats.kstest(drawn("ddpm", method).squeeze(1).numpy(), mixture_cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("solver", ["pf_heun", "pf_euler", "reverse_heun"])
+def test_noise_that_rises_like_a_root_is_followed_to_its_beginning(solver: str) -> None:
+    """Where dσ/dt is infinite: the last step reads the time before alone."""
+    method = SAMPLERS.get(solver) or lang.reverse_sde(300, solver=lang.sym("heun"))
+    samples = drawn("root", method, 4000, "t_eps = 0").squeeze(1).numpy()
+    assert stats.kstest(samples, mixture_cdf).pvalue > 1e-3
 
 
 def test_annealed_langevin_with_the_exact_score_recovers_the_mixture() -> None:
@@ -457,13 +469,16 @@ def _mixture_log_prob(found: CompiledModel, x: Tensor, t: float) -> Tensor:
     return torch.logsumexp(torch.stack(logs), 0).squeeze(1)
 
 
-@pytest.mark.parametrize(("arrow", "learn"), [("vp", "noise"), ("ve", "clean"), ("flow", "clean"), ("vp", "v")])
+@pytest.mark.parametrize(
+    ("arrow", "learn"), [("vp", "noise"), ("ve", "clean"), ("flow", "clean"), ("vp", "v"), ("root", "noise")]
+)
 def test_the_flow_with_the_exact_score_gives_the_mixtures_density(
     arrow: str, learn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To 2e-6 nats at tolerance 1e-8, with the exact law of x_T in the place of the prior that it nearly is."""
     monkeypatch.setattr(flow, "Denoiser", lambda *values: Exact(Denoiser(*values)))
-    how = "t_eps = 1e-4; likelihood = pf_ode(solver = dopri8(rtol = 1e-8, atol = 1e-8))"
+    t_eps = 0 if arrow == "root" else 1e-4
+    how = f"t_eps = {t_eps}; likelihood = pf_ode(solver = dopri8(rtol = 1e-8, atol = 1e-8))"
     found = model(arrow, learn, how)
     x = torch.linspace(-2.5, 2.2, 9, dtype=torch.float64).unsqueeze(1)
     op, path = net_of(found).op, net_of(found).path

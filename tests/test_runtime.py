@@ -133,6 +133,7 @@ def test_json_has_no_infinities() -> None:
 
 def test_the_verdict_needs_three_standard_errors() -> None:
     assert verdict({"gap_to_entropy_nats": -0.029, "gap_stderr": 0.01}) == OK == verdict({})
+    assert "no finite number" in verdict({"nll_nats": float("nan")}) and verdict({"nll_nats": 1.0}) == OK
     assert "cannot integrate to 1" in verdict({"gap_to_entropy_nats": -0.031, "gap_stderr": 0.01})
 
 

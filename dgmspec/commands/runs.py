@@ -243,7 +243,7 @@ def evaluate(
     files = paths(data)
     with mistakes():
         from dgmspec.runtime.evaluate import evaluate as evaluate_run
-        from dgmspec.runtime.report import of_density
+        from dgmspec.runtime.report import OK, of_density, verdict
         from dgmspec.runtime.rundir import finite
 
         figures = evaluate_run(
@@ -257,7 +257,10 @@ def evaluate(
         )
     nothing = f"nothing to evaluate in {run}: the model has no density, or no test rows were set aside"
     said = lines(figures, of_density) or nothing
-    return Answer(f"{said}\n", finite(figures))
+    failed = verdict(figures)
+    if failed == OK:
+        return Answer(f"{said}\n", finite(figures))
+    return Answer(f"{said}\nFAILED: {failed}\n", {**finite(figures), "verdict": failed}, 1)
 
 
 def report(

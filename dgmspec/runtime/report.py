@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -160,7 +161,13 @@ def _integers(table: AbstractTable, name: str, seed: int) -> NDArray[np.int64]:
 
 
 def verdict(figures: Mapping[str, Any]) -> str:
-    """``ok``, or why the figures cannot be right: a normalised density never beats the truth on average."""
+    """``ok``, or why the figures cannot be right: they are no numbers, or the density beats the truth on average, as
+    none that is normalised does."""
+    if "nll_nats" in figures and not math.isfinite(figures["nll_nats"]):
+        return (
+            "the log-density is no finite number on the test rows: a solver left the numbers, or rows have no density; "
+            "`model.ledger` says at which step"
+        )
     gap, error = figures.get("gap_to_entropy_nats"), figures.get("gap_stderr")
     if gap is not None and error is not None and gap < -3 * error:
         return (

@@ -1,7 +1,9 @@
 """The probability flow of a noising arrow solved over √t, in which what grows like 1/√t towards the data moves evenly.
 
-With t = low + span · u² the solver runs over u from √((t_0 - low)/span), t_0 the earliest time in use, to 1. What the
-field reads beside the state stands in one dictionary, so that gradients reach it: parameters, the context, probes.
+With t = low + span · u² the solver runs over u from √((t_0 - low)/span), t_0 the earliest time in use, to 1. Where
+that is the start itself, σ may rise from it as a root of the time, where dσ/dt · dt/du is ∞ · 0: nothing is read nearer
+to u = 0 than `_NEAREST`. What the field reads beside the state stands in one dictionary, so that gradients reach it:
+parameters, the context, probes.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from dgmspec.ops.paths.settings import Flow
 __all__ = ["Rooted"]
 
 _PROBES, _CONTEXT = "probes", "context"
+_NEAREST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Rooted:
     def time(self, u: float | Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """t and dt/du, one for all rows or one a row, float64."""
         flat = u.reshape(-1) if isinstance(u, Tensor) else torch.full((1,), u, dtype=torch.float64, device=x.device)
-        wide = flat.double()
+        wide = flat.double().clamp(min=_NEAREST)
         return self.low + self.span * wide**2, 2 * self.span * wide
 
     def traced(self, g: Callable[[Tensor], Tensor], x: Tensor, p: Mapping[str, Tensor]) -> tuple[Tensor, ...]:

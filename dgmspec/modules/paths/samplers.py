@@ -89,6 +89,15 @@ def _backward(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
     return flow.drift(x) - flow.pull(journey.predict(x, i).score)
 
 
+def _steep(journey: Journey[K, R], x: Tensor, i: int) -> bool:
+    """Whether time i is the last and the process has no rates there, as noise that rises like a root of the time has
+    none where it begins: the step to it reads its beginning alone."""
+    if i + 1 < len(journey.times):
+        return False
+    flow = journey.rates(i)
+    return not bool(torch.isfinite(flow.drift(x) + flow.pull(x)).all())
+
+
 def _euler_maruyama(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
     span = journey.times[i] - journey.times[i + 1]
     return x - span * _backward(journey, x, i) + journey.rates(i).kick(journey.noise(), span)
@@ -98,6 +107,8 @@ def _heun_maruyama(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
     """The drift's mean over both ends, with one noise."""
     span, z, here = journey.times[i] - journey.times[i + 1], journey.noise(), journey.rates(i)
     first = _backward(journey, x, i)
+    if _steep(journey, x, i + 1):
+        return x - span * first + here.kick(z, span)
     second = _backward(journey, x - span * first + here.kick(z, span), i + 1)
     return x - span * (first + second) / 2 + here.halfway(journey.rates(i + 1)).kick(z, span)
 
@@ -135,7 +146,7 @@ def _velocity(journey: Journey[K, R], x: Tensor, i: int) -> Tensor:
 def _flow_step(journey: Journey[K, R], x: Tensor, i: int, twice: bool) -> Tensor:
     span = journey.times[i] - journey.times[i + 1]
     first = _velocity(journey, x, i)
-    if not twice:
+    if not twice or _steep(journey, x, i + 1):
         return x - span * first
     return x - span * (first + _velocity(journey, x - span * first, i + 1)) / 2
 
