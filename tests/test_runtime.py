@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import dgmspec
+from dgmspec import cli
 from dgmspec.core.op import AbstractOp
 from dgmspec.graph.arguments import Caller
 from dgmspec.graph.findings import Findings
@@ -135,6 +136,15 @@ def test_the_verdict_needs_three_standard_errors() -> None:
     assert verdict({"gap_to_entropy_nats": -0.029, "gap_stderr": 0.01}) == OK == verdict({})
     assert "no finite number" in verdict({"nll_nats": float("nan")}) and verdict({"nll_nats": 1.0}) == OK
     assert "cannot integrate to 1" in verdict({"gap_to_entropy_nats": -0.031, "gap_stderr": 0.01})
+
+
+@pytest.mark.parametrize(("nll", "code"), [(1.5, 0), (math.nan, 1)])
+def test_eval_fails_on_figures_that_cannot_be_right(
+    nll: float, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dgmspec.runtime.evaluate.evaluate", lambda run, **options: {"nll_nats": nll})
+    assert cli.run(["eval", str(tmp_path)]) == code
+    assert ("FAILED: the log-density is no finite number" in capsys.readouterr().out) == bool(code)
 
 
 # ---- what a person sees ---------------------------------------------------------------------------------------------
