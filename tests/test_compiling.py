@@ -83,6 +83,33 @@ def test_one_graph_gives_the_gradients_of_autograd(graphs: list[Any]) -> None:
         assert free is None or not weight.grad[~free].any()
 
 
+def test_weights_thawed_after_the_first_step_have_gradients(graphs: list[Any]) -> None:
+    model = dgmspec.compile(dgmspec.parse(SHARED), seed=0).train()
+    compiled, x = model.compiled(**compiling.OPTIONS), torch.randn(16, 3)
+    first = next(iter(model.parameters())).requires_grad_(False)
+    compiled.pull(x)
+    assert first.grad is None
+    first.requires_grad_(True)
+    model.zero_grad()
+    compiled.pull(x)
+    found, first.grad = first.grad, None
+    model.pull(x)
+    torch.testing.assert_close(found, first.grad)
+
+
+def test_without_gradients_nothing_is_asked_of_parameters(graphs: list[Any]) -> None:
+    model = dgmspec.compile(dgmspec.parse(SHARED), seed=0)
+    compiled, x = model.compiled(**compiling.OPTIONS), torch.randn(16, 3)
+    with torch.no_grad():
+        compiled.log_prob(x)
+        next(iter(model.parameters())).add_(1.0).requires_grad_(False)
+        torch.testing.assert_close(compiled.log_prob(x), model.log_prob(x))
+        assert len(graphs) == 1
+        model.double()
+        torch.testing.assert_close(compiled.log_prob(x.double()), model.log_prob(x.double()))
+    assert len(graphs) == 2
+
+
 def test_rows_have_weights_in_one_graph(graphs: list[Any]) -> None:
     model, x = dgmspec.compile(dgmspec.parse(SHARED), seed=0).train(), torch.randn(16, 3)
     compiled, weights = model.compiled(**compiling.OPTIONS), torch.rand(16)

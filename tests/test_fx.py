@@ -81,6 +81,33 @@ def test_the_graph_has_a_node_per_instruction_and_shares_parameters() -> None:
     torch.testing.assert_close(found["total"], model(x))
 
 
+@pytest.mark.parametrize("name", ["class", "self"])
+def test_variables_have_names_that_python_keeps_for_itself(name: str) -> None:
+    torch._dynamo.reset()
+    text = f"""dgm 1
+    model M {{
+        observe x : real[2]
+        given {name} : real[2]
+        latent z : real[2] ~ normal(0, 1)
+        flow x -> z | {name} {{ {SPLINE} }}
+        loss = nll
+    }}
+    """
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    randomise(model)
+    x, c = torch.randn(2, 6, 2, dtype=torch.float64)
+    torch.testing.assert_close(model.compiled(backend="aot_eager").log_prob(x, {name: c}), model.log_prob(x, {name: c}))
+
+
+def test_a_compiled_model_sees_whether_two_arguments_are_one_tensor() -> None:
+    torch._dynamo.reset()
+    model = compiled(SPLINE, " | c")
+    other, x = model.compiled(backend="aot_eager"), inputs(model)[0]
+    with torch.no_grad():
+        for c in (x, x.flip(0)):
+            torch.testing.assert_close(other.log_prob(x, {"c": c}), model.log_prob(x, {"c": c}))
+
+
 def test_programs_export() -> None:
     model = compiled(SPLINE)
     x, _ = inputs(model)

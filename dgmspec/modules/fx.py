@@ -6,9 +6,10 @@ model, so training either trains both. Inputs, randomness among them, are placeh
 
 from __future__ import annotations
 
+import keyword
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 from itertools import count
@@ -21,7 +22,7 @@ from dgmspec.modules.calls import prepare
 from dgmspec.modules.prepared import Call, Resources
 from dgmspec.program.program import Program
 
-__all__ = ["Backend", "to_fx"]
+__all__ = ["Backend", "memory_of", "to_fx"]
 
 _NUMBERS: Final = count()
 
@@ -36,8 +37,9 @@ def to_fx(
     calls = [prepare(line, resources) for line in program.instructions]
     graph = fx.Graph()
     slots: dict[int, fx.Node] = {}
-    for entry in program.inputs:
-        slots[entry.slot] = graph.placeholder(identifier(entry.name))
+    arguments = _arguments(entry.name for entry in program.inputs)
+    for entry, argument in zip(program.inputs, arguments, strict=True):
+        slots[entry.slot] = graph.placeholder(argument)
     keys = sorted({key for call in calls for _, key in call.parameters})
     attributes = {key: graph.get_attr(key, Tensor) for key in keys}
     for call in calls:
@@ -48,17 +50,28 @@ def to_fx(
     return fx.GraphModule(_root(keys, values, resources.modules), graph, class_name=identifier(program.phase))
 
 
+def _arguments(names: Iterable[str]) -> list[str]:
+    """Names for the arguments of a method in Python, where `class` and ``self`` have a meaning of their own."""
+    taken = ["self"]
+    for name in names:
+        argument = identifier(name)
+        while keyword.iskeyword(argument) or argument in taken:
+            argument += "_"
+        taken.append(argument)
+    return taken[1:]
+
+
 def identifier(name: str) -> str:
     """A name as Python wants it: other characters become underscores."""
     legal = re.sub(r"\W", "_", name)
     return f"_{legal}" if legal[:1].isdigit() else legal
 
 
-_WATCHED = (
-    "TENSOR_MATCH", "SHAPE_ENV", "DUPLICATE_INPUT", "GLOBAL_STATE", "GRAD_MODE", "DEFAULT_DEVICE",
-    "DETERMINISTIC_ALGORITHMS", "TORCH_FUNCTION_STATE", "FSDP_TRAINING_STATE", "AUTOGRAD_SAVED_TENSORS_HOOKS",
+_STATE: Final = (
+    "SHAPE_ENV", "GLOBAL_STATE", "GRAD_MODE", "DEFAULT_DEVICE", "DETERMINISTIC_ALGORITHMS", "TORCH_FUNCTION_STATE",
+    "FSDP_TRAINING_STATE", "AUTOGRAD_SAVED_TENSORS_HOOKS",
 )  # fmt: skip
-"""What a compiled program looks at again before each call: tensors (parameters too) and torch's own state."""
+"""What a compiled program looks at again before each call: torch's own state, and tensors (see `_watch`)."""
 
 
 class Backend:
@@ -66,8 +79,9 @@ class Backend:
 
     `options` are those of torch.compile; the whole program is one graph (``fullgraph=True``). Operations are frozen
     values, so a program asks again only about tensors and torch's state before each call, not about every object it
-    was traced through: that is a sixth of the time of a small model. Where modules of the user's own run inside, or
-    `options` name a mode, all of torch's questions are asked.
+    was traced through: that is a sixth of the time of a small model. Of parameters it asks only where gradients may
+    pass to them: without, all that matters is which tensors they are, and `follow` knows. Where modules of the user's
+    own run inside, or `options` name a mode, all of torch's questions are asked.
 
     Where weights are `constant` they are so in the graph, if no gradient passes: oneDNN then holds them as its kernels
     read them, and adds the bias and rectifies in the same pass. It does so for batches of open size, so the first
@@ -76,20 +90,20 @@ class Backend:
 
     def __init__(self, options: Mapping[str, Any], closed: bool = True, constant: bool = False) -> None:
         self.options = {"fullgraph": True, **options}
-        if closed and "mode" not in options:
-            self.options["options"] = {"guard_filter_fn": _watched, **options.get("options", {})}
+        self.filtered = closed and "mode" not in options
         self.closed, self.constant = closed, constant
         self.compiled: dict[tuple[Any, ...], Any] = {}
-        self.placed = -1
+        self.placed, self.memories = -1, frozenset[int]()
 
     def __call__(
         self, program: Program, training: bool, inputs: Mapping[str, Tensor], make: Callable[[], fx.GraphModule]
     ) -> dict[str, Tensor]:
         """The program's results by name; `make` gives its graph the first time."""
         values = [inputs[i.name] for i in program.inputs]
-        constant = self.constant and not any(value.requires_grad for value in values)
-        with torch.no_grad() if constant else nullcontext():
-            found = self._run((program.phase, training, constant), values, make)
+        growing = torch.is_grad_enabled()
+        constant = self.constant and not (growing and any(value.requires_grad for value in values))
+        with torch.no_grad() if constant and growing else nullcontext():
+            found = self._run((program.phase, training, growing and not constant, constant), values, make)
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
 
     def pull(
@@ -107,13 +121,13 @@ class Backend:
         where modules of the user's own run inside, which may have hooks, and where torch cannot trace the gradient of
         the program.
         """
-        key = ("pull", program.phase, training)
+        key = ("pull", program.phase, training, *weights)
         if not self.closed or self.compiled.get(key, self) is None:
             return None
         values = [inputs[i.name] for i in program.inputs]
         try:
             if key not in self.compiled:
-                self.compiled[key] = self._compiled(_pulled(make(), weights))
+                self.compiled[key] = self._compiled(_pulled(make(), weights), ("weights", "masked", "graph"))
             with torch.no_grad():
                 found: tuple[dict[str, Tensor], dict[str, Tensor]] = self.compiled[key](weights, masked, *values)
             return found
@@ -121,30 +135,41 @@ class Backend:
             self.compiled[key] = None
             return None
 
-    def _compiled(self, function: Callable[..., Any]) -> Any:
-        own = {"options": dict(self.options["options"])} if "options" in self.options else {}  # torch empties it
-        return torch.compile(function, **{**self.options, **own})
+    def _compiled(self, function: Callable[..., Any], unwatched: tuple[str, ...]) -> Any:
+        """The function through torch.compile, which looks no more at the tensors in what is named `unwatched` there."""
+        own = dict(self.options.get("options", {}))  # torch empties it
+        if self.filtered:
+            own.setdefault("guard_filter_fn", _watch(unwatched))
+        return torch.compile(function, **{**self.options, "options": own} if own else self.options)
 
     def _run(self, key: tuple[Any, ...], values: list[Tensor], make: Callable[[], fx.GraphModule]) -> Any:
         if key in self.compiled:
             return self.compiled[key](*values)
-        program = self._compiled(make())
-        with torch._inductor.config.patch(freezing=True) if key[-1] else nullcontext():
-            if key[-1]:
+        _, _, growing, constant = key
+        # Its `forward` alone: a module is called through hooks, which a graph has none of.
+        program = self._compiled(make().forward, () if growing else ("self",))
+        with torch._inductor.config.patch(freezing=True) if constant else nullcontext():
+            if constant:
                 values = [_open(value) for value in values]
             found = program(*values)
         self.compiled[key] = program
         return found
 
-    def follow(self, placed: int) -> None:
+    def follow(self, placed: int, values: Callable[[], Mapping[str, Tensor]]) -> None:
         """Graphs hold the tensors that the model had when they were made: others in their place make them anew."""
         if placed != self.placed:
             self.placed = placed
+            self.memories = frozenset(memory_of(value) for value in values().values())
             self.forget()
 
     def forget(self) -> None:
         """Trace every program anew when it is next run: they have changed."""
         self.compiled.clear()
+
+
+def memory_of(value: Tensor) -> int:
+    """Where the storage of a tensor begins."""
+    return value.untyped_storage().data_ptr()
 
 
 def _pulled(graph: fx.GraphModule, weights: Mapping[str, Tensor]) -> Callable[..., Any]:
@@ -176,8 +201,17 @@ def _open(value: Tensor) -> Tensor:
     return value
 
 
-def _watched(guards: Sequence[Any]) -> list[bool]:
-    return [guard.guard_type in _WATCHED for guard in guards]
+def _watch(unwatched: tuple[str, ...]) -> Callable[[Sequence[Any]], list[bool]]:
+    """Which of torch's questions are asked before each call: those about its own state, whether tensors are as they
+    were (but for those in what is `unwatched`), and whether two arguments are one tensor still."""
+
+    def asked(guard: Any) -> bool:
+        held = re.split(r"\W", guard.name, maxsplit=1)[0]
+        if guard.guard_type == "DUPLICATE_INPUT":
+            return held not in ("G", "type")  # modules and classes, which stay the same
+        return guard.guard_type in _STATE or (guard.guard_type == "TENSOR_MATCH" and held not in unwatched)
+
+    return lambda guards: [asked(guard) for guard in guards]
 
 
 def _emit(

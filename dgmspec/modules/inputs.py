@@ -23,17 +23,17 @@ Arrays = Mapping[str, Any]
 
 def as_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device: torch.device) -> Tensor:
     """An array (batch, *event) as a tensor of the model's precision; ValueError where the event's shape is another."""
-    tensor = _tensor(name, value, type_)
-    if tensor.dim() != 1 + len(type_.shape) or tuple(tensor.shape[1:]) != type_.shape:
-        raise ValueError(f"{_expected(name, type_)}, got {tuple(tensor.shape)}")
-    return tensor.to(device, dtype)
+    return _tensor(name, value, type_).to(device, dtype)
 
 
 def _tensor(name: str, value: Any, type_: Type) -> Tensor:
     try:
-        return value if isinstance(value, Tensor) else torch.as_tensor(value)
+        tensor = value if isinstance(value, Tensor) else torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{_expected(name, type_)}, got {type(value).__name__}") from None
+    if tensor.dim() == 0 or tensor.shape[1:] != type_.shape:
+        raise ValueError(f"{_expected(name, type_)}, got {tuple(tensor.shape)}")
+    return tensor
 
 
 def _expected(name: str, type_: Type) -> str:
@@ -44,11 +44,10 @@ def _expected(name: str, type_: Type) -> str:
 def checked_event(name: str, value: Any, type_: Type, dtype: torch.dtype, device: torch.device) -> Tensor:
     """`as_event`; ValueError also where a value on the CPU is no whole number or label of a discrete variable's."""
     tensor = _tensor(name, value, type_)
-    event = as_event(name, tensor, type_, dtype, device)
     if type_.support.discrete and tensor.is_cpu and not _traced(tensor):
         # Judged before a rounding to the model's precision; small integer types compare with little else.
         _check_discrete(name, tensor if tensor.is_floating_point() else tensor.long(), type_)
-    return event
+    return tensor.to(device, dtype)
 
 
 def _traced(tensor: Tensor) -> bool:
@@ -70,14 +69,14 @@ def _check_discrete(name: str, values: Tensor, type_: Type) -> None:
 
 def read_variables(program: Program, values: Any, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
     """The variables of a program: a tensor where there is one, a dict by name otherwise."""
-    types = {i.name: i.type for i in program.inputs if i.kind == "variable"}
-    if not isinstance(values, Mapping):
+    types = program.variables
+    if isinstance(values, Tensor) or not isinstance(values, Mapping):  # what most are is asked first, at little cost
         if len(types) != 1:
             named = ", ".join(f"`{name}`" for name in types)
             raise ValueError(f"{program.phase} reads {named or 'no variable'}: pass a dict of tensors by name")
         values = {next(iter(types)): values}
     _same_names("variable", types, values, program.phase)
-    return {n: checked_event(n, values[n], t, dtype, device) for n, t in types.items() if t is not None}
+    return {n: checked_event(n, values[n], t, dtype, device) for n, t in types.items()}
 
 
 def read_given(
@@ -86,17 +85,16 @@ def read_given(
     """The conditioning variables that a program reads; others that the model declares may be passed too."""
     if given is not None and not isinstance(given, Mapping):
         raise ValueError("`given` is a dict of tensors by the names of the given variables")
-    given = given or {}
-    needed = {i.name: i.type for i in program.inputs if i.kind == "given"}
+    given, needed = given or {}, program.givens
     _same_names("given variable", needed, {n: v for n, v in given.items() if n not in declared or n in needed}, "it")
-    return {n: checked_event(n, given[n], t, dtype, device) for n, t in needed.items() if t is not None}
+    return {n: checked_event(n, given[n], t, dtype, device) for n, t in needed.items()}
 
 
-def _same_names(what: str, types: Mapping[str, Type | None], values: Arrays, reader: str) -> None:
+def _same_names(what: str, types: Mapping[str, Type], values: Arrays, reader: str) -> None:
     missing = [name for name in types if name not in values]
     if missing:
         name = missing[0]
-        shape = ", ".join(map(str, ("batch", *types[name].shape)))  # type: ignore[union-attr]
+        shape = ", ".join(map(str, ("batch", *types[name].shape)))
         where = f", given={{'{name}': …}}" if what.startswith("given") else f" in {{'{name}': …}}"
         raise ValueError(f"{what} `{name}` is missing: pass a tensor of shape ({shape}){where}")
     unknown = [name for name in values if name not in types]
@@ -108,6 +106,8 @@ def _same_names(what: str, types: Mapping[str, Type | None], values: Arrays, rea
 def batch_of(tensors: Mapping[str, Tensor]) -> int:
     """The batch size that tensors of batch b or 1 agree on."""
     sizes = {name: t.shape[0] for name, t in tensors.items()}
+    if len(sizes) == 1:
+        return next(iter(sizes.values()))
     batch = next((size for size in sizes.values() if size != 1), 1)
     for name, size in sizes.items():
         if size not in (1, batch):

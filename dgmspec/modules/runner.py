@@ -199,7 +199,7 @@ class AbstractRunner(AbstractStore, ABC):
     def run(self, phase: Phase, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A program's results by name; `inputs` are all of the program's, randomness among them."""
         if self._backend is not None:
-            self._backend.follow(self.placed)
+            self._backend.follow(self.placed, self.values)
             return self._backend(self.executed(phase), self.training, inputs, lambda: self.to_fx(phase))
         return self._interpreters[phase](self.values(), inputs, self.training)
 
@@ -235,22 +235,27 @@ class AbstractRunner(AbstractStore, ABC):
     def _read(self, phase: Phase, values: Any, given: Given) -> tuple[dict[str, Tensor], int]:
         program = self.program(phase)
         inputs = read_variables(program, values, self.dtype, self.device)
-        inputs |= read_given(program, self.givens, given, self.dtype, self.device)
+        inputs |= self._contexts(program, given)
         batch = batch_of(inputs)
         return broadcast(inputs, batch), batch
+
+    def _contexts(self, program: Program, given: Given) -> dict[str, Tensor]:
+        if given is None and not program.givens:
+            return {}
+        return read_given(program, self.givens, given, self.dtype, self.device)
 
     def _read_given(self, phase: Phase, n: int, given: Given) -> tuple[dict[str, Tensor], int, tuple[int, ...]]:
         """Contexts repeated for n samples each, how many rows that makes, and the shape (n,) or (n, m)."""
         if not isinstance(n, Integral) or n < 0:
             raise ValueError(f"how many samples is a whole number from 0 up, not {n!r}")
         n = int(n)
-        inputs = read_given(self.program(phase), self.givens, given, self.dtype, self.device)
+        inputs = self._contexts(self.program(phase), given)
         m = batch_of(inputs)
         repeated = {k: v.expand(n, m, *v.shape[1:]).reshape(n * m, *v.shape[1:]) for k, v in inputs.items()}
         return repeated, n * m, (n,) if m == 1 else (n, m)
 
     def _read_batch(self, program: Program, batch: Any, count: int | None) -> tuple[dict[str, Tensor], int]:
-        types = {i.name: i.type for i in program.inputs if i.kind != "noise" and i.type is not None}
+        types = program.events
         if batch is None:
             batch = {}
         elif not isinstance(batch, Mapping):

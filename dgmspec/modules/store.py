@@ -58,6 +58,10 @@ class AbstractStore(nn.Module, ABC):
         """Every parameter and table by key, as they are now."""
         return {**self._parameters, **self._buffers}  # type: ignore[dict-item]
 
+    def masked(self) -> dict[str, Tensor]:
+        """Which entries of the weights that have such are held at zero (True), by the weight's key."""
+        return {key.removesuffix(MASKED): self._buffers[key] for key in self._masked}  # type: ignore[misc]
+
     def mask_of(self, key: str) -> Tensor | None:
         """Which entries of the parameter `key` are free (True) where some are held at zero, else None."""
         masked = self._buffers.get(key + MASKED)

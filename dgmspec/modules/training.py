@@ -12,13 +12,13 @@ from torch import Tensor
 
 from dgmspec.core.losses import AbstractLoss
 from dgmspec.modules.counting import counting
+from dgmspec.modules.fx import memory_of
 from dgmspec.modules.lost import lost
 from dgmspec.modules.randomness import fresh_seed, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import UnavailableError
 from dgmspec.modules.simulated import AbstractSimulated
 from dgmspec.modules.solvers import SolverError
-from dgmspec.modules.store import MASKED
 from dgmspec.program.program import Phase, Program
 from dgmspec.program.weighted import WEIGHTS, weighted
 
@@ -153,19 +153,18 @@ class AbstractTrained(AbstractSimulated, ABC):
         if self._backend is None:
             return None
         weights = {name: p for name, p in self._parameters.items() if p is not None and p.requires_grad}
-        masked = {name: value for name in weights if (value := self._buffers.get(name + MASKED)) is not None}
         inputs, _ = self.loss_inputs(batch, **options)
         phase = self._loss_phase(options.get("weights"))
         program = self.executed(phase)
-        self._backend.follow(self.placed)
-        found = self._backend.pull(program, self.training, inputs, weights, masked, lambda: self.to_fx(phase))
+        self._backend.follow(self.placed, self.values)
+        found = self._backend.pull(program, self.training, inputs, weights, self.masked(), lambda: self.to_fx(phase))
         if found is None:
             return None
         results, by_name = found
-        held = {_memory(value) for value in (*inputs.values(), *self.values().values())}
+        held = {*self._backend.memories, *(memory_of(value) for value in inputs.values())}
         gradients: list[tuple[Tensor, Tensor]] = []
         for name, gradient in by_name.items():
-            weight, at = weights[name], _memory(gradient)
+            weight, at = weights[name], memory_of(gradient)
             if at in held or gradient.stride() != weight.stride():
                 gradient = torch.empty_like(weight, requires_grad=False).copy_(gradient)
             held.add(at)
@@ -198,7 +197,3 @@ class AbstractTrained(AbstractSimulated, ABC):
         )
         zeros = torch.zeros(batch, dtype=self.dtype, device=self.device)
         return Ledger(steps, sum((s.sign * s.logdet for s in steps), start=zeros), self.density)
-
-
-def _memory(value: Tensor) -> int:
-    return value.untyped_storage().data_ptr()

@@ -89,6 +89,8 @@ class AbstractVaried(AbstractRunner, ABC):
 
     def under(self, given: Given) -> Self:
         """The model itself, or `conditional` on the observed variables that `given` has values of."""
+        if given is None:
+            return self
         known = [name for name in self.observed if isinstance(given, Mapping) and name in given]
         return self.conditional(known) if known else self
 

@@ -178,10 +178,23 @@ class Program:
     batches: bool = field(default=True)
     """Whether a variable supplies the batch size; otherwise the caller says how many samples."""
 
-    @property
-    def draws(self) -> tuple[ProgramInput, ...]:
-        """The inputs that are randomness."""
-        return tuple(i for i in self.inputs if i.kind == "noise")
+    draws: tuple[ProgramInput, ...] = field(init=False, repr=False, compare=False)
+    """The inputs that are randomness."""
+    events: Mapping[str, Type] = field(init=False, repr=False, compare=False)
+    """The types of the variables that it reads, given ones among them, by name."""
+    variables: Mapping[str, Type] = field(init=False, repr=False, compare=False)
+    """Those of `events` that are not given."""
+    givens: Mapping[str, Type] = field(init=False, repr=False, compare=False)
+    """Those that are."""
+
+    def __post_init__(self) -> None:
+        # Asked for at every call, where to look through the inputs again would cost as much as the rest of it.
+        given = {i.name for i in self.inputs if i.kind == "given"}
+        events = {i.name: i.type for i in self.inputs if i.kind != "noise" and i.type is not None}
+        object.__setattr__(self, "draws", tuple(i for i in self.inputs if i.kind == "noise"))
+        object.__setattr__(self, "events", events)
+        object.__setattr__(self, "variables", {name: type_ for name, type_ in events.items() if name not in given})
+        object.__setattr__(self, "givens", {name: type_ for name, type_ in events.items() if name in given})
 
     def listing(self) -> str:
         """The list as text, one instruction a line, for dumps and tests."""

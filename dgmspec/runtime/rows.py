@@ -58,7 +58,7 @@ def open_parts(
     `places` says where the files of the data lie; `whole`, that all rows are for the test.
     """
     read = precision(model.dtype)
-    reads = {i.name: i.type for i in model.program("loss").inputs if i.kind != "noise" and i.type is not None}
+    reads = model.program("loss").events
     if callable(data):
         return _simulated(Simulator(data, reads, plan.batch, plan.seed, read, plan.weights), plan, whole)
     if data is not None:
