@@ -6,7 +6,7 @@ import codecs
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TextIO
@@ -204,8 +204,16 @@ def drawn(found: Diagnosis, model: str | None, to: str) -> str:
 def lines(figures: dict[str, Any], remark: Callable[[str, dict[str, Any]], str]) -> str:
     """Figures one a line, aligned, each with what `remark` adds to it."""
     width = max(map(len, figures), default=0)
-    shown = ((key, f"{value:.6g}" if isinstance(value, float) else f"{value}") for key, value in figures.items())
-    return "\n".join(f"{key:{width}}  {value}{remark(key, figures)}" for key, value in shown)
+    return "\n".join(f"{key:{width}}  {_figure(value)}{remark(key, figures)}" for key, value in figures.items())
+
+
+def _figure(value: Any) -> str:
+    """A figure as text: numbers to six digits, of several each under its name, of no names `none`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_figure(inner)}" for name, inner in value.items()) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_figure, value)) or "none"
+    return f"{value:.6g}" if isinstance(value, float) else f"{value}"
 
 
 def difference(before: str, after: str, name: str, how: str = "formatted") -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from dgmspec import answers, cli
 from dgmspec.commands import specs
+from dgmspec.console import lines
 from dgmspec.core.width import unbroken
 from dgmspec.spec.templates import templates
 from dgmspec.syntax.printer import format_text
@@ -144,6 +145,35 @@ def test_a_template_names_the_file_where_it_lies(tmp_path: Path) -> None:
     assert "`dgmspec train flow_matching.dgm --out runs/first`" in templates()["reflow"].at(Path("own.dgm"))
 
 
+@pytest.mark.parametrize(
+    ("template", "then"),
+    [
+        ("realnvp", "dgmspec train own.dgm"),
+        ("npe", "dgmspec train own.dgm --data pairs=PATH"),
+        ("langevin", "dgmspec sample own.dgm -o samples.csv"),
+        ("mixed", "dgmspec compile own.dgm"),
+    ],
+)
+def test_what_comes_after_new_is_what_the_template_is_for(
+    template: str, then: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["new", template, "own.dgm"]) == 0
+    assert capsys.readouterr().out.endswith(f"--explain own.dgm;  {then}\n")
+
+
+def test_a_spec_that_is_only_sampled_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.dgm").write_text(templates()["langevin"].text)
+    assert cli.run(["train", str(tmp_path / "own.dgm")]) == 2
+    assert "draw from it as its sample block says: `dgmspec sample`" in capsys.readouterr().err
+
+
+def test_figures_are_read_by_people() -> None:
+    figures = {"nll_nats": 1.23456789, "divergences_nats": {"z": 13.8629438, "u": 2}, "collapsed": []}
+    shown = lines(figures, lambda *_: "")
+    assert shown.split("\n")[1:] == ["divergences_nats  z 13.8629, u 2", "collapsed         none"]
+
+
 def test_explain_show_and_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["explain", "302"]) == 0
     assert "Wrong:" in capsys.readouterr().out
@@ -241,6 +271,7 @@ MISTAKES = [
     (["chekc", "tiny.dgm"], 2, "chekc"),
     (["fmt", "missing.dgm"], 2, "cannot read"),
     (["explain", "DGM999"], 2, "there is no code DGM999"),
+    (["explain", "mlp"], 2, "`mlp` is no code of a diagnostic, such as DGM302; `dgmspec list mlp`"),
     (["list", "stepp"], 2, "did you mean `step`"),
     (["list", "sqrt"], 2, "`sqrt` is a function of formulas"),
     (["list", "positive"], 2, "`positive` is a type"),
@@ -256,8 +287,9 @@ MISTAKES = [
     (["train", "--resume", "."], 2, "no folder of a dgmspec run"),
     (["train", "--resume", "missing", "--seed", "1"], 2, "goes on as it began"),
     (["train", "bare.dgm"], 2, "no train block"),
-    (["sample", "missing"], 2, "missing is no"),
-    (["sample", "."], 2, ". is no"),
+    (["train", "bare.dgm", "--set", "train.steps=3"], 1, "add one, `train MODEL { … }`, or leave the setting out"),
+    (["sample", "missing"], 2, "missing is no saved model: it does not exist"),
+    (["sample", "."], 2, ". is no saved model: it holds no bundle.json"),
     (["sample", "foreign"], 2, "foreign"),
     (["sample", "missing", "-o", "a.txt"], 2, ".npy, .npz, .csv, .png"),
     (["sample", "missing", "-n", "0"], 2, "--count"),

@@ -104,6 +104,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if "reference" not in page.parts], ids=lambda page: page.name)
+def test_a_page_says_a_thing_in_one_place(page: Path) -> None:
+    headings = re.findall(r"^## .*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(headings) == len(set(headings))
+
+
 def rows_of_flows() -> list[tuple[str, str]]:
     """The lines of the table of flows with the types they stand behind."""
     text = (ROOT / "docs" / "flows.md").read_text(encoding="utf-8")

@@ -368,3 +368,9 @@ def test_ticks_are_round_numbers_inside(low: float, high: float) -> None:
     found = ticks(low, high, 5)
     assert all(low - 1e-9 * abs(high) <= value <= high * (1 + 1e-9) for value in found)
     assert (2 <= len(found) <= 7) == (high > low and high != float("inf"))
+
+
+@pytest.mark.parametrize("half", [1.01, 1.9, 2.1, 3.3, 4.9, 9.9])
+@pytest.mark.parametrize("shift", [0.0, 0.3, 100.0])
+def test_a_small_picture_has_a_scale(half: float, shift: float) -> None:
+    assert 2 <= len(ticks(shift - half, shift + half, 2)) <= 5

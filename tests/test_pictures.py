@@ -85,6 +85,13 @@ def test_short_and_empty_runs_have_a_curve(tmp_path, rows):
     assert size(tmp_path / "loss.png")
 
 
+def test_one_reading_is_seen(tmp_path):
+    draw_loss([{"step": 20, "loss": 2.0}], tmp_path / "loss.png")
+    left = imread(tmp_path / "loss.png")[:, 120:600, :3]  # right of the axis, left of the legend
+
+    assert (np.ptp(left, axis=2) > 0.3).any()
+
+
 def test_density_maps(tmp_path):
     data = two_moons(2_000)
     grid = Grid.around(data, 60)

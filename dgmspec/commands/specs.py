@@ -89,7 +89,7 @@ def new(
     except OSError as error:
         stop(f"cannot write {target}: {error.strerror}")
     write(target, text)
-    said_next = f"wrote {target}\nnext: dgmspec check --explain {target};  dgmspec train {target}\n"
+    said_next = f"wrote {target}\nnext: dgmspec check --explain {target};  {known[template].command(target)}\n"
     return Answer("" if quiet else said_next, {"template": template, "wrote": str(target)})
 
 
@@ -178,6 +178,8 @@ def explain(code: CodeName, quiet: Quiet = False, as_json: AsJson = False) -> An
     number = f"DGM{code.upper().removeprefix('DGM')}"
     if number not in CODES:
         near = did_you_mean(number, CODES)
+        if not number.removeprefix("DGM").isdigit():
+            stop(f"`{code}` is no code of a diagnostic, such as DGM302; `dgmspec list {code}` looks in the library")
         stop(f"there is no code {number}" + (f"; did you mean {near}?" if near else ""))
     entry, width = CODES[number], width_of(sys.stdout)
     page = [wrap(f"{entry.number} ({entry.severity}): {entry.title}\n\n{entry.rule}\n\nWhy: {entry.reason}", width)]

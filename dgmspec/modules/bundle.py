@@ -63,13 +63,19 @@ def write_bundle(path: Path, bundle: Bundle, weights: Mapping[str, Tensor]) -> P
     return path
 
 
+def _missing(path: Path, error: OSError) -> str:
+    if not path.exists():
+        return "it does not exist"
+    return f"it holds no {Path(error.filename).name}" if isinstance(error, FileNotFoundError) else reason(error)
+
+
 def read_bundle(path: Path) -> tuple[Bundle, torch.dtype]:
     """The bundle in the folder `path` and the precision its weights were saved in."""
     try:
         rest = json.loads((path / REST).read_text(encoding="utf-8"))
         text = (path / SPEC).read_text(encoding="utf-8")
     except OSError as error:
-        raise CheckpointError(f"{path} is no saved model: {error.strerror or error}") from error
+        raise CheckpointError(f"{path} is no saved model: {_missing(path, error)}") from error
     except ValueError as error:
         raise CheckpointError(f"{path / REST} is damaged: {error}") from error
     if not isinstance(rest, dict) or rest.get("format") != FORMAT:

@@ -26,7 +26,8 @@ def draw_loss(rows: Sequence[Mapping[str, Any]], path: FilePath, unit: str = "na
         axes.plot(step, loss, color=FAINT, linewidth=0.8)
         window = max(1, len(loss) // 50)
         centre, smooth = (np.convolve(line, np.full(window, 1 / window), "valid") for line in (step, loss))
-        axes.plot(centre, smooth, color=DATA, linewidth=1.8, label="training")
+        alone = "o" if len(centre) == 1 else None  # a line through one point is nothing
+        axes.plot(centre, smooth, color=DATA, linewidth=1.8, marker=alone, label="training")
     if len(held):
         best = int(np.argmin(held))
         axes.plot(held_step, held, color=MODEL, linewidth=1.8, marker="o", markersize=3, label="validation")

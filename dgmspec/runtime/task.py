@@ -19,7 +19,7 @@ from dgmspec.runtime.data import DataError, FromPython, Places
 from dgmspec.runtime.rundir import BUNDLE, RunDirectory, RunError
 from dgmspec.spec import Spec, parse
 from dgmspec.spec.defaults import with_defaults
-from dgmspec.spec.model import Setting, Train
+from dgmspec.spec.model import Model, Sample, Setting, Train
 
 __all__ = ["FROM_PYTHON", "Task", "recorded_task", "task_of"]
 
@@ -119,7 +119,12 @@ def _block(spec: Spec, model: str | None) -> Train:
         return blocks[model]
     known = ", ".join(f"`{name}`" for name in blocks)
     if not blocks:
-        raise RunError("the spec has no train block; add one, such as `train M { data = two_moons; steps = 1_000 }`")
+        name = model or next((item.name for item in spec.items if isinstance(item, Model)), "M")
+        drawn = any(isinstance(item, Sample) for item in spec.items)
+        raise RunError(
+            f"the spec has no train block; add one, such as `train {name} {{ data = two_moons; steps = 1_000 }}`"
+            + (", or draw from it as its sample block says: `dgmspec sample`" if drawn else "")
+        )
     if model is None:
         raise RunError(f"the spec trains several models, {known}: choose one with --model NAME (or model=)")
     near = did_you_mean(model, blocks)

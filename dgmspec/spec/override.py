@@ -71,7 +71,8 @@ def _set_setting(items: list[Item], block: str, name: str, value: Formula | None
 
 def _no_block(block: str, name: str) -> Diagnostic:
     if block in ("train", "sample"):
-        return Diagnostic("DGM226", f"this spec has no {block} block to set `{name}` in", None)
+        help = (f"add one, `{block} MODEL {{ … }}`, or leave the setting out",)
+        return Diagnostic("DGM226", f"this spec has no {block} block to set `{name}` in", None, help=help)
     near = did_you_mean(block, ("train", "sample"))
     help = (f"did you mean `{near}.{name}`?",) if near else ("write `train.NAME` or `sample.NAME`",)
     return Diagnostic("DGM226", f"`{block}` is no block whose settings can be set", None, help=help)

@@ -142,12 +142,19 @@ def plane(uri: str, extent: tuple[float, float, float, float], title: str) -> Ht
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """At most about `count` round numbers from low to high: steps of 1, 2 or 5 times a power of ten."""
+    """About `count` round numbers from low to high, two at the least: steps of 1, 2 or 5 times a power of ten."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return []
     raw = (high - low) / count
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
+    steps = [power * factor for factor in (0.5, 1, 2, 5, 10)]
+    chosen = next(index for index, step in enumerate(steps) if step >= raw * 0.999)
+    # One number alone is no scale; of the next finer step two or more lie inside.
+    wide, fine = (_multiples(steps[index], low, high) for index in (chosen, chosen - 1))
+    return wide if len(wide) > 1 else fine
+
+
+def _multiples(step: float, low: float, high: float) -> list[float]:
     return [k * step for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
