@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dgmspec import lang
     from dgmspec.compiler import Diagnosis, check, compile, diagnose, load, parse
     from dgmspec.core.diagnostics import Diagnostic, SpecError
     from dgmspec.modules.compiled import CheckpointError, CompiledModel
@@ -41,6 +42,7 @@ __all__ = [
     "compile",
     "diagnose",
     "evaluate",
+    "lang",
     "load",
     "load_model",
     "parse",
@@ -63,6 +65,7 @@ _HOMES = {
     "compile": "dgmspec.compiler",
     "diagnose": "dgmspec.compiler",
     "evaluate": "dgmspec.runtime.evaluate",
+    "lang": "dgmspec.lang",
     "load": "dgmspec.compiler",
     "load_model": "dgmspec.runtime.stored",
     "parse": "dgmspec.compiler",
@@ -78,7 +81,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'dgmspec' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    home = import_module(_HOMES[name])
+    return home if home.__name__ == f"dgmspec.{name}" else getattr(home, name)
 
 
 def __dir__() -> list[str]:

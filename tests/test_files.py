@@ -494,7 +494,8 @@ def test_a_run_reads_its_file_again_and_elsewhere(project: Path, capsys: pytest.
     (project / "moved").mkdir()
     (project / "spec" / "events.csv").rename(project / "moved" / "events.csv")
     assert cli.run(["eval", "run"]) == 1
-    assert "there is no file `events.csv`" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no file `events.csv`" in said and "for a file elsewhere, give `--data events=PATH`" in said
     for place in ("../moved/events.csv", "../moved"):
         assert cli.run(["eval", "run", "--json", "--data", f"events={place}"]) == 0
         assert json.loads(capsys.readouterr().out)["result"] == first

@@ -23,6 +23,12 @@ def test_all_is_sorted_complete_and_documented() -> None:
         _ = dgmspec.nothing_of_this_name
 
 
+def test_constructors_are_reached_from_the_package() -> None:
+    code = "import dgmspec; assert 'lang' in dir(dgmspec); print(dgmspec.lang.mlp(32).name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "mlp\n", done.stderr
+
+
 LIGHT = [
     ["check", str(SPECS / "realnvp.dgm")],
     ["check", "--explain", str(SPECS / "maf.dgm")],

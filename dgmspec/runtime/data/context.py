@@ -44,6 +44,7 @@ class Context:
     precision that a model will `read` them in.
 
     `given` is the place that the caller names instead of the source's own path; it need not lie in the folder.
+    `name` is what the spec calls the source.
     """
 
     seed: int = 0
@@ -51,6 +52,12 @@ class Context:
     given: Path | None = None
     variables: Mapping[str, Type] = field(default_factory=dict)
     read: Precision = DOUBLE
+    name: str | None = None
+
+    @property
+    def elsewhere(self) -> str:
+        """What to do where the file lies outside the folder."""
+        return _ELSEWHERE if self.name is None else f"for a file elsewhere, give `--data {self.name}=PATH`"
 
     def main(self, path: str) -> Path:
         """The place of the source's own path."""
@@ -68,15 +75,15 @@ class Context:
         except (RuntimeError, ValueError) as error:
             raise DataError("DGM853", f"`{path}` is no path: {error}", "correct the path") from error
         if not full.is_relative_to(root):
-            raise DataError("DGM853", f"`{path}` leads outside {root}", _ELSEWHERE)
+            raise DataError("DGM853", f"`{path}` leads outside {root}", self.elsewhere)
         if not full.exists():
             names = [file.name for file in full.parent.iterdir()] if full.parent.is_dir() else []
             near = did_you_mean(full.name, names)
-            meant = f"did you mean `{near}`? " if near else ""
+            start = f"did you mean `{near}`? Paths" if near else "paths"
             raise DataError(
                 "DGM853",
                 f"there is no file `{path}` in {root}",
-                f"{meant}Paths start from the folder of the spec; {_ELSEWHERE}",
+                f"{start} start from the folder of the spec; {self.elsewhere}",
             )
         return full
 
@@ -95,8 +102,8 @@ class Places:
         """The context of the data source of that name."""
         given = self.paths.get(name) if name is not None else None
         if given is not None and given.is_dir() and not reads_folder:
-            return Context(seed, given, read=read)
-        return Context(seed, self.folder, given, read=read)
+            return Context(seed, given, read=read, name=name)
+        return Context(seed, self.folder, given, read=read, name=name)
 
 
 @contextmanager
