@@ -669,3 +669,19 @@ def test_flows_behind_a_label_that_is_summed_over_start_from_data() -> None:
     started = x * log_scale.exp() + shift
     torch.testing.assert_close(started.mean(0), torch.zeros(2, dtype=DOUBLE))
     torch.testing.assert_close(started.std(0, correction=0), torch.ones(2, dtype=DOUBLE))
+
+
+def test_a_sum_over_labels_is_no_divergence_of_theirs(tmp_path: Path) -> None:
+    spec = dgmspec.parse("""dgm 1
+model Two {
+    observe x : binary[3]
+    latent y : category(2) ~ categorical(1)
+    generate x | y ~ bernoulli(mlp(4))
+    infer y | x ~ categorical(mlp(4))
+    loss = elbo
+}
+train Two { steps = 2; batch = 8; validate = holdout(0.2, every = 2) }
+""")
+    rows = torch.randint(2, (60, 3), generator=torch.Generator().manual_seed(0))
+    test = dgmspec.train(spec, data={"x": rows}, out=tmp_path / "run", seed=0).report["test"]
+    assert test["nll_nats"] > 1 and "divergences_nats" not in test

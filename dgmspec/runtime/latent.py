@@ -38,7 +38,8 @@ def inferred(model: CompiledModel) -> tuple[str, ...]:
 
 @torch.no_grad()
 def divergences(model: CompiledModel, table: AbstractTable, seed: int) -> dict[str, float]:
-    """E[log q - log p] of each latent variable, nats a row, by one draw of the posteriors for each of some rows."""
+    """E[log q - log p] of each latent variable, nats a row, by one draw of the posteriors for each of some rows; none
+    where a label is summed out, since all that the sum holds is then one line of the ledger, log p(x)."""
     if not inferred(model):
         return {}
     totals: dict[str, float] = {}
@@ -48,7 +49,7 @@ def divergences(model: CompiledModel, table: AbstractTable, seed: int) -> dict[s
         ledger = model.ledger(x, given=given, seed=seed_of(seed, "divergence"), start=rows)
         rows += len(ledger.total)
         for step in ledger:
-            if step.group and step.group not in model.observed:
+            if step.group and step.group not in model.observed and step.address != model.name:
                 part = step.logdet.expand(len(ledger.total)).sum()
                 totals[step.group] = totals.get(step.group, 0.0) - step.sign * float(part)
     return {name: total / rows for name, total in totals.items()}
