@@ -24,7 +24,7 @@ EAGER, COMPILED, FROZEN, FROZEN_COMPILED = "dgmspec", "dgmspec compiled", "dgmsp
 PRODUCTS = "products"
 """The nets' matrix products alone, one after another: what no library can do without."""
 
-WRAPPED: Final[dict[str, Any]] = {"options": {"cpp_wrapper": True}}
+WRAPPED: Final[dict[str, Any]] = {"ahead": True, "options": {"cpp_wrapper": True}}
 """For wide nets torch.compile writes the calls between its kernels in C++ too, which saves a few per cent."""
 
 MOST_UNROLLED = 64
@@ -98,7 +98,7 @@ def _row(
         frozen = flows[EAGER].module.freeze()
         forms[FROZEN] = ours.flow_of(frozen)
         if COMPILED in forms:
-            forms[FROZEN_COMPILED] = ours.flow_of(frozen.compiled(**WRAPPED))
+            forms[FROZEN_COMPILED] = ours.flow_of(frozen.compiled(ahead=True))
     cases: dict[str, Case] = {}
     for name, flow in forms.items():
         case = _case(operation, flow, x)

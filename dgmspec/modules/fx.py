@@ -18,6 +18,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx, nn
 
+from dgmspec.modules.ahead import compile_ahead, suits
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.prepared import Call, Resources
 from dgmspec.program.program import Program
@@ -83,15 +84,19 @@ class Backend:
     pass to them: without, all that matters is which tensors they are, and `follow` knows. Where modules of the user's
     own run inside, or `options` name a mode, all of torch's questions are asked.
 
-    Where weights are `constant` they are so in the graph, if no gradient passes: oneDNN then holds them as its kernels
-    read them, and adds the bias and rectifies in the same pass. It does so for batches of open size, so the first
-    dimension of every input is left open.
+    Of a `frozen` model no gradient passes but to inputs. Where none does, weights are constants in the graph if it
+    `packs` them: oneDNN then holds them as its kernels read them, and adds the bias and rectifies in the same pass. It
+    does so for batches of open size, so the first dimension of every input is left open.
+
+    Where programs are compiled `ahead`, what needs no gradient is one C++ function each, if torch can make it so.
     """
 
-    def __init__(self, options: Mapping[str, Any], closed: bool = True, constant: bool = False) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], closed: bool, frozen: bool, packs: bool = False, ahead: bool = False
+    ) -> None:
         self.options = {"fullgraph": True, **options}
         self.filtered = closed and "mode" not in options
-        self.closed, self.constant = closed, constant
+        self.closed, self.frozen, self.packs, self.ahead = closed, frozen, packs, ahead and closed
         self.compiled: dict[tuple[Any, ...], Any] = {}
         self.placed, self.memories = -1, frozenset[int]()
 
@@ -101,9 +106,17 @@ class Backend:
         """The program's results by name; `make` gives its graph the first time."""
         values = [inputs[i.name] for i in program.inputs]
         growing = torch.is_grad_enabled()
-        constant = self.constant and not (growing and any(value.requires_grad for value in values))
-        with torch.no_grad() if constant and growing else nullcontext():
-            found = self._run((program.phase, training, growing and not constant, constant), values, make)
+        tracked = growing and (not self.frozen or any(value.requires_grad for value in values))
+        constant = self.packs and not tracked
+        early = self.ahead and not training and not tracked and suits(program, values)
+        key = (program.phase, training, tracked, constant, early)
+        run = self.compiled.get(key)
+        if run is None and early:
+            run = compile_ahead(make(), program, values, constant, self.options.get("options", {}))
+            if run is not None:
+                self.compiled[key] = run
+        with torch.no_grad() if growing and not tracked else nullcontext():
+            found = self._first(key, values, make) if run is None else run(*values)
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
 
     def pull(
@@ -142,12 +155,11 @@ class Backend:
             own.setdefault("guard_filter_fn", _watch(unwatched))
         return torch.compile(function, **{**self.options, "options": own} if own else self.options)
 
-    def _run(self, key: tuple[Any, ...], values: list[Tensor], make: Callable[[], fx.GraphModule]) -> Any:
-        if key in self.compiled:
-            return self.compiled[key](*values)
-        _, _, growing, constant = key
+    def _first(self, key: tuple[Any, ...], values: list[Tensor], make: Callable[[], fx.GraphModule]) -> Any:
+        """Compile a program by running it."""
+        _, _, tracked, constant, _ = key
         # Its `forward` alone: a module is called through hooks, which a graph has none of.
-        program = self._compiled(make().forward, () if growing else ("self",))
+        program = self._compiled(make().forward, () if tracked else ("self",))
         with torch._inductor.config.patch(freezing=True) if constant else nullcontext():
             if constant:
                 values = [_open(value) for value in values]

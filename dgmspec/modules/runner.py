@@ -207,15 +207,17 @@ class AbstractRunner(AbstractStore, ABC):
         """Every slot of a program after a run, for those who look at what lies between its ends."""
         return self._walked[self.program(phase).phase].keep(self.values(), inputs, self.training)
 
-    def compiled(self, **options: Any) -> Self:
+    def compiled(self, ahead: bool = False, **options: Any) -> Self:
         """The same model, parameters shared, whose programs run through torch.compile with `options`.
 
         Those of a frozen model with large nets, on a processor, hold the weights as they are when they are first run.
+        With `ahead`, on a processor, programs that need no gradient (under ``torch.no_grad()``, or of a frozen model)
+        are C++ functions, where torch can export them: calls cost less, compiling takes 10 s and more in each process.
         """
         other = type(self).__new__(type(self))
         large = max((p.numel() for p in self.parameters()), default=0) >= _LARGE
-        constant = self.frozen and large and self.device.type == "cpu"
-        backend = Backend(options, closed=not self._resources.modules, constant=constant)
+        closed, processor = not self._resources.modules, self.device.type == "cpu"
+        backend = Backend(options, closed, self.frozen, self.frozen and large and processor, ahead and processor)
         other.__dict__ = {**self.__dict__, "_backend": backend}
         return other
 
