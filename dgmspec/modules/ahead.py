@@ -7,9 +7,11 @@ for; all others go through torch.compile.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -52,8 +54,7 @@ def compile_ahead(
         return None
     settings = {"freezing": constant, "memory_planning": True, "always_keep_tensor_constants": not constant}
     settings |= {name: value for name, value in options.items() if name not in _ONLY_TRACED}
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="dgmspec-") as folder:
-        warnings.simplefilter("ignore")  # torch's, about its own parts
+    with _quietly(), tempfile.TemporaryDirectory(prefix="dgmspec-") as folder:
         path = torch._inductor.aoti_compile_and_package(
             exported, package_path=f"{folder}/program.pt2", inductor_configs=settings
         )
@@ -67,6 +68,20 @@ def compile_ahead(
         return dict(zip(names, found, strict=True))
 
     return run
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without torch's warnings about parts of its own, such as operations that are called through its dispatcher."""
+    log = logging.getLogger("torch._inductor")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
 
 
 def _exported(graph: fx.GraphModule, program: Program, values: Sequence[Tensor]) -> ExportedProgram | None:
