@@ -108,8 +108,9 @@ def test_a_compiled_model_sees_whether_two_arguments_are_one_tensor() -> None:
             torch.testing.assert_close(other.log_prob(x, {"c": c}), model.log_prob(x, {"c": c}))
 
 
-def test_programs_export() -> None:
-    model = compiled(SPLINE)
+@pytest.mark.parametrize("name", ["spline coupling", "maf"])
+def test_programs_export(name: str) -> None:
+    model = compiled(FLOWS[name][0])
     x, _ = inputs(model)
     rows = {0: torch.export.Dim("batch", min=2)}
     exported = torch.export.export(model.to_fx("log_prob"), (x,), dynamic_shapes=(rows,))

@@ -10,7 +10,9 @@ import dgmspec
 from dgmspec.core.diagnostics import has_errors
 from dgmspec.core.scalars import AbstractScalar
 from dgmspec.core.types import REAL, Type
+from dgmspec.modules.randomness import noise_for
 from dgmspec.ops import library
+from dgmspec.program.program import Phase
 from tests.flows import flow
 from tests.zoo import TYPES, WRAPPERS, draw_event, randomise
 
@@ -82,3 +84,23 @@ def test_every_distribution_is_one_graph(law: str, backend: str) -> None:
         if not [d for d in found if d.severity == "error"]:
             return agree(text, backend)
     pytest.fail(f"no support fits {law}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", steps())
+@pytest.mark.parametrize("phase", ["log_prob", "sample"])
+def test_every_step_is_exported_for_batches_of_any_size(step: str, phase: Phase) -> None:
+    if step.startswith("hmc"):
+        pytest.skip("takes gradients on its way, which torch does not export")
+    text = next((found for before in TYPES if (found := flow(before, [step]))), None)
+    if text is None:
+        pytest.skip("no flow from data to a prior is made of this step alone")
+    model = dgmspec.compile(dgmspec.parse(text), dtype=torch.float64)
+    program, x = model.executed(phase), draw_event(model.type_of("x"), 7)
+    inputs = noise_for(program, (0, 7), 1, model.dtype) | dict.fromkeys(program.variables, x)
+    rows = torch.export.Dim("rows", min=2)
+    shared = {i.name for i in program.draws if i.draw is not None and i.draw.shared}
+    shapes = tuple(None if i.name in shared else {0: rows} for i in program.inputs)
+    graph, values = model.to_fx(phase), tuple(inputs[i.name] for i in program.inputs)
+    found = torch.export.export(graph, values, dynamic_shapes=shapes).module()(*values)
+    torch.testing.assert_close(found, graph(*values))

@@ -48,12 +48,12 @@ def planes(net: AbstractNet, p: Parameters, flat: Tensor, ctx: StepContext) -> T
     seen, own = flat.flip(1) if ctx.plan.turned else flat, below(p, "net")
     if net.reads == "sequence" and "order" in own:
         seen = seen.index_select(1, own["order"])
-    image = seen.reshape(len(seen), *ctx.event.shape) if net.reads == "image" else seen
+    image = seen.reshape(seen.shape[0], *ctx.event.shape) if net.reads == "image" else seen
     read = features_of(image, ctx.event.support, 1)
     if net.reads == "sequence":  # a token for each coordinate
-        read = read.reshape(len(read), read.shape[1] // ctx.event.size, ctx.event.size).mT
+        read = read.reshape(read.shape[0], read.shape[1] // ctx.event.size, ctx.event.size).mT
     out = evaluate(ctx.plan.reading, own, (read,), context_of(ctx, flat), ctx.training).flatten(1)
-    found = out.reshape(len(out), out.shape[1] // ctx.event.size, ctx.event.size).transpose(0, 1)
+    found = out.reshape(out.shape[0], out.shape[1] // ctx.event.size, ctx.event.size).transpose(0, 1)
     if net.reads == "sequence" and "ranks" in own:
         found = found.index_select(2, own["ranks"])
     return found.flip(2) if ctx.plan.turned else found

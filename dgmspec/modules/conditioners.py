@@ -124,7 +124,7 @@ def _raw(op: Coupling, p: Parameters, x: Tensor, kept: Tensor, count: int, ctx: 
         return _raw_of_vector(op, p, kept, x, count, ctx)
     own, c = below(p, "net"), context_of(ctx, x)
     shape = ctx.event.shape[1:]
-    image = x * p["read"] if "read" in p else kept.reshape(len(kept), kept.shape[1] // math.prod(shape), *shape)
+    image = x * p["read"] if "read" in p else kept.reshape(kept.shape[0], kept.shape[1] // math.prod(shape), *shape)
     found = evaluate(op.net, own, (image,) if kept.shape[1] else (), c, ctx.training).flatten(1)
     if "read" not in p:
         return _planes(found, count)

@@ -114,7 +114,7 @@ def _windows(op: MaxPool, x: Tensor) -> Tensor:
     """(batch, *event) -> (K, batch, *event of y)."""
     k = op.size
     if x.dim() == 2:
-        return x.reshape(len(x), x.shape[1] // k, k).movedim(2, 0)
+        return x.reshape(x.shape[0], x.shape[1] // k, k).movedim(2, 0)
     batch, c, h, w = x.shape
     apart = x.reshape(batch, c, h // k, k, w // k, k).permute(3, 5, 0, 1, 2, 4)
     return apart.reshape(k * k, batch, c, h // k, w // k)

@@ -17,8 +17,8 @@ Result = tuple[Tensor, Tensor]
 
 def _squeeze_forward(op: Squeeze, p: Parameters, x: Tensor, ctx: StepContext) -> Result:
     size, (c, h, w) = op.factor, x.shape[1:]
-    blocks = x.reshape(len(x), c, h // size, size, w // size, size).permute(0, 1, 3, 5, 2, 4)
-    return blocks.reshape(len(x), c * size**2, h // size, w // size), x.new_zeros(())
+    blocks = x.reshape(x.shape[0], c, h // size, size, w // size, size).permute(0, 1, 3, 5, 2, 4)
+    return blocks.reshape(x.shape[0], c * size**2, h // size, w // size), x.new_zeros(())
 
 
 def _squeeze_inverse(op: Squeeze, p: Parameters, y: Tensor, ctx: StepContext) -> Result:
@@ -28,8 +28,8 @@ def _squeeze_inverse(op: Squeeze, p: Parameters, y: Tensor, ctx: StepContext) ->
 def _spread(y: Tensor, size: int) -> Tensor:
     """Each size² channels as the pixels of a block."""
     c, h, w = y.shape[1:]
-    blocks = y.reshape(len(y), c // size**2, size, size, h, w).permute(0, 1, 4, 2, 5, 3)
-    return blocks.reshape(len(y), c // size**2, h * size, w * size)
+    blocks = y.reshape(y.shape[0], c // size**2, size, size, h, w).permute(0, 1, 4, 2, 5, 3)
+    return blocks.reshape(y.shape[0], c // size**2, h * size, w * size)
 
 
 def _hadamard(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -113,7 +113,9 @@ def _apart(y: Tensor, count: int, event: Type) -> Tensor:
     """The inverse of `_laid`."""
     if len(event.shape) == 1:
         return y.mT
-    return y.reshape(len(y), event.shape[0], count, *event.shape[1:]).transpose(1, 2) if len(event.shape) == 3 else y
+    return (
+        y.reshape(y.shape[0], event.shape[0], count, *event.shape[1:]).transpose(1, 2) if len(event.shape) == 3 else y
+    )
 
 
 TWINS: Final[dict[type[Any], StepTwin]] = {Augment: StepTwin(_augment, _drop), Argmax: StepTwin(_continuous, _labels)}

@@ -40,7 +40,7 @@ def _probabilities(op: Mixture, p: Values, rank: int) -> Sequence[Value]:
     """The chance of each component: numbers, or each (batch, 1, …) of that rank."""
     if "weights" in p:
         shares = _normalised(p["weights"]).exp()
-        return shares.reshape(len(shares), *[1] * (rank - 1), len(op.components)).unbind(-1)
+        return shares.reshape(shares.shape[0], *[1] * (rank - 1), len(op.components)).unbind(-1)
     return op.probabilities
 
 

@@ -113,9 +113,9 @@ def invert(
     film = _film(net, p, None if image or c is None else c.flatten(1))
     border = max(net.kernels()) // 2
     size = (height + 2 * border) * (width + 2 * border)
-    held = [y.new_zeros(channels, size, len(y)) for channels in (plan.features * count, *net.widths())]
-    values = y.reshape(len(y), count, height * width, *y.shape[2:]).movedim(0, 2)
-    x, total = y.new_zeros(count, height * width, len(y)), y.new_zeros(len(y))
+    held = [y.new_zeros(channels, size, y.shape[0]) for channels in (plan.features * count, *net.widths())]
+    values = y.reshape(y.shape[0], count, height * width, *y.shape[2:]).movedim(0, 2)
+    x, total = y.new_zeros(count, height * width, y.shape[0]), y.new_zeros(y.shape[0])
     for diagonal, group in plan.passes:
         part = slice(plan.stops[diagonal], plan.stops[diagonal + 1])
         here, there = p["pixels"][part], p["held"][part]

@@ -219,7 +219,7 @@ def joint_at(here: JointPlan, p: Mapping[str, Tensor], t: Tensor, dtype: torch.d
     size = len(here.layout.order)
     edges = p[_EDGES]
     place, angle = panels(edges, (t.double() - here.path.low).clamp(min=edges[0]))
-    found = (series(p[name][place], angle.unsqueeze(1)).reshape(len(t), size, -1) for name in _TABLES)
+    found = (series(p[name][place], angle.unsqueeze(1)).reshape(t.shape[0], size, -1) for name in _TABLES)
     signal, mean, factor = found
     block = factor[:, here.layout.silent :, here.layout.silent :].mT
     one = torch.eye(block.shape[1], dtype=block.dtype, device=block.device)
@@ -245,7 +245,7 @@ def _grid(matrix: Sequence[Sequence[AbstractExpr]], name: str) -> Grid:
     fixed = [[float(item.value) if isinstance(item, Number) else 0.0 for item in row] for row in matrix]
 
     def values(t: Tensor) -> Tensor:
-        base = torch.tensor(fixed, dtype=t.dtype, device=t.device).expand(len(t), -1, -1)
+        base = torch.tensor(fixed, dtype=t.dtype, device=t.device).expand(t.shape[0], -1, -1)
         if not moving:
             return base
         columns = list(base.flatten(1).unbind(1))

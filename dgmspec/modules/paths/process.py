@@ -53,7 +53,7 @@ def environment(x: Tensor, t: Time, parts: Parts, time: str) -> dict[str, Any]:
     if len(parts) == 1:
         return env | {parts[0][0]: x}
     pieces = torch.split(x, [prod(shape) for _, shape in parts], 1)
-    return env | {name: own.reshape(len(x), *shape) for (name, shape), own in zip(parts, pieces, strict=True)}
+    return env | {name: own.reshape(x.shape[0], *shape) for (name, shape), own in zip(parts, pieces, strict=True)}
 
 
 def field_of(formula: AbstractExpr, parts: Parts, time: str) -> Field:
@@ -65,7 +65,7 @@ def field_of(formula: AbstractExpr, parts: Parts, time: str) -> Field:
         if len(parts) == 1:
             return _expanded(runs[0](env, x), x)
         found = [_expanded(run(env, x), env[name]) for run, (name, _) in zip(runs, parts, strict=True)]
-        return torch.cat([value.reshape(len(x), -1) for value in found], 1)
+        return torch.cat([value.reshape(x.shape[0], -1) for value in found], 1)
 
     return values
 
