@@ -548,6 +548,8 @@ def test_what_a_model_lacks_is_said() -> None:
             run()
     with pytest.raises(UnavailableError, match="loss = nll"):
         model(X)
+    with pytest.raises(ValueError, match="`backwards` is no direction"):
+        model.ledger(X, direction="backwards")
 
 
 def test_arrays_are_taken_as_they_come() -> None:

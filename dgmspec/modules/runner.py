@@ -181,7 +181,9 @@ class AbstractRunner(AbstractStore, ABC):
 
     def program(self, phase: Phase) -> Program:
         """The program of a phase; `UnavailableError` says what the model lacks for it."""
-        found = self.programs[phase]
+        found = self.programs.get(phase)
+        if found is None:
+            raise ValueError(f"`{phase}` is no direction of a model; those are: {', '.join(self.programs)}")
         if isinstance(found, Unavailable):
             raise UnavailableError(f"{phase}: {found.reason}")
         return found
