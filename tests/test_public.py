@@ -23,6 +23,13 @@ def test_all_is_sorted_complete_and_documented() -> None:
         _ = dgmspec.nothing_of_this_name
 
 
+def test_a_path_is_no_text_and_a_folder_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'r\.dgm' is a path: read a file by dgmspec\.load"):
+        dgmspec.parse("r.dgm")
+    with pytest.raises(IsADirectoryError, match="is a folder, and a spec is a file"):
+        dgmspec.load(tmp_path)
+
+
 def test_constructors_are_reached_from_the_package() -> None:
     code = "import dgmspec; assert 'lang' in dir(dgmspec); print(dgmspec.lang.mlp(32).name)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

@@ -72,7 +72,7 @@ def _grouped(groups: Mapping[str, Array], shape: Shape, name: str) -> Figure:
         return _mosaics(groups, image)
     if size == 1:
         return _histograms(groups, name)
-    return _planes(groups) if size == 2 else _marginals(groups, name)
+    return _planes(groups, name) if size == 2 else _marginals(groups, name)
 
 
 def draw_density(log_prob: Array, grid: Grid, data: Array, path: FilePath, true_log_prob: Array | None = None) -> None:
@@ -142,7 +142,7 @@ def _mosaic(images: Array) -> Array:
     return sheet
 
 
-def _planes(groups: Mapping[str, Array]) -> Figure:
+def _planes(groups: Mapping[str, Array], name: str) -> Figure:
     """Points in the plane, all groups over the frame of the first."""
     extent = Grid.around(next(iter(groups.values()))).extent
     left, right, bottom, top = extent
@@ -152,13 +152,15 @@ def _planes(groups: Mapping[str, Array]) -> Figure:
         outside = int((~inside).sum())
         _crowd(axes, rows, extent)
         axes.set_title(f"{title} ({len(rows):,}{f', {outside:,} outside the frame' if outside else ''})")
+        axes.set(xlabel=f"{name}[0]", ylabel=f"{name}[1]")
+        axes.label_outer()
     return figure
 
 
 def _plane_height(extent: tuple[float, float, float, float]) -> float:
-    """Inches for a panel about 4.2 wide that shows this rectangle without distortion, and its title."""
+    """Inches for a panel about 4.2 wide that shows this rectangle without distortion, its title and its label."""
     left, right, bottom, top = extent
-    return 4.2 * min(max((top - bottom) / (right - left), 0.5), 1.6) + 0.6
+    return 4.2 * min(max((top - bottom) / (right - left), 0.5), 1.6) + 0.8
 
 
 def _crowd(axes: Axes, rows: Array, extent: tuple[float, float, float, float]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from errno import EISDIR
 from pathlib import Path
 
 from dgmspec.core.diagnostics import Diagnostic, Span, SpecError, has_errors
@@ -79,6 +80,8 @@ def parse(text: str, sources: Sources | None = None) -> Spec:
     """The spec of a text; raises `SpecError` with everything that was found where it is none."""
     if not isinstance(text, str):
         raise TypeError(f"parse takes the text of a spec, not {type(text).__name__}: read a file by dgmspec.load(path)")
+    if text.endswith(".dgm") and "\n" not in text:
+        raise ValueError(f"parse takes the text of a spec, and {text!r} is a path: read a file by dgmspec.load(path)")
     return _or_raise(diagnose(text, sources))
 
 
@@ -91,6 +94,8 @@ def diagnose_file(path: str | Path) -> Diagnosis:
     """`diagnose` for a file; a file that cannot be opened raises `OSError`, one that is no text is a finding."""
     at = Path(path)
     real = at.resolve(strict=True)
+    if real.is_dir():
+        raise IsADirectoryError(EISDIR, "is a folder, and a spec is a file", str(path))
     text = fetch(real.name, real.parent)
     if isinstance(text, Refused):
         return Diagnosis(Tree("file"), None, SourceMap(), (Diagnostic(text.code, text.message, None),))
