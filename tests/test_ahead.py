@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+import torch.autograd.forward_ad as fwAD
+from torch.fx.experimental.proxy_tensor import make_fx
 
 import dgmspec
 from dgmspec.modules import fx
@@ -83,6 +85,12 @@ def test_what_it_is_not_for_goes_through_torch_compile(made: list[bool]) -> None
         torch.testing.assert_close(other.log_prob(x[:1], {"c": x[:1].sin()}), expected[:1])
         with torch.autocast("cpu", torch.bfloat16):
             torch.testing.assert_close(other.log_prob(x, given), expected, rtol=0.1, atol=0.1)
+        with pytest.raises(RuntimeError, match="not supported"):  # else x would be a constant of what is traced
+            make_fx(lambda rows: other.log_prob(rows, given))(x)
+        with fwAD.dual_level():
+            found = fwAD.unpack_dual(other.log_prob(fwAD.make_dual(x, x.cos()), given)).tangent
+            tangent = fwAD.unpack_dual(model.log_prob(fwAD.make_dual(x, x.cos()), given)).tangent
+        torch.testing.assert_close(found, tangent)
         assert not made
         torch.testing.assert_close(other.log_prob(x, given), expected)
         model.float()

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.autograd.forward_ad import unpack_dual
 from torch.export import ExportedProgram
 
 from dgmspec.program.program import Program, ProgramInput
@@ -28,12 +29,14 @@ _ONLY_TRACED = ("cpp_wrapper", "guard_filter_fn")
 
 def suits(program: Program, values: Sequence[Tensor]) -> bool:
     """Whether a call is one that the function is made for: batches of 2 rows and more of plain tensors, in the
-    precision they have, outside of other tracing."""
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+    precision they have, without tangents, outside of other tracing."""
+    traced = torch.compiler.is_compiling() or torch._C._is_tracing() or torch._C._len_torch_dispatch_stack()
+    if traced or torch.is_autocast_enabled("cpu"):
         return False
     return all(
         type(value) in (Tensor, nn.Parameter)
         and not torch._C._functorch.is_functorch_wrapped_tensor(value)
+        and unpack_dual(value).tangent is None  # type: ignore[no-untyped-call]
         and (not _has_rows(entry) or value.shape[0] > 1)
         for entry, value in zip(program.inputs, values, strict=True)
     )
