@@ -25,7 +25,8 @@ PRODUCTS = "products"
 """The nets' matrix products alone, one after another: what no library can do without."""
 
 WRAPPED: Final[dict[str, Any]] = {"ahead": True, "options": {"cpp_wrapper": True}}
-"""For wide nets torch.compile writes the calls between its kernels in C++ too, which saves a few per cent."""
+"""For wide nets, where a call costs less than compiling for it: what needs no gradient is one C++ function, and in
+training the calls between the kernels are written in C++."""
 
 MOST_UNROLLED = 64
 """Dependent steps of a sample beyond which compiling it is not tried."""

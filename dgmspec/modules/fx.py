@@ -111,12 +111,8 @@ class Backend:
         early = self.ahead and not training and not tracked and suits(program, values)
         key = (program.phase, training, tracked, constant, early)
         run = self.compiled.get(key)
-        if run is None and early:
-            run = compile_ahead(make(), program, values, constant, self.options.get("options", {}))
-            if run is not None:
-                self.compiled[key] = run
         with torch.no_grad() if growing and not tracked else nullcontext():
-            found = self._first(key, values, make) if run is None else run(*values)
+            found = self._first(key, program, values, make) if run is None else run(*values)
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
 
     def pull(
@@ -155,20 +151,28 @@ class Backend:
             own.setdefault("guard_filter_fn", _watch(unwatched))
         return torch.compile(function, **{**self.options, "options": own} if own else self.options)
 
-    def _first(self, key: tuple[Any, ...], values: list[Tensor], make: Callable[[], fx.GraphModule]) -> Any:
-        """Compile a program by running it."""
-        _, _, tracked, constant, _ = key
+    def _first(
+        self, key: tuple[Any, ...], program: Program, values: list[Tensor], make: Callable[[], fx.GraphModule]
+    ) -> Any:
+        """Compile a program and run it."""
+        _, _, tracked, constant, early = key
+        if early:
+            run = compile_ahead(make(), program, values, constant, self.options.get("options", {}))
+            if run is not None:
+                self.compiled[key] = run
+                return run(*values)
         # Its `forward` alone: a module is called through hooks, which a graph has none of.
-        program = self._compiled(make().forward, () if tracked else ("self",))
+        run = self._compiled(make().forward, () if tracked else ("self",))
         with torch._inductor.config.patch(freezing=True) if constant else nullcontext():
             if constant:
                 values = [_open(value) for value in values]
-            found = program(*values)
-        self.compiled[key] = program
+            found = run(*values)
+        self.compiled[key] = run
         return found
 
     def follow(self, placed: int, values: Callable[[], Mapping[str, Tensor]]) -> None:
-        """Graphs hold the tensors that the model had when they were made: others in their place make them anew."""
+        """Graphs hold the tensors that the model had when they were made: others in their place make them anew. Where
+        these lie in memory is kept, for `pull` may give one of them as a gradient."""
         if placed != self.placed:
             self.placed = placed
             self.memories = frozenset(memory_of(value) for value in values().values())
