@@ -38,11 +38,11 @@ parameters. `train` is the negative mean log-density, its gradient, and a step o
 get the plain exponential as the scale of affine maps, although most squash it, and the same nets: two hidden layers of
 rectified units. zuko's splines have parameters of their own kind and are not compared by value. *compiled* is
 `model.compiled()`, one full graph, in training that of the loss and its gradients (`model.pull`, as under
-`compile = true`), and for nets of 256 units `model.compiled(ahead=True, options={{"cpp_wrapper": True}})`, where what
-needs no gradient is one C++ function; the others run as their documentation runs them, without torch.compile. *frozen*
-is `model.freeze()`, for inference; *frozen compiled* is `model.freeze().compiled(ahead=True)`, which packs large
-weights. *products* are the nets' matrix products alone: where they are most of the time, nobody can be much faster
-than anybody else.
+`compile = true`), and for nets of 256 units `model.compiled(ahead=True)`, where each of these is one C++ function; the
+others run as their documentation runs them, without torch.compile. *frozen* is `model.freeze()`, for inference;
+*frozen compiled* is `model.freeze().compiled(ahead=True)`, which packs large weights. *products* are the nets' matrix
+products alone, as torch makes them in eager: where they are most of the time, nobody can be much faster than anybody
+else.
 NAF's families differ: ours is a mixture of sigmoids, zuko's a monotonic net. Residual blocks have silu units; their
 log-determinant is exact at D = 2, and beyond it, in normflows and here, an unbiased estimate of which two terms of the
 series are always taken.

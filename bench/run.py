@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -23,10 +22,6 @@ OPERATIONS = ("log_prob", "train", "sample")
 EAGER, COMPILED, FROZEN, FROZEN_COMPILED = "dgmspec", "dgmspec compiled", "dgmspec frozen", "dgmspec frozen compiled"
 PRODUCTS = "products"
 """The nets' matrix products alone, one after another: what no library can do without."""
-
-WRAPPED: Final[dict[str, Any]] = {"ahead": True, "options": {"cpp_wrapper": True}}
-"""For wide nets, where a call costs less than compiling for it: what needs no gradient is one C++ function, and in
-training the calls between the kernels are written in C++."""
 
 MOST_UNROLLED = 64
 """Dependent steps of a sample beyond which compiling it is not tried."""
@@ -60,7 +55,8 @@ def run(
     model = ours.build(workload)
     flows[EAGER] = ours.flow_of(model)
     if compiled:
-        flows[COMPILED] = ours.flow_of(model.compiled(**(WRAPPED if workload.folds else {})))
+        # For wide nets, where a call costs less than compiling for it, each program is one C++ function.
+        flows[COMPILED] = ours.flow_of(model.compiled(ahead=workload.folds))
     return [_row(workload, operation, flows, missing, rounds, say) for operation in operations]
 
 

@@ -11,9 +11,10 @@ import torch.autograd.forward_ad as fwAD
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import dgmspec
-from dgmspec.modules import fx
+from dgmspec.modules import ahead, fx
 from dgmspec.modules.compiled import CompiledModel
 from tests.flows import flow
+from tests.test_compiling import SHARED
 from tests.test_fx_library import steps
 from tests.zoo import TYPES, draw_event, randomise
 
@@ -42,13 +43,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """For each program that was to be compiled ahead, whether it could be."""
     found: list[bool] = []
 
-    def spy(*arguments: Any) -> Any:
-        function = compile_ahead(*arguments)
+    def spy(*arguments: Any, **options: Any) -> Any:
+        function = compile_ahead(*arguments, **options)
         found.append(function is not None)
         return function
 
     compile_ahead = fx.compile_ahead
-    monkeypatch.setattr(fx, "compile_ahead", spy)
+    for module in (fx, ahead):
+        monkeypatch.setattr(module, "compile_ahead", spy)
     return found
 
 
@@ -71,6 +73,53 @@ def test_one_function_serves_every_batch_and_follows_the_weights(made: list[bool
             parameter.add_(0.1)
             torch.testing.assert_close(other.log_prob(x, {"c": x}), model.log_prob(x, {"c": x}))
     assert made == [True]
+
+
+def assert_pulls_alike(other: CompiledModel, model: CompiledModel, x: torch.Tensor) -> None:
+    """The gradients of a compiled model are those of the model, and each has memory of its own."""
+    torch.testing.assert_close(other.pull(x, seed=1, step=3), model.pull(x, seed=1, step=3))
+    model.zero_grad()
+    other.pull(x, seed=1, step=3, weight=0.5)
+    found = {name: p.grad for name, p in other.named_parameters()}
+    model.zero_grad()
+    model.pull(x, seed=1, step=3, weight=0.5)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(found[name], parameter.grad)
+    places = [gradient.untyped_storage().data_ptr() for gradient in found.values() if gradient is not None]
+    places += [value.untyped_storage().data_ptr() for value in (x, *model.parameters())]
+    assert len({*places}) == len(places)
+    model.zero_grad()
+
+
+@pytest.mark.parametrize("early", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_loss_and_its_gradients_are_one_function(early: bool, made: list[bool]) -> None:
+    model = model_of(SHARED).train()
+    other, x = model.compiled(ahead=early), torch.randn(9, 3, dtype=torch.float64)
+    for rows in (x[:3], x):  # the first batch is as large as an event
+        assert_pulls_alike(other, model, rows)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.9)
+    assert_pulls_alike(other, model, x)
+    assert made == [True] * early
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["batchnorm", "coupling(affine, mask = half, net = mlp(8, dropout = 0.5))"])
+def test_losses_that_write_or_draw_go_through_torch_compile(step: str, made: list[bool]) -> None:
+    text = GIVEN.replace("    given c : real[2]\n", "").replace(" | c", "").replace("linear(plu)", step)
+    plain, model = model_of(text).train(), model_of(text).train()
+    other, x = model.compiled(ahead=True), torch.randn(64, 2, dtype=torch.float64) + 3
+    for _ in range(2):
+        torch.manual_seed(0)
+        expected = plain.pull(x)
+        torch.manual_seed(0)
+        found = other.pull(x)
+        assert "dropout" in step or found == pytest.approx(float(expected))
+    assert not any(made)
+    state = plain.state_dict()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, state[name])
 
 
 @pytest.mark.slow
@@ -114,16 +163,20 @@ def test_frozen_models_hold_their_weights_and_results_keep_their_names(made: lis
     assert made == [True]
 
 
+def text_of(step: str) -> str:
+    text = next((found for before in TYPES if (found := flow(before, [step]))), None)
+    if text is None:
+        pytest.skip("no flow from data to a prior is made of this step alone")
+    return text
+
+
 STEPS = [parameters for parameters in steps() if not parameters.marks]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS[::5])
 def test_steps_are_one_function(step: str, made: list[bool]) -> None:
-    text = next((found for before in TYPES if (found := flow(before, [step]))), None)
-    if text is None:
-        pytest.skip("no flow from data to a prior is made of this step alone")
-    model = model_of(text)
+    model = model_of(text_of(step))
     other, x = model.compiled(ahead=True), draw_event(model.type_of("x"), 7)
     with torch.no_grad():
         for rows in (x[:4], x):
@@ -133,3 +186,15 @@ def test_steps_are_one_function(step: str, made: list[bool]) -> None:
         torch.testing.assert_close(other.log_prob(x, seed=1), model.log_prob(x, seed=1))
         torch.testing.assert_close(other.sample(7, seed=1), model.sample(7, seed=1))
     assert made == [True, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS[2::5])
+def test_gradients_of_steps_are_one_function(step: str, made: list[bool]) -> None:
+    model = model_of(text_of(step).rstrip().removesuffix("}") + "    loss = nll\n}\n").train()
+    if not [*model.parameters()]:
+        pytest.skip("nothing is learned")
+    other, x = model.compiled(ahead=True), draw_event(model.type_of("x"), 7)
+    for rows in (x[:4], x):
+        assert_pulls_alike(other, model, rows)
+    assert made == [True]

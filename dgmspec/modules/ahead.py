@@ -1,8 +1,8 @@
 """A program compiled ahead of its calls into one C++ function over the model's own tensors (AOTInductor).
 
-For what needs no gradient, on a processor. Between the tensors of a call and the kernels there is then no Python, and
-what lies between its ends has one piece of memory. Nothing is asked before a call, so `suits` says which calls it is
-for; all others go through torch.compile.
+For what autograd has no part in, on a processor. Between the tensors of a call and the kernels there is then no
+Python, and what lies between its ends has one piece of memory. Nothing is asked before a call, so `suits` says which
+calls it is for; all others go through torch.compile.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, fx, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.export import ExportedProgram
 
+from dgmspec.modules.pulled import traced
 from dgmspec.program.program import Program, ProgramInput
 
 __all__ = ["compile_ahead", "suits"]
@@ -43,10 +45,15 @@ def suits(program: Program, values: Sequence[Tensor]) -> bool:
 
 
 def compile_ahead(
-    graph: fx.GraphModule, program: Program, values: Sequence[Tensor], constant: bool, options: Mapping[str, Any]
-) -> Callable[..., dict[str, Tensor]] | None:
-    """The graph of a program as a function of its inputs that gives its results; None where torch cannot export it for
-    all batches at once.
+    graph: fx.GraphModule,
+    program: Program,
+    values: Sequence[Tensor],
+    constant: bool,
+    options: Mapping[str, Any],
+    gradients: bool = False,
+) -> Callable[..., list[Tensor]] | None:
+    """The graph of a program as a function of its inputs that gives all that it returns; None where torch cannot export
+    it for all batches at once.
 
     It reads the graph's parameters where they lie, so it follows whatever is written into them; `constant` ones it
     holds as they are now, packed for the matrix kernels. `options` are Inductor's. Takes 10 s and more, in each process
@@ -55,7 +62,9 @@ def compile_ahead(
     exported = _exported(graph, program, values)
     if exported is None:
         return None
-    settings = {"freezing": constant, "memory_planning": True, "always_keep_tensor_constants": not constant}
+    settings: dict[str, Any] = {"freezing": constant, "memory_planning": True}
+    settings["always_keep_tensor_constants"] = not constant
+    settings["post_grad_custom_post_pass"] = import_module("dgmspec.modules.inductor").Passes(gradients)
     settings |= {name: value for name, value in options.items() if name not in _ONLY_TRACED}
     with _quietly(), tempfile.TemporaryDirectory(prefix="dgmspec-") as folder:
         path = torch._inductor.aoti_compile_and_package(
@@ -64,13 +73,24 @@ def compile_ahead(
         function = torch._inductor.aoti_load_package(path)
     if not constant and not _follows(function, graph, exported):
         return None
-    call, names = function.loader.run, tuple(program.outputs)
+    call = function.loader.run
+    return lambda *values: call([value.contiguous() for value in values])
 
-    def run(*values: Tensor) -> dict[str, Tensor]:
-        found = call([value.contiguous() for value in values])
-        return dict(zip(names, found, strict=True))
 
-    return run
+def pull_ahead(
+    pulled: Callable[..., list[Tensor]],
+    program: Program,
+    weights: Mapping[str, Tensor],
+    masked: Mapping[str, Tensor],
+    values: Sequence[Tensor],
+    options: Mapping[str, Any],
+) -> Callable[..., list[Tensor]] | None:
+    """`compile_ahead` of a loss with its gradients, `with_gradients`."""
+    try:
+        graph = traced(pulled, weights, masked, values, [_has_rows(entry) for entry in program.inputs])
+    except Exception:  # as in `_exported`
+        return None
+    return None if graph is None else compile_ahead(graph, program, values, False, options, gradients=True)
 
 
 @contextmanager
@@ -95,9 +115,10 @@ def _exported(graph: fx.GraphModule, program: Program, values: Sequence[Tensor])
     examples = tuple(value.detach().clone(memory_format=torch.contiguous_format) for value in values)
     try:
         with torch.no_grad():
-            return torch.export.export(graph, examples, dynamic_shapes=shapes)
+            exported = torch.export.export(graph, examples, dynamic_shapes=shapes)
     except Exception:  # whatever it is, torch.compile meets it next, and says so if it cannot do better
         return None
+    return None if exported.graph_signature.buffers_to_mutate else exported
 
 
 def _follows(function: Any, graph: fx.GraphModule, exported: ExportedProgram) -> bool:

@@ -12,20 +12,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
-from itertools import count
 from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
 
-from dgmspec.modules.ahead import compile_ahead, suits
+from dgmspec.modules.ahead import compile_ahead, pull_ahead, suits
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.prepared import Call, Resources
+from dgmspec.modules.pulled import with_gradients
 from dgmspec.program.program import Program
 
-__all__ = ["Backend", "memory_of", "to_fx"]
-
-_NUMBERS: Final = count()
+__all__ = ["Backend", "to_fx"]
 
 
 def to_fx(
@@ -75,6 +73,10 @@ _STATE: Final = (
 """What a compiled program looks at again before each call: torch's own state, and tensors (see `_watch`)."""
 
 
+_PASS: Final = "post_grad_custom_post_pass"
+"""The option of Inductor by which it runs `Passes`."""
+
+
 class Backend:
     """Runs a model's programs through torch.compile: each phase is traced once for training and once for evaluation.
 
@@ -88,7 +90,7 @@ class Backend:
     `packs` them: oneDNN then holds them as its kernels read them, and adds the bias and rectifies in the same pass. It
     does so for batches of open size, so the first dimension of every input is left open.
 
-    Where programs are compiled `ahead`, what needs no gradient is one C++ function each, if torch can make it so.
+    Where programs are compiled `ahead`, what autograd has no part in is one C++ function each, if torch can make it so.
     """
 
     def __init__(
@@ -96,9 +98,10 @@ class Backend:
     ) -> None:
         self.options = {"fullgraph": True, **options}
         self.filtered = closed and "mode" not in options
+        self.passes = "mode" not in options and _PASS not in options.get("options", {})
         self.closed, self.frozen, self.packs, self.ahead = closed, frozen, packs, ahead and closed
         self.compiled: dict[tuple[Any, ...], Any] = {}
-        self.placed, self.memories = -1, frozenset[int]()
+        self.placed = -1
 
     def __call__(
         self, program: Program, training: bool, inputs: Mapping[str, Tensor], make: Callable[[], fx.GraphModule]
@@ -113,6 +116,8 @@ class Backend:
         run = self.compiled.get(key)
         with torch.no_grad() if growing and not tracked else nullcontext():
             found = self._first(key, program, values, make) if run is None else run(*values)
+        if isinstance(found, list):
+            return dict(zip(program.outputs, found, strict=True))
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
 
     def pull(
@@ -123,32 +128,53 @@ class Backend:
         weights: Mapping[str, Tensor],
         masked: Mapping[str, Tensor],
         make: Callable[[], fx.GraphModule],
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]] | None:
-        """A loss with its terms, and its gradient by those of `weights` that it reads, 0 where they are `masked`.
+    ) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The total of a loss, and its gradient by those of `weights` that it reads, 0 where they are `masked`.
 
-        Both are one graph that autograd does not see: it need not keep what lies between nor walk back itself. None
-        where modules of the user's own run inside, which may have hooks, and where torch cannot trace the gradient of
-        the program.
+        Both are one graph: see `with_gradients`. None where modules of the user's own run inside, which may have hooks,
+        where `options` leave no place for our passes, and where torch cannot trace the gradient of the program.
         """
-        key = ("pull", program.phase, training, *weights)
-        if not self.closed or self.compiled.get(key, self) is None:
-            return None
         values = [inputs[i.name] for i in program.inputs]
+        early = self.ahead and suits(program, values)
+        key = ("pull", program.phase, training, early, *weights)
+        if not (self.closed and self.passes) or self.compiled.get(key, self) is None:
+            return None
         try:
-            if key not in self.compiled:
-                self.compiled[key] = self._compiled(_pulled(make(), weights), ("weights", "masked", "graph"))
             with torch.no_grad():
-                found: tuple[dict[str, Tensor], dict[str, Tensor]] = self.compiled[key](weights, masked, *values)
-            return found
+                if key not in self.compiled:
+                    self.compiled[key] = self._pulling(program, weights, masked, values, make(), early)
+                run, read = self.compiled[key]
+                total, *gradients = run(weights, masked, *values)
         except import_module("torch._dynamo.exc").TorchDynamoException:
             self.compiled[key] = None
             return None
+        return total, dict(zip(read, gradients, strict=True))
 
-    def _compiled(self, function: Callable[..., Any], unwatched: tuple[str, ...]) -> Any:
+    def _pulling(
+        self,
+        program: Program,
+        weights: Mapping[str, Tensor],
+        masked: Mapping[str, Tensor],
+        values: list[Tensor],
+        graph: fx.GraphModule,
+        early: bool,
+    ) -> tuple[Callable[..., list[Tensor]], list[str]]:
+        """A function that gives the total of a loss and its gradients, and which weights these are by."""
+        read = [key for key in weights if key in graph._parameters]
+        pulled = with_gradients(graph, read)
+        if early:
+            run = pull_ahead(pulled, program, weights, masked, values, self.options.get("options", {}))
+            if run is not None:
+                return lambda weights, masked, *values: run(*values), read
+        return self._compiled(pulled, ("weights", "masked", "graph"), gradients=True), read
+
+    def _compiled(self, function: Callable[..., Any], unwatched: tuple[str, ...], gradients: bool = False) -> Any:
         """The function through torch.compile, which looks no more at the tensors in what is named `unwatched` there."""
         own = dict(self.options.get("options", {}))  # torch empties it
         if self.filtered:
             own.setdefault("guard_filter_fn", _watch(unwatched))
+        if self.passes and self.options.get("backend", "inductor") == "inductor":
+            own[_PASS] = import_module("dgmspec.modules.inductor").Passes(gradients)
         return torch.compile(function, **{**self.options, "options": own} if own else self.options)
 
     def _first(
@@ -170,43 +196,15 @@ class Backend:
         self.compiled[key] = run
         return found
 
-    def follow(self, placed: int, values: Callable[[], Mapping[str, Tensor]]) -> None:
-        """Graphs hold the tensors that the model had when they were made: others in their place make them anew. Where
-        these lie in memory is kept, for `pull` may give one of them as a gradient."""
+    def follow(self, placed: int) -> None:
+        """Graphs hold the tensors that the model had when they were made: others in their place make them anew."""
         if placed != self.placed:
             self.placed = placed
-            self.memories = frozenset(memory_of(value) for value in values().values())
             self.forget()
 
     def forget(self) -> None:
         """Trace every program anew when it is next run: they have changed."""
         self.compiled.clear()
-
-
-def memory_of(value: Tensor) -> int:
-    """Where the storage of a tensor begins."""
-    return value.untyped_storage().data_ptr()
-
-
-def _pulled(graph: fx.GraphModule, weights: Mapping[str, Tensor]) -> Callable[..., Any]:
-    """A graph's results and the gradients of the first, its total, by the weights that it reads."""
-    read = [key for key in weights if key in graph._parameters]
-
-    def pulled(weights: Mapping[str, Tensor], masked: Mapping[str, Tensor], *values: Tensor) -> Any:
-        def loss(weights: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-            found = torch.func.functional_call(graph, weights, values)
-            results = found if isinstance(found, dict) else {"total": found}
-            return results["total"], results
-
-        gradients, results = torch.func.grad(loss, has_aux=True)({key: weights[key] for key in read})
-        for key in read:
-            if key in masked:
-                gradients[key] = gradients[key].masked_fill(masked[key], 0.0)
-        return results, gradients
-
-    # Torch keeps what it compiled, and which sizes it has seen change, by code: each program has one of its own.
-    pulled.__code__ = pulled.__code__.replace(co_name=f"pulled_{next(_NUMBERS)}")
-    return pulled
 
 
 def _open(value: Tensor) -> Tensor:

@@ -201,7 +201,7 @@ class AbstractRunner(AbstractStore, ABC):
     def run(self, phase: Phase, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A program's results by name; `inputs` are all of the program's, randomness among them."""
         if self._backend is not None:
-            self._backend.follow(self.placed, self.values)
+            self._backend.follow(self.placed)
             return self._backend(self.executed(phase), self.training, inputs, lambda: self.to_fx(phase))
         return self._interpreters[phase](self.values(), inputs, self.training)
 
@@ -213,8 +213,9 @@ class AbstractRunner(AbstractStore, ABC):
         """The same model, parameters shared, whose programs run through torch.compile with `options`.
 
         Those of a frozen model with large nets, on a processor, hold the weights as they are when they are first run.
-        With `ahead`, on a processor, programs that need no gradient (under ``torch.no_grad()``, or of a frozen model)
-        are C++ functions, where torch can export them: calls cost less, compiling takes 10 s and more in each process.
+        With `ahead`, on a processor, programs that need no gradient (under ``torch.no_grad()``, or of a frozen model),
+        and a loss with its gradients (`pull`), are C++ functions, where torch can export them: calls cost less,
+        compiling takes 10 s and more in each process. Large products in float32 go through oneDNN on a processor.
         """
         other = type(self).__new__(type(self))
         large = max((p.numel() for p in self.parameters()), default=0) >= _LARGE

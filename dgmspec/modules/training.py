@@ -12,7 +12,6 @@ from torch import Tensor
 
 from dgmspec.core.losses import AbstractLoss
 from dgmspec.modules.counting import counting
-from dgmspec.modules.fx import memory_of
 from dgmspec.modules.lost import lost
 from dgmspec.modules.randomness import fresh_seed, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
@@ -135,41 +134,33 @@ class AbstractTrained(AbstractSimulated, ABC):
         in which autograd has no part, so hooks of one's own on parameters are not called. `options` are those of
         `loss`.
         """
-        found = self._pulled_whole(batch, options)
+        weights = {name: p for name, p in self._parameters.items() if p is not None and p.requires_grad}
+        found = self._pulled_whole(batch, weights, options)
         if found is None:
             loss: Tensor = self(batch, **options) * weight
             torch.autograd.backward(loss)
             return loss.detach()
         total, gradients = found
         if weight != 1.0:
-            torch._foreach_mul_([gradient for _, gradient in gradients], weight)
-        for parameter, gradient in gradients:
+            total = total * weight
+            torch._foreach_mul_(list(gradients.values()), weight)
+        for name, gradient in gradients.items():
+            parameter = weights[name]
             parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
-        return total * weight
+        return total
 
-    def _pulled_whole(self, batch: Any, options: LossOptions) -> tuple[Tensor, list[tuple[Tensor, Tensor]]] | None:
-        """The total loss, and each parameter with its gradient, which nobody else holds; None where one graph cannot
-        give both."""
+    def _pulled_whole(
+        self, batch: Any, weights: Mapping[str, Tensor], options: LossOptions
+    ) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """The total loss, and the gradients by the `weights` that it reads; None where one graph cannot give both."""
         if self._backend is None:
             return None
-        weights = {name: p for name, p in self._parameters.items() if p is not None and p.requires_grad}
         inputs, _ = self.loss_inputs(batch, **options)
         phase = self._loss_phase(options.get("weights"))
-        program = self.executed(phase)
-        self._backend.follow(self.placed, self.values)
-        found = self._backend.pull(program, self.training, inputs, weights, self.masked(), lambda: self.to_fx(phase))
-        if found is None:
-            return None
-        results, by_name = found
-        held = {*self._backend.memories, *(memory_of(value) for value in inputs.values())}
-        gradients: list[tuple[Tensor, Tensor]] = []
-        for name, gradient in by_name.items():
-            weight, at = weights[name], memory_of(gradient)
-            if at in held or gradient.stride() != weight.stride():
-                gradient = torch.empty_like(weight, requires_grad=False).copy_(gradient)
-            held.add(at)
-            gradients.append((weight, gradient))
-        return results["total"], gradients
+        self._backend.follow(self.placed)
+        return self._backend.pull(
+            self.executed(phase), self.training, inputs, weights, self.masked(), lambda: self.to_fx(phase)
+        )
 
     @torch.no_grad()
     def initialise(self, batch: Any, seed: int = 0) -> None:
