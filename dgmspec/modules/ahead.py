@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.export import ExportedProgram
 
-from dgmspec.modules.pulled import traced
+from dgmspec.modules.pulled import Pull, traced
 from dgmspec.program.program import Program, ProgramInput
 
 __all__ = ["compile_ahead", "suits"]
@@ -78,19 +78,14 @@ def compile_ahead(
 
 
 def pull_ahead(
-    pulled: Callable[..., list[Tensor]],
-    program: Program,
-    weights: Mapping[str, Tensor],
-    masked: Mapping[str, Tensor],
-    values: Sequence[Tensor],
-    options: Mapping[str, Any],
+    pulled: Callable[..., list[Tensor]], pull: Pull, options: Mapping[str, Any]
 ) -> Callable[..., list[Tensor]] | None:
     """`compile_ahead` of a loss with its gradients, `with_gradients`."""
     try:
-        graph = traced(pulled, weights, masked, values, [_has_rows(entry) for entry in program.inputs])
+        graph = traced(pulled, pull, [_has_rows(entry) for entry in pull.program.inputs])
     except Exception:  # as in `_exported`
         return None
-    return None if graph is None else compile_ahead(graph, program, values, False, options, gradients=True)
+    return None if graph is None else compile_ahead(graph, pull.program, pull.values, False, options, gradients=True)
 
 
 @contextmanager

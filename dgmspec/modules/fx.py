@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from dgmspec.modules.ahead import compile_ahead, pull_ahead, suits
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.prepared import Call, Resources
-from dgmspec.modules.pulled import with_gradients
+from dgmspec.modules.pulled import Pull, with_gradients
 from dgmspec.program.program import Program
 
 __all__ = ["Backend", "to_fx"]
@@ -121,51 +121,34 @@ class Backend:
         return dict(found) if isinstance(found, dict) else dict.fromkeys(program.outputs, found)
 
     def pull(
-        self,
-        program: Program,
-        training: bool,
-        inputs: Mapping[str, Tensor],
-        weights: Mapping[str, Tensor],
-        masked: Mapping[str, Tensor],
-        make: Callable[[], fx.GraphModule],
+        self, pull: Pull, training: bool, make: Callable[[], fx.GraphModule]
     ) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """The total of a loss, and its gradient by those of `weights` that it reads, 0 where they are `masked`.
+        """The total of a loss, and its gradients by name, by those weights that it reads.
 
         Both are one graph: see `with_gradients`. None where modules of the user's own run inside, which may have hooks,
         where `options` leave no place for our passes, and where torch cannot trace the gradient of the program.
         """
-        values = [inputs[i.name] for i in program.inputs]
-        early = self.ahead and suits(program, values)
-        key = ("pull", program.phase, training, early, *weights)
+        early = self.ahead and suits(pull.program, pull.values)
+        key = ("pull", pull.program.phase, training, early, *pull.weights)
         if not (self.closed and self.passes) or self.compiled.get(key, self) is None:
             return None
         try:
             with torch.no_grad():
                 if key not in self.compiled:
-                    self.compiled[key] = self._pulling(program, weights, masked, values, make(), early)
+                    self.compiled[key] = self._pulling(pull, make(), early)
                 run, read = self.compiled[key]
-                total, *gradients = run(weights, masked, *values)
+                total, *gradients = run(pull.weights, pull.masked, *pull.values)
         except import_module("torch._dynamo.exc").TorchDynamoException:
             self.compiled[key] = None
             return None
         return total, dict(zip(read, gradients, strict=True))
 
-    def _pulling(
-        self,
-        program: Program,
-        weights: Mapping[str, Tensor],
-        masked: Mapping[str, Tensor],
-        values: list[Tensor],
-        graph: fx.GraphModule,
-        early: bool,
-    ) -> tuple[Callable[..., list[Tensor]], list[str]]:
+    def _pulling(self, pull: Pull, graph: fx.GraphModule, early: bool) -> tuple[Callable[..., Any], list[str]]:
         """A function that gives the total of a loss and its gradients, and which weights these are by."""
-        read = [key for key in weights if key in graph._parameters]
+        read = [key for key in pull.weights if key in graph._parameters]
         pulled = with_gradients(graph, read)
-        if early:
-            run = pull_ahead(pulled, program, weights, masked, values, self.options.get("options", {}))
-            if run is not None:
-                return lambda weights, masked, *values: run(*values), read
+        if early and (run := pull_ahead(pulled, pull, self.options.get("options", {}))) is not None:
+            return lambda weights, masked, *values: run(*values), read
         return self._compiled(pulled, ("weights", "masked", "graph"), gradients=True), read
 
     def _compiled(self, function: Callable[..., Any], unwatched: tuple[str, ...], gradients: bool = False) -> Any:

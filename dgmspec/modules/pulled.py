@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
@@ -15,14 +16,27 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-__all__ = ["traced", "with_gradients"]
+from dgmspec.program.program import Program
+
+__all__ = ["Pull", "traced", "with_gradients"]
 
 _NUMBERS: Final = count()
 
 
+@dataclass(frozen=True)
+class Pull:
+    """A loss on a batch: the program with its inputs in order, the weights that may have gradients, and where some of
+    them are masked (their gradient is 0 there)."""
+
+    program: Program
+    values: Sequence[Tensor]
+    weights: Mapping[str, Tensor]
+    masked: Mapping[str, Tensor]
+
+
 def with_gradients(graph: fx.GraphModule, read: Sequence[str]) -> Callable[..., list[Tensor]]:
     """The total of a loss, and its gradients by the weights that are `read`: a function of all weights, of where some
-    of them are masked (their gradient is 0 there), and of the inputs of the graph.
+    of them are masked, and of the inputs of the graph.
 
     Each gradient has memory of its own, laid out as its weight's.
     """
@@ -44,13 +58,7 @@ def with_gradients(graph: fx.GraphModule, read: Sequence[str]) -> Callable[..., 
     return pulled
 
 
-def traced(
-    pulled: Callable[..., list[Tensor]],
-    weights: Mapping[str, Tensor],
-    masked: Mapping[str, Tensor],
-    values: Sequence[Tensor],
-    rows: Sequence[bool],
-) -> fx.GraphModule | None:
+def traced(pulled: Callable[..., list[Tensor]], pull: Pull, rows: Sequence[bool]) -> fx.GraphModule | None:
     """What `with_gradients` gives as a graph of its inputs alone, over the very tensors that it reads; the first
     dimension is open of the inputs that have `rows`. None where it is one for this batch only, and where it draws
     random numbers, as dropout does.
@@ -60,9 +68,9 @@ def traced(
     mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
     fakes = [
         mode.from_tensor(value.contiguous(), symbolic_context=_open(value, first))
-        for value, first in zip(values, rows, strict=True)
+        for value, first in zip(pull.values, rows, strict=True)
     ]
-    graph = make_fx(lambda *inputs: pulled(weights, masked, *inputs), tracing_mode="symbolic")(*fakes)
+    graph = make_fx(lambda *values: pulled(pull.weights, pull.masked, *values), tracing_mode="symbolic")(*fakes)
     draws = any(torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) for node in graph.graph.nodes)
     if draws or not all(_same_rows(guard.expr) for guard in sizes.guards):
         return None

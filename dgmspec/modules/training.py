@@ -13,6 +13,7 @@ from torch import Tensor
 from dgmspec.core.losses import AbstractLoss
 from dgmspec.modules.counting import counting
 from dgmspec.modules.lost import lost
+from dgmspec.modules.pulled import Pull
 from dgmspec.modules.randomness import fresh_seed, step_noise
 from dgmspec.modules.results import Ledger, LedgerStep, LossValue
 from dgmspec.modules.runner import UnavailableError
@@ -157,10 +158,10 @@ class AbstractTrained(AbstractSimulated, ABC):
             return None
         inputs, _ = self.loss_inputs(batch, **options)
         phase = self._loss_phase(options.get("weights"))
+        program = self.executed(phase)
         self._backend.follow(self.placed)
-        return self._backend.pull(
-            self.executed(phase), self.training, inputs, weights, self.masked(), lambda: self.to_fx(phase)
-        )
+        pull = Pull(program, [inputs[entry.name] for entry in program.inputs], weights, self.masked())
+        return self._backend.pull(pull, self.training, lambda: self.to_fx(phase))
 
     @torch.no_grad()
     def initialise(self, batch: Any, seed: int = 0) -> None:
