@@ -163,6 +163,16 @@ def test_frozen_models_hold_their_weights_and_results_keep_their_names(made: lis
     assert made == [True]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ahead", [False, True])
+def test_what_is_no_number_stays_none_where_weights_are_packed(ahead: bool) -> None:
+    text = GIVEN.replace("mlp(8)", "mlp(256, 256, activation = relu)")
+    frozen, c = model_of(text).float().freeze().compiled(ahead=ahead), torch.randn(300, 2)
+    c[3] = torch.nan
+    found = frozen.log_prob(torch.randn(300, 2), {"c": c})
+    assert found.isnan().nonzero().tolist() == [[3]]
+
+
 def text_of(step: str) -> str:
     text = next((found for before in TYPES if (found := flow(before, [step]))), None)
     if text is None:

@@ -83,6 +83,25 @@ def test_one_graph_gives_the_gradients_of_autograd(graphs: list[Any]) -> None:
         assert free is None or not weight.grad[~free].any()
 
 
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, raised while Inductor is imported
+def test_gradients_share_no_memory(compiled: bool) -> None:
+    """One piece of memory behind both counts twice what is added to either; back ends of one's own may do so."""
+    torch._dynamo.reset()
+    model, x = dgmspec.compile(dgmspec.parse(SHARED), seed=0).train(), torch.randn(16, 3)
+    pulled = (
+        model.compiled(backend=lambda graph, inputs: torch._inductor.compile_fx.compile_fx(graph, inputs))
+        if compiled
+        else model
+    )
+    for _ in range(2):
+        pulled.pull(x)
+    a, b = (dict(model.named_parameters())[name].grad for name in ("M/a", "M/b"))
+    once = torch.autograd.grad(model.loss(x).total, dict(model.named_parameters())["M/a"])[0]
+    for gradient in (a, b):
+        torch.testing.assert_close(gradient, 2 * once)
+
+
 def test_weights_thawed_after_the_first_step_have_gradients(graphs: list[Any]) -> None:
     model = dgmspec.compile(dgmspec.parse(SHARED), seed=0).train()
     compiled, x = model.compiled(**compiling.OPTIONS), torch.randn(16, 3)

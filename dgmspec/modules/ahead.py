@@ -62,15 +62,23 @@ def compile_ahead(
     exported = _exported(graph, program, values)
     if exported is None:
         return None
-    settings: dict[str, Any] = {"freezing": constant, "memory_planning": True}
-    settings["always_keep_tensor_constants"] = not constant
-    settings["post_grad_custom_post_pass"] = import_module("dgmspec.modules.inductor").Passes(gradients)
+    inductor = import_module("dgmspec.modules.inductor")
+    settings: dict[str, Any] = {
+        "freezing": constant,
+        "memory_planning": True,
+        "always_keep_tensor_constants": not constant,
+    }
+    settings["post_grad_custom_post_pass"] = inductor.Passes(gradients)
+    settings["post_grad_custom_pre_pass"] = inductor.Unfused() if constant else None
     settings |= {name: value for name, value in options.items() if name not in _ONLY_TRACED}
-    with _quietly(), tempfile.TemporaryDirectory(prefix="dgmspec-") as folder:
-        path = torch._inductor.aoti_compile_and_package(
-            exported, package_path=f"{folder}/program.pt2", inductor_configs=settings
-        )
-        function = torch._inductor.aoti_load_package(path)
+    try:
+        with _quietly(), tempfile.TemporaryDirectory(prefix="dgmspec-") as folder:
+            path = torch._inductor.aoti_compile_and_package(
+                exported, package_path=f"{folder}/program.pt2", inductor_configs=settings
+            )
+            function = torch._inductor.aoti_load_package(path)
+    except Exception:  # as in `_exported`
+        return None
     if not constant and not _follows(function, graph, exported):
         return None
     call = function.loader.run

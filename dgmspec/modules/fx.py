@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from dgmspec.modules.ahead import compile_ahead, pull_ahead, suits
 from dgmspec.modules.calls import prepare
 from dgmspec.modules.prepared import Call, Resources
-from dgmspec.modules.pulled import Pull, with_gradients
+from dgmspec.modules.pulled import Pull, apart, with_gradients
 from dgmspec.program.program import Program
 
 __all__ = ["Backend", "to_fx"]
@@ -98,7 +98,8 @@ class Backend:
     ) -> None:
         self.options = {"fullgraph": True, **options}
         self.filtered = closed and "mode" not in options
-        self.passes = "mode" not in options and _PASS not in options.get("options", {})
+        own = "mode" in options or _PASS in options.get("options", {})
+        self.passes = options.get("backend", "inductor") == "inductor" and not own
         self.closed, self.frozen, self.packs, self.ahead = closed, frozen, packs, ahead and closed
         self.compiled: dict[tuple[Any, ...], Any] = {}
         self.placed = -1
@@ -126,11 +127,11 @@ class Backend:
         """The total of a loss, and its gradients by name, by those weights that it reads.
 
         Both are one graph: see `with_gradients`. None where modules of the user's own run inside, which may have hooks,
-        where `options` leave no place for our passes, and where torch cannot trace the gradient of the program.
+        and where torch cannot trace the gradient of the program.
         """
         early = self.ahead and suits(pull.program, pull.values)
         key = ("pull", pull.program.phase, training, early, *pull.weights)
-        if not (self.closed and self.passes) or self.compiled.get(key, self) is None:
+        if not self.closed or self.compiled.get(key, self) is None:
             return None
         try:
             with torch.no_grad():
@@ -141,7 +142,8 @@ class Backend:
         except import_module("torch._dynamo.exc").TorchDynamoException:
             self.compiled[key] = None
             return None
-        return total, dict(zip(read, gradients, strict=True))
+        found = dict(zip(read, gradients, strict=True))
+        return total, found if self.passes else apart(found, pull)
 
     def _pulling(self, pull: Pull, graph: fx.GraphModule, early: bool) -> tuple[Callable[..., Any], list[str]]:
         """A function that gives the total of a loss and its gradients, and which weights these are by."""
@@ -156,7 +158,7 @@ class Backend:
         own = dict(self.options.get("options", {}))  # torch empties it
         if self.filtered:
             own.setdefault("guard_filter_fn", _watch(unwatched))
-        if self.passes and self.options.get("backend", "inductor") == "inductor":
+        if self.passes:
             own[_PASS] = import_module("dgmspec.modules.inductor").Passes(gradients)
         return torch.compile(function, **{**self.options, "options": own} if own else self.options)
 
@@ -172,7 +174,7 @@ class Backend:
                 return run(*values)
         # Its `forward` alone: a module is called through hooks, which a graph has none of.
         run = self._compiled(make().forward, () if tracked else ("self",))
-        with torch._inductor.config.patch(freezing=True) if constant else nullcontext():
+        with _packing() if constant else nullcontext():
             if constant:
                 values = [_open(value) for value in values]
             found = run(*values)
@@ -188,6 +190,12 @@ class Backend:
     def forget(self) -> None:
         """Trace every program anew when it is next run: they have changed."""
         self.compiled.clear()
+
+
+def _packing() -> Any:
+    """Weights are constants of what is compiled here."""
+    unfused = import_module("dgmspec.modules.inductor").Unfused()
+    return torch._inductor.config.patch(freezing=True, post_grad_custom_pre_pass=unfused)
 
 
 def _open(value: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from dgmspec.core.masking import ScanMask, SubsetMask, WeightMask
 from dgmspec.core.parameters import Init, ParamSpec
 from dgmspec.core.types import Shape, Support, SupportKind, Type
 
-__all__ = ["constrain", "initial_learned", "initial_value", "mask_of", "unconstrain"]
+__all__ = ["constrain", "initial_learned", "initial_value", "learned_value", "mask_of", "unconstrain"]
 
 SMALLEST_SCALE = 1e-6
 """What is added to the softplus of a number for a positive parameter, so that no scale shrinks to 0."""
@@ -131,6 +131,16 @@ def constrain(support: Support, raw: Tensor) -> Tensor:
     if math.isinf(low):
         return high - torch.nn.functional.softplus(raw)
     return low + (high - low) * torch.sigmoid(raw)
+
+
+def learned_value(support: Support, raw: Tensor) -> Tensor:
+    """`constrain` as one row for all, (1, *shape).
+
+    By `expand`, for torch gives two parameters whose views are added one gradient in one piece of memory: a second
+    backward, or scaling their gradients, would count twice.
+    """
+    value = constrain(support, raw)
+    return value.expand(1, *value.shape)
 
 
 def unconstrain(support: Support, value: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 
 from dgmspec.program.program import Program
 
-__all__ = ["Pull", "traced", "with_gradients"]
+__all__ = ["Pull", "apart", "traced", "with_gradients"]
 
 _NUMBERS: Final = count()
 
@@ -87,8 +87,24 @@ def _own(gradient: Tensor, weight: Tensor) -> Tensor:
 
 
 def _same_rows(asked: Any) -> bool:
-    """Whether what tracing took for granted is no more than that two inputs have as many rows."""
-    return getattr(asked, "rel_op", "") == "==" and all(side.is_Symbol for side in asked.args)
+    """Whether what tracing took for granted is no more than that all inputs have as many rows."""
+    rows = next(iter(asked.free_symbols), None)
+    left = asked.xreplace(dict.fromkeys(asked.free_symbols, rows))
+    return not left.free_symbols and bool(left)
+
+
+def apart(gradients: dict[str, Tensor], pull: Pull) -> dict[str, Tensor]:
+    """The gradients, each with memory of its own: for back ends that may give one tensor twice, or an input."""
+    held = {_memory(value) for value in (*pull.values, *pull.weights.values())}
+    for name, gradient in gradients.items():
+        if _memory(gradient) in held:
+            gradients[name] = gradient.clone()
+        held.add(_memory(gradients[name]))
+    return gradients
+
+
+def _memory(value: Tensor) -> int:
+    return value.untyped_storage().data_ptr()
 
 
 def _open(value: Tensor, first: bool) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dgmspec.core.types import Type
-from dgmspec.modules.initial import constrain
+from dgmspec.modules.initial import learned_value
 
 __all__ = [
     "AFFINE",
@@ -41,7 +41,7 @@ def learned(type_: Type) -> Run:
     support = type_.support
 
     def run(training: bool, p: Mapping[str, Tensor]) -> Tensor:
-        return constrain(support, p["raw"]).unsqueeze(0)
+        return learned_value(support, p["raw"])
 
     return run
 

@@ -19,7 +19,7 @@ from dgmspec.modules.continuous.constants import seen_value
 from dgmspec.modules.expressions import Prepared, as_tensor, prepare
 from dgmspec.modules.hamiltonian import State, leapfrog, look
 from dgmspec.modules.hamiltonian import energy as hamiltonian
-from dgmspec.modules.initial import constrain
+from dgmspec.modules.initial import learned_value
 from dgmspec.modules.langevin import Field
 from dgmspec.modules.nets import below, context_features
 from dgmspec.modules.nets.applied import net_value
@@ -79,7 +79,7 @@ class _Landscape:
 def _landscape(op: AbstractTransition, p: Parameters, like: Tensor, ctx: StepContext, held: bool = False) -> _Landscape:
     """The energy of a step; `held` passes no gradient to parameters."""
     own = {name: value.detach() for name, value in p.items()} if held else p
-    fixed = {c.name: constrain(c.support, own[c.name]).unsqueeze(0) for c, _ in op.energy.learned}
+    fixed = {c.name: learned_value(c.support, own[c.name]) for c, _ in op.energy.learned}
     if op.energy.seen:
         assert ctx.given is not None and ctx.given_type is not None
         features = context_features(ctx.given, ctx.given_type, like)

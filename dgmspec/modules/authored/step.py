@@ -12,7 +12,7 @@ from dgmspec.core.types import Shape, Type
 from dgmspec.modules.authored.lines import backward, forward, prepared
 from dgmspec.modules.expressions import Prepared, as_tensor
 from dgmspec.modules.expressions import prepare as prepare_expression
-from dgmspec.modules.initial import constrain
+from dgmspec.modules.initial import constrain, learned_value
 from dgmspec.modules.nets import below, context_of, evaluate
 from dgmspec.modules.registry import net_twin
 from dgmspec.modules.twin import Parameters, StepContext, StepTwin, flat_rows, sum_event
@@ -51,9 +51,7 @@ def step_inverse(op: AuthoredStep, p: Parameters, y: Tensor, ctx: StepContext) -
 
 def _run(op: AuthoredStep, p: Parameters, x: Tensor, ctx: StepContext, inverse: bool) -> Result:
     definition, shapes = op.definition, _shapes(op, p, ctx.event)
-    env: dict[str, Tensor] = {
-        own.name: constrain(own.support, p[own.name]).unsqueeze(0) for own in definition.constants
-    }
+    env: dict[str, Tensor] = {own.name: learned_value(own.support, p[own.name]) for own in definition.constants}
     env |= _split(p, x, shapes)
     total = x.new_zeros(())
     lines = list(zip(definition.lines, prepared(definition, ctx.event.support), strict=True))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dgmspec.modules.continuous.ready import NetReading, Ready
 from dgmspec.modules.expressions import as_tensor
-from dgmspec.modules.initial import constrain
+from dgmspec.modules.initial import learned_value
 from dgmspec.modules.nets import below, context_features
 from dgmspec.modules.traces import norm_core, trace_core
 from dgmspec.modules.twin import Parameters, StepContext, by_row, flat_rows
@@ -78,7 +78,7 @@ def constants(op: Ode, known: Ready, p: Parameters, ctx: StepContext, like: Tens
 
 def learned_of(op: Ode, p: Parameters) -> dict[str, Tensor]:
     """The learned numbers of a velocity in their supports, (1, …)."""
-    return {own.name: constrain(own.support, p[own.name]).unsqueeze(0) for own in op.velocity.learned}
+    return {own.name: learned_value(own.support, p[own.name]) for own in op.velocity.learned}
 
 
 def ends_of(known: Ready, values: Values, like: Tensor) -> tuple[Time, Time]:

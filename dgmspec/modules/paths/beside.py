@@ -16,7 +16,7 @@ from dgmspec.core.address import Address
 from dgmspec.core.types import Shape, Support, Type
 from dgmspec.modules.continuous.constants import seen_value
 from dgmspec.modules.expressions import Prepared, as_tensor, prepare
-from dgmspec.modules.initial import constrain
+from dgmspec.modules.initial import constrain, learned_value
 from dgmspec.modules.nets import below, context_of
 from dgmspec.modules.nets.applied import net_value
 from dgmspec.modules.nets.external import checked
@@ -99,7 +99,7 @@ class _Run:
 
     def field(self, field: Field, reads: _Reads) -> Field:
         """A field of the law with all that its formula reads."""
-        fixed = {name: constrain(support, self.p[name]).unsqueeze(0) for name, support in self.ready.numbers}
+        fixed = {name: learned_value(support, self.p[name]) for name, support in self.ready.numbers}
         if self.ready.seen:
             assert self.ctx.given is not None and self.context is not None
             fixed |= {seen.name: seen_value(self.ctx.given, self.context, seen) for seen in self.ready.seen}

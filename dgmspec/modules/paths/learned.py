@@ -61,7 +61,7 @@ class AbstractLearned(ABC):
     def reader(self, p: Values) -> Callable[[Prepared, Tensor], Tensor]:
         """What gives a formula's values at times of any shape."""
         values = {name: constrain(support, p[name]).double() for name, support in self.numbers}
-        env = {name: value.unsqueeze(0) if value.dim() else value for name, value in values.items()}
+        env = {name: value.expand(1, *value.shape) if value.dim() else value for name, value in values.items()}
 
         def read(run: Prepared, t: Tensor) -> Tensor:
             flat = t.reshape(-1)
