@@ -75,7 +75,7 @@ def test_one_function_serves_every_batch_and_follows_the_weights(made: list[bool
     assert made == [True]
 
 
-def assert_pulls_alike(other: CompiledModel, model: CompiledModel, x: torch.Tensor) -> None:
+def assert_pulls_alike(other: CompiledModel, model: CompiledModel, x: Any) -> None:
     """The gradients of a compiled model are those of the model, and each has memory of its own."""
     torch.testing.assert_close(other.pull(x, seed=1, step=3), model.pull(x, seed=1, step=3))
     model.zero_grad()
@@ -86,7 +86,8 @@ def assert_pulls_alike(other: CompiledModel, model: CompiledModel, x: torch.Tens
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad)
     places = [gradient.untyped_storage().data_ptr() for gradient in found.values() if gradient is not None]
-    places += [value.untyped_storage().data_ptr() for value in (x, *model.parameters())]
+    inputs = x.values() if isinstance(x, dict) else [x]
+    places += [value.untyped_storage().data_ptr() for value in (*inputs, *model.parameters())]
     assert len({*places}) == len(places)
     model.zero_grad()
 
@@ -102,6 +103,15 @@ def test_a_loss_and_its_gradients_are_one_function(early: bool, made: list[bool]
             parameter.mul_(0.9)
     assert_pulls_alike(other, model, x)
     assert made == [True] * early
+
+
+@pytest.mark.slow
+def test_rows_with_contexts_are_one_function(made: list[bool]) -> None:
+    model = model_of(GIVEN).train()
+    other, x = model.compiled(ahead=True), torch.randn(9, 2, dtype=torch.float64)
+    for rows in (x[:4], x):
+        assert_pulls_alike(other, model, {"x": rows.clone(), "c": rows.sin()})
+    assert made == [True]
 
 
 @pytest.mark.slow
