@@ -62,9 +62,12 @@ class Unfused(CustomGraphPass):
             node.target, node.args = aten.clamp_min.default, (*node.args, 0.0)
         for node in graph.find_nodes(op="call_function", target=aten.clamp_max.default):
             inner, high = node.args
-            if inner.target is aten.clamp_min.default and len(inner.users) == 1 and inner.args[1] <= high:
-                inner.target, node.target = aten.clamp_max.default, aten.clamp_min.default
-                inner.args, node.args = (inner.args[0], high), (inner, inner.args[1])
+            if inner.target is not aten.clamp_min.default or len(inner.users) > 1:
+                continue
+            x, low = inner.args
+            if not isinstance(low, fx.Node) and not isinstance(high, fx.Node) and low <= high:
+                inner.target, inner.args = aten.clamp_max.default, (x, high)
+                node.target, node.args = aten.clamp_min.default, (inner, low)
 
     def uuid(self) -> bytes:
         return get_hash_for_files((__file__,), "unfused")
