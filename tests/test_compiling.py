@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,8 @@ def test_gradients_share_no_memory(compiled: bool) -> None:
     """One piece of memory behind both counts twice what is added to either; back ends of one's own may do so."""
     torch._dynamo.reset()
     model, x = dgmspec.compile(dgmspec.parse(SHARED), seed=0).train(), torch.randn(16, 3)
-    pulled = (
-        model.compiled(backend=lambda graph, inputs: torch._inductor.compile_fx.compile_fx(graph, inputs))
-        if compiled
-        else model
-    )
+    backend = import_module("torch._inductor.compile_fx").compile_fx if compiled else None
+    pulled = model.compiled(backend=backend) if compiled else model
     for _ in range(2):
         pulled.pull(x)
     a, b = (dict(model.named_parameters())[name].grad for name in ("M/a", "M/b"))
