@@ -1,4 +1,4 @@
-"""What is done to graphs after Inductor's own passes: large products by oneDNN, gradients that share no memory."""
+"""What is done to graphs before and after Inductor's own passes: to products, NaN, and gradients that share memory."""
 
 from __future__ import annotations
 

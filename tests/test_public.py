@@ -80,3 +80,12 @@ def test_classes_are_abstract_or_final() -> None:
         todo += children
         if children:
             assert cls.__name__.startswith("Abstract"), f"{cls.__name__} is concrete and has subclasses"
+
+
+def test_a_model_starts_without_what_compiles_it() -> None:
+    """Inductor takes a second to import, what torch tells open sizes apart with (sympy) a third."""
+    code = (
+        "import sys, dgmspec; dgmspec.compile(dgmspec.parse('dgm 1\\nmodel M { observe x : real[2] ~ normal(0, 1) }'));"
+        "assert not [m for m in ('sympy', 'torch._inductor') if m in sys.modules]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -20,10 +20,10 @@ from torch import Tensor, fx, nn
 from torch.autograd.forward_ad import unpack_dual
 from torch.export import ExportedProgram
 
-from dgmspec.modules.pulled import Pull, traced
+from dgmspec.modules.pulled import Pull
 from dgmspec.program.program import Program, ProgramInput
 
-__all__ = ["compile_ahead", "suits"]
+__all__ = ["compile_ahead", "pull_ahead", "suits"]
 
 _ONLY_TRACED = ("cpp_wrapper", "guard_filter_fn")
 """Options of Inductor under torch.compile that mean nothing here."""
@@ -67,9 +67,9 @@ def compile_ahead(
         "freezing": constant,
         "memory_planning": True,
         "always_keep_tensor_constants": not constant,
+        "post_grad_custom_pre_pass": inductor.Unfused() if constant else None,
+        "post_grad_custom_post_pass": inductor.Passes(gradients),
     }
-    settings["post_grad_custom_post_pass"] = inductor.Passes(gradients)
-    settings["post_grad_custom_pre_pass"] = inductor.Unfused() if constant else None
     settings |= {name: value for name, value in options.items() if name not in _ONLY_TRACED}
     try:
         with _quietly(), tempfile.TemporaryDirectory(prefix="dgmspec-") as folder:
@@ -89,8 +89,9 @@ def pull_ahead(
     pulled: Callable[..., list[Tensor]], pull: Pull, options: Mapping[str, Any]
 ) -> Callable[..., list[Tensor]] | None:
     """`compile_ahead` of a loss with its gradients, `with_gradients`."""
+    rows = [_has_rows(entry) for entry in pull.program.inputs]
     try:
-        graph = traced(pulled, pull, [_has_rows(entry) for entry in pull.program.inputs])
+        graph = import_module("dgmspec.modules.traced").traced(pulled, pull, rows)
     except Exception:  # as in `_exported`
         return None
     return None if graph is None else compile_ahead(graph, pull.program, pull.values, False, options, gradients=True)

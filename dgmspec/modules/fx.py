@@ -87,8 +87,8 @@ class Backend:
     own run inside, or `options` name a mode, all of torch's questions are asked.
 
     Of a `frozen` model no gradient passes but to inputs. Where none does, weights are constants in the graph if it
-    `packs` them: oneDNN then holds them as its kernels read them, and adds the bias and rectifies in the same pass. It
-    does so for batches of open size, so the first dimension of every input is left open.
+    `packs` them: oneDNN then holds them as its kernels read them, and adds the bias in the same pass. It does so for
+    batches of open size, so the first dimension of every input is left open.
 
     Where programs are compiled `ahead`, what autograd has no part in is one C++ function each, if torch can make it so.
     """

@@ -1,7 +1,4 @@
-"""A loss and its gradients in one graph that autograd does not see: it need not keep what lies between, nor walk back.
-
-`with_gradients` is the function for torch.compile, `traced` the graph for compiling it ahead of its calls.
-"""
+"""A loss and its gradients in one graph, in which autograd has no part: it need not keep what lies between."""
 
 from __future__ import annotations
 
@@ -12,13 +9,10 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, fx
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from dgmspec.program.program import Program
 
-__all__ = ["Pull", "apart", "traced", "with_gradients"]
+__all__ = ["Pull", "apart", "with_gradients"]
 
 _NUMBERS: Final = count()
 
@@ -58,39 +52,9 @@ def with_gradients(graph: fx.GraphModule, read: Sequence[str]) -> Callable[..., 
     return pulled
 
 
-def traced(pulled: Callable[..., list[Tensor]], pull: Pull, rows: Sequence[bool]) -> fx.GraphModule | None:
-    """What `with_gradients` gives as a graph of its inputs alone, over the very tensors that it reads; the first
-    dimension is open of the inputs that have `rows`. None where it is one for this batch only, and where it draws
-    random numbers, as dropout does.
-    """
-    # Sizes that happen to be equal stay apart: a batch as large as an event must not become part of the graph.
-    sizes = ShapeEnv(duck_shape=False)
-    mode = FakeTensorMode(shape_env=sizes, allow_non_fake_inputs=True)
-    fakes = [
-        mode.from_tensor(value.contiguous(), symbolic_context=_open(value, first))
-        for value, first in zip(pull.values, rows, strict=True)
-    ]
-    graph = make_fx(lambda *values: pulled(pull.weights, pull.masked, *values), tracing_mode="symbolic")(*fakes)
-    draws = any(torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) for node in graph.graph.nodes)
-    if draws or not all(_same_rows(guard.expr) for guard in sizes.guards):
-        return None
-    for name in {str(node.target) for node in graph.graph.nodes if node.op == "get_attr"} - {*graph._parameters}:
-        constant = getattr(graph, name)
-        delattr(graph, name)
-        graph.register_buffer(name, constant, persistent=False)
-    return graph
-
-
 def _own(gradient: Tensor, weight: Tensor) -> Tensor:
     own = gradient.clone(memory_format=torch.contiguous_format)
     return own if weight.is_contiguous() else torch.empty_like(weight).copy_(own)
-
-
-def _same_rows(asked: Any) -> bool:
-    """Whether what tracing took for granted is no more than that all inputs have as many rows."""
-    rows = next(iter(asked.free_symbols), None)
-    left = asked.xreplace(dict.fromkeys(asked.free_symbols, rows))
-    return not left.free_symbols and bool(left)
 
 
 def apart(gradients: dict[str, Tensor], pull: Pull) -> dict[str, Tensor]:
@@ -105,8 +69,3 @@ def apart(gradients: dict[str, Tensor], pull: Pull) -> dict[str, Tensor]:
 
 def _memory(value: Tensor) -> int:
     return value.untyped_storage().data_ptr()
-
-
-def _open(value: Tensor, first: bool) -> Any:
-    sizes = [DimDynamic.DYNAMIC if first and at == 0 else DimDynamic.STATIC for at in range(value.dim())]
-    return StatelessSymbolicContext(dynamic_sizes=sizes, constraint_sizes=[None] * len(sizes))

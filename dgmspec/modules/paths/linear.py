@@ -19,7 +19,7 @@ from dgmspec.algebra.nodes import AbstractExpr
 from dgmspec.algebra.paths.mixing import Coefficients
 from dgmspec.core.types import Support
 from dgmspec.modules.expressions import Prepared, as_tensor, prepare
-from dgmspec.modules.initial import constrain
+from dgmspec.modules.initial import learned_value
 
 __all__ = ["Linear", "linear_law"]
 
@@ -41,8 +41,7 @@ class Linear:
 
     def between(self, p: Mapping[str, Tensor], spans: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Φ (n, d, d), m (n, d) and P (n, d, d) over times (n,), float64."""
-        d, own = self.size, {name: constrain(support, p[name]).double() for name, support in self.numbers}
-        env = {name: value.expand(1, *value.shape) for name, value in own.items()}
+        d, env = self.size, {name: learned_value(support, p[name]).double() for name, support in self.numbers}
         rate, offset, noise = (_filled(entries, env, (d, k), spans) for entries, k in self._entries())
         above = torch.cat((rate, noise @ noise.mT, offset), 1)
         middle = torch.cat((torch.zeros_like(rate), -rate.mT, torch.zeros_like(offset)), 1)
